@@ -1,0 +1,83 @@
+//! What can be encoded and yet is evidently not what was meant.
+
+use core::fmt;
+
+use crate::{
+    epoch::{SessionEpoch, TimeField},
+    policy::Rule,
+};
+
+/// Something in a policy that is evidently a mistake, though the chain would take it.
+///
+/// [`Display`](fmt::Display) says what is wrong and what was probably meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// A rule whose offset is no multiple of 32, so that it compares parts of two arguments.
+    OffsetNotWord {
+        /// Which rule, counted from 0.
+        rule: usize,
+        /// Its offset in bytes.
+        offset: u16,
+    },
+    /// A time that would lie more than three thousand years ahead, and so was given in milliseconds.
+    TimeInMilliseconds {
+        /// Which time.
+        field: TimeField,
+        /// The time given.
+        value: u64,
+    },
+    /// A session that ends no later than it starts.
+    EndsBeforeItStarts {
+        /// The start, in seconds since 1970.
+        valid_after: u64,
+        /// The end, in seconds since 1970.
+        valid_until: u64,
+    },
+}
+
+impl Mistake {
+    /// The mistakes in rules.
+    pub(crate) fn in_rules(rules: &[Rule]) -> impl Iterator<Item = Self> + '_ {
+        rules
+            .iter()
+            .map(Rule::offset)
+            .enumerate()
+            .filter(|(_, offset)| !offset.is_multiple_of(32))
+            .map(|(rule, offset)| Self::OffsetNotWord { rule, offset })
+    }
+
+    /// The mistakes in an epoch.
+    pub(crate) fn in_epoch(epoch: SessionEpoch) -> impl Iterator<Item = Self> {
+        let (valid_after, valid_until) = (epoch.valid_after(), epoch.valid_until());
+        let milliseconds = [(TimeField::ValidAfter, valid_after), (TimeField::ValidUntil, valid_until)]
+            .into_iter()
+            .filter(|(_, value)| *value >= MILLISECONDS)
+            .map(|(field, value)| Self::TimeInMilliseconds { field, value });
+        let order = (valid_until != 0 && valid_until <= valid_after)
+            .then_some(Self::EndsBeforeItStarts { valid_after, valid_until });
+        milliseconds.chain(order)
+    }
+}
+
+/// From here on a time is taken for milliseconds: as seconds it lies in the year 5138, as milliseconds in 1973.
+const MILLISECONDS: u64 = 100_000_000_000;
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OffsetNotWord { rule, offset } => write!(
+                f,
+                "rule {rule}: offset {offset} is not a multiple of 32, so it compares parts of two arguments"
+            ),
+            Self::TimeInMilliseconds { field, value } => {
+                write!(f, "{field}: {value} looks like milliseconds; times are seconds since 1970")
+            }
+            Self::EndsBeforeItStarts { valid_after, valid_until } => write!(
+                f,
+                "validUntil: {valid_until} is not later than validAfter, {valid_after}, so the session is never \
+                 valid"
+            ),
+        }
+    }
+}

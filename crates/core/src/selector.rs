@@ -1,0 +1,124 @@
+//! The four bytes that name a function.
+
+use core::{fmt, str::FromStr};
+
+use crate::signature_text;
+
+/// The first four bytes of the keccak256 of a function's canonical signature.
+///
+/// ```
+/// use quorate_core::FunctionSelector;
+///
+/// let mint: FunctionSelector = "function safeMint(address to) external returns (uint256)".parse()?;
+/// assert_eq!(mint, "safeMint(address)".parse()?);
+/// assert_eq!(mint, FunctionSelector::new([0x40, 0xd0, 0x97, 0xc3]));
+/// assert_eq!(mint.to_string(), "0x40d097c3");
+/// # Ok::<(), quorate_core::SelectorError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FunctionSelector([u8; 4]);
+
+impl FunctionSelector {
+    /// Takes the four bytes as they are.
+    pub const fn new(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads `0x` and eight hex digits, or a function's signature.
+    ///
+    /// The signature may begin with `function`, name its arguments, give their data locations, and go on with
+    /// modifiers and `returns (...)`; tuples are written `(…)` or `tuple(…)`. Aliases such as `uint` are
+    /// resolved. Names of structs, enums and contracts are refused, since their types cannot be known.
+    ///
+    /// # Errors
+    /// [`SelectorError`] says where the text is wrong.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        match text.strip_prefix("0x") {
+            Some(digits) => Self::from_hex(digits),
+            None => signature_text::selector(text),
+        }
+    }
+
+    /// The four bytes.
+    pub const fn as_bytes(&self) -> &[u8; 4] {
+        &self.0
+    }
+
+    fn from_hex(digits: &str) -> Result<Self, SelectorError> {
+        if let Some((at, _)) = digits.char_indices().find(|(_, digit)| !digit.is_ascii_hexdigit()) {
+            return Err(SelectorError::NotHex { at: at + 2 });
+        }
+        match u32::from_str_radix(digits, 16) {
+            Ok(number) if digits.len() == 8 => Ok(Self(number.to_be_bytes())),
+            _ => Err(SelectorError::WrongLength { digits: digits.len() }),
+        }
+    }
+}
+
+impl FromStr for FunctionSelector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        Self::parse(text)
+    }
+}
+
+impl From<[u8; 4]> for FunctionSelector {
+    fn from(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// Prints `0x` and eight hex digits.
+impl fmt::Display for FunctionSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", u32::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for FunctionSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FunctionSelector({self})")
+    }
+}
+
+/// Why a text names no function. Positions count bytes from the start of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectorError {
+    /// `0x` and a number of digits other than eight.
+    #[error("a selector has 8 hex digits after 0x, this one has {digits}")]
+    WrongLength {
+        /// The number of digits found.
+        digits: usize,
+    },
+    /// `0x` and something that is no hex digit.
+    #[error("byte {at} of the selector is not a hex digit")]
+    NotHex {
+        /// Where it stands.
+        at: usize,
+    },
+    /// Something else was due, such as a name, a parenthesis or a comma.
+    #[error("byte {at} of the function's signature: expected {expected}")]
+    Expected {
+        /// Where it was due.
+        at: usize,
+        /// What was due.
+        expected: &'static str,
+    },
+    /// A type that the ABI does not know.
+    #[error(
+        "byte {at} of the function's signature: not an ABI type; write structs as tuples, enums as uint8 and \
+         contracts as address"
+    )]
+    UnknownType {
+        /// Where the type starts.
+        at: usize,
+    },
+    /// Tuples within tuples beyond what any contract has.
+    #[error("tuples are nested more than {limit} deep")]
+    TooDeep {
+        /// The depth that is read.
+        limit: usize,
+    },
+}

@@ -1,0 +1,260 @@
+//! What the session validation module is given about a session: the key and its policy, packed.
+
+use alloy_primitives::{Address, B256};
+
+use crate::{
+    condition::{Condition, UnknownCondition},
+    epoch::SessionEpoch,
+    policy::{EncodeError, Policy, Rule},
+    selector::FunctionSelector,
+    sink::{BufferFull, Encode, Sink},
+};
+
+/// A session key and what it may do, as the ABI session validation module reads it.
+///
+/// 62 bytes and 35 for each rule: key (20 bytes), contract (20), selector (4), value limit (16), number of rules
+/// (2), and for each rule offset (2), condition (1) and reference value (32), all big-endian.
+///
+/// ```
+/// use quorate_core::{Address, Encode, ParsedSessionKeyData, Policy, SessionKeyData, SliceSink};
+///
+/// let policy = Policy::new(Address::repeat_byte(0x11), "safeMint(address)".parse()?);
+/// let data = SessionKeyData::new(Address::repeat_byte(0x22), &policy);
+/// let mut buffer = [0; 62];
+/// data.write_to(&mut SliceSink::new(&mut buffer))?;
+/// assert_eq!(ParsedSessionKeyData::parse(&buffer)?.session_key(), Address::repeat_byte(0x22));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SessionKeyData<'a, const RULES: usize = 16> {
+    session_key: Address,
+    policy: &'a Policy<RULES>,
+}
+
+impl<'a, const RULES: usize> SessionKeyData<'a, RULES> {
+    /// Gives `session_key` what `policy` permits. The policy's epoch is no part of the data; it stands in the
+    /// [`SessionLeaf`](crate::SessionLeaf).
+    pub const fn new(session_key: Address, policy: &'a Policy<RULES>) -> Self {
+        Self { session_key, policy }
+    }
+
+    /// The longest encoding that a policy of `RULES` rules can have, in bytes.
+    pub const MAX_LEN: usize = HEAD + RULE * Policy::<RULES>::MAX_RULES;
+}
+
+impl<const RULES: usize> Encode for SessionKeyData<'_, RULES> {
+    fn encoded_len(&self) -> usize {
+        HEAD + RULE * self.policy.rules().len()
+    }
+
+    fn write_to<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
+        let rules = self.policy.rules();
+        sink.put(self.session_key.as_slice())?;
+        sink.put(self.policy.contract().as_slice())?;
+        sink.put(self.policy.selector().as_bytes())?;
+        sink.put(&self.policy.value_limit().to_be_bytes())?;
+        // A policy holds no more rules than two bytes can count.
+        sink.put(&u16::try_from(rules.len()).unwrap_or(u16::MAX).to_be_bytes())?;
+        for rule in rules {
+            sink.put(&rule.offset().to_be_bytes())?;
+            sink.put(&[rule.condition().number()])?;
+            sink.put(rule.reference().word().as_slice())?;
+        }
+        Ok(())
+    }
+}
+
+/// Session key data as the chain reads it.
+///
+/// As on chain, the rules are looked at one by one, so that data with fewer rules than it announces is found out
+/// when they are read, and what follows the last rule is ignored. [`to_policy`](Self::to_policy) is strict.
+#[derive(Clone, Copy, Debug)]
+pub struct ParsedSessionKeyData<'a> {
+    session_key: &'a [u8; 20],
+    contract: &'a [u8; 20],
+    selector: &'a [u8; 4],
+    value_limit: &'a [u8; 16],
+    rule_count: &'a [u8; 2],
+    rules: &'a [u8],
+}
+
+impl<'a> ParsedSessionKeyData<'a> {
+    /// Reads the 62 bytes before the rules.
+    ///
+    /// # Errors
+    /// [`MalformedSessionKeyData::TooShort`] when there are fewer.
+    pub const fn parse(bytes: &'a [u8]) -> Result<Self, MalformedSessionKeyData> {
+        if let Some((session_key, rest)) = bytes.split_first_chunk()
+            && let Some((contract, rest)) = rest.split_first_chunk()
+            && let Some((selector, rest)) = rest.split_first_chunk()
+            && let Some((value_limit, rest)) = rest.split_first_chunk()
+            && let Some((rule_count, rules)) = rest.split_first_chunk()
+        {
+            Ok(Self { session_key, contract, selector, value_limit, rule_count, rules })
+        } else {
+            Err(MalformedSessionKeyData::TooShort { len: bytes.len() })
+        }
+    }
+
+    /// The key that may act.
+    pub const fn session_key(&self) -> Address {
+        Address::new(*self.session_key)
+    }
+
+    /// The contract that it may call.
+    pub const fn contract(&self) -> Address {
+        Address::new(*self.contract)
+    }
+
+    /// The function that it may call.
+    pub const fn selector(&self) -> FunctionSelector {
+        FunctionSelector::new(*self.selector)
+    }
+
+    /// The value in wei that one call may carry.
+    pub const fn value_limit(&self) -> u128 {
+        u128::from_be_bytes(*self.value_limit)
+    }
+
+    /// The number of rules that the data announces.
+    pub const fn rule_count(&self) -> u16 {
+        u16::from_be_bytes(*self.rule_count)
+    }
+
+    /// The announced rules, in order; a rule that is announced and not there is an error.
+    pub fn rules(&self) -> impl Iterator<Item = Result<RawRule, MalformedSessionKeyData>> + 'a {
+        let mut rest = self.rules;
+        (0..usize::from(self.rule_count())).map(move |rule| {
+            let missing = MalformedSessionKeyData::RuleMissing { rule };
+            let (&[high, low, condition], after) = rest.split_first_chunk().ok_or(missing)?;
+            let (&reference, after) = after.split_first_chunk().ok_or(missing)?;
+            rest = after;
+            let offset = u16::from_be_bytes([high, low]);
+            Ok(RawRule { offset, condition, reference: B256::new(reference) })
+        })
+    }
+
+    /// The policy that the data stands for, with `epoch`, which the data does not hold.
+    ///
+    /// # Errors
+    /// [`MalformedSessionKeyData`] when rules are missing, conditions unknown, or bytes follow the last rule, and
+    /// when there is no room for the rules.
+    pub fn to_policy<const RULES: usize>(
+        &self,
+        epoch: SessionEpoch,
+    ) -> Result<Policy<RULES>, MalformedSessionKeyData> {
+        let mut policy = Policy::empty(self.contract(), self.selector())
+            .with_value_limit(self.value_limit())
+            .with_epoch(epoch);
+        for (index, rule) in self.rules().enumerate() {
+            let RawRule { offset, condition, reference } = rule?;
+            let condition = Condition::try_from(condition)
+                .map_err(|source| MalformedSessionKeyData::UnknownCondition { rule: index, source })?;
+            policy = policy
+                .with_rule(Rule::new(offset, condition, reference))
+                .map_err(MalformedSessionKeyData::DoesNotFit)?;
+        }
+        let extra = self.rules.len() - RULE * policy.rules().len();
+        if extra > 0 {
+            return Err(MalformedSessionKeyData::BytesAfterRules { len: extra });
+        }
+        Ok(policy)
+    }
+}
+
+/// A rule as it stands in session key data, where the condition may be unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawRule {
+    /// Where the word stands, in bytes from the end of the selector.
+    pub offset: u16,
+    /// The number of the condition.
+    pub condition: u8,
+    /// The reference value.
+    pub reference: B256,
+}
+
+/// Why bytes are not session key data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MalformedSessionKeyData {
+    /// Fewer bytes than stand before the rules.
+    #[error("session key data has at least 62 bytes, this has {len}")]
+    TooShort {
+        /// The number of bytes found.
+        len: usize,
+    },
+    /// A rule that is announced and not there.
+    #[error("rule {rule} is announced, but the data ends before it does")]
+    RuleMissing {
+        /// Which rule, counted from 0.
+        rule: usize,
+    },
+    /// A rule that can never hold.
+    #[error("rule {rule}")]
+    UnknownCondition {
+        /// Which rule, counted from 0.
+        rule: usize,
+        /// What it has for a condition.
+        source: UnknownCondition,
+    },
+    /// Bytes that belong to nothing.
+    #[error("{len} bytes follow the last rule")]
+    BytesAfterRules {
+        /// The number of bytes.
+        len: usize,
+    },
+    /// More rules than there is room for.
+    #[error("the session key data does not fit")]
+    DoesNotFit(#[source] EncodeError),
+}
+
+/// The bytes before the rules.
+const HEAD: usize = 20 + 20 + 4 + 16 + 2;
+
+/// The bytes of a rule.
+const RULE: usize = 2 + 1 + 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(rules: u16, bytes_of_rules: usize) -> heapless::Vec<u8, 256> {
+        let mut bytes = heapless::Vec::new();
+        bytes.extend_from_slice(&[0; 60]).unwrap();
+        bytes.extend_from_slice(&rules.to_be_bytes()).unwrap();
+        bytes.resize(HEAD + bytes_of_rules, 0).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn shorter_than_its_head() {
+        assert_eq!(
+            ParsedSessionKeyData::parse(&[0; 61]).err(),
+            Some(MalformedSessionKeyData::TooShort { len: 61 })
+        );
+    }
+
+    #[test]
+    fn rules_that_are_not_there() {
+        let bytes = data(2, RULE + 34);
+        let parsed = ParsedSessionKeyData::parse(&bytes).unwrap();
+        let missing = MalformedSessionKeyData::RuleMissing { rule: 1 };
+        assert_eq!(parsed.rules().nth(1), Some(Err(missing)));
+        assert_eq!(parsed.to_policy::<2>(SessionEpoch::UNLIMITED), Err(missing));
+    }
+
+    #[test]
+    fn strict_reading() {
+        let bytes = data(1, RULE + 1);
+        let parsed = ParsedSessionKeyData::parse(&bytes).unwrap();
+        assert_eq!(parsed.rules().count(), 1);
+        assert_eq!(
+            parsed.to_policy::<1>(SessionEpoch::UNLIMITED),
+            Err(MalformedSessionKeyData::BytesAfterRules { len: 1 })
+        );
+        assert_eq!(
+            parsed.to_policy::<0>(SessionEpoch::UNLIMITED),
+            Err(MalformedSessionKeyData::DoesNotFit(EncodeError::TooManyRules { limit: 0 }))
+        );
+    }
+}

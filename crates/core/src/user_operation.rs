@@ -1,0 +1,109 @@
+//! User operations of EntryPoint v0.6 and their hash.
+
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, Keccak256, U256, keccak256};
+
+/// A user operation of EntryPoint v0.6 that is not signed.
+///
+/// `B` is what holds its bytes: `&[u8]` without a heap, `Vec<u8>` with one. Gas is in units of gas, fees in wei for
+/// one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserOperation<B> {
+    /// The account that acts.
+    pub sender: Address,
+    /// The account's nonce at the entry point: a 192-bit key and a 64-bit sequence.
+    pub nonce: U256,
+    /// The factory and what it is called with, or empty for an account that is there.
+    pub init_code: B,
+    /// What the account is called with.
+    pub call_data: B,
+    /// The gas of that call.
+    pub call_gas_limit: U256,
+    /// The gas of the account's validation, and of its deployment.
+    pub verification_gas_limit: U256,
+    /// The gas that is paid for and measured by nobody: call data, the bundler's overhead.
+    pub pre_verification_gas: U256,
+    /// The most that one gas may cost.
+    pub max_fee_per_gas: U256,
+    /// The most of it that goes to the block's builder.
+    pub max_priority_fee_per_gas: U256,
+    /// The paymaster and what it is given, or empty where the account pays.
+    pub paymaster_and_data: B,
+}
+
+impl<B: AsRef<[u8]>> UserOperation<B> {
+    /// The hash that is signed (by way of [`signing_hash`]) and that names the operation.
+    ///
+    /// Source: ERC-4337 in the form of EntryPoint v0.6, `getUserOpHash`.
+    ///
+    /// ```
+    /// use quorate_core::{Address, UserOperation, address, b256};
+    ///
+    /// let operation = UserOperation::<&[u8]>::default();
+    /// let entry_point = address!("5FF137D4b0FDCD49DcA30c7CF57E578a026d2789");
+    /// assert_ne!(operation.hash(entry_point, 1), operation.hash(entry_point, 137));
+    /// ```
+    pub fn hash(&self, entry_point: Address, chain_id: u64) -> B256 {
+        let fields: [[u8; 32]; 10] = [
+            self.sender.into_word().0,
+            self.nonce.to_be_bytes(),
+            hash_bytes(self.init_code.as_ref()).0,
+            hash_bytes(self.call_data.as_ref()).0,
+            self.call_gas_limit.to_be_bytes(),
+            self.verification_gas_limit.to_be_bytes(),
+            self.pre_verification_gas.to_be_bytes(),
+            self.max_fee_per_gas.to_be_bytes(),
+            self.max_priority_fee_per_gas.to_be_bytes(),
+            hash_bytes(self.paymaster_and_data.as_ref()).0,
+        ];
+        let bound: [[u8; 32]; 3] = [
+            keccak256(fields.as_flattened()).0,
+            entry_point.into_word().0,
+            U256::from(chain_id).to_be_bytes(),
+        ];
+        keccak256(bound.as_flattened())
+    }
+
+    /// The operation with what a bundler is sent as its signature.
+    pub const fn sign(self, signature: B) -> SignedUserOperation<B> {
+        SignedUserOperation { operation: self, signature }
+    }
+
+    /// The same operation over borrowed bytes.
+    pub fn as_slices(&self) -> UserOperation<&[u8]> {
+        UserOperation {
+            sender: self.sender,
+            nonce: self.nonce,
+            init_code: self.init_code.as_ref(),
+            call_data: self.call_data.as_ref(),
+            call_gas_limit: self.call_gas_limit,
+            verification_gas_limit: self.verification_gas_limit,
+            pre_verification_gas: self.pre_verification_gas,
+            max_fee_per_gas: self.max_fee_per_gas,
+            max_priority_fee_per_gas: self.max_priority_fee_per_gas,
+            paymaster_and_data: self.paymaster_and_data.as_ref(),
+        }
+    }
+}
+
+/// A user operation and its signature: an encoded [`ModuleSignature`](crate::ModuleSignature).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedUserOperation<B> {
+    /// What was signed.
+    pub operation: UserOperation<B>,
+    /// The signature, which the hash does not cover.
+    pub signature: B,
+}
+
+/// The digest that an owner or a session key signs for a user operation's hash.
+///
+/// Source: EIP-191, version 0x45 (`personal_sign`) over 32 bytes.
+pub fn signing_hash(user_op_hash: B256) -> B256 {
+    let mut hasher = Keccak256::new();
+    hasher.update(b"\x19Ethereum Signed Message:\n32");
+    hasher.update(user_op_hash);
+    hasher.finalize()
+}
+
+fn hash_bytes(bytes: &[u8]) -> B256 {
+    if bytes.is_empty() { KECCAK256_EMPTY } else { keccak256(bytes) }
+}
