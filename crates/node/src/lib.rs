@@ -1,1 +1,25 @@
+//! The signing network: nodes that hold key shares, and the gateway through which clients reach them.
 //!
+//! A [`Node`] connects to the [`Gateway`] and opens no port. It verifies every request by itself, evaluates the
+//! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
+//! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
+
+mod ceremony;
+mod config;
+mod envelope;
+mod gateway;
+mod init;
+mod judge;
+mod node;
+mod run;
+mod seal;
+mod storage;
+mod switchboard;
+mod wire;
+
+pub use config::{Admission, ConfigError, GatewayConfig, NodeConfig, load_descriptor};
+pub use gateway::{Gateway, GatewayError};
+pub use init::init;
+pub use node::{Node, NodeError};
+pub use seal::{KeyFileError, SealBroken};
+pub use storage::StorageError;

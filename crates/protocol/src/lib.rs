@@ -1,1 +1,39 @@
+//! The wallet-provider protocol: how a client asks a threshold-signing network for a key and for signatures.
 //!
+//! One WebSocket serves one operation, in four text frames: the client's [`Setup`], the network's [`challenge`],
+//! the client's [`Authentication`], and the network's [`Answer`]. Both sides' types are here, and the client's
+//! side as values that are handed from frame to frame ([`KeyRequest`] → [`KeyDraft`] → [`AttestedKey`],
+//! [`SignatureRequest`]). The crate does no input or output, and reads no clock.
+//!
+//! What the owner signs leaves a key's permissions out, so our own client adds a [`PermissionsClaim`] that names
+//! them by hash; and the nodes attest to a key's [`Birth`], so that a client need not trust the gateway.
+
+mod answer;
+mod authentication;
+mod birth;
+mod client;
+mod descriptor;
+mod ephemeral;
+mod json;
+mod message;
+mod permissions;
+mod refusal;
+mod request;
+mod setup;
+mod transcript;
+
+pub use answer::{Answer, AnswerError, KeyText, SUBPROTOCOL, SignatureText};
+pub use authentication::{Authentication, AuthenticationError, ephemeral_message};
+pub use birth::{Attestation, Birth, Unattested};
+pub use client::{AttestedKey, ClientError, KeyDraft, KeyRequest, SignatureRequest, address_of};
+pub use descriptor::{DescriptorError, NetworkDescriptor, NodeIndex};
+pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, MAX_EPHEMERAL_LIFETIME};
+pub use json::JsonError;
+pub use message::{MessageError, OperationMessage};
+pub use permissions::{Forbidden, Permissions, PermissionsError, PermittedPolicy};
+pub use refusal::Refusal;
+pub use request::{Nonce, SignedRequest, challenge};
+pub use setup::{
+    AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup, TypedData,
+};
+pub use transcript::Transcript;

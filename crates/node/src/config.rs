@@ -1,0 +1,154 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use alloy_primitives::Address;
+use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Refusal};
+use serde::{Deserialize, Serialize};
+
+/// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Which node of the network this is, from 1.
+    pub index: NodeIndex,
+    /// The network descriptor.
+    pub network: PathBuf,
+    /// The node's Ed25519 identity: a file with 64 hex digits.
+    pub identity: PathBuf,
+    /// The key under which shares are stored: a file with 64 hex digits.
+    pub seal: PathBuf,
+    /// The SQLite database.
+    pub database: PathBuf,
+    /// Who may have keys made.
+    #[serde(default)]
+    pub admission: Admission,
+}
+
+/// Whom a node makes keys for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admission {
+    /// The owners admitted; everybody where there is no list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Vec<Address>>,
+    /// How many keys one owner may have.
+    pub keys_per_owner: u64,
+}
+
+/// A gateway's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Where to listen, for clients and nodes alike.
+    pub listen: SocketAddr,
+    /// The network descriptor.
+    pub network: PathBuf,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A file that cannot be read or written.
+    #[error("{path} cannot be used")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file that is not such a configuration.
+    #[error("{path} is not a valid configuration")]
+    Toml {
+        /// The file.
+        path: String,
+        /// What the parser says, with the place.
+        source: Box<toml::de::Error>,
+    },
+    /// The network descriptor.
+    #[error("{path} is not a valid network descriptor")]
+    Descriptor {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: DescriptorError,
+    },
+    /// An index beyond the network.
+    #[error("the configuration is for node {index}, but the network has {size} nodes")]
+    NoSuchNode {
+        /// The index configured.
+        index: NodeIndex,
+        /// The number of nodes.
+        size: u8,
+    },
+    /// The identity is not the one in the descriptor.
+    #[error("the identity key is not that of node {index} in the network descriptor")]
+    OtherIdentity {
+        /// The index configured.
+        index: NodeIndex,
+    },
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { owners: None, keys_per_owner: 1000 }
+    }
+}
+
+impl Admission {
+    pub(crate) fn admit(&self, owner: Address, keys: u64) -> Result<(), Refusal> {
+        if self.owners.as_ref().is_some_and(|owners| !owners.contains(&owner)) {
+            return Err(Refusal::NotAdmitted { owner });
+        }
+        if keys >= self.keys_per_owner {
+            return Err(Refusal::Quota { owner, keys, limit: self.keys_per_owner });
+        }
+        Ok(())
+    }
+}
+
+impl NodeConfig {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or has a missing, unknown or malformed key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = read_toml(path)?;
+        for file in [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database] {
+            *file = beside(path, file);
+        }
+        Ok(config)
+    }
+}
+
+impl GatewayConfig {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or has a missing, unknown or malformed key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = read_toml(path)?;
+        config.network = beside(path, &config.network);
+        Ok(config)
+    }
+}
+
+/// Reads a network descriptor from a file.
+///
+/// # Errors
+/// A file that cannot be read or is no descriptor.
+pub fn load_descriptor(path: &Path) -> Result<NetworkDescriptor, ConfigError> {
+    let name = || path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: name(), source })?;
+    NetworkDescriptor::from_json(&text).map_err(|source| ConfigError::Descriptor { path: name(), source })
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let name = || path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: name(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Toml { path: name(), source: Box::new(source) })
+}
+
+fn beside(config: &Path, file: &Path) -> PathBuf {
+    config.parent().map_or_else(|| file.to_owned(), |folder| folder.join(file))
+}

@@ -1,0 +1,453 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use quorate_protocol::{
+    Answer, Attestation, KeyText, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal, SUBPROTOCOL,
+    SignedRequest, challenge,
+};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ConfigError, GatewayConfig, load_descriptor};
+use crate::judge::NONCE_LIFETIME;
+use crate::switchboard::{Event, Switchboard};
+use crate::wire::{MAX_FRAME, ToNode};
+
+/// The network's door: it gathers nonces, hands requests to nodes, relays what they send each other, and returns
+/// what they answer. It decides nothing and holds no secret; a bad one can only withhold.
+#[derive(Debug)]
+pub struct Gateway {
+    listener: TcpListener,
+    network: NetworkDescriptor,
+}
+
+/// Why a gateway cannot run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The port.
+    #[error("cannot listen on {address}; is another program using the port?")]
+    Listen {
+        /// The address configured.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The server stopped by itself.
+    #[error("the server stopped")]
+    Serve(#[source] std::io::Error),
+}
+
+/// How long each of a client's frames may take, and the whole of an operation.
+const SETUP_DEADLINE: Duration = Duration::from_secs(10);
+const AUTHENTICATION_DEADLINE: Duration = NONCE_LIFETIME;
+const NONCE_DEADLINE: Duration = Duration::from_secs(5);
+const NONCE_GRACE: Duration = Duration::from_millis(250);
+const KEYGEN_DEADLINE: Duration = Duration::from_secs(90);
+const SIGNING_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A client's largest frame: an operation with 100 kB of call data, in hex and base64, fits.
+const MAX_CLIENT_FRAME: usize = 1 << 20;
+
+/// How many clients are served at once; the next ones are told that the network is busy.
+const MAX_CLIENTS: usize = 1024;
+
+impl Gateway {
+    /// Binds the configured address.
+    ///
+    /// # Errors
+    /// A descriptor that cannot be read, or an address that is taken.
+    pub async fn open(config: GatewayConfig) -> Result<Self, GatewayError> {
+        let network = load_descriptor(&config.network)?;
+        let address = config.listen;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| GatewayError::Listen { address, source })?;
+        Ok(Self { listener, network })
+    }
+
+    /// Serves nodes and clients until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// The server's own end.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
+        let desk = Arc::new(Desk {
+            switchboard: Switchboard::new(self.network.clone()),
+            network: self.network,
+            pending: Mutex::default(),
+            clients: tokio::sync::Semaphore::new(MAX_CLIENTS),
+            stop: stop.clone(),
+        });
+        let router = Router::new()
+            .route("/health", get(health))
+            .route("/node", get(node))
+            .route("/keygen", get(keygen))
+            .route("/signgen", get(signgen))
+            .route("/addEphemeralKey", get(add_ephemeral_key))
+            .with_state(desk);
+        axum::serve(self.listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+            .map_err(GatewayError::Serve)
+    }
+}
+
+struct Desk {
+    network: NetworkDescriptor,
+    switchboard: Switchboard,
+    /// Challenges that a client may take up again on another connection.
+    pending: Mutex<HashMap<String, Pending>>,
+    clients: tokio::sync::Semaphore,
+    stop: CancellationToken,
+}
+
+#[derive(Clone)]
+struct Pending {
+    setup: String,
+    nonces: BTreeMap<NodeIndex, Nonce>,
+    since: Instant,
+}
+
+#[derive(Deserialize)]
+struct Resume {
+    challenge: Option<String>,
+}
+
+async fn health(State(desk): State<Arc<Desk>>) -> Response {
+    axum::Json(serde_json::json!({ "nodes": desk.switchboard.ready().len() })).into_response()
+}
+
+async fn node(State(desk): State<Arc<Desk>>, upgrade: WebSocketUpgrade) -> Response {
+    let stop = desk.stop.clone();
+    upgrade.max_message_size(MAX_FRAME).on_upgrade(async move |socket| {
+        tokio::select! {
+            () = desk.switchboard.attend(socket) => {}
+            () = stop.cancelled() => {}
+        }
+    })
+}
+
+async fn keygen(state: State<Arc<Desk>>, resume: Query<Resume>, upgrade: WebSocketUpgrade) -> Response {
+    client(state, resume, upgrade, Operation::Keygen)
+}
+
+async fn signgen(state: State<Arc<Desk>>, resume: Query<Resume>, upgrade: WebSocketUpgrade) -> Response {
+    client(state, resume, upgrade, Operation::Sign)
+}
+
+async fn add_ephemeral_key(
+    state: State<Arc<Desk>>,
+    resume: Query<Resume>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    client(state, resume, upgrade, Operation::AddEphemeralKey)
+}
+
+fn client(
+    State(desk): State<Arc<Desk>>,
+    Query(resume): Query<Resume>,
+    upgrade: WebSocketUpgrade,
+    operation: Operation,
+) -> Response {
+    let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME);
+    upgrade.on_upgrade(async move |mut socket| {
+        let speaks_json = socket.protocol().is_some_and(|protocol| protocol == SUBPROTOCOL);
+        let answer = tokio::select! {
+            answer = desk.serve_client(&mut socket, operation, resume.challenge) => answer,
+            () = desk.stop.cancelled() => Answer::Refused(Refusal::Unfinished { reason: "the gateway is stopping".to_owned() }),
+        };
+        farewell(socket, speaks_json, &answer).await;
+    })
+}
+
+/// Sends the last frame. Third-party clients take any frame for a result, so a refusal only closes their socket.
+async fn farewell(mut socket: WebSocket, speaks_json: bool, answer: &Answer) {
+    let text = if speaks_json { Some(answer.to_json()) } else { answer.plain() };
+    if let Some(text) = text {
+        let _ = socket.send(Message::Text(text.into())).await;
+    }
+    let reason = match answer {
+        Answer::Refused(refusal) => refusal.close_reason(),
+        _ => String::new(),
+    };
+    let code = if reason.is_empty() { 1000 } else { 1008 };
+    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+}
+
+impl Desk {
+    async fn serve_client(
+        &self,
+        socket: &mut WebSocket,
+        operation: Operation,
+        resume: Option<String>,
+    ) -> Answer {
+        let Ok(_place) = self.clients.try_acquire() else { return Answer::Refused(Refusal::Busy) };
+        let request = match self.receive(socket, operation, resume).await {
+            Ok(request) => request,
+            Err(refusal) => return Answer::Refused(refusal),
+        };
+        let answered = match operation {
+            Operation::Keygen => self.make_key(request).await,
+            Operation::Sign => self.sign(request).await,
+            Operation::AddEphemeralKey => self.register(request).await,
+        };
+        answered.unwrap_or_else(Answer::Refused)
+    }
+
+    /// Takes the setup, sends the challenge, takes the authentication.
+    async fn receive(
+        &self,
+        socket: &mut WebSocket,
+        operation: Operation,
+        resume: Option<String>,
+    ) -> Result<SignedRequest, Refusal> {
+        let setup = next_text(socket, SETUP_DEADLINE, "setup").await?;
+        let nonces = match resume {
+            Some(challenge) => self.take_up(&challenge, &setup)?,
+            None => self.gather_nonces(operation).await?,
+        };
+        let challenge = challenge(&setup, &nonces);
+        self.remember(
+            &challenge,
+            Pending { setup: setup.clone(), nonces: nonces.clone(), since: Instant::now() },
+        );
+        let closed = |_| Refusal::Malformed { reason: "the client went away".to_owned() };
+        socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
+        let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
+        Ok(SignedRequest { operation, setup, nonces, authentication })
+    }
+
+    async fn gather_nonces(&self, operation: Operation) -> Result<BTreeMap<NodeIndex, Nonce>, Refusal> {
+        let ready = self.switchboard.ready();
+        let needed = self.needed(operation);
+        self.enough(&ready, needed)?;
+        let mut exchange = self.switchboard.open(ready.clone());
+        exchange.send_all(|exchange| ToNode::Nonce { exchange });
+
+        let mut nonces = BTreeMap::new();
+        let mut waiting = ready;
+        let deadline = tokio::time::Instant::now() + NONCE_DEADLINE;
+        let mut patience = deadline;
+        while !waiting.is_empty() {
+            let Ok(Some((node, event))) = tokio::time::timeout_at(patience, exchange.next()).await else {
+                break;
+            };
+            waiting.remove(&node);
+            if let Event::Nonce(nonce) = event {
+                nonces.insert(node, nonce);
+            }
+            if nonces.len() == usize::from(needed) {
+                patience = deadline.min(tokio::time::Instant::now() + NONCE_GRACE);
+            }
+        }
+        self.enough(&nonces.keys().copied().collect(), needed)?;
+        Ok(nonces)
+    }
+
+    /// How many nodes an operation cannot do without.
+    fn needed(&self, operation: Operation) -> u8 {
+        match operation {
+            Operation::Keygen => self.network.size(),
+            Operation::Sign => self.network.threshold(),
+            Operation::AddEphemeralKey => self.network.bind_quorum(),
+        }
+    }
+
+    fn enough(&self, ready: &BTreeSet<NodeIndex>, needed: u8) -> Result<(), Refusal> {
+        if ready.len() >= usize::from(needed) {
+            return Ok(());
+        }
+        let missing =
+            self.network.nodes().map(|(node, _)| node).filter(|node| !ready.contains(node)).collect();
+        Err(Refusal::Nodes { ready: u8::try_from(ready.len()).unwrap_or(u8::MAX), needed, missing })
+    }
+
+    fn remember(&self, challenge: &str, pending: Pending) {
+        let mut all = self.pending();
+        all.retain(|_, pending| pending.since.elapsed() < NONCE_LIFETIME);
+        if all.len() < MAX_CLIENTS {
+            all.insert(challenge.to_owned(), pending);
+        }
+    }
+
+    fn take_up(&self, challenge: &str, setup: &str) -> Result<BTreeMap<NodeIndex, Nonce>, Refusal> {
+        let pending = self.pending().get(challenge).cloned();
+        let pending =
+            pending.filter(|pending| pending.setup == setup && pending.since.elapsed() < NONCE_LIFETIME);
+        Ok(pending.ok_or(Refusal::Challenge)?.nonces)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, HashMap<String, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All nodes make the key; enough of them must attest to it.
+    async fn make_key(&self, request: SignedRequest) -> Result<Answer, Refusal> {
+        let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
+        let answers = self.ask(nodes, 0, &request, KEYGEN_DEADLINE, |_, _| false).await;
+        let mut keys: BTreeMap<String, (KeyText, Vec<Attestation>)> = BTreeMap::new();
+        let mut refusals = Refusals::default();
+        for (node, answer) in answers {
+            match answer {
+                Answer::Key { key, attestations } => {
+                    let attested = keys.entry(key.key_id.clone()).or_insert((key, Vec::new()));
+                    attested.1.extend(attestations.into_iter().filter(|own| own.node == node));
+                }
+                answer => refusals.add(answer),
+            }
+        }
+        let most = keys.into_values().max_by_key(|(_, attestations)| attestations.len());
+        match most {
+            Some((key, attestations)) if attestations.len() >= usize::from(self.network.bind_quorum()) => {
+                Ok(Answer::Key { key, attestations })
+            }
+            _ => Err(refusals.worst()),
+        }
+    }
+
+    /// Asks quorum after quorum, each time without the nodes that failed, until one signs or too few are left.
+    async fn sign(&self, request: SignedRequest) -> Result<Answer, Refusal> {
+        let threshold = usize::from(self.network.threshold());
+        let mut candidates: BTreeSet<_> = request.nonces.keys().copied().collect();
+        let mut refusals = Refusals::default();
+        for attempt in 0.. {
+            candidates.retain(|node| self.switchboard.is_ready(*node));
+            let quorum: BTreeSet<_> = pick(&candidates, threshold);
+            if quorum.len() < threshold {
+                refusals.add_missing(self.enough(&candidates, self.network.threshold()));
+                break;
+            }
+            let signed =
+                |_, answer: &Answer| !matches!(answer, Answer::Refused(refusal) if !refusal.is_transient());
+            let answers = self.ask(quorum.clone(), attempt, &request, SIGNING_DEADLINE, signed).await;
+            let silent = quorum.iter().filter(|node| !answers.contains_key(node));
+            let mut failed: BTreeSet<_> = silent.copied().collect();
+            for (node, answer) in answers {
+                if matches!(answer, Answer::Signature(_)) {
+                    return Ok(answer);
+                }
+                failed.insert(node);
+                refusals.add(answer);
+            }
+            candidates.retain(|node| !failed.contains(node));
+        }
+        Err(refusals.worst())
+    }
+
+    async fn register(&self, request: SignedRequest) -> Result<Answer, Refusal> {
+        let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
+        let answers = self.ask(nodes, 0, &request, SIGNING_DEADLINE, |_, _| false).await;
+        let mut refusals = Refusals::default();
+        let mut registered = BTreeSet::new();
+        for (node, answer) in answers {
+            match answer {
+                Answer::Registered => drop(registered.insert(node)),
+                answer => refusals.add(answer),
+            }
+        }
+        refusals.add_missing(self.enough(&registered, self.network.bind_quorum()));
+        if registered.len() >= usize::from(self.network.bind_quorum()) {
+            Ok(Answer::Registered)
+        } else {
+            Err(refusals.worst())
+        }
+    }
+
+    /// Hands a request to a set of nodes and gathers their answers, until all are in, the deadline passes, or
+    /// `enough` says so of one.
+    async fn ask(
+        &self,
+        nodes: BTreeSet<NodeIndex>,
+        attempt: u32,
+        request: &SignedRequest,
+        deadline: Duration,
+        enough: impl Fn(NodeIndex, &Answer) -> bool,
+    ) -> BTreeMap<NodeIndex, Answer> {
+        let participants: Vec<_> = nodes.iter().copied().collect();
+        let mut exchange = self.switchboard.open(nodes.clone());
+        exchange.send_all(|exchange| ToNode::Start {
+            exchange,
+            attempt,
+            participants: participants.clone(),
+            request: request.clone(),
+        });
+        let mut answers = BTreeMap::new();
+        let mut waiting = nodes;
+        let deadline = tokio::time::Instant::now() + deadline;
+        while !waiting.is_empty() {
+            let Ok(Some((node, event))) = tokio::time::timeout_at(deadline, exchange.next()).await else {
+                break;
+            };
+            let answer = match event {
+                Event::Nonce(_) => continue,
+                Event::Answer(answer) => answer,
+                Event::Gone => {
+                    Answer::Refused(Refusal::Unfinished { reason: format!("node {node} went away") })
+                }
+            };
+            waiting.remove(&node);
+            let done = enough(node, &answer);
+            answers.insert(node, answer);
+            if done {
+                break;
+            }
+        }
+        answers
+    }
+}
+
+/// Different quorums for different requests, so that load spreads: starts at a random place in the circle.
+fn pick(candidates: &BTreeSet<NodeIndex>, count: usize) -> BTreeSet<NodeIndex> {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    let start = usize::from(byte[0]) % candidates.len().max(1);
+    candidates.iter().cycle().skip(start).take(count.min(candidates.len())).copied().collect()
+}
+
+async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Refusal> {
+    let malformed = |reason: String| Refusal::Malformed { reason };
+    let next = async {
+        loop {
+            match socket.recv().await {
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(_)) => return Err(malformed(format!("the {what} is not a text frame"))),
+                Some(Err(_)) | None => return Err(malformed("the client went away".to_owned())),
+            }
+        }
+    };
+    let late = |_| malformed(format!("no {what} within {} s", deadline.as_secs()));
+    tokio::time::timeout(deadline, next).await.map_err(late)?
+}
+
+/// The refusals of several nodes; the client is told the one that trying again does not change.
+#[derive(Default)]
+struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    fn add(&mut self, answer: Answer) {
+        if let Answer::Refused(refusal) = answer {
+            self.0.push(refusal);
+        }
+    }
+
+    fn add_missing(&mut self, enough: Result<(), Refusal>) {
+        self.0.extend(enough.err());
+    }
+
+    fn worst(self) -> Refusal {
+        let mut refusals = self.0;
+        refusals.sort_by_key(Refusal::is_transient);
+        let nothing = Refusal::Unfinished { reason: "no node answered in time".to_owned() };
+        refusals.into_iter().next().unwrap_or(nothing)
+    }
+}

@@ -1,0 +1,77 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use quorate_protocol::{NetworkDescriptor, NodeIndex};
+use url::Url;
+
+use crate::config::{Admission, ConfigError, GatewayConfig, NodeConfig};
+use crate::node::NodeError;
+use crate::seal::create_key_file;
+
+/// Writes a new network into an empty or missing folder: `network.json` for everybody, `gateway/gateway.toml`,
+/// and for each node a folder `node-<index>` with its `node.toml`, its identity and its seal key.
+///
+/// A node's folder is meant for that node's machine alone, together with `network.json`.
+///
+/// # Errors
+/// An impossible quorum, or a folder that holds a network already or cannot be written.
+pub fn init(
+    folder: &Path,
+    threshold: u8,
+    nodes: u8,
+    gateway: SocketAddr,
+) -> Result<NetworkDescriptor, NodeError> {
+    let descriptor_file = folder.join("network.json");
+    refuse_existing(&descriptor_file)?;
+    let mut identities = Vec::new();
+    for index in (1..=nodes).filter_map(NodeIndex::new) {
+        let home = folder.join(format!("node-{index}"));
+        create_folder(&home)?;
+        identities
+            .push(SigningKey::from_bytes(&*create_key_file(&home.join("identity.key"))?).verifying_key());
+        create_key_file(&home.join("seal.key"))?;
+        let config = NodeConfig {
+            index,
+            network: PathBuf::from("../network.json"),
+            identity: PathBuf::from("identity.key"),
+            seal: PathBuf::from("seal.key"),
+            database: PathBuf::from("node.db"),
+            admission: Admission::default(),
+        };
+        write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
+    }
+    let url = gateway_url(gateway);
+    let descriptor = NetworkDescriptor::new(threshold, identities, url)
+        .map_err(|source| ConfigError::Descriptor { path: descriptor_file.display().to_string(), source })?;
+
+    let home = folder.join("gateway");
+    create_folder(&home)?;
+    let config = GatewayConfig { listen: gateway, network: PathBuf::from("../network.json") };
+    write(&home.join("gateway.toml"), &toml::to_string(&config).unwrap_or_default())?;
+    write(&descriptor_file, &descriptor.to_json())?;
+    Ok(descriptor)
+}
+
+#[expect(clippy::unwrap_used, reason = "a socket address is always the authority of a URL")]
+fn gateway_url(gateway: SocketAddr) -> Url {
+    format!("ws://{gateway}").parse().unwrap()
+}
+
+fn refuse_existing(file: &Path) -> Result<(), ConfigError> {
+    if file.exists() {
+        let source =
+            std::io::Error::new(std::io::ErrorKind::AlreadyExists, "the folder holds a network already");
+        return Err(ConfigError::Io { path: file.display().to_string(), source });
+    }
+    Ok(())
+}
+
+fn create_folder(folder: &Path) -> Result<(), ConfigError> {
+    let io = |source| ConfigError::Io { path: folder.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(io)
+}
+
+fn write(file: &Path, text: &str) -> Result<(), ConfigError> {
+    std::fs::write(file, text).map_err(|source| ConfigError::Io { path: file.display().to_string(), source })
+}

@@ -1,0 +1,258 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, B256};
+use quorate_core::signing_hash;
+use quorate_protocol::{
+    AddEphemeralKeySetup, Authentication, AuthenticationError, EphemeralError, KeygenSetup,
+    NetworkDescriptor, NodeIndex, Nonce, OperationMessage, Permissions, Refusal, Setup, SignSetup,
+    SignedRequest, address_of,
+};
+
+use crate::config::Admission;
+use crate::storage::{Storage, StorageError, StoredKey};
+
+/// A node's own judgement of requests: it trusts nothing that the gateway says about them.
+///
+/// A request is parsed once, and what is decided about is what is then made or signed.
+pub(crate) struct Judge<'a> {
+    pub(crate) network: &'a NetworkDescriptor,
+    pub(crate) me: NodeIndex,
+    pub(crate) storage: &'a Storage,
+    pub(crate) nonces: &'a Nonces,
+    pub(crate) admission: &'a Admission,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+}
+
+/// What a node agrees to do.
+pub(crate) enum Approved {
+    /// Take part in making a key.
+    Keygen(ApprovedKeygen),
+    /// Take part in signing this digest with this key.
+    Sign { key: StoredKey, digest: B256 },
+    /// Register an ephemeral key.
+    AddEphemeralKey { key_id: String, ephemeral: ed25519_dalek::VerifyingKey, ends: u64 },
+}
+
+/// A key that a node agrees to make.
+pub(crate) struct ApprovedKeygen {
+    pub(crate) owner: Address,
+    pub(crate) setup: KeygenSetup,
+    pub(crate) ephemeral_ends: u64,
+    pub(crate) challenge: String,
+}
+
+/// Why a node does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Verdict {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// How long a challenge is good for.
+pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(60);
+
+impl Judge<'_> {
+    /// Authenticates the request, decides about it, and binds this node's nonce to it durably.
+    pub(crate) async fn approve(&self, request: &SignedRequest) -> Result<Approved, Verdict> {
+        let nonce = self.own_nonce(request)?;
+        let setup = Setup::parse(request.operation, &request.setup).map_err(malformed)?;
+        let authentication = Authentication::parse(&request.authentication).map_err(unauthenticated)?;
+        let approved = match setup {
+            Setup::Keygen(setup) => self.keygen(request, setup, &authentication).await?,
+            Setup::Sign(setup) => self.sign(request, setup, &authentication).await?,
+            Setup::AddEphemeralKey(setup) => self.add_ephemeral_key(request, setup, &authentication).await?,
+            _ => return Err(refused_malformed("this node does not know the operation")),
+        };
+        let expires_at = self.now + NONCE_LIFETIME.as_secs();
+        if !self.storage.bind_nonce(nonce, request.hash(), expires_at, self.now).await? {
+            return Err(Refusal::Replayed.into());
+        }
+        Ok(approved)
+    }
+
+    fn own_nonce(&self, request: &SignedRequest) -> Result<Nonce, Refusal> {
+        let enough = request.nonces.len() >= usize::from(self.network.threshold());
+        let known = request.nonces.keys().all(|node| self.network.identity(*node).is_some());
+        let own = request.nonces.get(&self.me).filter(|nonce| self.nonces.is_good(nonce));
+        own.copied().filter(|_| enough && known).ok_or(Refusal::Challenge)
+    }
+
+    async fn keygen(
+        &self,
+        request: &SignedRequest,
+        setup: KeygenSetup,
+        authentication: &Authentication,
+    ) -> Result<Approved, Verdict> {
+        let asked = (setup.threshold, setup.parties);
+        let has = (u32::from(self.network.threshold()), u32::from(self.network.size()));
+        if asked != has {
+            let text = |(t, n)| format!("{t} of {n} nodes");
+            return Err(Refusal::Quorum { asked: text(asked), has: text(has) }.into());
+        }
+        let challenge = request.challenge();
+        let owner = self.owner(&Setup::Keygen(setup.clone()), &challenge, authentication)?;
+        let ephemeral_ends = setup.ephemeral.ends(self.now).map_err(ephemeral)?;
+        self.check_permissions(&setup, owner)?;
+        self.admission.admit(owner, self.storage.keys_of(owner).await?)?;
+        Ok(Approved::Keygen(ApprovedKeygen { owner, setup, ephemeral_ends, challenge }))
+    }
+
+    /// The permissions are the owner's for this network, or they are not registered at all.
+    fn check_permissions(&self, setup: &KeygenSetup, owner: Address) -> Result<(), Verdict> {
+        let other = |what: &str, found: String, expected: String| Refusal::OtherPermissions {
+            what: what.to_owned(),
+            found,
+            expected,
+        };
+        if let Some(claim) = &setup.claim
+            && claim.network != self.network.id()
+        {
+            return Err(other("network", claim.network.to_string(), self.network.id().to_string()).into());
+        }
+        let Some(text) = &setup.permissions else { return Ok(()) };
+        let permissions = Permissions::from_json(text).map_err(malformed)?;
+        if permissions.owner != owner {
+            return Err(other("owner", permissions.owner.to_string(), owner.to_string()).into());
+        }
+        match &setup.claim {
+            Some(claim) if claim.chain_id != permissions.chain_id => {
+                Err(other("chain", permissions.chain_id.to_string(), claim.chain_id.to_string()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn sign(
+        &self,
+        request: &SignedRequest,
+        setup: SignSetup,
+        authentication: &Authentication,
+    ) -> Result<Approved, Verdict> {
+        let has = u32::from(self.network.threshold());
+        if setup.threshold != has {
+            let text = |t: u32| format!("{t} signers");
+            return Err(Refusal::Quorum { asked: text(setup.threshold), has: text(has) }.into());
+        }
+        let ephemeral =
+            authentication.verify_ephemeral(&request.setup, &request.challenge()).map_err(unauthenticated)?;
+        let key_id = &setup.key_id;
+        let key = self.key(key_id).await?;
+        let ends = self.storage.ephemeral_key_ends(key_id, &ephemeral).await?;
+        if ends.is_none_or(|ends| ends <= self.now) {
+            return Err(Refusal::EphemeralKey { key_id: key_id.clone() }.into());
+        }
+
+        let OperationMessage { operation, entry_point, chain_id } =
+            OperationMessage::from_json(&setup.message).map_err(malformed)?;
+        let permissions = key.permissions.as_ref().ok_or(Refusal::NoPermissions)?;
+        let session_key = address_of(&key.public_key)
+            .ok_or_else(|| StorageError::Damaged { what: "public key", key_id: key_id.clone() })?;
+        permissions.judge(&operation, entry_point, chain_id, session_key, self.now).map_err(Refusal::from)?;
+        let digest = signing_hash(operation.hash(entry_point, chain_id));
+        Ok(Approved::Sign { key, digest })
+    }
+
+    async fn add_ephemeral_key(
+        &self,
+        request: &SignedRequest,
+        setup: AddEphemeralKeySetup,
+        authentication: &Authentication,
+    ) -> Result<Approved, Verdict> {
+        let (key_id, claim) = (setup.key_id.clone(), setup.ephemeral.clone());
+        let asker = self.owner(&Setup::AddEphemeralKey(setup), &request.challenge(), authentication)?;
+        let owner = self.key(&key_id).await?.owner;
+        if asker != owner {
+            return Err(Refusal::Owner { key_id, owner }.into());
+        }
+        let ends = claim.ends(self.now).map_err(ephemeral)?;
+        Ok(Approved::AddEphemeralKey { key_id, ephemeral: claim.key, ends })
+    }
+
+    fn owner(
+        &self,
+        setup: &Setup,
+        challenge: &str,
+        authentication: &Authentication,
+    ) -> Result<Address, Verdict> {
+        let typed_data = setup
+            .typed_data(challenge)
+            .ok_or_else(|| refused_malformed("the operation is not one that an owner signs"))?;
+        Ok(authentication.verify_owner(&typed_data).map_err(unauthenticated)?)
+    }
+
+    async fn key(&self, key_id: &str) -> Result<StoredKey, Verdict> {
+        let key = self.storage.key(key_id).await?;
+        Ok(key.ok_or_else(|| Refusal::UnknownKey { key_id: key_id.to_owned() })?)
+    }
+}
+
+fn refused_malformed(reason: &str) -> Verdict {
+    Refusal::Malformed { reason: reason.to_owned() }.into()
+}
+
+/// The whole chain of an error's reasons in one line.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let reason = error.to_string();
+        if !text.ends_with(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+fn malformed(error: impl std::error::Error) -> Refusal {
+    Refusal::Malformed { reason: reasons(&error) }
+}
+
+fn ephemeral(error: EphemeralError) -> Refusal {
+    malformed(error)
+}
+
+fn unauthenticated(error: AuthenticationError) -> Refusal {
+    Refusal::Unauthenticated { reason: reasons(&error) }
+}
+
+/// The nonces that this node gave out and that have not expired.
+///
+/// They live in memory only: after a restart every open challenge is unknown, and the client asks for another.
+pub(crate) struct Nonces {
+    given: Mutex<BTreeMap<Nonce, Instant>>,
+}
+
+/// How many open nonces a node keeps; beyond that new ones are not remembered, so their requests are refused.
+const MAX_NONCES: usize = 100_000;
+
+impl Nonces {
+    pub(crate) const fn new() -> Self {
+        Self { given: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Gives out a fresh one.
+    pub(crate) fn give(&self) -> Result<Nonce, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        let nonce = Nonce::from(bytes);
+        let mut given = self.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if given.len() >= MAX_NONCES {
+            given.retain(|_, at| at.elapsed() < NONCE_LIFETIME);
+        }
+        if given.len() < MAX_NONCES {
+            given.insert(nonce, Instant::now());
+        }
+        Ok(nonce)
+    }
+
+    fn is_good(&self, nonce: &Nonce) -> bool {
+        let given = self.given.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        given.get(nonce).is_some_and(|at| at.elapsed() < NONCE_LIFETIME)
+    }
+}

@@ -1,0 +1,128 @@
+//! Encryption at rest: key shares are stored under a key that is not in the database.
+
+use std::path::Path;
+
+use alloy_primitives::hex;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+/// The key under which a node's shares are stored: 32 bytes from a file of its own, so that a stolen backup of
+/// the database alone opens nothing.
+pub(crate) struct SealKey(XChaCha20Poly1305);
+
+/// A sealed share that does not open: another key, or altered bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored key share does not open: the seal key is another one, or the database was altered")]
+pub struct SealBroken;
+
+const NONCE: usize = 24;
+
+impl SealKey {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(XChaCha20Poly1305::new(key.into()))
+    }
+
+    /// Seals `plaintext`, bound to `context` (which share of which key of which network it is).
+    pub(crate) fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce)?;
+        let payload = Payload { msg: plaintext, aad: context };
+        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`seal`](Self::seal) made in the same context.
+    pub(crate) fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
+        let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
+        let payload = Payload { msg: ciphertext, aad: context };
+        self.0.decrypt(&XNonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| SealBroken)
+    }
+}
+
+/// Why a key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// It cannot be read or written.
+    #[error("the key file {path} cannot be used")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Not 32 bytes of hex.
+    #[error("the key file {path} does not hold 64 hex digits")]
+    Form {
+        /// The file.
+        path: String,
+    },
+    /// Readable by others.
+    #[error("the key file {path} can be read by other users; run `chmod 600 {path}`")]
+    Exposed {
+        /// The file.
+        path: String,
+    },
+}
+
+/// Reads 32 secret bytes from a file that nobody but its owner may read.
+pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+    let name = || path.display().to_string();
+    let io = |source| KeyFileError::Io { path: name(), source };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
+            return Err(KeyFileError::Exposed { path: name() });
+        }
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io)?);
+    let key = hex::decode_to_array(text.trim()).map_err(|_| KeyFileError::Form { path: name() })?;
+    Ok(Zeroizing::new(key))
+}
+
+/// Writes 32 fresh random bytes to a new file that nobody but its owner may read, and gives them.
+pub(crate) fn create_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+    use std::io::Write;
+
+    let io = |source| KeyFileError::Io { path: path.display().to_string(), source };
+    let mut key = Zeroizing::new([0; 32]);
+    getrandom::fill(key.as_mut_slice()).map_err(|error| io(error.into()))?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let text = Zeroizing::new(hex::encode(&*key));
+    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(io)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_opens_under_its_key_and_in_its_context_only() {
+        let key = SealKey::new(&[1; 32]);
+        let sealed = key.seal(b"share of key a", b"secret").unwrap();
+        assert!(!sealed.windows(6).any(|window| window == b"secret"));
+        assert_eq!(key.open(b"share of key a", &sealed).unwrap().as_slice(), b"secret");
+        assert!(key.open(b"share of key b", &sealed).is_err());
+        assert!(SealKey::new(&[2; 32]).open(b"share of key a", &sealed).is_err());
+        assert!(key.open(b"share of key a", &sealed[..20]).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_key_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seal.key");
+        let key = create_key_file(&path).unwrap();
+        assert_eq!(*read_key_file(&path).unwrap(), *key);
+        assert!(matches!(create_key_file(&path), Err(KeyFileError::Io { .. })), "never overwritten");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(read_key_file(&path), Err(KeyFileError::Exposed { .. })));
+    }
+}

@@ -1,0 +1,204 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use ed25519_dalek::Signature;
+use futures_util::{SinkExt as _, StreamExt as _};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Nonce};
+use tokio::sync::mpsc;
+
+use crate::node::hello_digest;
+use crate::wire::{self, ExchangeId, FromNode, ToNode};
+
+/// The nodes connected to a gateway, and the exchanges under way among them.
+pub(crate) struct Switchboard {
+    network: NetworkDescriptor,
+    next_id: AtomicU64,
+    state: Mutex<Lines>,
+}
+
+#[derive(Default)]
+struct Lines {
+    nodes: BTreeMap<NodeIndex, Line>,
+    exchanges: HashMap<ExchangeId, Party>,
+}
+
+struct Line {
+    connection: u64,
+    frames: mpsc::Sender<ToNode>,
+}
+
+struct Party {
+    nodes: BTreeSet<NodeIndex>,
+    events: mpsc::UnboundedSender<(NodeIndex, Event)>,
+}
+
+/// What a node does in an exchange, as far as the gateway is concerned.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Its nonce.
+    Nonce(Nonce),
+    /// Its answer.
+    Answer(Answer),
+    /// Its connection broke.
+    Gone,
+}
+
+/// One exchange with a set of nodes, which are told when it is dropped.
+pub(crate) struct Exchange<'a> {
+    switchboard: &'a Switchboard,
+    id: ExchangeId,
+    nodes: BTreeSet<NodeIndex>,
+    events: mpsc::UnboundedReceiver<(NodeIndex, Event)>,
+}
+
+/// Frames that may wait for a slow node before it counts as gone.
+const QUEUE: usize = 1024;
+
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+
+impl Switchboard {
+    pub(crate) fn new(network: NetworkDescriptor) -> Self {
+        Self { network, next_id: AtomicU64::new(1), state: Mutex::default() }
+    }
+
+    /// The nodes that are connected.
+    pub(crate) fn ready(&self) -> BTreeSet<NodeIndex> {
+        self.lines().nodes.keys().copied().collect()
+    }
+
+    pub(crate) fn is_ready(&self, node: NodeIndex) -> bool {
+        self.lines().nodes.contains_key(&node)
+    }
+
+    /// Opens an exchange with `nodes`, who may then send each other messages in it.
+    pub(crate) fn open(&self, nodes: BTreeSet<NodeIndex>) -> Exchange<'_> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, events) = mpsc::unbounded_channel();
+        self.lines().exchanges.insert(id, Party { nodes: nodes.clone(), events: sender });
+        Exchange { switchboard: self, id, nodes, events }
+    }
+
+    /// Serves a node's connection, after the node has shown who it is.
+    pub(crate) async fn attend(&self, mut socket: WebSocket) {
+        let Ok(Some(node)) = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket)).await else {
+            return;
+        };
+        let connection = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (frames, mut queue) = mpsc::channel(QUEUE);
+        self.lines().nodes.insert(node, Line { connection, frames });
+        tracing::info!(%node, "node connected");
+
+        let (mut sink, mut stream) = socket.split();
+        let writer = async {
+            while let Some(frame) = queue.recv().await {
+                if sink.send(Message::Binary(wire::encode(&frame).into())).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let reader = async {
+            while let Some(Ok(message)) = stream.next().await {
+                if let Message::Binary(bytes) = message
+                    && let Some(frame) = wire::decode(&bytes)
+                {
+                    self.route(node, frame);
+                }
+            }
+        };
+        tokio::select! {
+            () = writer => {}
+            () = reader => {}
+        }
+        self.hang_up(node, connection);
+        tracing::info!(%node, "node gone");
+    }
+
+    async fn greet(&self, socket: &mut WebSocket) -> Option<NodeIndex> {
+        let mut challenge = [0; 32];
+        getrandom::fill(&mut challenge).ok()?;
+        let greeting = wire::encode(&ToNode::Greet { challenge });
+        socket.send(Message::Binary(greeting.into())).await.ok()?;
+        let Message::Binary(bytes) = socket.recv().await?.ok()? else { return None };
+        let FromNode::Hello { node, signature } = wire::decode(&bytes)? else { return None };
+        let signature = Signature::from_slice(&signature).ok()?;
+        let digest = hello_digest(&self.network, node, &challenge);
+        self.network.identity(node)?.verify_strict(digest.as_slice(), &signature).ok()?;
+        Some(node)
+    }
+
+    fn route(&self, from: NodeIndex, frame: FromNode) {
+        let lines = self.lines();
+        match frame {
+            FromNode::Hello { .. } => {}
+            FromNode::Nonce { exchange, nonce } => lines.report(exchange, from, Event::Nonce(nonce)),
+            FromNode::Done { exchange, answer } => {
+                if let Some(answer) = answer.read() {
+                    lines.report(exchange, from, Event::Answer(answer));
+                }
+            }
+            FromNode::Relay { exchange, to, payload } => {
+                let both = lines
+                    .exchanges
+                    .get(&exchange)
+                    .is_some_and(|party| party.nodes.contains(&from) && party.nodes.contains(&to));
+                if both {
+                    lines.send(to, ToNode::Relay { exchange, from, payload });
+                }
+            }
+        }
+    }
+
+    fn hang_up(&self, node: NodeIndex, connection: u64) {
+        let mut lines = self.lines();
+        if lines.nodes.get(&node).is_some_and(|line| line.connection == connection) {
+            lines.nodes.remove(&node);
+        }
+        for exchange in lines.exchanges.keys() {
+            lines.report(*exchange, node, Event::Gone);
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn report(&self, exchange: ExchangeId, node: NodeIndex, event: Event) {
+        if let Some(party) = self.exchanges.get(&exchange).filter(|party| party.nodes.contains(&node)) {
+            let _ = party.events.send((node, event));
+        }
+    }
+
+    /// A node whose queue is full has stopped reading; what is lost there, its peers' deadlines notice.
+    fn send(&self, node: NodeIndex, frame: ToNode) {
+        if let Some(line) = self.nodes.get(&node) {
+            let _ = line.frames.try_send(frame);
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Sends every node of the exchange a frame.
+    pub(crate) fn send_all(&self, frame: impl Fn(ExchangeId) -> ToNode) {
+        let lines = self.switchboard.lines();
+        for node in &self.nodes {
+            lines.send(*node, frame(self.id));
+        }
+    }
+
+    /// The next thing that a node does.
+    pub(crate) async fn next(&mut self) -> Option<(NodeIndex, Event)> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.switchboard.lines().exchanges.remove(&self.id);
+        self.send_all(|exchange| ToNode::Cancel { exchange });
+    }
+}

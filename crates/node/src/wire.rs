@@ -1,0 +1,68 @@
+//! The frames between the gateway and a node: binary WebSocket messages, encoded with postcard.
+//!
+//! The gateway routes them and can read the requests and the answers, which carry their own signatures; what
+//! nodes send each other is sealed ([`crate::envelope`]).
+
+use quorate_protocol::{Answer, NodeIndex, Nonce, SignedRequest};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The largest frame: a keygen message is about 600 kB.
+pub(crate) const MAX_FRAME: usize = 2 << 20;
+
+/// Names one exchange between the gateway and nodes. It only routes; nothing that is signed depends on it.
+pub(crate) type ExchangeId = u64;
+
+/// What the gateway sends to a node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToNode {
+    /// The first frame: 32 bytes for the node to sign with its identity.
+    Greet { challenge: [u8; 32] },
+    /// Asks for a nonce.
+    Nonce { exchange: ExchangeId },
+    /// Hands over a request, to be answered together with `participants`.
+    Start { exchange: ExchangeId, attempt: u32, participants: Vec<NodeIndex>, request: SignedRequest },
+    /// What another participant sent.
+    Relay { exchange: ExchangeId, from: NodeIndex, payload: Vec<u8> },
+    /// The exchange is over.
+    Cancel { exchange: ExchangeId },
+}
+
+/// What a node sends to the gateway.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromNode {
+    /// The answer to [`ToNode::Greet`]: an Ed25519 signature.
+    Hello { node: NodeIndex, signature: Vec<u8> },
+    /// A nonce.
+    Nonce { exchange: ExchangeId, nonce: Nonce },
+    /// Something for another participant.
+    Relay { exchange: ExchangeId, to: NodeIndex, payload: Vec<u8> },
+    /// What came of a request.
+    Done { exchange: ExchangeId, answer: AnswerText },
+}
+
+/// An answer in its JSON form, whose tagged refusals postcard cannot carry.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct AnswerText(String);
+
+impl From<&Answer> for AnswerText {
+    fn from(answer: &Answer) -> Self {
+        Self(answer.to_json())
+    }
+}
+
+impl AnswerText {
+    pub(crate) fn read(&self) -> Option<Answer> {
+        Answer::from_json(&self.0).ok()
+    }
+}
+
+/// Encodes a frame.
+pub(crate) fn encode(frame: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(frame).unwrap_or_default()
+}
+
+/// Decodes a frame; none for anything that is not exactly one.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(frame, _)| frame)
+}

@@ -1,0 +1,260 @@
+use alloy_primitives::{Address, B256, Signature, hex, keccak256};
+use ed25519_dalek::{Signer as _, SigningKey};
+use k256::elliptic_curve::sec1::ToSec1Point as _;
+use serde::{Deserialize, Serialize};
+
+use crate::authentication::ephemeral_message;
+use crate::json::{self, JsonError};
+use crate::{
+    Answer, AnswerError, Attestation, Authentication, Birth, EphemeralClaim, KeyText, KeygenSetup,
+    NetworkDescriptor, Operation, OperationMessage, Permissions, PermissionsClaim, Refusal, Setup,
+    SetupError, SignSetup, TypedData, Unattested,
+};
+
+/// A request for a new key, before the network's challenge: its setup is the first frame to send.
+#[derive(Clone, Debug)]
+pub struct KeyRequest {
+    owner: Address,
+    setup: String,
+}
+
+/// A challenged request for a new key, waiting for its owner's signature.
+///
+/// It can be stored and go on elsewhere: the owner's wallet is often in a browser or on a device. The challenge
+/// is good for 60 seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyDraft {
+    owner: Address,
+    setup: String,
+    challenge: String,
+}
+
+/// A key that enough nodes of the pinned network attest to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttestedKey {
+    /// The key's id at the network.
+    pub key_id: String,
+    /// The public key, compressed SEC1.
+    pub public_key: [u8; 33],
+    /// The public key's Ethereum address: the session key.
+    pub address: Address,
+    /// The evidence.
+    pub attestations: Vec<Attestation>,
+}
+
+/// A request for a session's signature: its setup is the first frame to send.
+#[derive(Clone, Debug)]
+pub struct SignatureRequest {
+    setup: String,
+    digest: B256,
+    session_key: Address,
+}
+
+/// Why a client stops.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The network says no.
+    #[error("the signing network refused: {0}")]
+    Refused(#[source] Refusal),
+    /// An answer that cannot be read.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// An answer to another question.
+    #[error("the network answered another operation than the one asked for")]
+    OtherAnswer,
+    /// A challenge that is not 32 bytes of hex.
+    #[error("the network's challenge is not 64 digits of lower-case hex")]
+    Challenge,
+    /// A public key that is no point of the curve.
+    #[error("the network's public key is not a compressed secp256k1 point")]
+    PublicKey,
+    /// Too few attestations.
+    #[error(transparent)]
+    Unattested(#[from] Unattested),
+    /// A signature of another key, or not in the low-s form.
+    #[error(
+        "the network's signature is not a low-s signature of the session key {session_key} over this operation; it is not used"
+    )]
+    Signature {
+        /// The key that should have signed.
+        session_key: Address,
+    },
+    /// A stored draft that is not one.
+    #[error("the stored key draft cannot be read")]
+    Draft(#[source] JsonError),
+    /// A stored draft whose setup is not one.
+    #[error("the setup in the key draft cannot be read")]
+    Setup(#[from] SetupError),
+}
+
+impl KeyRequest {
+    /// Asks `network` for a key with these permissions, under which `ephemeral` may ask for signatures.
+    pub fn new(network: &NetworkDescriptor, permissions: &Permissions, ephemeral: &EphemeralClaim) -> Self {
+        let text = permissions.to_json();
+        let claim = PermissionsClaim {
+            network: network.id(),
+            chain_id: permissions.chain_id,
+            permissions: Permissions::hash_of(&text),
+        };
+        let setup = KeygenSetup::text(network.threshold(), network.size(), &text, ephemeral, &claim);
+        Self { owner: permissions.owner, setup }
+    }
+
+    /// The first frame.
+    pub fn setup(&self) -> &str {
+        &self.setup
+    }
+
+    /// Takes the network's challenge.
+    ///
+    /// # Errors
+    /// A challenge that is not 32 bytes of hex, so that no gateway has the owner sign text of its choice.
+    pub fn challenged(self, challenge: &str) -> Result<KeyDraft, ClientError> {
+        check_challenge(challenge)?;
+        Ok(KeyDraft { owner: self.owner, setup: self.setup, challenge: challenge.to_owned() })
+    }
+}
+
+impl KeyDraft {
+    /// Who has to sign.
+    pub const fn owner(&self) -> Address {
+        self.owner
+    }
+
+    /// The challenge, which names the request at the gateway.
+    pub fn challenge(&self) -> &str {
+        &self.challenge
+    }
+
+    /// The first frame, for a connection that takes the request up again.
+    pub fn setup(&self) -> &str {
+        &self.setup
+    }
+
+    /// What the owner signs.
+    ///
+    /// # Errors
+    /// A stored draft whose setup was altered into something else.
+    pub fn typed_data(&self) -> Result<TypedData, ClientError> {
+        Setup::parse(Operation::Keygen, &self.setup)?
+            .typed_data(&self.challenge)
+            .ok_or(ClientError::OtherAnswer)
+    }
+
+    /// The second frame, with the owner's signature over [`typed_data`](Self::typed_data).
+    ///
+    /// # Errors
+    /// A stored draft whose setup was altered into something else.
+    pub fn authentication(&self, signature: &Signature) -> Result<String, ClientError> {
+        Ok(Authentication::owner_text(self.owner, &self.keygen_setup()?.ephemeral.to_json(), signature))
+    }
+
+    /// Takes the network's answer, and the key only with enough attestations.
+    ///
+    /// # Errors
+    /// A refusal, an answer to something else, or a key that too few nodes attest to.
+    pub fn accept(&self, network: &NetworkDescriptor, answer: &str) -> Result<AttestedKey, ClientError> {
+        let (KeyText { key_id, public_key }, attestations) = match Answer::from_json(answer)? {
+            Answer::Key { key, attestations } => (key, attestations),
+            Answer::Refused(refusal) => return Err(ClientError::Refused(refusal)),
+            _ => return Err(ClientError::OtherAnswer),
+        };
+        let setup = self.keygen_setup()?;
+        let birth = Birth {
+            key_id,
+            public_key,
+            owner: self.owner,
+            ephemeral: setup.ephemeral.key.to_bytes(),
+            permissions: setup.permissions_hash(),
+            challenge: self.challenge.clone(),
+        };
+        birth.verify(network, &attestations)?;
+        let address = address_of(&public_key).ok_or(ClientError::PublicKey)?;
+        Ok(AttestedKey { key_id: birth.key_id, public_key, address, attestations })
+    }
+
+    /// The draft as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads a stored draft.
+    ///
+    /// # Errors
+    /// Text that is no draft.
+    pub fn from_json(text: &str) -> Result<Self, ClientError> {
+        json::read(text).map_err(ClientError::Draft)
+    }
+
+    fn keygen_setup(&self) -> Result<KeygenSetup, ClientError> {
+        match Setup::parse(Operation::Keygen, &self.setup)? {
+            Setup::Keygen(setup) => Ok(setup),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+}
+
+impl SignatureRequest {
+    /// Asks for the signature of `session_key`, which the network knows as `key_id`, over one operation.
+    pub fn new(
+        network: &NetworkDescriptor,
+        key_id: &str,
+        session_key: Address,
+        message: &OperationMessage,
+    ) -> Self {
+        let hash = message.operation.hash(message.entry_point, message.chain_id);
+        let setup = SignSetup {
+            threshold: network.threshold().into(),
+            key_id: key_id.to_owned(),
+            message: message.to_json(),
+        };
+        Self { setup: setup.text(), digest: quorate_core::signing_hash(hash), session_key }
+    }
+
+    /// The first frame.
+    pub fn setup(&self) -> &str {
+        &self.setup
+    }
+
+    /// The second frame: the ephemeral key signs the setup under the challenge.
+    ///
+    /// # Errors
+    /// A challenge that is not 32 bytes of hex.
+    pub fn authentication(&self, challenge: &str, ephemeral: &SigningKey) -> Result<String, ClientError> {
+        check_challenge(challenge)?;
+        let signature = ephemeral.sign(ephemeral_message(&self.setup, challenge).as_bytes());
+        Ok(Authentication::ephemeral_text(&ephemeral.verifying_key(), &signature))
+    }
+
+    /// Takes the network's answer, and the signature only if it is the session key's over this operation.
+    ///
+    /// # Errors
+    /// A refusal, an answer to something else, or a signature that does not verify.
+    pub fn accept(&self, answer: &str) -> Result<Signature, ClientError> {
+        let signature = match Answer::from_json(answer)? {
+            Answer::Signature(text) => text.signature,
+            Answer::Refused(refusal) => return Err(ClientError::Refused(refusal)),
+            _ => return Err(ClientError::OtherAnswer),
+        };
+        let low = signature.normalize_s().is_none();
+        match signature.recover_address_from_prehash(&self.digest) {
+            Ok(signer) if signer == self.session_key && low => Ok(signature),
+            _ => Err(ClientError::Signature { session_key: self.session_key }),
+        }
+    }
+}
+
+/// The Ethereum address of a compressed SEC1 public key; none if it is no point of secp256k1.
+pub fn address_of(public_key: &[u8; 33]) -> Option<Address> {
+    let key = k256::PublicKey::from_sec1_bytes(public_key).ok()?.to_sec1_point(false);
+    let hash = keccak256(key.as_bytes().get(1..)?);
+    hash.get(12..).map(Address::from_slice)
+}
+
+fn check_challenge(challenge: &str) -> Result<(), ClientError> {
+    let lower = !challenge.bytes().any(|byte| byte.is_ascii_uppercase());
+    let bytes: Result<[u8; 32], _> = hex::decode_to_array(challenge);
+    if lower && challenge.len() == 64 && bytes.is_ok() { Ok(()) } else { Err(ClientError::Challenge) }
+}

@@ -1,0 +1,259 @@
+use core::num::NonZeroU8;
+use std::collections::BTreeMap;
+
+use alloy_primitives::{B256, hex};
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::Transcript;
+use crate::json::{self, JsonError};
+
+/// A node's place in its network: 1 … n, the same number its key shares carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeIndex(NonZeroU8);
+
+impl NodeIndex {
+    /// An index from 1 to 255; none for 0.
+    pub const fn new(index: u8) -> Option<Self> {
+        match NonZeroU8::new(index) {
+            Some(index) => Some(Self(index)),
+            None => None,
+        }
+    }
+
+    /// The index as a number.
+    pub const fn get(self) -> u8 {
+        self.0.get()
+    }
+}
+
+impl core::fmt::Display for NodeIndex {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A signing network as clients and nodes pin it: who its nodes are and how many of them sign.
+///
+/// The network id commits to the threshold and to every identity, so a descriptor whose content was changed is
+/// refused when it is read, and comparing ids compares networks.
+///
+/// ```
+/// # use quorate_protocol::{NetworkDescriptor};
+/// # let key = |seed| ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+/// let gateway = "ws://127.0.0.1:7000".parse().unwrap();
+/// let network = NetworkDescriptor::new(2, vec![key(1), key(2), key(3)], gateway)?;
+/// let read_again = NetworkDescriptor::from_json(&network.to_json())?;
+/// assert_eq!(read_again, network);
+/// assert_eq!(network.bind_quorum(), 3);
+/// # Ok::<(), quorate_protocol::DescriptorError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkDescriptor {
+    id: B256,
+    threshold: u8,
+    nodes: Vec<VerifyingKey>,
+    gateway: Url,
+}
+
+/// Why a network descriptor is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescriptorError {
+    /// Not the JSON of a descriptor.
+    #[error("the network descriptor cannot be read")]
+    Json(#[from] JsonError),
+    /// An identity that is no Ed25519 public key.
+    #[error("the identity of node {node} is not an Ed25519 public key of 32 bytes in hex")]
+    Identity {
+        /// The node's index.
+        node: usize,
+    },
+    /// Two nodes with one identity.
+    #[error("nodes {first} and {second} have the same identity; each node needs its own")]
+    SharedIdentity {
+        /// One node's index.
+        first: usize,
+        /// The other node's index.
+        second: usize,
+    },
+    /// Numbers that make no network.
+    #[error(
+        "{threshold} of {nodes} is not a quorum: the threshold is from 2 to the number of nodes, at most 255"
+    )]
+    Quorum {
+        /// The threshold given.
+        threshold: u8,
+        /// The number of nodes given.
+        nodes: usize,
+    },
+    /// The id is not that of the content.
+    #[error("the network id is {stated}, but the content hashes to {computed}: the descriptor was altered")]
+    Altered {
+        /// The id in the document.
+        stated: B256,
+        /// The id of the document's content.
+        computed: B256,
+    },
+}
+
+impl NetworkDescriptor {
+    /// Describes a network of `nodes` (in the order of their indices, the first is 1), any `threshold` of which
+    /// sign, and whose gateway listens at `gateway` (`ws` or `wss`).
+    ///
+    /// # Errors
+    /// A threshold below 2 or above the number of nodes, more than 255 nodes, or an identity used twice.
+    pub fn new(threshold: u8, nodes: Vec<VerifyingKey>, gateway: Url) -> Result<Self, DescriptorError> {
+        if threshold < 2 || usize::from(threshold) > nodes.len() || nodes.len() > 255 {
+            return Err(DescriptorError::Quorum { threshold, nodes: nodes.len() });
+        }
+        let mut seen = BTreeMap::new();
+        for (place, identity) in nodes.iter().enumerate() {
+            if let Some(first) = seen.insert(identity.to_bytes(), place + 1) {
+                return Err(DescriptorError::SharedIdentity { first, second: place + 1 });
+            }
+        }
+        let id = nodes
+            .iter()
+            .fold(Transcript::new("network").number(threshold.into()), |hash, node| {
+                hash.field(node.as_bytes())
+            })
+            .finish();
+        Ok(Self { id, threshold, nodes, gateway })
+    }
+
+    /// Reads a descriptor and checks that its id is that of its content.
+    ///
+    /// # Errors
+    /// JSON that is no descriptor, what [`new`](Self::new) refuses, or an id of other content.
+    pub fn from_json(text: &str) -> Result<Self, DescriptorError> {
+        let file: DescriptorFile = json::read(text)?;
+        let identities = file
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(place, hex)| parse_identity(hex).ok_or(DescriptorError::Identity { node: place + 1 }));
+        let descriptor = Self::new(file.threshold, identities.collect::<Result<_, _>>()?, file.gateway)?;
+        if descriptor.id != file.id {
+            return Err(DescriptorError::Altered { stated: file.id, computed: descriptor.id });
+        }
+        Ok(descriptor)
+    }
+
+    /// The descriptor as the JSON that [`from_json`](Self::from_json) reads.
+    pub fn to_json(&self) -> String {
+        let nodes = self.nodes.iter().map(|node| hex::encode_prefixed(node.as_bytes())).collect();
+        let file =
+            DescriptorFile { id: self.id, threshold: self.threshold, nodes, gateway: self.gateway.clone() };
+        serde_json::to_string_pretty(&file).unwrap_or_default()
+    }
+
+    /// The hash of the threshold and the identities.
+    pub const fn id(&self) -> B256 {
+        self.id
+    }
+
+    /// How many nodes sign (t).
+    pub const fn threshold(&self) -> u8 {
+        self.threshold
+    }
+
+    /// How many nodes there are (n).
+    pub fn size(&self) -> u8 {
+        u8::try_from(self.nodes.len()).unwrap_or(u8::MAX)
+    }
+
+    /// How many nodes must attest to a key's birth: ⌊(n + t − 1) / 2⌋ + 1, so that two such sets share an honest
+    /// node even when t − 1 are bad.
+    pub fn bind_quorum(&self) -> u8 {
+        let attesting = (u16::from(self.size()) + u16::from(self.threshold) - 1) / 2 + 1;
+        u8::try_from(attesting).unwrap_or(u8::MAX)
+    }
+
+    /// Where clients reach the network.
+    pub const fn gateway(&self) -> &Url {
+        &self.gateway
+    }
+
+    /// The same network behind another gateway.
+    pub fn with_gateway(mut self, gateway: Url) -> Self {
+        self.gateway = gateway;
+        self
+    }
+
+    /// The identity of one node; none for an index that the network has not.
+    pub fn identity(&self, node: NodeIndex) -> Option<&VerifyingKey> {
+        self.nodes.get(usize::from(node.get()) - 1)
+    }
+
+    /// Every node with its identity, by index.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeIndex, &VerifyingKey)> {
+        (1u8..=255).filter_map(NodeIndex::new).zip(&self.nodes)
+    }
+}
+
+fn parse_identity(text: &str) -> Option<VerifyingKey> {
+    let bytes: [u8; 32] = hex::decode_to_array(text).ok()?;
+    VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak())
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DescriptorFile {
+    id: B256,
+    threshold: u8,
+    nodes: Vec<String>,
+    gateway: Url,
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+
+    fn network(threshold: u8, size: u8) -> Result<NetworkDescriptor, DescriptorError> {
+        let nodes = (1..=size).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
+        NetworkDescriptor::new(threshold, nodes, "ws://localhost:1".parse().unwrap())
+    }
+
+    #[test]
+    fn a_changed_identity_or_threshold_is_refused() {
+        let json = network(3, 5).unwrap().to_json();
+        let stranger = hex::encode_prefixed(SigningKey::from_bytes(&[9; 32]).verifying_key().as_bytes());
+        let own = hex::encode_prefixed(SigningKey::from_bytes(&[2; 32]).verifying_key().as_bytes());
+        for altered in [json.replace(&own, &stranger), json.replace("\"threshold\": 3", "\"threshold\": 2")] {
+            assert_ne!(altered, json);
+            assert!(matches!(NetworkDescriptor::from_json(&altered), Err(DescriptorError::Altered { .. })));
+        }
+    }
+
+    #[test]
+    fn the_gateway_may_move() {
+        let network = network(3, 5).unwrap();
+        let moved = network.clone().with_gateway("wss://gateway.example".parse().unwrap());
+        assert_eq!(moved.id(), network.id());
+    }
+
+    #[test]
+    fn impossible_quorums_and_shared_identities_are_refused() {
+        for (threshold, size) in [(1, 3), (0, 3), (4, 3), (2, 1)] {
+            assert!(
+                matches!(network(threshold, size), Err(DescriptorError::Quorum { .. })),
+                "{threshold}/{size}"
+            );
+        }
+        let key = SigningKey::from_bytes(&[1; 32]).verifying_key();
+        let shared = NetworkDescriptor::new(2, vec![key, key], "ws://localhost:1".parse().unwrap());
+        assert!(matches!(shared, Err(DescriptorError::SharedIdentity { first: 1, second: 2 })));
+    }
+
+    #[test]
+    fn bind_quorums_of_common_networks() {
+        for (threshold, size, quorum) in [(3, 5, 4), (2, 3, 3), (2, 2, 2), (5, 9, 7)] {
+            assert_eq!(network(threshold, size).unwrap().bind_quorum(), quorum, "{threshold} of {size}");
+        }
+    }
+}

@@ -1,0 +1,426 @@
+use alloy_primitives::B256;
+use alloy_sol_types::{Eip712Domain, SolStruct};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::json::{self, JsonError};
+use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError};
+
+/// What a client asks of the network: the first frame of each operation.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Setup {
+    /// A new key.
+    Keygen(KeygenSetup),
+    /// A signature.
+    Sign(SignSetup),
+    /// Another ephemeral key for a key.
+    AddEphemeralKey(AddEphemeralKeySetup),
+}
+
+/// The operations, each with a path of its own at the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    /// `/keygen`
+    Keygen,
+    /// `/signgen`
+    Sign,
+    /// `/addEphemeralKey`
+    AddEphemeralKey,
+}
+
+/// A request for a new key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeygenSetup {
+    /// How many nodes sign.
+    pub threshold: u32,
+    /// How many nodes hold a share.
+    pub parties: u32,
+    /// What the key may sign, as registered (tag 1); a key without permissions signs nothing.
+    pub permissions: Option<String>,
+    /// Who may ask for signatures (tag 2).
+    pub ephemeral: EphemeralClaim,
+    /// The owner's own statement of the permissions (tag 4); none from third-party clients.
+    pub claim: Option<PermissionsClaim>,
+    typed: typed::keygen::KeygenSetupOpts,
+}
+
+/// A request for a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignSetup {
+    /// How many nodes sign.
+    pub threshold: u32,
+    /// Which key.
+    pub key_id: String,
+    /// The message: the JSON of a user operation and its context.
+    pub message: String,
+}
+
+/// A request to register one more ephemeral key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AddEphemeralKeySetup {
+    /// How many nodes hold a share.
+    pub parties: u32,
+    /// Which key.
+    pub key_id: String,
+    /// The ephemeral key to add (tag 2).
+    pub ephemeral: EphemeralClaim,
+    typed: typed::add_ephemeral_key::AddEphemeralKeyOpts,
+}
+
+/// The owner's statement of a key's permissions, in a metadata entry that the typed data covers (tag 4).
+///
+/// The protocol's typed data leaves the permissions themselves (tag 1) out, so a gateway could swap them; this
+/// entry names them by their hash, and nodes refuse a tag 1 of another hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PermissionsClaim {
+    /// The network that is meant, so that a statement cannot be replayed at another.
+    pub network: B256,
+    /// The chain that the key is for.
+    pub chain_id: u64,
+    /// keccak-256 of the tag-1 text.
+    pub permissions: B256,
+}
+
+/// Why a setup is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// Not the JSON of this operation's setup.
+    #[error("the setup cannot be read")]
+    Json(#[from] JsonError),
+    /// A metadata entry twice.
+    #[error("the setup has two metadata entries of tag {tag}; each may stand once")]
+    DuplicateTag {
+        /// The tag.
+        tag: u16,
+    },
+    /// A metadata entry of a kind that this operation has not.
+    #[error("the setup has a metadata entry of unknown tag {tag}")]
+    UnknownTag {
+        /// The tag.
+        tag: u16,
+    },
+    /// A metadata entry is missing.
+    #[error("the setup has no metadata entry of tag {tag} ({meaning})")]
+    MissingTag {
+        /// The tag.
+        tag: u16,
+        /// What it carries.
+        meaning: &'static str,
+    },
+    /// The ephemeral claim.
+    #[error(transparent)]
+    Ephemeral(#[from] EphemeralError),
+    /// The permissions.
+    #[error(transparent)]
+    Permissions(#[from] PermissionsError),
+    /// The owner's statement of the permissions.
+    #[error("the permissions claim (tag 4) cannot be read")]
+    Claim(#[source] JsonError),
+    /// The permissions given are not the ones that the owner signed.
+    #[error("the owner signed permissions with hash {signed}, but the ones given have hash {given}")]
+    OtherPermissions {
+        /// The hash in the signed entry.
+        signed: B256,
+        /// The hash of the tag-1 text; zero where there is none.
+        given: B256,
+    },
+    /// The tag-3 entry names another key than the setup.
+    #[error("the setup is for key {setup}, its signed entry names key {signed}")]
+    OtherKey {
+        /// The setup's own field.
+        setup: String,
+        /// The signed entry.
+        signed: String,
+    },
+    /// The message is not base64 of UTF-8 text.
+    #[error("the message is not the base64 of UTF-8 text")]
+    Message,
+}
+
+const PERMISSIONS: u16 = 1;
+const EPHEMERAL: u16 = 2;
+const KEY_ID: u16 = 3;
+const CLAIM: u16 = 4;
+
+impl Operation {
+    /// The path at the gateway, without a slash.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Keygen => "keygen",
+            Self::Sign => "signgen",
+            Self::AddEphemeralKey => "addEphemeralKey",
+        }
+    }
+}
+
+impl Setup {
+    /// Reads a setup as it was sent.
+    ///
+    /// # Errors
+    /// Text that is not the setup of this operation; unknown fields and tags are refused.
+    pub fn parse(operation: Operation, text: &str) -> Result<Self, SetupError> {
+        match operation {
+            Operation::Keygen => json::read::<KeygenText>(text)?.try_into().map(Self::Keygen),
+            Operation::Sign => json::read::<SignText>(text)?.try_into().map(Self::Sign),
+            Operation::AddEphemeralKey => json::read::<AddText>(text)?.try_into().map(Self::AddEphemeralKey),
+        }
+    }
+
+    /// What the owner's wallet signs for this setup under a challenge (EIP-712); none for a signature, which an
+    /// ephemeral key asks for.
+    pub fn typed_data(&self, challenge: &str) -> Option<TypedData> {
+        let challenge = challenge.to_owned();
+        match self {
+            Self::Keygen(setup) => {
+                Some(TypedData::of(&typed::keygen::Request { setup: setup.typed.clone(), challenge }))
+            }
+            Self::Sign(_) => None,
+            Self::AddEphemeralKey(setup) => Some(TypedData::of(&typed::add_ephemeral_key::Request {
+                setup: setup.typed.clone(),
+                challenge,
+            })),
+        }
+    }
+}
+
+impl KeygenSetup {
+    /// The setup that our own client sends: permissions, ephemeral key and the owner's statement of both.
+    pub fn text(
+        threshold: u8,
+        parties: u8,
+        permissions: &str,
+        ephemeral: &EphemeralClaim,
+        claim: &PermissionsClaim,
+    ) -> String {
+        let entry = |tag, value| TaggedText { tag, value };
+        let text = KeygenText {
+            t: threshold.into(),
+            n: parties.into(),
+            key_label: None,
+            metadata: vec![
+                entry(PERMISSIONS, permissions.to_owned()),
+                entry(EPHEMERAL, ephemeral.to_json()),
+                entry(CLAIM, serde_json::to_string(claim).unwrap_or_default()),
+            ],
+        };
+        serde_json::to_string(&text).unwrap_or_default()
+    }
+
+    /// The hash of the permissions text; zero where there are none.
+    pub fn permissions_hash(&self) -> B256 {
+        self.permissions.as_deref().map(Permissions::hash_of).unwrap_or_default()
+    }
+}
+
+impl SignSetup {
+    /// The setup of a request to sign `message`.
+    pub fn text(&self) -> String {
+        let text = SignText {
+            t: self.threshold,
+            key_id: self.key_id.clone(),
+            message: BASE64_STANDARD.encode(&self.message),
+        };
+        serde_json::to_string(&text).unwrap_or_default()
+    }
+}
+
+/// EIP-712 typed data: the digest to sign, and the document that wallets show and sign
+/// (`eth_signTypedData_v4`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TypedData {
+    digest: B256,
+    document: serde_json::Value,
+}
+
+impl TypedData {
+    /// The 32 bytes that the owner's key signs.
+    pub const fn digest(&self) -> B256 {
+        self.digest
+    }
+
+    /// The document for a wallet.
+    pub const fn document(&self) -> &serde_json::Value {
+        &self.document
+    }
+
+    fn of<T: SolStruct + Serialize>(request: &T) -> Self {
+        let domain = Eip712Domain {
+            name: Some("SilentShard authentication".into()),
+            version: Some("0.1.0".into()),
+            ..Default::default()
+        };
+        let document = serde_json::json!({
+            "types": typed::types_of::<T>(),
+            "domain": { "name": domain.name, "version": domain.version },
+            "primaryType": "Request",
+            "message": request,
+        });
+        Self { digest: request.eip712_signing_hash(&domain), document }
+    }
+}
+
+/// The typed data's structs. Each operation has a `Request` of its own, hence the modules.
+mod typed {
+    #![allow(missing_docs, unreachable_pub, reason = "generated by the sol! macro")]
+
+    use alloy_sol_types::SolStruct;
+
+    pub(super) mod keygen {
+        alloy_sol_types::sol! {
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct TaggedValue { uint16 tag; string value; }
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct KeygenSetupOpts { uint32 t; uint32 n; TaggedValue[] metadata; }
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct Request { KeygenSetupOpts setup; string challenge; }
+        }
+    }
+
+    pub(super) mod add_ephemeral_key {
+        alloy_sol_types::sol! {
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct TaggedValue { uint16 tag; string value; }
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct AddEphemeralKeyOpts { uint32 n; TaggedValue[] metadata; }
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct Request { AddEphemeralKeyOpts setup; string challenge; }
+        }
+    }
+
+    /// The `types` member of a wallet's document, read off the struct's own `encodeType` text.
+    pub(super) fn types_of<T: SolStruct>() -> serde_json::Value {
+        let field = |field: &str| {
+            let (kind, name) = field.split_once(' ').unwrap_or((field, ""));
+            serde_json::json!({ "name": name, "type": kind })
+        };
+        let encoded = T::eip712_encode_type();
+        let structs = encoded.split_terminator(')').filter_map(|text| text.split_once('('));
+        let mut types: serde_json::Map<_, _> =
+            structs.map(|(name, fields)| (name.to_owned(), fields.split(',').map(field).collect())).collect();
+        let domain = ["string name", "string version"].map(field).into_iter().collect();
+        types.insert("EIP712Domain".to_owned(), domain);
+        types.into()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaggedText {
+    tag: u16,
+    value: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeygenText {
+    t: u32,
+    n: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_label: Option<String>,
+    metadata: Vec<TaggedText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignText {
+    t: u32,
+    key_id: String,
+    message: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddText {
+    n: u32,
+    key_id: String,
+    metadata: Vec<TaggedText>,
+}
+
+impl TryFrom<KeygenText> for KeygenSetup {
+    type Error = SetupError;
+
+    fn try_from(text: KeygenText) -> Result<Self, SetupError> {
+        check_tags(&text.metadata, &[PERMISSIONS, EPHEMERAL, CLAIM])?;
+        let permissions = value_of(&text.metadata, PERMISSIONS).map(str::to_owned);
+        let claim = value_of(&text.metadata, CLAIM)
+            .map(|value| json::read::<PermissionsClaim>(value).map_err(SetupError::Claim))
+            .transpose()?;
+        if let Some(claim) = &claim {
+            let given = permissions.as_deref().map(Permissions::hash_of).unwrap_or_default();
+            if claim.permissions != given {
+                return Err(SetupError::OtherPermissions { signed: claim.permissions, given });
+            }
+        }
+        let signed = text.metadata.iter().filter(|entry| entry.tag != PERMISSIONS);
+        let metadata = signed
+            .map(|entry| typed::keygen::TaggedValue { tag: entry.tag, value: entry.value.clone() })
+            .collect();
+        Ok(Self {
+            threshold: text.t,
+            parties: text.n,
+            ephemeral: ephemeral_of(&text.metadata)?,
+            permissions,
+            claim,
+            typed: typed::keygen::KeygenSetupOpts { t: text.t, n: text.n, metadata },
+        })
+    }
+}
+
+impl TryFrom<SignText> for SignSetup {
+    type Error = SetupError;
+
+    fn try_from(text: SignText) -> Result<Self, SetupError> {
+        let bytes = BASE64_STANDARD.decode(&text.message).map_err(|_| SetupError::Message)?;
+        let message = String::from_utf8(bytes).map_err(|_| SetupError::Message)?;
+        Ok(Self { threshold: text.t, key_id: text.key_id, message })
+    }
+}
+
+impl TryFrom<AddText> for AddEphemeralKeySetup {
+    type Error = SetupError;
+
+    fn try_from(text: AddText) -> Result<Self, SetupError> {
+        check_tags(&text.metadata, &[EPHEMERAL, KEY_ID])?;
+        let missing = SetupError::MissingTag { tag: KEY_ID, meaning: "the key's id" };
+        let signed = value_of(&text.metadata, KEY_ID).ok_or(missing)?;
+        if signed != text.key_id {
+            return Err(SetupError::OtherKey { setup: text.key_id, signed: signed.to_owned() });
+        }
+        let metadata = text
+            .metadata
+            .iter()
+            .map(|entry| typed::add_ephemeral_key::TaggedValue { tag: entry.tag, value: entry.value.clone() })
+            .collect();
+        Ok(Self {
+            parties: text.n,
+            ephemeral: ephemeral_of(&text.metadata)?,
+            typed: typed::add_ephemeral_key::AddEphemeralKeyOpts { n: text.n, metadata },
+            key_id: text.key_id,
+        })
+    }
+}
+
+fn check_tags(metadata: &[TaggedText], known: &[u16]) -> Result<(), SetupError> {
+    for (place, TaggedText { tag, .. }) in metadata.iter().enumerate() {
+        if !known.contains(tag) {
+            return Err(SetupError::UnknownTag { tag: *tag });
+        }
+        if metadata.iter().take(place).any(|earlier| earlier.tag == *tag) {
+            return Err(SetupError::DuplicateTag { tag: *tag });
+        }
+    }
+    Ok(())
+}
+
+fn value_of(metadata: &[TaggedText], tag: u16) -> Option<&str> {
+    metadata.iter().find(|entry| entry.tag == tag).map(|entry| entry.value.as_str())
+}
+
+fn ephemeral_of(metadata: &[TaggedText]) -> Result<EphemeralClaim, SetupError> {
+    let missing = SetupError::MissingTag { tag: EPHEMERAL, meaning: "the ephemeral key" };
+    Ok(EphemeralClaim::parse(value_of(metadata, EPHEMERAL).ok_or(missing)?)?)
+}
