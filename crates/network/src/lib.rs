@@ -1,1 +1,12 @@
+//! A client of a signing network, over WebSockets.
 //!
+//! [`SigningNetwork`] has keys made and asks for their signatures. It pins the network's descriptor, takes a key
+//! only with the nodes' own attestations, and a signature only if it is the session key's over that operation;
+//! so the gateway in between need not be trusted. Every call has a deadline, and dropping its future cancels it.
+
+mod ephemeral_key;
+mod signing_network;
+
+pub use ephemeral_key::EphemeralKey;
+pub use quorate_protocol::{AttestedKey, KeyDraft, NetworkDescriptor, Refusal};
+pub use signing_network::{NetworkError, SigningNetwork};

@@ -1,0 +1,213 @@
+use std::time::Duration;
+
+use alloy_primitives::{Address, Signature};
+use futures_util::{SinkExt as _, StreamExt as _};
+use quorate_protocol::{
+    AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor, Operation,
+    OperationMessage, Permissions, SUBPROTOCOL, SignatureRequest,
+};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::EphemeralKey;
+
+/// A signing network, reached through its gateway.
+#[derive(Clone, Debug)]
+pub struct SigningNetwork {
+    descriptor: NetworkDescriptor,
+    keygen_deadline: Duration,
+    signing_deadline: Duration,
+}
+
+/// Why the network gave no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// The protocol's end: a refusal, or an answer that is not accepted.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The gateway cannot be reached, or the connection broke.
+    #[error("the gateway {gateway} cannot be reached, or broke the connection")]
+    Connection {
+        /// The gateway, without user name, password or query.
+        gateway: String,
+        /// What the socket says.
+        source: Box<tungstenite::Error>,
+    },
+    /// The gateway closed before it answered.
+    #[error("the gateway closed the connection before it answered{}{reason}", if reason.is_empty() { "" } else { ": " })]
+    Closed {
+        /// The reason it gave; often empty.
+        reason: String,
+    },
+    /// Too slow.
+    #[error("no answer from the signing network within {} s", after.as_secs())]
+    Deadline {
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+impl SigningNetwork {
+    /// The network that `descriptor` pins. A key may take 120 seconds, a signature 30.
+    pub const fn new(descriptor: NetworkDescriptor) -> Self {
+        Self {
+            descriptor,
+            keygen_deadline: Duration::from_secs(120),
+            signing_deadline: Duration::from_secs(30),
+        }
+    }
+
+    /// The same with another deadline for making a key.
+    pub const fn with_keygen_deadline(mut self, deadline: Duration) -> Self {
+        self.keygen_deadline = deadline;
+        self
+    }
+
+    /// The same with another deadline for a signature.
+    pub const fn with_signing_deadline(mut self, deadline: Duration) -> Self {
+        self.signing_deadline = deadline;
+        self
+    }
+
+    /// What the client pins.
+    pub const fn descriptor(&self) -> &NetworkDescriptor {
+        &self.descriptor
+    }
+
+    /// Asks for a key with these permissions, and returns what its owner has to sign.
+    ///
+    /// The draft is good for 60 seconds, here or in another process: [`submit_key`](Self::submit_key) goes on.
+    ///
+    /// # Errors
+    /// A gateway that cannot be reached, or a network of which nodes are missing.
+    pub async fn prepare_key(
+        &self,
+        permissions: &Permissions,
+        ephemeral: &EphemeralClaim,
+    ) -> Result<KeyDraft, NetworkError> {
+        let prepare = async {
+            let request = KeyRequest::new(&self.descriptor, permissions, ephemeral);
+            let mut connection = self.connect(Operation::Keygen, None).await?;
+            connection.send(request.setup()).await?;
+            let challenge = connection.receive().await?;
+            Ok(request.challenged(&challenge)?)
+        };
+        within(self.signing_deadline, prepare).await
+    }
+
+    /// Hands in the owner's signature over the draft's typed data, and waits for the key.
+    ///
+    /// # Errors
+    /// A refusal, an expired draft, or a key that too few of the pinned nodes attest to.
+    pub async fn submit_key(
+        &self,
+        draft: &KeyDraft,
+        signature: &Signature,
+    ) -> Result<AttestedKey, NetworkError> {
+        let submit = async {
+            let mut connection = self.connect(Operation::Keygen, Some(draft.challenge())).await?;
+            connection.send(draft.setup()).await?;
+            let challenge = connection.receive().await?;
+            if challenge != draft.challenge() {
+                // Not a challenge but the gateway's last word.
+                return Ok(draft.accept(&self.descriptor, &challenge)?);
+            }
+            connection.send(&draft.authentication(signature)?).await?;
+            let answer = connection.receive().await?;
+            Ok(draft.accept(&self.descriptor, &answer)?)
+        };
+        within(self.keygen_deadline, submit).await
+    }
+
+    /// Asks for the signature of a session key over one operation, and checks it.
+    ///
+    /// # Errors
+    /// A refusal, which names the rule that forbids the operation; or a signature that is not the session key's.
+    pub async fn sign(
+        &self,
+        key_id: &str,
+        session_key: Address,
+        message: &OperationMessage,
+        ephemeral: &EphemeralKey,
+    ) -> Result<Signature, NetworkError> {
+        let sign = async {
+            let request = SignatureRequest::new(&self.descriptor, key_id, session_key, message);
+            let mut connection = self.connect(Operation::Sign, None).await?;
+            connection.send(request.setup()).await?;
+            let challenge = connection.receive().await?;
+            if challenge.starts_with('{') {
+                return Ok(request.accept(&challenge)?);
+            }
+            connection.send(&request.authentication(&challenge, ephemeral.signing_key())?).await?;
+            let answer = connection.receive().await?;
+            Ok(request.accept(&answer)?)
+        };
+        within(self.signing_deadline, sign).await
+    }
+
+    async fn connect(&self, operation: Operation, resume: Option<&str>) -> Result<Connection, NetworkError> {
+        let mut url = self.descriptor.gateway().clone();
+        url.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), operation.path()));
+        if let Some(challenge) = resume {
+            url.query_pairs_mut().append_pair("challenge", challenge);
+        }
+        let gateway = self.gateway_name();
+        let failed = |source| NetworkError::Connection { gateway: gateway.clone(), source: Box::new(source) };
+        let mut request = url.as_str().into_client_request().map_err(failed)?;
+        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+        let connected = tokio_tungstenite::connect_async_with_config(request, None, true).await;
+        let (socket, _) = connected.map_err(failed)?;
+        Ok(Connection { socket, gateway: self.gateway_name() })
+    }
+
+    fn gateway_name(&self) -> String {
+        let url = self.descriptor.gateway();
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+    }
+}
+
+async fn within<T>(
+    deadline: Duration,
+    step: impl Future<Output = Result<T, NetworkError>>,
+) -> Result<T, NetworkError> {
+    tokio::time::timeout(deadline, step).await.map_err(|_| NetworkError::Deadline { after: deadline })?
+}
+
+struct Connection {
+    socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+    gateway: String,
+}
+
+impl Connection {
+    async fn send(&mut self, text: &str) -> Result<(), NetworkError> {
+        let sent = self.socket.send(Message::Text(text.into())).await;
+        sent.map_err(|source| NetworkError::Connection {
+            gateway: self.gateway.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    async fn receive(&mut self) -> Result<String, NetworkError> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Close(frame))) => {
+                    let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
+                    return Err(NetworkError::Closed { reason });
+                }
+                Some(Ok(_)) => {}
+                Some(Err(source)) => {
+                    return Err(NetworkError::Connection {
+                        gateway: self.gateway.clone(),
+                        source: Box::new(source),
+                    });
+                }
+                None => return Err(NetworkError::Closed { reason: String::new() }),
+            }
+        }
+    }
+}
