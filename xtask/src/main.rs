@@ -1,0 +1,29 @@
+//! Development tasks: `cargo xtask <task>`.
+
+mod codegen;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Codegen(arguments) => codegen::run(&arguments),
+        Task::Test => test::run(),
+    }
+}
+
+/// Development tasks of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write what is generated, or check that it is up to date.
+    Codegen(codegen::Arguments),
+    /// Run everything that a change must pass.
+    Test,
+}

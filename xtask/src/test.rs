@@ -1,0 +1,74 @@
+//! `cargo xtask test`: everything that a change must pass, with the minutes of each stage.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+
+use crate::codegen;
+
+/// Pinned, so that the same sources pass everywhere.
+const CARGO_DENY: &str = "0.20.2";
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    stage("format", || cargo(&["fmt", "--all", "--check"]))?;
+    stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
+    stage("core alone", || {
+        cargo(&["build", "--release", "--package", "quorate-core", "--no-default-features"])
+    })?;
+    stage("clippy", || {
+        cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+    })?;
+    stage("licences and sources", deny)?;
+    stage("tests", || cargo(&["test", "--release", "--workspace"]))
+}
+
+fn stage(name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    println!("== {name}");
+    let start = Instant::now();
+    run().with_context(|| format!("stage `{name}` failed"))?;
+    println!("== {name}: {:.1} min", start.elapsed().as_secs_f64() / 60.0);
+    Ok(())
+}
+
+/// Checks the dependencies; installs the checker beside the build's own output where it is missing.
+fn deny() -> anyhow::Result<()> {
+    let tools = target_directory().join("tools");
+    let program = tools.join("bin/cargo-deny");
+    if !is_pinned(&program) {
+        let root = tools.to_str().context("the target folder's path is not UTF-8")?;
+        cargo(&[
+            "install",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY,
+            "--locked",
+            "--debug",
+            "--force",
+            "--root",
+            root,
+        ])?;
+    }
+    execute(Command::new(program).args(["check", "bans", "licenses", "sources"]))
+}
+
+fn is_pinned(program: &Path) -> bool {
+    let version = Command::new(program).arg("--version").output();
+    version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(CARGO_DENY))
+}
+
+fn target_directory() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    execute(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
+}
+
+fn execute(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} does not start"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
