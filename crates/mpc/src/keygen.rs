@@ -16,7 +16,7 @@
 //!
 //! R1 to R4 are [`Round1`] to [`Round4`]. R5 is [`Unconfirmed`]: the node stores the share as pending, signs
 //! [`Confirmation::digest`](crate::Confirmation::digest) with its identity, exchanges the signed digests with
-//! all, and [`Unconfirmed::confirm`] turns the share into a [`KeyShare`](crate::KeyShare). The digest covers
+//! all, and [`Unconfirmed::confirm`] turns the share into a [`KeyShare`]. The digest covers
 //! what R4 sent to everyone as well, so this exchange is that step's echo.
 //!
 //! The order of the peers never matters: a share is the *sum* of the fragments, taken by party index, and
@@ -25,8 +25,11 @@
 //! The transport must authenticate and encrypt each message and deliver it once; see [the crate](crate). All
 //! `n` parties are needed. No abort here leads to a ban, since nothing that is used again exists yet.
 //!
-//! The third `next` takes about half a second of CPU for each peer, and the fourth somewhat less: run them on a
-//! thread that may block.
+//! The set-up of a pair (the gadget nonces of R4) is the one thing that no check here covers. Where it differs,
+//! the pair's signatures end in a recoverable abort each time, and the key needs another quorum.
+//!
+//! The third and the fourth `next` together take about 0.4 s of CPU for each peer: run them on a thread that may
+//! block.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use quorate_mpc::{Abort, Incoming, MAX_MESSAGE_LEN, Malformed, Step, keygen};
+use quorate_mpc::{Abort, Incoming, MAX_MESSAGE_LEN, Malformed, Step, keygen, signing};
 
 use crate::router::*;
 
-/// Where the parts of a reveal begin, given the lengths of what goes before.
-const PROOF_LEN: usize = 34 + 1 + 64 * 34 + 1 + 64 * (1 + 4 + 32);
+/// Where the parts of a reveal begin: a point has 33 bytes, a scalar 32, and both their length before them.
+const PROOF_LEN: usize = 34 + 1 + 64 * 34 + 1 + 64 * (1 + 4 + 33);
 const CHAIN_CODE: usize = HEADER_LEN + PROOF_LEN;
 const SEED: usize = CHAIN_CODE + 32 + 65;
 const BASE_POINT: usize = SEED + 32 + 65;
 const GADGET_NONCE: usize = BASE_POINT + PROOF_LEN;
-const ENCRYPTIONS: usize = GADGET_NONCE + 32 + 2;
+const ENCRYPTIONS: usize = GADGET_NONCE + 33 + 2;
+const BASE_SEED: usize = ENCRYPTIONS + 256 * (2 * (4 * 34 + 33) + 4 * 34 + 2 * 33);
+const REVEAL_LEN: usize = BASE_SEED + 32;
 
 #[test]
 fn all_parties_confirm_one_key() {
@@ -192,10 +194,10 @@ fn every_part_of_a_reveal_is_checked() {
         (SEED, BASE_POINT + 40),
         (ENCRYPTIONS + 1000, ENCRYPTIONS + 100_000),
         (HEADER_LEN + 34, SEED + 32),
+        (BASE_SEED, REVEAL_LEN - 1),
     ] {
         let (rounds, mut inboxes) = keygen_revealed(quorum(2, 2), fresh_id());
-        let len = message(&mut inboxes, 1, 2).len();
-        assert!(len <= MAX_MESSAGE_LEN && len > ENCRYPTIONS + 100_000, "{len}");
+        assert_eq!(message(&mut inboxes, 1, 2).len(), REVEAL_LEN);
         message(&mut inboxes, 2, 1)[to_one] ^= 1;
         message(&mut inboxes, 1, 2)[to_two] ^= 1;
         for (me, result) in advance(rounds, inboxes, keygen::Round4::next) {
@@ -208,6 +210,24 @@ fn every_part_of_a_reveal_is_checked() {
                 other => panic!("{other}"),
             }
         }
+    }
+}
+
+/// The one part that nothing in key generation checks, since a wrong one is as random as a right one. The pair
+/// has then set up different gadgets: it never signs together, and nobody is banned for it.
+#[test]
+fn a_pair_with_different_gadgets_cannot_sign_and_bans_nobody() {
+    let (rounds, mut inboxes) = keygen_revealed(quorum(2, 2), fresh_id());
+    message(&mut inboxes, 1, 2)[GADGET_NONCE + 32] ^= 1;
+    let unconfirmed = advance(rounds, inboxes, keygen::Round4::next)
+        .into_iter()
+        .map(|(party, result)| (party, result.unwrap()))
+        .collect();
+    let (rounds, inboxes) = signing_start(&confirm_all(unconfirmed), &[1, 2], fresh_id(), [0; 32]);
+    for (_, result) in advance(rounds, inboxes, signing::Round1::next) {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Abort::Failed { party: Some(_), .. }), "{error}");
+        assert_eq!(error.banned(), None);
     }
 }
 
