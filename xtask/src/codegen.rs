@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) struct Arguments {
     /// Change nothing; fail when a file is out of date.
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 /// Writes the bindings, or with `--check` compares them with what is there.

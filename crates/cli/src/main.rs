@@ -1,3 +1,36 @@
 //! The `quorate` program.
 
-fn main() {}
+mod network;
+mod serve;
+
+use clap::{Parser, Subcommand};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Network(command) => network::run(command),
+        Command::Node(command) => serve::node(command).await,
+        Command::Gateway(command) => serve::gateway(command).await,
+    }
+}
+
+/// Policy-bound session keys for ERC-4337 smart accounts, held by a quorum instead of a secret.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set up a signing network.
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Run a signing node.
+    #[command(subcommand)]
+    Node(serve::Command),
+    /// Run a signing network's gateway.
+    #[command(subcommand)]
+    Gateway(serve::Command),
+}

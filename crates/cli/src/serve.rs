@@ -1,0 +1,50 @@
+//! `quorate node run` and `quorate gateway run`: the processes of a signing network.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve until SIGINT or SIGTERM, then finish what is under way.
+    Run {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+pub(crate) async fn node(Command::Run { config }: Command) -> anyhow::Result<()> {
+    log_to_stderr();
+    let node = Node::open(NodeConfig::load(&config)?).await?;
+    node.serve(stop_on_signal()?).await;
+    Ok(())
+}
+
+pub(crate) async fn gateway(Command::Run { config }: Command) -> anyhow::Result<()> {
+    log_to_stderr();
+    let gateway = Gateway::open(GatewayConfig::load(&config)?).await?;
+    Ok(gateway.serve(stop_on_signal()?).await?)
+}
+
+fn log_to_stderr() {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).json().init();
+}
+
+/// Cancelled at the first SIGINT or SIGTERM.
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        cancel.cancel();
+    });
+    Ok(stop)
+}
