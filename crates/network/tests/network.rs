@@ -1,5 +1,7 @@
 //! A whole network of five nodes and a gateway, on real sockets and real databases, and our own client.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

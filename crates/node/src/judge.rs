@@ -29,7 +29,7 @@ pub(crate) struct Judge<'a> {
 /// What a node agrees to do.
 pub(crate) enum Approved {
     /// Take part in making a key.
-    Keygen(ApprovedKeygen),
+    Keygen(Box<ApprovedKeygen>),
     /// Take part in signing this digest with this key.
     Sign { key: StoredKey, digest: B256 },
     /// Register an ephemeral key.
@@ -99,7 +99,7 @@ impl Judge<'_> {
         let ephemeral_ends = setup.ephemeral.ends(self.now).map_err(ephemeral)?;
         self.check_permissions(&setup, owner)?;
         self.admission.admit(owner, self.storage.keys_of(owner).await?)?;
-        Ok(Approved::Keygen(ApprovedKeygen { owner, setup, ephemeral_ends, challenge }))
+        Ok(Approved::Keygen(Box::new(ApprovedKeygen { owner, setup, ephemeral_ends, challenge })))
     }
 
     /// The permissions are the owner's for this network, or they are not registered at all.

@@ -15,7 +15,7 @@ use crate::ceremony::{self, CeremonyError, Participant};
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 use crate::envelope::Agenda;
 use crate::judge::{Approved, Judge, Nonces, Verdict};
-use crate::run::Run;
+use crate::run::{Inbox, Outbox, Run};
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, AnswerText, ExchangeId, FromNode, MAX_FRAME, ToNode};
@@ -217,7 +217,7 @@ impl Node {
         attempt: u32,
         participants: Vec<NodeIndex>,
         request: SignedRequest,
-        inbox: mpsc::Receiver<(NodeIndex, Vec<u8>)>,
+        inbox: Inbox,
         outgoing: &mpsc::Sender<FromNode>,
     ) -> Answer {
         let hash = request.hash();
@@ -265,8 +265,8 @@ impl Node {
         approved: Approved,
         agenda: Agenda,
         participants: &[NodeIndex],
-        inbox: mpsc::Receiver<(NodeIndex, Vec<u8>)>,
-        outbox: mpsc::Sender<(NodeIndex, Vec<u8>)>,
+        inbox: Inbox,
+        outbox: Outbox,
         now: u64,
     ) -> Result<Answer, CeremonyError> {
         let quorum = match &approved {
@@ -307,11 +307,7 @@ impl Node {
     }
 
     /// A run's way out: its messages as relay frames of one exchange.
-    fn outbox(
-        &self,
-        exchange: ExchangeId,
-        outgoing: &mpsc::Sender<FromNode>,
-    ) -> mpsc::Sender<(NodeIndex, Vec<u8>)> {
+    fn outbox(&self, exchange: ExchangeId, outgoing: &mpsc::Sender<FromNode>) -> Outbox {
         let (sender, mut queue) = mpsc::channel(QUEUE);
         let outgoing = outgoing.clone();
         tokio::spawn(async move {
@@ -358,10 +354,13 @@ enum ConnectionError {
     Closed,
 }
 
+/// Where each exchange's relayed messages go.
+type Inboxes = HashMap<ExchangeId, Outbox>;
+
 /// The exchanges under way on one connection.
 #[derive(Default)]
 struct Exchanges {
-    inboxes: Mutex<HashMap<ExchangeId, mpsc::Sender<(NodeIndex, Vec<u8>)>>>,
+    inboxes: Mutex<Inboxes>,
     closing: CancellationToken,
     idle: tokio::sync::Notify,
 }
@@ -370,7 +369,7 @@ struct Exchanges {
 const MAX_EXCHANGES: usize = 256;
 
 impl Exchanges {
-    fn begin(&self, exchange: ExchangeId) -> Option<mpsc::Receiver<(NodeIndex, Vec<u8>)>> {
+    fn begin(&self, exchange: ExchangeId) -> Option<Inbox> {
         let mut inboxes = self.lock();
         if self.closing.is_cancelled() || inboxes.len() >= MAX_EXCHANGES || inboxes.contains_key(&exchange) {
             return None;
@@ -411,7 +410,7 @@ impl Exchanges {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExchangeId, mpsc::Sender<(NodeIndex, Vec<u8>)>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inboxes> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

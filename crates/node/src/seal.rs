@@ -93,7 +93,7 @@ pub(crate) fn create_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFil
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let text = Zeroizing::new(hex::encode(&*key));
+    let text = Zeroizing::new(hex::encode(*key));
     options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(io)?;
     Ok(key)
 }
