@@ -65,6 +65,8 @@ mod call;
 mod condition;
 mod epoch;
 mod evaluate;
+#[cfg(feature = "serde")]
+mod json;
 mod leaf;
 pub mod merkle;
 mod mistake;
