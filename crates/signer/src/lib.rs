@@ -1,0 +1,34 @@
+//! Who signs user operations: the owner, by any alloy signer, and a session, by a [`SessionSigner`].
+//!
+//! Whatever made a signature, it is checked here before it is used: 65 bytes r ‖ s ‖ v with v 27 or 28 and a low s,
+//! and of the key that it should be of. The account's modules refuse anything else, and gas would be spent on it.
+
+mod local;
+mod signature;
+
+use alloy_primitives::Address;
+use async_trait::async_trait;
+use quorate_core::UserOperation;
+
+pub use local::LocalSessionKey;
+pub use signature::{SIGNATURE_LEN, SignerError, sign_as_owner, verify_signature};
+
+/// Signs a session's user operations.
+///
+/// It is given the whole operation, not a hash: a signing network evaluates it before it signs.
+#[async_trait]
+pub trait SessionSigner: std::fmt::Debug + Send + Sync {
+    /// The session key.
+    fn address(&self) -> Address;
+
+    /// Signs the EIP-191 digest of the operation's hash: r ‖ s ‖ v, v 27 or 28, low s.
+    ///
+    /// # Errors
+    /// The signer refuses, cannot be reached, or gives a signature that is not the session key's.
+    async fn sign_user_operation(
+        &self,
+        operation: &UserOperation<Vec<u8>>,
+        entry_point: Address,
+        chain_id: u64,
+    ) -> Result<[u8; SIGNATURE_LEN], SignerError>;
+}

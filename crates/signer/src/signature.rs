@@ -1,0 +1,69 @@
+use alloy_primitives::{Address, B256, Signature};
+use alloy_signer::Signer;
+use quorate_core::signing_hash;
+
+/// The length of a module's ECDSA signature: r ‖ s ‖ v.
+pub const SIGNATURE_LEN: usize = 65;
+
+/// Why there is no signature.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignerError {
+    /// An alloy signer says no.
+    #[error("the signer of {address} gave no signature")]
+    Signer {
+        /// Who was to sign.
+        address: Address,
+        /// What it says.
+        source: alloy_signer::Error,
+    },
+    /// Another kind of signer says no: a signing network, a device.
+    #[error("the session key {address} gave no signature")]
+    Session {
+        /// Who was to sign.
+        address: Address,
+        /// What it says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A signature of somebody else, or not in the form that the modules accept.
+    #[error("the signature is not a low-s signature of {address} over this operation; it is not used")]
+    Unverified {
+        /// Who was to sign.
+        address: Address,
+    },
+}
+
+/// Has an account's owner sign a user operation's hash (EIP-191), as the ECDSA ownership module takes it.
+///
+/// # Errors
+/// The signer's own, or a signature that is not the signer's.
+pub async fn sign_as_owner<S: Signer + Sync + ?Sized>(
+    owner: &S,
+    user_op_hash: B256,
+) -> Result<[u8; SIGNATURE_LEN], SignerError> {
+    let address = owner.address();
+    let signature = owner.sign_message(user_op_hash.as_slice()).await;
+    let signature = signature.map_err(|source| SignerError::Signer { address, source })?;
+    let bytes = signature.normalize_s().unwrap_or(signature).as_bytes();
+    verify_signature(address, user_op_hash, &bytes)?;
+    Ok(bytes)
+}
+
+/// Checks that `signature` is `address`'s over the EIP-191 digest of a user operation's hash, with v 27 or 28 and a
+/// low s.
+///
+/// # Errors
+/// [`SignerError::Unverified`] for any other signature.
+pub fn verify_signature(
+    address: Address,
+    user_op_hash: B256,
+    signature: &[u8; SIGNATURE_LEN],
+) -> Result<(), SignerError> {
+    let [.., v] = *signature;
+    let parsed = Signature::from_raw_array(signature).ok().filter(|_| matches!(v, 27 | 28));
+    let genuine = parsed.is_some_and(|parsed| {
+        let signer = parsed.recover_address_from_prehash(&signing_hash(user_op_hash));
+        parsed.normalize_s().is_none() && signer.is_ok_and(|signer| signer == address)
+    });
+    if genuine { Ok(()) } else { Err(SignerError::Unverified { address }) }
+}
