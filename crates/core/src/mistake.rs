@@ -81,3 +81,53 @@ impl fmt::Display for Mistake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use alloy_primitives::Address;
+
+    use super::*;
+    use crate::{condition::Condition, policy::Policy, selector::FunctionSelector};
+
+    fn mistakes(offsets: &[u16], valid_after: u64, valid_until: u64) -> Vec<Mistake> {
+        let policy = Policy::new(Address::ZERO, FunctionSelector::new([0; 4]))
+            .with_epoch(SessionEpoch::new(valid_after, valid_until).unwrap());
+        let policy = offsets
+            .iter()
+            .try_fold(policy, |policy, offset| policy.with_rule(Rule::new(*offset, Condition::Equal, 0_u64)));
+        policy.unwrap().mistakes().collect()
+    }
+
+    #[test]
+    fn none_in_a_sane_policy() {
+        assert_eq!(mistakes(&[0, 32, 65_504], 0, 0), []);
+        assert_eq!(mistakes(&[], 1_700_000_000, 1_700_000_001), []);
+        assert_eq!(mistakes(&[], MILLISECONDS - 1, 0), []);
+    }
+
+    #[test]
+    fn all_that_are_there() {
+        let field = TimeField::ValidUntil;
+        assert_eq!(
+            mistakes(&[0, 33], 5, MILLISECONDS),
+            [
+                Mistake::OffsetNotWord { rule: 1, offset: 33 },
+                Mistake::TimeInMilliseconds { field, value: MILLISECONDS }
+            ]
+        );
+        for valid_until in [4, 5] {
+            assert_eq!(
+                mistakes(&[], 5, valid_until),
+                [Mistake::EndsBeforeItStarts { valid_after: 5, valid_until }]
+            );
+        }
+    }
+
+    #[test]
+    fn their_words() {
+        let text = std::format!("{}", Mistake::OffsetNotWord { rule: 2, offset: 4 });
+        assert!(text.contains("rule 2") && text.contains("offset 4"), "{text}");
+    }
+}

@@ -17,7 +17,7 @@ fn session_key_data_and_leaves() {
         let policy = policy(input);
         let session_key = parse::<Address>(&input["sessionKeyAddress"]);
         let encoder = SessionKeyData::new(session_key, &policy);
-        let data = encoder.to_vec();
+        let data = encode(&encoder);
         assert_eq!(data, parse::<Bytes>(&vector["sessionKeyData"]));
         assert_eq!(data.len(), encoder.encoded_len());
 
@@ -32,6 +32,7 @@ fn session_key_data_and_leaves() {
 
 /// The original's own input is read by the JSON forms, but for the key, which is no part of a policy, and for its
 /// reference values, which the vectors describe and do not hold as they were given.
+#[cfg(feature = "serde")]
 #[test]
 fn policies_as_json() {
     for vector in array(&reference()["policies"]) {
@@ -97,7 +98,7 @@ fn single_calls() {
     for vector in array(&reference()["calldata"]["execute_ncC"]) {
         let data = parse::<Bytes>(&vector["tx"]["data"]);
         let call = call(&vector["tx"], &data);
-        let encoded = Execute(call).to_vec();
+        let encoded = encode(&Execute(call));
         assert_eq!(encoded, parse::<Bytes>(&vector["data"]));
         assert_eq!(encoded.len(), Execute(call).encoded_len());
         assert!(AccountCall::decode(&encoded).unwrap().calls().eq([call]));
@@ -109,7 +110,7 @@ fn batches() {
     let vector = &reference()["calldata"]["executeBatch_y6U_3"];
     let data = array(&vector["txs"]).iter().map(|tx| parse(&tx["data"])).collect::<Vec<Bytes>>();
     let calls = array(&vector["txs"]).iter().zip(&data).map(|(tx, data)| call(tx, data)).collect::<Vec<_>>();
-    let encoded = ExecuteBatch(&calls).to_vec();
+    let encoded = encode(&ExecuteBatch(&calls));
     assert_eq!(encoded, parse::<Bytes>(&vector["data"]));
     assert_eq!(encoded.len(), ExecuteBatch(&calls).encoded_len());
     assert!(AccountCall::decode(&encoded).unwrap().calls().eq(calls));
@@ -122,7 +123,7 @@ fn answers_of_the_contract() {
     for vector in vectors {
         let data = parse::<Bytes>(&vector["callData"]);
         let call = Call { to: parse(&vector["dest"]), value: decimal(&vector["value"]), data: &data };
-        let answer = evaluate(&parse::<Bytes>(&vector["sessionKeyData"]), &Execute(call).to_vec());
+        let answer = evaluate(&parse::<Bytes>(&vector["sessionKeyData"]), &encode(&Execute(call)));
         let result = &vector["result"];
         if result["ok"].as_bool().unwrap() {
             assert_eq!(answer, Ok(parse(&result["sessionKey"])));
@@ -143,14 +144,13 @@ fn enclosed_signatures() {
         module_signature: &module_signature[..],
         module: parse(&reference["meta"]["ecdsaModule"]),
     };
-    assert_eq!(enclosed.to_vec(), parse::<Bytes>(&vector["enclosing"]));
-    assert_eq!(enclosed.encoded_len(), enclosed.to_vec().len());
+    assert_eq!(encode(&enclosed), parse::<Bytes>(&vector["enclosing"]));
+    assert_eq!(enclosed.encoded_len(), encode(&enclosed).len());
     assert_eq!(DUMMY_SESSION_SIGNATURE[..], parse::<Bytes>(&reference["mockEcdsaSessionKeySig"]));
 }
 
 fn policy(input: &Value) -> Policy {
-    let selector =
-        serde_json::from_value::<FunctionSelector>(input["functionSelector"].clone()).expect("a function");
+    let selector = selector(&input["functionSelector"]);
     let mut policy = Policy::new(parse(&input["contractAddress"]), selector)
         .with_value_limit_wei(decimal(&input["valueLimit"]))
         .expect("a value limit");
@@ -171,6 +171,26 @@ fn policy(input: &Value) -> Policy {
             policy.with_epoch(SessionEpoch::new(time("validAfter"), time("validUntil")).expect("48 bits"))
         }
     }
+}
+
+/// A signature, four raw bytes, or an item of an ABI, of which the vectors have none with tuples.
+fn selector(function: &Value) -> FunctionSelector {
+    if function.is_string() {
+        return parse(function);
+    }
+    if function["raw"].is_string() {
+        return parse(&function["raw"]);
+    }
+    let name = function["name"].as_str().expect("the function's name");
+    let types = array(&function["inputs"]).iter().map(|input| input["type"].as_str().expect("a type"));
+    let signature = format!("{name}({})", types.collect::<Vec<_>>().join(","));
+    signature.parse().expect("a function")
+}
+
+fn encode(encoder: &impl Encode) -> Vec<u8> {
+    let mut buffer = heapless::Vec::<u8, 4096>::new();
+    encoder.write_to(&mut buffer).expect("room");
+    buffer.to_vec()
 }
 
 fn call<'a>(tx: &Value, data: &'a [u8]) -> Call<'a> {
@@ -221,11 +241,11 @@ fn session_signatures() {
         "0000000000000000000000000000000000000000000000000000000000000004"
         "2222222200000000000000000000000000000000000000000000000000000000"
     );
-    assert_eq!(signature.to_vec(), expected);
+    assert_eq!(encode(&signature), expected);
     assert_eq!(signature.encoded_len(), expected.len());
     let module = address!("000002FbFfedd9B33F4E7156F2DE8D48945E7489");
     assert_eq!(
-        ModuleSignature { module_signature: signature, module }.to_vec(),
-        ModuleSignature { module_signature: &expected[..], module }.to_vec(),
+        encode(&ModuleSignature { module_signature: signature, module }),
+        encode(&ModuleSignature { module_signature: &expected[..], module }),
     );
 }
