@@ -1,0 +1,158 @@
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, B256, Bytes, U256, address};
+use quorate_transport::{HttpTransport, TransportError, TransportExt};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::contracts::Contracts;
+
+const ENTRY_POINT: Address = address!("5FF137D4b0FDCD49DcA30c7CF57E578a026d2789");
+const DETERMINISTIC_DEPLOYER: Address = address!("4e59b44847b379578588920ca78fbf26c0b4956c");
+const SMART_ACCOUNT: Address = address!("0000002512019Dafb59528B82CB92D3c5D2423aC");
+const FACTORY: Address = address!("000000a56Aaca3e9a4C479ea6b6CD0DbcB6634F5");
+const FALLBACK_HANDLER: Address = address!("0bBa6d96BD616BedC6BFaa341742FD43c60b83C1");
+const ECDSA_MODULE: Address = address!("0000001c5b32F37F5beA87BDD5374eB2aC54eA8e");
+const SESSION_KEY_MANAGER: Address = address!("000002FbFfedd9B33F4E7156F2DE8D48945E7489");
+const ABI_MODULE: Address = address!("000006bC2eCdAe38113929293d241Cf252D91861");
+const ERC20_MODULE: Address = address!("000000D50C68705bd6897B2d17c7de32FB519fDA");
+const BATCHED_ROUTER: Address = address!("00000D09967410f8C76752A104c9848b57ebba55");
+const MULTICHAIN_MODULE: Address = address!("000000824dc138db84FD9109fc154bdad332Aa8E");
+
+const RECEIPT_DEADLINE: Duration = Duration::from_secs(20);
+const RECEIPT_POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A contract could not be put on the chain.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The chain did not answer, or answered with an error.
+    #[error(transparent)]
+    Chain(#[from] TransportError),
+    /// A transaction failed.
+    #[error("transaction {hash} to {to} reverted")]
+    Reverted {
+        /// The transaction.
+        hash: B256,
+        /// Its destination.
+        to: Address,
+    },
+    /// A transaction was not mined.
+    #[error("transaction {hash} to {to} was not mined")]
+    NotMined {
+        /// The transaction.
+        hash: B256,
+        /// Its destination.
+        to: Address,
+    },
+    /// Nothing is at an address where a contract should be.
+    #[error("there is no contract at {address} after all were put in place")]
+    Missing {
+        /// The address.
+        address: Address,
+    },
+}
+
+/// Puts contracts on a chain that lets code be set at will.
+#[derive(Debug)]
+pub(crate) struct Placer<'a> {
+    chain: &'a HttpTransport,
+    /// An account that the chain signs for.
+    sender: Address,
+    contracts: &'a Contracts,
+}
+
+impl<'a> Placer<'a> {
+    pub(crate) fn new(chain: &'a HttpTransport, sender: Address, contracts: &'a Contracts) -> Self {
+        Self { chain, sender, contracts }
+    }
+
+    /// Puts the entry point in place, which a bundler wants to see when it starts.
+    pub(crate) async fn place_entry_point(&self) -> Result<Address, PlaceError> {
+        let entry_point = self.deploy(&self.contracts.entry_point).await?;
+        if entry_point != ENTRY_POINT {
+            return Err(PlaceError::Missing { address: ENTRY_POINT });
+        }
+        Ok(entry_point)
+    }
+
+    /// Puts all else in place, and gives the address of the NFT.
+    pub(crate) async fn place_account_contracts(&self) -> Result<Address, PlaceError> {
+        let contracts = self.contracts;
+        let entry_point = ENTRY_POINT.into_word();
+        let smart_account = SMART_ACCOUNT.into_word();
+        let owner = self.sender.into_word();
+        // The factory's constructor creates the fallback handler.
+        let placements: [(Address, &Bytes, &[B256]); 8] = [
+            (SMART_ACCOUNT, &contracts.smart_account, &[entry_point]),
+            (FACTORY, &contracts.factory, &[smart_account, owner]),
+            (ECDSA_MODULE, &contracts.ecdsa_module, &[]),
+            (MULTICHAIN_MODULE, &contracts.multichain_module, &[]),
+            (SESSION_KEY_MANAGER, &contracts.session_key_manager, &[]),
+            (BATCHED_ROUTER, &contracts.batched_router, &[]),
+            (ERC20_MODULE, &contracts.erc20_module, &[]),
+            (ABI_MODULE, &contracts.abi_module, &[]),
+        ];
+        for (address, code, arguments) in placements {
+            self.create_at(address, code, arguments).await?;
+        }
+        let nft = self.deploy(&contracts.nft).await?;
+
+        let placed = placements.map(|(address, ..)| address);
+        for address in placed.into_iter().chain([FALLBACK_HANDLER, nft]) {
+            let code: Bytes = self.chain.call("eth_getCode", (address, "latest")).await?;
+            if code.is_empty() {
+                return Err(PlaceError::Missing { address });
+            }
+        }
+        Ok(nft)
+    }
+
+    /// Runs a constructor at an address of choice.
+    ///
+    /// The creation code stands there as if it were the contract's. A call to it gives the runtime code with its
+    /// immutables; the same as a transaction leaves what the constructor stores and creates.
+    async fn create_at(
+        &self,
+        address: Address,
+        code: &Bytes,
+        arguments: &[B256],
+    ) -> Result<(), PlaceError> {
+        let creation: Bytes = code.iter().chain(arguments.iter().flatten()).copied().collect();
+        // As under EIP-161, so that what the constructor creates has the address that it has elsewhere.
+        self.chain.call::<()>("anvil_setNonce", (address, U256::ONE)).await?;
+        self.chain.call::<()>("anvil_setCode", (address, creation)).await?;
+        let call = json!({ "from": self.sender, "to": address });
+        let runtime: Bytes = self.chain.call("eth_call", (call, "latest")).await?;
+        self.transact(address, &Bytes::new()).await?;
+        self.chain.call::<()>("anvil_setCode", (address, runtime)).await?;
+        Ok(())
+    }
+
+    /// Creates a contract with CREATE2 and salt zero.
+    async fn deploy(&self, creation: &Bytes) -> Result<Address, PlaceError> {
+        let salted: Bytes = B256::ZERO.iter().chain(creation.iter()).copied().collect();
+        self.transact(DETERMINISTIC_DEPLOYER, &salted).await?;
+        Ok(DETERMINISTIC_DEPLOYER.create2_from_code(B256::ZERO, creation))
+    }
+
+    async fn transact(&self, to: Address, data: &Bytes) -> Result<(), PlaceError> {
+        let transaction = json!({ "from": self.sender, "to": to, "data": data });
+        let hash: B256 = self.chain.call_once("eth_sendTransaction", (transaction,)).await?;
+        let start = Instant::now();
+        while start.elapsed() < RECEIPT_DEADLINE {
+            let receipt: Option<Receipt> = self.chain.call("eth_getTransactionReceipt", (hash,)).await?;
+            match receipt {
+                Some(receipt) if receipt.status.is_zero() => return Err(PlaceError::Reverted { hash, to }),
+                Some(_) => return Ok(()),
+                None => tokio::time::sleep(RECEIPT_POLL_INTERVAL).await,
+            }
+        }
+        Err(PlaceError::NotMined { hash, to })
+    }
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    status: U256,
+}
