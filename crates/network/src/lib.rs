@@ -4,9 +4,11 @@
 //! only with the nodes' own attestations, and a signature only if it is the session key's over that operation;
 //! so the gateway in between need not be trusted. Every call has a deadline, and dropping its future cancels it.
 
+mod distributed_signer;
 mod ephemeral_key;
 mod signing_network;
 
+pub use distributed_signer::DistributedSigner;
 pub use ephemeral_key::EphemeralKey;
 pub use quorate_protocol::{AttestedKey, KeyDraft, NetworkDescriptor, Refusal};
 pub use signing_network::{NetworkError, SigningNetwork};

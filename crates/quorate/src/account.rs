@@ -1,0 +1,299 @@
+use alloy_primitives::{Address, B256, U256};
+use alloy_signer::Signer;
+use quorate_contracts::{account, calls};
+use quorate_core::{
+    Call, DUMMY_SESSION_SIGNATURE, Encode as _, ExecuteBatch, ModuleSignature, Policy, merkle, signing_hash,
+};
+use quorate_network::{AttestedKey, EphemeralKey, KeyDraft, SigningNetwork};
+use quorate_protocol::{OperationMessage, Permissions, PermittedPolicy};
+use quorate_signer::{SIGNATURE_LEN, SignerError, sign_as_owner, verify_signature};
+use serde::{Deserialize, Serialize};
+
+use crate::client::draft;
+use crate::{Error, PendingOperation, Quorate, SessionRecord};
+
+/// A smart account of one owner.
+#[derive(Clone, Debug)]
+pub struct SmartAccount {
+    pub(crate) client: Quorate,
+    pub(crate) owner: Address,
+    pub(crate) index: U256,
+    pub(crate) address: Address,
+}
+
+/// The key that a session is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionKey {
+    /// A key that somebody holds, by its address.
+    Local(Address),
+    /// A key that a signing network holds.
+    Distributed(AttestedKey),
+}
+
+/// A grant that waits for its owner's signature. It can be stored, and go on in another process: the owner's wallet
+/// is often in a browser or on a device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GrantDraft {
+    owner: Address,
+    operation: OperationMessage,
+    session: SessionRecord,
+}
+
+/// A grant that was sent.
+#[derive(Clone, Debug)]
+pub struct PendingGrant {
+    operation: PendingOperation,
+    session: SessionRecord,
+}
+
+/// Policies for one account, checked for evident mistakes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    permissions: Permissions,
+    others: Vec<B256>,
+}
+
+impl SmartAccount {
+    /// The account's address, whether or not it is deployed.
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Whose signature it obeys.
+    pub const fn owner(&self) -> Address {
+        self.owner
+    }
+
+    /// A session with these policies.
+    ///
+    /// # Errors
+    /// No policy, or one that the contract would take and that is evidently a mistake: an offset that is not a
+    /// multiple of 32, times in milliseconds, an end before its start.
+    pub fn grant(&self, policies: impl IntoIterator<Item = Policy>) -> Result<Grant, Error> {
+        let grant = self.grant_with_mistakes_allowed(policies)?;
+        for (policy, permitted) in grant.permissions.policies.iter().enumerate() {
+            if let Some(mistake) = permitted.policy.mistakes().next() {
+                return Err(Error::Mistake { policy, mistake });
+            }
+        }
+        Ok(grant)
+    }
+
+    /// A session with these policies, however odd they are.
+    ///
+    /// # Errors
+    /// No policy.
+    pub fn grant_with_mistakes_allowed(
+        &self,
+        policies: impl IntoIterator<Item = Policy>,
+    ) -> Result<Grant, Error> {
+        let deployment = self.client.deployment();
+        let validation_module = deployment.abi_session_validation_module;
+        let policies: Vec<_> =
+            policies.into_iter().map(|policy| PermittedPolicy { validation_module, policy }).collect();
+        if policies.is_empty() {
+            return Err(Error::NoPolicy);
+        }
+        let permissions = Permissions {
+            owner: self.owner,
+            account: self.address,
+            chain_id: self.client.chain_id(),
+            entry_point: deployment.entry_point,
+            session_key_manager: deployment.session_key_manager,
+            policies,
+        };
+        Ok(Grant { permissions, others: Vec::new() })
+    }
+
+    /// Builds the one operation that deploys the account where it does not exist, enables the session key manager
+    /// where it is not, and sets the root.
+    ///
+    /// # Errors
+    /// [`Error::ForeignRoot`] if the account has sessions that the grant does not keep; a node or bundler that
+    /// gives no answer.
+    pub async fn prepare(&self, grant: Grant, key: &SessionKey) -> Result<GrantDraft, Error> {
+        let (session_key, key_id) = match key {
+            SessionKey::Local(address) => (*address, None),
+            SessionKey::Distributed(key) => (key.address, Some(key.key_id.clone())),
+        };
+        let Grant { permissions, others } = grant;
+        let chain = &self.client.chain;
+        let deployment = self.client.deployment();
+        let deployed = chain.is_deployed(self.address).await?;
+        self.check_root(&others).await?;
+        let manager = deployment.session_key_manager;
+        let enabled = deployed && chain.is_module_enabled(self.address, manager).await?;
+
+        let session = SessionRecord::new(permissions, session_key, key_id, others);
+        let root = merkle::root(&session.leaves()).map_err(|_| Error::NoPolicy)?;
+        let enable = (!enabled).then(|| calls::enable_module(self.address, manager));
+        let set_root = calls::set_merkle_root(manager, root);
+        let calls: Vec<Call<'_>> = enable.iter().chain([&set_root]).map(|call| call.as_call()).collect();
+
+        let nonce = chain.nonce(self.address, 0).await?;
+        let mut operation = draft(self.address, nonce, ExecuteBatch(&calls).to_vec());
+        if !deployed {
+            operation.init_code = account::init_code(deployment, self.owner, self.index).to_vec();
+        }
+        let operation = self.client.size(operation, self.owner_signature(&DUMMY_SESSION_SIGNATURE)).await?;
+        let operation = OperationMessage {
+            operation,
+            entry_point: deployment.entry_point,
+            chain_id: self.client.chain_id(),
+        };
+        Ok(GrantDraft { owner: self.owner, operation, session })
+    }
+
+    /// Sends a grant that its owner signed.
+    ///
+    /// # Errors
+    /// A signature that is not the owner's over this draft, or a bundler that does not take the operation.
+    pub async fn submit(
+        &self,
+        draft: GrantDraft,
+        signature: &[u8; SIGNATURE_LEN],
+    ) -> Result<PendingGrant, Error> {
+        if draft.owner != self.owner {
+            return Err(SignerError::Unverified { address: self.owner }.into());
+        }
+        verify_signature(self.owner, draft.user_op_hash(), signature)?;
+        let GrantDraft { operation, session, .. } = draft;
+        let operation = self.client.send(operation.operation, self.owner_signature(signature)).await?;
+        Ok(PendingGrant { operation, session })
+    }
+
+    /// Prepares, signs and sends a grant in one step, where the owner's signer is at hand.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare) and [`submit`](Self::submit), and the signer's own.
+    pub async fn send<S: Signer + Sync + ?Sized>(
+        &self,
+        grant: Grant,
+        key: &SessionKey,
+        owner: &S,
+    ) -> Result<PendingGrant, Error> {
+        let draft = self.prepare(grant, key).await?;
+        let signature = sign_as_owner(owner, draft.user_op_hash()).await?;
+        self.submit(draft, &signature).await
+    }
+
+    /// The account must have exactly the sessions that the grant keeps: setting a root ends all others.
+    async fn check_root(&self, kept: &[B256]) -> Result<(), Error> {
+        let found = self.client.chain.session_root(self.address).await?;
+        let expected = if kept.is_empty() { B256::ZERO } else { merkle::root(kept).unwrap_or_default() };
+        if found == expected { Ok(()) } else { Err(Error::ForeignRoot { expected, found }) }
+    }
+
+    fn owner_signature(&self, signature: &[u8; SIGNATURE_LEN]) -> Vec<u8> {
+        let module = self.client.deployment().ecdsa_ownership_module;
+        ModuleSignature { module_signature: signature.as_slice(), module }.to_vec()
+    }
+}
+
+impl Grant {
+    /// Keeps other sessions of the account alive, by their leaves in the order of the present tree.
+    pub fn keeping(mut self, leaves: impl IntoIterator<Item = B256>) -> Self {
+        self.others.extend(leaves);
+        self
+    }
+
+    /// What a network is asked to hold a key to.
+    pub const fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// Has a network make the session's key; the owner signs the request.
+    ///
+    /// # Errors
+    /// The network's refusal, a key that too few nodes attest to, or the signer's own error.
+    pub async fn distributed_key<S: Signer + Sync + ?Sized>(
+        &self,
+        network: &SigningNetwork,
+        ephemeral: &EphemeralKey,
+        ends: u64,
+        owner: &S,
+    ) -> Result<SessionKey, Error> {
+        let claim = ephemeral.claim("quorate", ends);
+        let draft: KeyDraft = network.prepare_key(&self.permissions, &claim).await?;
+        let digest = draft.typed_data().map_err(quorate_network::NetworkError::from)?.digest();
+        let address = owner.address();
+        let signature = owner.sign_hash(&digest).await;
+        let signature = signature.map_err(|source| SignerError::Signer { address, source })?;
+        Ok(SessionKey::Distributed(network.submit_key(&draft, &signature).await?))
+    }
+}
+
+impl GrantDraft {
+    /// What the owner signs as a message (EIP-191, `personal_sign` of these 32 bytes).
+    pub fn user_op_hash(&self) -> B256 {
+        self.operation.operation.hash(self.operation.entry_point, self.operation.chain_id)
+    }
+
+    /// The same with the EIP-191 prefix hashed in, for signers that take a digest.
+    pub fn digest(&self) -> B256 {
+        signing_hash(self.user_op_hash())
+    }
+
+    /// The session as it will be.
+    pub const fn session(&self) -> &SessionRecord {
+        &self.session
+    }
+
+    /// The draft as JSON.
+    pub fn to_json(&self) -> String {
+        let text = DraftText {
+            owner: self.owner,
+            operation: self.operation.to_json(),
+            session: self.session.to_json(),
+        };
+        serde_json::to_string(&text).unwrap_or_default()
+    }
+
+    /// Reads a stored draft.
+    ///
+    /// # Errors
+    /// Text that is no draft.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let text: DraftText =
+            serde_json::from_str(text).map_err(|source| Error::Stored { what: "grant draft", source })?;
+        Ok(Self {
+            owner: text.owner,
+            operation: OperationMessage::from_json(&text.operation)?,
+            session: SessionRecord::from_json(&text.session)?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftText {
+    owner: Address,
+    operation: String,
+    session: String,
+}
+
+impl PendingGrant {
+    /// The operation's hash.
+    pub const fn user_op_hash(&self) -> B256 {
+        self.operation.user_op_hash()
+    }
+
+    /// The operation, to wait for by other means.
+    pub const fn operation(&self) -> &PendingOperation {
+        &self.operation
+    }
+
+    /// The session as it will be.
+    pub const fn session(&self) -> &SessionRecord {
+        &self.session
+    }
+
+    /// Waits until the session is on chain, and gives it.
+    ///
+    /// # Errors
+    /// As [`PendingOperation::wait`].
+    pub async fn wait(&self) -> Result<SessionRecord, Error> {
+        self.operation.wait().await?;
+        Ok(self.session.clone())
+    }
+}

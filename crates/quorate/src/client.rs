@@ -1,0 +1,134 @@
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy_primitives::{Address, U256};
+use quorate_bundler::{Bundler, Fees};
+use quorate_contracts::{Deployment, account};
+use quorate_core::UserOperation;
+use quorate_signer::SessionSigner;
+use quorate_transport::Transport;
+
+use crate::chain::Chain;
+use crate::{Error, PendingOperation, Session, SessionRecord, SmartAccount};
+
+/// A chain and a bundler: where accounts live and operations go.
+#[derive(Clone, Debug)]
+pub struct Quorate {
+    pub(crate) chain: Chain,
+    pub(crate) bundler: Bundler,
+    pub(crate) deployment: Deployment,
+    chain_id: u64,
+}
+
+impl Quorate {
+    /// Connects to a chain's node and a bundler, with the contracts at their canonical addresses.
+    ///
+    /// # Errors
+    /// The node does not say which chain it serves.
+    pub async fn connect(node: Arc<dyn Transport>, bundler: Arc<dyn Transport>) -> Result<Self, Error> {
+        Self::connect_to(Deployment::canonical(), node, bundler).await
+    }
+
+    /// The same for contracts at other addresses.
+    ///
+    /// # Errors
+    /// The node does not say which chain it serves.
+    pub async fn connect_to(
+        deployment: Deployment,
+        node: Arc<dyn Transport>,
+        bundler: Arc<dyn Transport>,
+    ) -> Result<Self, Error> {
+        let chain = Chain::new(node, deployment);
+        let chain_id = chain.id().await?;
+        Ok(Self { chain, bundler: Bundler::new(bundler), deployment, chain_id })
+    }
+
+    /// The chain's id, as its node says.
+    pub const fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// Where the contracts are.
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// An owner's account; it need not exist yet. One owner may have several, by `index`.
+    pub fn account(&self, owner: Address, index: u64) -> SmartAccount {
+        let index = U256::from(index);
+        let address = account::address(&self.deployment, owner, index);
+        SmartAccount { client: self.clone(), owner, index, address }
+    }
+
+    /// A session that was granted, to be used with the signer of its key.
+    pub fn session(&self, record: SessionRecord, signer: Arc<dyn SessionSigner>) -> Session {
+        Session::new(self.clone(), record, signer)
+    }
+
+    /// An operation that was sent, here or elsewhere, to be waited for.
+    pub fn pending(&self, user_op_hash: alloy_primitives::B256) -> PendingOperation {
+        PendingOperation::new(self.bundler.clone(), user_op_hash)
+    }
+
+    /// Fills in fees and gas: `sign` gives a signature of the right form and length for the estimate.
+    pub(crate) async fn size(
+        &self,
+        mut operation: UserOperation<Vec<u8>>,
+        dummy_signature: Vec<u8>,
+    ) -> Result<UserOperation<Vec<u8>>, Error> {
+        let fees = self.fees().await?;
+        operation.max_fee_per_gas = fees.max_fee_per_gas;
+        operation.max_priority_fee_per_gas = fees.max_priority_fee_per_gas;
+        let dummy = operation.clone().sign(dummy_signature);
+        let gas = self.bundler.estimate_user_operation_gas(&dummy, self.deployment.entry_point).await?;
+        operation.pre_verification_gas = gas.pre_verification_gas;
+        operation.verification_gas_limit = gas.verification_gas_limit;
+        operation.call_gas_limit = gas.call_gas_limit;
+        Ok(operation)
+    }
+
+    pub(crate) async fn send(
+        &self,
+        operation: UserOperation<Vec<u8>>,
+        signature: Vec<u8>,
+    ) -> Result<PendingOperation, Error> {
+        let signed = operation.sign(signature);
+        let hash =
+            self.bundler.send_user_operation(&signed, self.deployment.entry_point, self.chain_id).await?;
+        Ok(self.pending(hash))
+    }
+
+    /// The bundler's fees, or where it has no method for them the node's gas price.
+    async fn fees(&self) -> Result<Fees, Error> {
+        match self.bundler.gas_price().await {
+            Ok(fees) => Ok(fees),
+            Err(quorate_bundler::BundlerError::Rejected { .. }) => {
+                let price = self.chain.gas_price().await?;
+                Ok(Fees { max_fee_per_gas: price, max_priority_fee_per_gas: price })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Milliseconds since 1970: a nonce stream of its own for each use of a session, so that uses run in parallel.
+pub(crate) fn now_key() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A blank operation of an account.
+pub(crate) fn draft(sender: Address, nonce: U256, call_data: Vec<u8>) -> UserOperation<Vec<u8>> {
+    UserOperation {
+        sender,
+        nonce,
+        init_code: Vec::new(),
+        call_data,
+        call_gas_limit: U256::ZERO,
+        verification_gas_limit: U256::ZERO,
+        pre_verification_gas: U256::ZERO,
+        max_fee_per_gas: U256::ZERO,
+        max_priority_fee_per_gas: U256::ZERO,
+        paymaster_and_data: Vec::new(),
+    }
+}
