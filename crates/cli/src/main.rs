@@ -1,5 +1,6 @@
 //! The `quorate` program.
 
+mod demo;
 mod network;
 mod serve;
 
@@ -8,6 +9,7 @@ use clap::{Parser, Subcommand};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(arguments).await,
         Command::Network(command) => network::run(command),
         Command::Node(command) => serve::node(command).await,
         Command::Gateway(command) => serve::gateway(command).await,
@@ -24,6 +26,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch a session key be made by five nodes, mint with it, and be refused outside its policy.
+    Demo(demo::Arguments),
     /// Set up a signing network.
     #[command(subcommand)]
     Network(network::Command),

@@ -339,7 +339,10 @@ impl Start<'_> {
         let program = Program {
             name: "the bundler (alto)".to_owned(),
             program: Path::new("node"),
-            arguments: [self.toolchain.alto().into(), "run".into()].into_iter().chain(flags(arguments)).collect(),
+            arguments: [self.toolchain.alto().into(), "run".into()]
+                .into_iter()
+                .chain(flags(arguments))
+                .collect(),
             directory: self.folder,
             log: self.folder.join("bundler.log"),
         };

@@ -112,12 +112,7 @@ impl<'a> Placer<'a> {
     ///
     /// The creation code stands there as if it were the contract's. A call to it gives the runtime code with its
     /// immutables; the same as a transaction leaves what the constructor stores and creates.
-    async fn create_at(
-        &self,
-        address: Address,
-        code: &Bytes,
-        arguments: &[B256],
-    ) -> Result<(), PlaceError> {
+    async fn create_at(&self, address: Address, code: &Bytes, arguments: &[B256]) -> Result<(), PlaceError> {
         let creation: Bytes = code.iter().chain(arguments.iter().flatten()).copied().collect();
         // As under EIP-161, so that what the constructor creates has the address that it has elsewhere.
         self.chain.call::<()>("anvil_setNonce", (address, U256::ONE)).await?;

@@ -80,13 +80,8 @@ impl Toolchain {
     /// Node.js 20 or newer and npm must be there, and the npm registry within reach.
     pub async fn install(cache: &Path, progress: &dyn Progress) -> Result<Self, ToolchainError> {
         check_node()?;
-        let key = cache::key(&[
-            PACKAGE_JSON,
-            PACKAGE_LOCK,
-            NPMRC,
-            std::env::consts::OS,
-            std::env::consts::ARCH,
-        ]);
+        let key =
+            cache::key(&[PACKAGE_JSON, PACKAGE_LOCK, NPMRC, std::env::consts::OS, std::env::consts::ARCH]);
         let lock = cache::lock(cache).await?;
         let cache = fs::canonicalize(cache).map_err(CacheError::at("find", cache))?;
         let folder = cache.join(format!("npm-{key}"));
@@ -117,8 +112,7 @@ impl Toolchain {
 
     /// The native program, since `.bin/anvil` starts it as a child that outlives it.
     pub(crate) fn anvil(&self) -> Result<PathBuf, ToolchainError> {
-        let missing =
-            ToolchainError::NoAnvil { os: std::env::consts::OS, arch: std::env::consts::ARCH };
+        let missing = ToolchainError::NoAnvil { os: std::env::consts::OS, arch: std::env::consts::ARCH };
         let os = match std::env::consts::OS {
             "macos" => "darwin",
             other => other,
@@ -158,8 +152,8 @@ async fn fill(partial: &Path, cache: &Path) -> Result<(), ToolchainError> {
         directory: partial,
         log: cache.join("npm.log"),
     };
-    let watchdog = Watchdog::start()
-        .map_err(|source| ToolchainError::Install(ProcessError::Watchdog { source }))?;
+    let watchdog =
+        Watchdog::start().map_err(|source| ToolchainError::Install(ProcessError::Watchdog { source }))?;
     let mut npm = Process::start(program, &Arc::new(watchdog)).map_err(|error| match error {
         ProcessError::Start { source, .. } => not_run("npm", source),
         other => ToolchainError::Install(other),

@@ -97,7 +97,10 @@ async fn names_a_port_that_is_taken() {
     let port = taken.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let error = Devnet::builder(folder.path()).chain_port(port).start().await.unwrap_err();
-    assert!(error.to_string().starts_with(&format!("port {port}, wanted for the chain, is taken")), "{error}");
+    assert!(
+        error.to_string().starts_with(&format!("port {port}, wanted for the chain, is taken")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, U256};
-use quorate_bundler::{Bundler, Fees};
+use quorate_bundler::{Bundler, Fees, GasEstimate};
 use quorate_contracts::{Deployment, account};
 use quorate_core::UserOperation;
 use quorate_signer::SessionSigner;
@@ -70,20 +70,34 @@ impl Quorate {
         PendingOperation::new(self.bundler.clone(), user_op_hash)
     }
 
-    /// Fills in fees and gas: `sign` gives a signature of the right form and length for the estimate.
+    /// Fills in fees and gas, the gas by an estimate under a signature of the right form and length.
     pub(crate) async fn size(
         &self,
         mut operation: UserOperation<Vec<u8>>,
         dummy_signature: Vec<u8>,
     ) -> Result<UserOperation<Vec<u8>>, Error> {
+        operation = self.with_fees(operation).await?;
+        let dummy = operation.clone().sign(dummy_signature);
+        let gas = self.bundler.estimate_user_operation_gas(&dummy, self.deployment.entry_point).await?;
+        Ok(with_gas(operation, gas))
+    }
+
+    /// Fills in fees, and gas that the caller knows.
+    pub(crate) async fn size_as(
+        &self,
+        operation: UserOperation<Vec<u8>>,
+        gas: GasEstimate,
+    ) -> Result<UserOperation<Vec<u8>>, Error> {
+        Ok(with_gas(self.with_fees(operation).await?, gas))
+    }
+
+    async fn with_fees(
+        &self,
+        mut operation: UserOperation<Vec<u8>>,
+    ) -> Result<UserOperation<Vec<u8>>, Error> {
         let fees = self.fees().await?;
         operation.max_fee_per_gas = fees.max_fee_per_gas;
         operation.max_priority_fee_per_gas = fees.max_priority_fee_per_gas;
-        let dummy = operation.clone().sign(dummy_signature);
-        let gas = self.bundler.estimate_user_operation_gas(&dummy, self.deployment.entry_point).await?;
-        operation.pre_verification_gas = gas.pre_verification_gas;
-        operation.verification_gas_limit = gas.verification_gas_limit;
-        operation.call_gas_limit = gas.call_gas_limit;
         Ok(operation)
     }
 
@@ -115,6 +129,13 @@ impl Quorate {
 pub(crate) fn now_key() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn with_gas(mut operation: UserOperation<Vec<u8>>, gas: GasEstimate) -> UserOperation<Vec<u8>> {
+    operation.pre_verification_gas = gas.pre_verification_gas;
+    operation.verification_gas_limit = gas.verification_gas_limit;
+    operation.call_gas_limit = gas.call_gas_limit;
+    operation
 }
 
 /// A blank operation of an account.

@@ -16,7 +16,7 @@ pub use account::{Grant, GrantDraft, PendingGrant, SessionKey, SmartAccount};
 pub use client::Quorate;
 pub use error::Error;
 pub use pending::PendingOperation;
-pub use quorate_bundler::UserOperationReceipt;
+pub use quorate_bundler::{GasEstimate, UserOperationReceipt};
 pub use quorate_core::{
     Address, B256, Call, Condition, FunctionSelector, Policy, ReferenceValue, Rule, SessionEpoch, U256,
 };

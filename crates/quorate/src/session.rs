@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use quorate_bundler::GasEstimate;
 use quorate_core::{
-    Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ModuleSignature, Refusal, SessionSignature,
+    Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ModuleSignature, Refusal, SessionSignature, UserOperation,
     evaluate, merkle,
 };
 use quorate_protocol::PermittedPolicy;
@@ -35,17 +36,22 @@ impl Session {
     pub async fn send(&self, call: Call<'_>) -> Result<PendingOperation, Error> {
         let call_data = Execute(call).to_vec();
         let permitted = self.permitting(&call_data)?;
-        self.send_under(permitted, call_data).await
+        let operation = self.draft(call_data).await?;
+        let dummy = self.module_signature(permitted, &DUMMY_SESSION_SIGNATURE)?;
+        let operation = self.client.size(operation, dummy).await?;
+        self.sign_and_send(permitted, operation).await
     }
 
-    /// The same without this side's own check, for those who want to see the others': the call goes out under the
-    /// session's first policy, whatever that says.
+    /// The same without this side's own check and without an estimate, which would fail where the chain forbids the
+    /// call: it goes to the signer and on to the bundler under the session's first policy, whatever that says.
     ///
     /// # Errors
     /// The signer's refusal; the bundler's.
-    pub async fn send_unchecked(&self, call: Call<'_>) -> Result<PendingOperation, Error> {
+    pub async fn send_unchecked(&self, call: Call<'_>, gas: GasEstimate) -> Result<PendingOperation, Error> {
         let permitted = self.record.permissions().policies.first().ok_or(Error::NoPolicy)?;
-        self.send_under(permitted, Execute(call).to_vec()).await
+        let operation = self.draft(Execute(call).to_vec()).await?;
+        let operation = self.client.size_as(operation, gas).await?;
+        self.sign_and_send(permitted, operation).await
     }
 
     /// The policy that allows a call; else the refusal of the last one asked.
@@ -60,16 +66,17 @@ impl Session {
         Err(refused.map_or(Error::NoPolicy, |refusal| Error::Forbidden { refusal }))
     }
 
-    async fn send_under(
-        &self,
-        permitted: &PermittedPolicy,
-        call_data: Vec<u8>,
-    ) -> Result<PendingOperation, Error> {
+    async fn draft(&self, call_data: Vec<u8>) -> Result<UserOperation<Vec<u8>>, Error> {
         let account = self.record.account();
         let nonce = self.client.chain.nonce(account, now_key()).await?;
-        let operation = draft(account, nonce, call_data);
-        let dummy = self.module_signature(permitted, &DUMMY_SESSION_SIGNATURE)?;
-        let operation = self.client.size(operation, dummy).await?;
+        Ok(draft(account, nonce, call_data))
+    }
+
+    async fn sign_and_send(
+        &self,
+        permitted: &PermittedPolicy,
+        operation: UserOperation<Vec<u8>>,
+    ) -> Result<PendingOperation, Error> {
         let entry_point = self.client.deployment().entry_point;
         let signature =
             self.signer.sign_user_operation(&operation, entry_point, self.client.chain_id()).await?;

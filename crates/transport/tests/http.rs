@@ -1,5 +1,7 @@
 //! `HttpTransport` against a scripted HTTP server on a local port.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod server;
 
 use quorate_transport::{
