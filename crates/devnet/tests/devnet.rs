@@ -1,5 +1,7 @@
 //! The development network on its real components: npm, solc-js, anvil and alto.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use quorate_bundler::GasEstimate;
 use quorate_core::{
-    Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ModuleSignature, Refusal, SessionSignature, UserOperation,
-    evaluate, merkle,
+    Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ModuleSignature, Refusal, SessionSignature,
+    UserOperation, evaluate, merkle,
 };
 use quorate_protocol::PermittedPolicy;
 use quorate_signer::SessionSigner;
