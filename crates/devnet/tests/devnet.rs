@@ -1,6 +1,5 @@
 //! The development network on its real components: npm, solc-js, anvil and alto.
 
-#![allow(clippy::unwrap_used, reason = "a failed assumption fails the test")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 use std::fs;
