@@ -43,7 +43,8 @@ struct Vectors {
 #[serde(rename_all = "camelCase")]
 struct Counterfactual {
     address: Address,
-    init_code: Bytes,
+    /// Given for the first indices of each owner only.
+    init_code: Option<Bytes>,
 }
 
 #[derive(Deserialize)]
@@ -124,11 +125,12 @@ async fn holds_code_at_canonical_addresses(chain: &HttpTransport, nft: Address) 
 }
 
 async fn the_factory_gives_the_reference_addresses(chain: &HttpTransport, vectors: &[Counterfactual]) {
-    assert!(!vectors.is_empty());
+    assert!(vectors.iter().any(|vector| vector.init_code.is_some()));
     let question = selector("getAddressForCounterFactualAccount(address,bytes,uint256)");
-    for vector in vectors {
+    for (vector, init_code) in vectors.iter().filter_map(|vector| Some((vector, vector.init_code.as_ref()?)))
+    {
         // The init code is the factory, then a call with the same arguments as the question.
-        let (factory, call) = vector.init_code.split_at(20);
+        let (factory, call) = init_code.split_at(20);
         assert_eq!(factory, FACTORY);
         let data = Bytes::from([&question[..], &call[4..]].concat());
         let answer = eth_call(chain, FACTORY, &data).await.unwrap();
