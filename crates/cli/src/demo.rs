@@ -1,24 +1,28 @@
 //! `quorate demo`: the whole product on a local chain, with real components.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256, hex};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate::{
-    Call, Condition, DistributedSigner, EphemeralKey, Error, FunctionSelector, GasEstimate, HttpTransport,
-    LocalSessionKey, NetworkDescriptor, Policy, Quorate, Rule, Session, SessionKey, SessionSigner as _,
-    SigningNetwork, SmartAccount,
+    Call, Condition, Error, FunctionSelector, GasEstimate, HttpTransport, LocalSessionKey, NetworkDescriptor,
+    Policy, Quorate, Rule, Session, SessionSigner as _, SigningNetwork, SmartAccount,
 };
 use quorate_contracts::Erc721;
 use quorate_devnet::{Devnet, LocalNetwork, Progress, Step};
-use quorate_transport::{Transport, TransportExt as _};
+use quorate_transport::TransportExt as _;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::serve::stop_on_signal;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -28,47 +32,84 @@ pub(crate) struct Arguments {
     /// Where npm packages and compiled contracts are kept between runs.
     #[arg(long, default_value = "target/devnet")]
     cache: PathBuf,
+    /// The chain's port on 127.0.0.1; a free one by default.
+    #[arg(long)]
+    chain_port: Option<u16>,
+    /// The bundler's port on 127.0.0.1; a free one by default.
+    #[arg(long)]
+    bundler_port: Option<u16>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
     let show = Arc::new(Show::default());
-    tokio::select! {
-        outcome = perform(&arguments, &show) => outcome,
-        signal = tokio::signal::ctrl_c() => {
-            signal?;
-            bail!("stopped by Ctrl-C; everything that was started is ended")
-        }
-    }
-}
-
-async fn perform(arguments: &Arguments, show: &Arc<Show>) -> anyhow::Result<()> {
-    let devnet = Devnet::builder(&arguments.cache).progress(show.clone()).start().await?;
-    let folder = tempfile::tempdir()?;
-    let network = LocalNetwork::start(&env::current_exe()?, folder.path(), 5, 3, &**show).await?;
-    show.done("a 3-of-5 signing network runs");
-
-    let outcome = play(&devnet, &network, show).await;
+    let stage = unless_stopped(&stop, Stage::set(&arguments, &show)).await?;
+    let outcome = unless_stopped(&stop, play(&stage, &show)).await;
     if arguments.keep && outcome.is_ok() {
-        println!(
-            "chain    {}\nbundler  {}\ngateway  {}",
-            devnet.rpc_url(),
-            devnet.bundler_url(),
-            network.gateway_url()
-        );
-        println!("running until Ctrl-C");
-        std::future::pending::<()>().await;
+        stage.print_urls();
+        stop.cancelled().await;
     }
-    network.shutdown().await;
-    devnet.shutdown().await;
+    show.begin("ending everything that was started");
+    stage.clear().await;
     outcome
 }
 
+/// Dropping what is under way ends the processes that it started.
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let stopped = || anyhow!("stopped; everything that was started is ended");
+    stop.run_until_cancelled(work).await.ok_or_else(stopped)?
+}
+
+/// What the story is played on: a chain with a bundler, and a signing network.
+struct Stage {
+    network: LocalNetwork,
+    devnet: Devnet,
+    _folder: TempDir,
+}
+
+impl Stage {
+    async fn set(arguments: &Arguments, show: &Arc<Show>) -> anyhow::Result<Self> {
+        let mut devnet = Devnet::builder(&arguments.cache).progress(show.clone());
+        if let Some(port) = arguments.chain_port {
+            devnet = devnet.chain_port(port);
+        }
+        if let Some(port) = arguments.bundler_port {
+            devnet = devnet.bundler_port(port);
+        }
+        let devnet = devnet.start().await?;
+        show.done(&format!("a local chain and a bundler run, with an NFT contract at {}", devnet.nft()));
+        let folder = tempfile::tempdir()?;
+        let network = LocalNetwork::start(&env::current_exe()?, folder.path(), 5, 3, &**show).await?;
+        show.done("a 3-of-5 signing network runs, of a gateway and five nodes");
+        Ok(Self { network, devnet, _folder: folder })
+    }
+
+    fn print_urls(&self) {
+        println!("chain    {}", self.devnet.rpc_url());
+        println!("bundler  {}", self.devnet.bundler_url());
+        println!("gateway  {}", self.network.gateway_url());
+        println!("network  {}", self.descriptor().display());
+        println!("running until Ctrl-C");
+    }
+
+    fn descriptor(&self) -> PathBuf {
+        self.network.folder().join("network.json")
+    }
+
+    async fn clear(self) {
+        self.network.shutdown().await;
+        self.devnet.shutdown().await;
+    }
+}
+
 /// The story itself: grant, use, and three refusals.
-async fn play(devnet: &Devnet, network: &LocalNetwork, show: &Show) -> anyhow::Result<()> {
-    let node: Arc<dyn Transport> = Arc::new(HttpTransport::builder(devnet.rpc_url().clone()).build()?);
-    let bundler: Arc<dyn Transport> = Arc::new(HttpTransport::builder(devnet.bundler_url().clone()).build()?);
-    let client = Quorate::connect(node.clone(), bundler).await?;
-    let descriptor = std::fs::read_to_string(network.folder().join("network.json"))?;
+async fn play(stage: &Stage, show: &Show) -> anyhow::Result<()> {
+    let Stage { devnet, .. } = stage;
+    let client = Quorate::connect(devnet.rpc_url().clone(), devnet.bundler_url().clone()).await?;
+    let descriptor = std::fs::read_to_string(stage.descriptor())?;
     let network = SigningNetwork::new(NetworkDescriptor::from_json(&descriptor)?);
     let nft = devnet.nft();
 
@@ -77,30 +118,21 @@ async fn play(devnet: &Devnet, network: &LocalNetwork, show: &Show) -> anyhow::R
     devnet.set_balance(account.address(), U256::from(10).pow(U256::from(18))).await?;
     show.done(&format!("account {} of owner {}", account.address(), owner.address()));
 
-    let grant = account.grant([mint_to_itself(nft, account.address())?])?;
-    let ephemeral = EphemeralKey::random()?;
-    let ends = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3600;
     show.begin("five nodes make a session key");
-    let key = grant.distributed_key(&network, &ephemeral, ends, &owner).await?;
-    let SessionKey::Distributed(attested) = &key else { bail!("the network made no key") };
-    show.done(&format!(
-        "session key {}, attested by {} nodes",
-        attested.address,
-        attested.attestations.len()
-    ));
+    let grant = account.grant([mint_to_itself(nft, account.address())?])?;
+    let key = grant.distributed_key(&network, &owner).await?;
+    show.done(&format!("session key {}, attested by {} nodes", key.address(), key.key().attestations.len()));
 
     show.begin("one user operation deploys the account and grants the session");
-    let signer = DistributedSigner::new(network, attested, ephemeral);
     let pending = account.send(grant, &key, &owner).await?;
-    let record = pending.wait().await?;
+    let session = client.session(pending.wait().await?, Arc::new(key));
     show.done(&format!("session granted in user operation {}", pending.user_op_hash()));
-    let session = client.session(record, Arc::new(signer));
 
     show.begin("the session mints");
     let data = mint(account.address());
     let minted = session.send(Call { to: nft, value: U256::ZERO, data: &data }).await?;
     let transaction = minted.wait_for_tx_hash().await?;
-    let balance = balance_of(&*node, nft, account.address()).await?;
+    let balance = balance_of(devnet, account.address()).await?;
     ensure!(balance == U256::from(1), "balanceOf is {balance} after one mint");
     show.done(&format!("minted in transaction {transaction}; balanceOf = {balance}"));
 
@@ -133,13 +165,13 @@ async fn refusals(
         bail!("the network signed a mint to another address");
     };
     ensure!(matches!(refusal, Error::Signer(_)), "not the nodes' refusal: {refusal}");
-    show.done(&format!("the nodes refuse it: {}", reasons(&refusal)));
+    show.done(&format!("the nodes refuse it: {:#}", anyhow::Error::from(refusal)));
 
     show.begin("the owner grants the same policy to a local key");
     let local = LocalSessionKey::random();
     let grant = account.grant([mint_to_itself(nft, account.address())?])?;
     let grant = grant.keeping(session.record().leaves());
-    let record = account.send(grant, &SessionKey::Local(local.address()), owner).await?.wait().await?;
+    let record = account.send(grant, &local, owner).await?.wait().await?;
     let Err(refusal) = client.session(record, Arc::new(local)).send_unchecked(call, gas).await else {
         bail!("the bundler took a mint to another address");
     };
@@ -152,10 +184,11 @@ async fn refusals(
     Ok(())
 }
 
-async fn balance_of(node: &dyn Transport, nft: Address, owner: Address) -> anyhow::Result<U256> {
+async fn balance_of(devnet: &Devnet, owner: Address) -> anyhow::Result<U256> {
+    let chain = HttpTransport::builder(devnet.rpc_url().clone()).build()?;
     let data = hex::encode_prefixed(Erc721::balanceOfCall { owner }.abi_encode());
-    let request = std::collections::BTreeMap::from([("to", nft.to_string()), ("data", data)]);
-    let answer: String = node.call("eth_call", (request, "latest")).await?;
+    let request = BTreeMap::from([("to", devnet.nft().to_string()), ("data", data)]);
+    let answer: String = chain.call("eth_call", (request, "latest")).await?;
     Ok(Erc721::balanceOfCall::abi_decode_returns(&hex::decode(answer)?)?)
 }
 
@@ -168,44 +201,34 @@ fn mint_to_itself(nft: Address, account: Address) -> anyhow::Result<Policy> {
     Ok(Policy::new(nft, selector).with_rule(Rule::new(0, Condition::Equal, account))?)
 }
 
-/// An error and its sources in one line.
-fn reasons(error: &Error) -> String {
-    let mut reasons: Vec<String> = Vec::new();
-    let mut next: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = next {
-        let reason = error.to_string();
-        if reasons.last().is_none_or(|last| *last != reason) {
-            reasons.push(reason);
-        }
-        next = error.source();
-    }
-    reasons.join(": ")
-}
-
 /// A spinner for what is going on, and a line with its duration for what is done.
 struct Show {
-    bar: ProgressBar,
+    spinner: ProgressBar,
     since: Mutex<Instant>,
 }
 
 impl Default for Show {
     fn default() -> Self {
-        let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar, since: Mutex::new(Instant::now()) }
+        let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        Self { spinner, since: Mutex::new(Instant::now()) }
     }
 }
 
 impl Show {
     fn begin(&self, what: &str) {
-        self.bar.set_message(what.to_owned());
+        self.spinner.set_message(what.to_owned());
+        // Where there is no terminal for the spinner, lines tell the same.
+        if self.spinner.is_hidden() {
+            eprintln!("… {what}");
+        }
     }
 
     fn done(&self, what: &str) {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let line = format!("{:>7.2} s  {what}", since.elapsed().as_secs_f64());
         *since = Instant::now();
-        self.bar.suspend(|| println!("{line}"));
+        self.spinner.suspend(|| println!("{line}"));
     }
 }
 

@@ -4,15 +4,24 @@ mod demo;
 mod network;
 mod serve;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Network(command) => network::run(command),
         Command::Node(command) => serve::node(command).await,
         Command::Gateway(command) => serve::gateway(command).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

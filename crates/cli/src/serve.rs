@@ -35,7 +35,7 @@ fn log_to_stderr() {
 }
 
 /// Cancelled at the first SIGINT or SIGTERM.
-fn stop_on_signal() -> std::io::Result<CancellationToken> {
+pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = CancellationToken::new();
     let cancel = stop.clone();

@@ -52,7 +52,7 @@ impl Mistake {
         let (valid_after, valid_until) = (epoch.valid_after(), epoch.valid_until());
         let milliseconds = [(TimeField::ValidAfter, valid_after), (TimeField::ValidUntil, valid_until)]
             .into_iter()
-            .filter(|(_, value)| *value >= MILLISECONDS)
+            .filter(|(_, value)| *value >= MILLISECONDS && *value != SessionEpoch::MAX_TIME)
             .map(|(field, value)| Self::TimeInMilliseconds { field, value });
         let order = (valid_until != 0 && valid_until <= valid_after)
             .then_some(Self::EndsBeforeItStarts { valid_after, valid_until });
@@ -61,6 +61,7 @@ impl Mistake {
 }
 
 /// From here on a time is taken for milliseconds: as seconds it lies in the year 5138, as milliseconds in 1973.
+/// The largest time of all is none: it is written for "for ever".
 const MILLISECONDS: u64 = 100_000_000_000;
 
 impl fmt::Display for Mistake {

@@ -10,27 +10,36 @@ use crate::{EphemeralKey, SigningNetwork};
 #[derive(Debug)]
 pub struct DistributedSigner {
     network: SigningNetwork,
-    key_id: String,
-    session_key: Address,
+    key: AttestedKey,
     ephemeral: EphemeralKey,
 }
 
 impl DistributedSigner {
     /// The signer for a key that the network made under `ephemeral`.
-    pub fn new(network: SigningNetwork, key: &AttestedKey, ephemeral: EphemeralKey) -> Self {
-        Self { network, key_id: key.key_id.clone(), session_key: key.address, ephemeral }
+    pub const fn new(network: SigningNetwork, key: AttestedKey, ephemeral: EphemeralKey) -> Self {
+        Self { network, key, ephemeral }
     }
 
-    /// The key's id at the network.
-    pub fn key_id(&self) -> &str {
-        &self.key_id
+    /// What the client asks for signatures under. It is a secret, to be stored encrypted beside the session: with
+    /// the [`AttestedKey`] it makes this signer again.
+    pub const fn ephemeral(&self) -> &EphemeralKey {
+        &self.ephemeral
+    }
+
+    /// The key, with the evidence of its birth.
+    pub const fn key(&self) -> &AttestedKey {
+        &self.key
     }
 }
 
 #[async_trait]
 impl SessionSigner for DistributedSigner {
     fn address(&self) -> Address {
-        self.session_key
+        self.key.address
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        Some(&self.key.key_id)
     }
 
     async fn sign_user_operation(
@@ -40,8 +49,9 @@ impl SessionSigner for DistributedSigner {
         chain_id: u64,
     ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
         let message = OperationMessage { operation: operation.clone(), entry_point, chain_id };
-        let signed = self.network.sign(&self.key_id, self.session_key, &message, &self.ephemeral).await;
-        let refused = |source| SignerError::Session { address: self.session_key, source: Box::new(source) };
+        let AttestedKey { key_id, address, .. } = &self.key;
+        let signed = self.network.sign(key_id, *address, &message, &self.ephemeral).await;
+        let refused = |source| SignerError::Session { address: *address, source: Box::new(source) };
         Ok(signed.map_err(refused)?.as_bytes())
     }
 }

@@ -138,9 +138,6 @@ impl SigningNetwork {
             let mut connection = self.connect(Operation::Sign, None).await?;
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;
-            if challenge.starts_with('{') {
-                return Ok(request.accept(&challenge)?);
-            }
             connection.send(&request.authentication(&challenge, ephemeral.signing_key())?).await?;
             let answer = connection.receive().await?;
             Ok(request.accept(&answer)?)

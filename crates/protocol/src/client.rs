@@ -56,7 +56,7 @@ pub struct SignatureRequest {
 #[non_exhaustive]
 pub enum ClientError {
     /// The network says no.
-    #[error("the signing network refused: {0}")]
+    #[error("the signing network refused")]
     Refused(#[source] Refusal),
     /// An answer that cannot be read.
     #[error(transparent)]
@@ -110,7 +110,8 @@ impl KeyRequest {
     /// Takes the network's challenge.
     ///
     /// # Errors
-    /// A challenge that is not 32 bytes of hex, so that no gateway has the owner sign text of its choice.
+    /// A refusal; or a challenge that is not 32 bytes of hex, so that no gateway has the owner sign text of its
+    /// choice.
     pub fn challenged(self, challenge: &str) -> Result<KeyDraft, ClientError> {
         check_challenge(challenge)?;
         Ok(KeyDraft { owner: self.owner, setup: self.setup, challenge: challenge.to_owned() })
@@ -221,7 +222,7 @@ impl SignatureRequest {
     /// The second frame: the ephemeral key signs the setup under the challenge.
     ///
     /// # Errors
-    /// A challenge that is not 32 bytes of hex.
+    /// A refusal, or a challenge that is not 32 bytes of hex.
     pub fn authentication(&self, challenge: &str, ephemeral: &SigningKey) -> Result<String, ClientError> {
         check_challenge(challenge)?;
         let signature = ephemeral.sign(ephemeral_message(&self.setup, challenge).as_bytes());
@@ -253,8 +254,12 @@ pub fn address_of(public_key: &[u8; 33]) -> Option<Address> {
     hash.get(12..).map(Address::from_slice)
 }
 
-fn check_challenge(challenge: &str) -> Result<(), ClientError> {
-    let lower = !challenge.bytes().any(|byte| byte.is_ascii_uppercase());
-    let bytes: Result<[u8; 32], _> = hex::decode_to_array(challenge);
-    if lower && challenge.len() == 64 && bytes.is_ok() { Ok(()) } else { Err(ClientError::Challenge) }
+/// The network's first frame is a challenge of 32 bytes, or its refusal to give one.
+fn check_challenge(frame: &str) -> Result<(), ClientError> {
+    if let Ok(Answer::Refused(refusal)) = Answer::from_json(frame) {
+        return Err(ClientError::Refused(refusal));
+    }
+    let lower = !frame.bytes().any(|byte| byte.is_ascii_uppercase());
+    let bytes: Result<[u8; 32], _> = hex::decode_to_array(frame);
+    if lower && frame.len() == 64 && bytes.is_ok() { Ok(()) } else { Err(ClientError::Challenge) }
 }

@@ -1,15 +1,19 @@
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer::Signer;
 use quorate_contracts::{account, calls};
 use quorate_core::{
     Call, DUMMY_SESSION_SIGNATURE, Encode as _, ExecuteBatch, ModuleSignature, Policy, merkle, signing_hash,
 };
-use quorate_network::{AttestedKey, EphemeralKey, KeyDraft, SigningNetwork};
+use quorate_network::{DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
 use quorate_protocol::{OperationMessage, Permissions, PermittedPolicy};
-use quorate_signer::{SIGNATURE_LEN, SignerError, sign_as_owner, verify_signature};
+use quorate_signer::{
+    SIGNATURE_LEN, SessionSigner, SignerError, sign_as_owner, sign_typed_data, verify_signature,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::client::draft;
+use crate::client::{draft, now};
 use crate::{Error, PendingOperation, Quorate, SessionRecord};
 
 /// A smart account of one owner.
@@ -19,15 +23,6 @@ pub struct SmartAccount {
     pub(crate) owner: Address,
     pub(crate) index: U256,
     pub(crate) address: Address,
-}
-
-/// The key that a session is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionKey {
-    /// A key that somebody holds, by its address.
-    Local(Address),
-    /// A key that a signing network holds.
-    Distributed(AttestedKey),
 }
 
 /// A grant that waits for its owner's signature. It can be stored, and go on in another process: the owner's wallet
@@ -111,11 +106,7 @@ impl SmartAccount {
     /// # Errors
     /// [`Error::ForeignRoot`] if the account has sessions that the grant does not keep; a node or bundler that
     /// gives no answer.
-    pub async fn prepare(&self, grant: Grant, key: &SessionKey) -> Result<GrantDraft, Error> {
-        let (session_key, key_id) = match key {
-            SessionKey::Local(address) => (*address, None),
-            SessionKey::Distributed(key) => (key.address, Some(key.key_id.clone())),
-        };
+    pub async fn prepare(&self, grant: Grant, session: &dyn SessionSigner) -> Result<GrantDraft, Error> {
         let Grant { permissions, others } = grant;
         let chain = &self.client.chain;
         let deployment = self.client.deployment();
@@ -124,7 +115,8 @@ impl SmartAccount {
         let manager = deployment.session_key_manager;
         let enabled = deployed && chain.is_module_enabled(self.address, manager).await?;
 
-        let session = SessionRecord::new(permissions, session_key, key_id, others);
+        let key_id = session.key_id().map(ToOwned::to_owned);
+        let session = SessionRecord::new(permissions, session.address(), key_id, others);
         let root = merkle::root(&session.leaves()).map_err(|_| Error::NoPolicy)?;
         let enable = (!enabled).then(|| calls::enable_module(self.address, manager));
         let set_root = calls::set_merkle_root(manager, root);
@@ -169,10 +161,10 @@ impl SmartAccount {
     pub async fn send<S: Signer + Sync + ?Sized>(
         &self,
         grant: Grant,
-        key: &SessionKey,
+        session: &dyn SessionSigner,
         owner: &S,
     ) -> Result<PendingGrant, Error> {
-        let draft = self.prepare(grant, key).await?;
+        let draft = self.prepare(grant, session).await?;
         let signature = sign_as_owner(owner, draft.user_op_hash()).await?;
         self.submit(draft, &signature).await
     }
@@ -204,23 +196,45 @@ impl Grant {
 
     /// Has a network make the session's key; the owner signs the request.
     ///
+    /// Who asks for signatures is known by a fresh [`EphemeralKey`], which lasts as long as the longest policy, and a
+    /// year at most. For an ephemeral key of one's own, or an owner whose wallet is elsewhere, there are
+    /// [`SigningNetwork::prepare_key`] with these [`permissions`](Self::permissions), and
+    /// [`SigningNetwork::submit_key`].
+    ///
     /// # Errors
     /// The network's refusal, a key that too few nodes attest to, or the signer's own error.
     pub async fn distributed_key<S: Signer + Sync + ?Sized>(
         &self,
         network: &SigningNetwork,
-        ephemeral: &EphemeralKey,
-        ends: u64,
         owner: &S,
-    ) -> Result<SessionKey, Error> {
-        let claim = ephemeral.claim("quorate", ends);
-        let draft: KeyDraft = network.prepare_key(&self.permissions, &claim).await?;
-        let digest = draft.typed_data().map_err(quorate_network::NetworkError::from)?.digest();
-        let address = owner.address();
-        let signature = owner.sign_hash(&digest).await;
-        let signature = signature.map_err(|source| SignerError::Signer { address, source })?;
-        Ok(SessionKey::Distributed(network.submit_key(&draft, &signature).await?))
+    ) -> Result<DistributedSigner, Error> {
+        let ephemeral = EphemeralKey::random()?;
+        let claim = ephemeral.claim("quorate", self.longest_policy_ends());
+        let draft = network.prepare_key(&self.permissions, &claim).await?;
+        let signature = sign_key_draft(&draft, owner).await?;
+        let key = network.submit_key(&draft, &signature).await?;
+        Ok(DistributedSigner::new(network.clone(), key, ephemeral))
     }
+
+    /// Seconds since 1970.
+    fn longest_policy_ends(&self) -> u64 {
+        let ends = self.permissions.policies.iter().map(|permitted| permitted.policy.epoch().valid_until());
+        let latest = ends.map(|end| if end == 0 { u64::MAX } else { end }).max().unwrap_or(u64::MAX);
+        latest.min(now().as_secs() + LONGEST_KEY.as_secs())
+    }
+}
+
+/// What a network lets an ephemeral key last is a year; a day less, as clocks differ.
+const LONGEST_KEY: Duration = Duration::from_secs(364 * 24 * 3600);
+
+async fn sign_key_draft<S: Signer + Sync + ?Sized>(
+    draft: &KeyDraft,
+    owner: &S,
+) -> Result<alloy_primitives::Signature, Error> {
+    let typed_data = draft.typed_data().map_err(NetworkError::from)?;
+    let document = serde_json::from_value(typed_data.document().clone())
+        .map_err(|source| Error::Stored { what: "key draft", source })?;
+    Ok(sign_typed_data(owner, &document, typed_data.digest()).await?)
 }
 
 impl GrantDraft {
@@ -295,5 +309,13 @@ impl PendingGrant {
     pub async fn wait(&self) -> Result<SessionRecord, Error> {
         self.operation.wait().await?;
         Ok(self.session.clone())
+    }
+
+    /// Waits like [`wait`](Self::wait), and gives the hash of the transaction that carried the operation.
+    ///
+    /// # Errors
+    /// As [`PendingOperation::wait`].
+    pub async fn wait_for_tx_hash(&self) -> Result<B256, Error> {
+        self.operation.wait_for_tx_hash().await
     }
 }

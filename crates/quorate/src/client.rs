@@ -1,12 +1,14 @@
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, U256};
 use quorate_bundler::{Bundler, Fees, GasEstimate};
 use quorate_contracts::{Deployment, account};
 use quorate_core::UserOperation;
 use quorate_signer::SessionSigner;
-use quorate_transport::Transport;
+use quorate_transport::{HttpTransport, Transport};
+use url::Url;
 
 use crate::chain::Chain;
 use crate::{Error, PendingOperation, Session, SessionRecord, SmartAccount};
@@ -18,29 +20,34 @@ pub struct Quorate {
     pub(crate) bundler: Bundler,
     pub(crate) deployment: Deployment,
     chain_id: u64,
+    /// The newest nonce stream given out.
+    streams: Arc<AtomicU64>,
 }
 
 impl Quorate {
-    /// Connects to a chain's node and a bundler, with the contracts at their canonical addresses.
+    /// Connects to a chain's node and a bundler over HTTP, with the contracts at their canonical addresses.
     ///
     /// # Errors
-    /// The node does not say which chain it serves.
-    pub async fn connect(node: Arc<dyn Transport>, bundler: Arc<dyn Transport>) -> Result<Self, Error> {
-        Self::connect_to(Deployment::canonical(), node, bundler).await
+    /// A URL that is not HTTP, or a node that does not say which chain it serves.
+    pub async fn connect(node: Url, bundler: Url) -> Result<Self, Error> {
+        let node = HttpTransport::builder(node).build()?;
+        let bundler = HttpTransport::builder(bundler).build()?;
+        Self::connect_by(Deployment::canonical(), Arc::new(node), Arc::new(bundler)).await
     }
 
-    /// The same for contracts at other addresses.
+    /// The same by transports with options of their own, and for contracts at other addresses.
     ///
     /// # Errors
     /// The node does not say which chain it serves.
-    pub async fn connect_to(
+    pub async fn connect_by(
         deployment: Deployment,
         node: Arc<dyn Transport>,
         bundler: Arc<dyn Transport>,
     ) -> Result<Self, Error> {
         let chain = Chain::new(node, deployment);
         let chain_id = chain.id().await?;
-        Ok(Self { chain, bundler: Bundler::new(bundler), deployment, chain_id })
+        let streams = Arc::default();
+        Ok(Self { chain, bundler: Bundler::new(bundler), deployment, chain_id, streams })
     }
 
     /// The chain's id, as its node says.
@@ -112,6 +119,15 @@ impl Quorate {
         Ok(self.pending(hash))
     }
 
+    /// A nonce stream of its own for each use of a session, so that uses run in parallel: the milliseconds since
+    /// 1970, or the next number where two uses fall into one.
+    pub(crate) fn new_nonce_stream(&self) -> u64 {
+        let now = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);
+        let next = |newest: u64| Some(now.max(newest + 1));
+        let newest = self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        now.max(newest.unwrap_or_default() + 1)
+    }
+
     /// The bundler's fees, or where it has no method for them the node's gas price.
     async fn fees(&self) -> Result<Fees, Error> {
         match self.bundler.gas_price().await {
@@ -125,10 +141,9 @@ impl Quorate {
     }
 }
 
-/// Milliseconds since 1970: a nonce stream of its own for each use of a session, so that uses run in parallel.
-pub(crate) fn now_key() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// The time since 1970.
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn with_gas(mut operation: UserOperation<Vec<u8>>, gas: GasEstimate) -> UserOperation<Vec<u8>> {

@@ -6,7 +6,7 @@ use quorate_core::{Mistake, Refusal};
 use quorate_network::NetworkError;
 use quorate_protocol::{MessageError, PermissionsError};
 use quorate_signer::SignerError;
-use quorate_transport::TransportError;
+use quorate_transport::{BuildError, TransportError};
 
 /// Why something did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,12 @@ pub enum Error {
     /// The chain's node.
     #[error("the chain's node gave no answer")]
     Chain(#[from] TransportError),
+    /// An endpoint's URL, or the system's HTTP client.
+    #[error(transparent)]
+    Endpoint(#[from] BuildError),
+    /// The system's randomness.
+    #[error("the system gives no random bytes")]
+    Random(#[from] getrandom::Error),
     /// The bundler.
     #[error(transparent)]
     Bundler(#[from] BundlerError),

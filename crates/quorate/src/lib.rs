@@ -12,7 +12,7 @@ mod pending;
 mod record;
 mod session;
 
-pub use account::{Grant, GrantDraft, PendingGrant, SessionKey, SmartAccount};
+pub use account::{Grant, GrantDraft, PendingGrant, SmartAccount};
 pub use client::Quorate;
 pub use error::Error;
 pub use pending::PendingOperation;
@@ -20,9 +20,11 @@ pub use quorate_bundler::{GasEstimate, UserOperationReceipt};
 pub use quorate_core::{
     Address, B256, Call, Condition, FunctionSelector, Policy, ReferenceValue, Rule, SessionEpoch, U256,
 };
-pub use quorate_network::{DistributedSigner, EphemeralKey, NetworkDescriptor, SigningNetwork};
+pub use quorate_network::{
+    AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkDescriptor, SigningNetwork,
+};
 pub use quorate_signer::{LocalSessionKey, SessionSigner};
-pub use quorate_transport::HttpTransport;
+pub use quorate_transport::{HttpTransport, Transport};
 pub use record::SessionRecord;
 pub use session::Session;
 

@@ -8,7 +8,7 @@ use quorate_core::{
 use quorate_protocol::PermittedPolicy;
 use quorate_signer::SessionSigner;
 
-use crate::client::{draft, now_key};
+use crate::client::draft;
 use crate::{Error, PendingOperation, Quorate, SessionRecord};
 
 /// A granted session, ready to act for its account.
@@ -68,7 +68,7 @@ impl Session {
 
     async fn draft(&self, call_data: Vec<u8>) -> Result<UserOperation<Vec<u8>>, Error> {
         let account = self.record.account();
-        let nonce = self.client.chain.nonce(account, now_key()).await?;
+        let nonce = self.client.chain.nonce(account, self.client.new_nonce_stream()).await?;
         Ok(draft(account, nonce, call_data))
     }
 

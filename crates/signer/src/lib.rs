@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use quorate_core::UserOperation;
 
 pub use local::LocalSessionKey;
-pub use signature::{SIGNATURE_LEN, SignerError, sign_as_owner, verify_signature};
+pub use signature::{SIGNATURE_LEN, SignerError, sign_as_owner, sign_typed_data, verify_signature};
 
 /// Signs a session's user operations.
 ///
@@ -20,6 +20,11 @@ pub use signature::{SIGNATURE_LEN, SignerError, sign_as_owner, verify_signature}
 pub trait SessionSigner: std::fmt::Debug + Send + Sync {
     /// The session key.
     fn address(&self) -> Address;
+
+    /// The key's id at the signing network that holds it; none for a key held elsewhere.
+    fn key_id(&self) -> Option<&str> {
+        None
+    }
 
     /// Signs the EIP-191 digest of the operation's hash: r ‖ s ‖ v, v 27 or 28, low s.
     ///

@@ -1,3 +1,4 @@
+use alloy_dyn_abi::TypedData;
 use alloy_primitives::{Address, B256, Signature};
 use alloy_signer::Signer;
 use quorate_core::signing_hash;
@@ -26,7 +27,7 @@ pub enum SignerError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A signature of somebody else, or not in the form that the modules accept.
-    #[error("the signature is not a low-s signature of {address} over this operation; it is not used")]
+    #[error("the signature is not a low-s signature of {address} over what was to be signed; it is not used")]
     Unverified {
         /// Who was to sign.
         address: Address,
@@ -47,6 +48,27 @@ pub async fn sign_as_owner<S: Signer + Sync + ?Sized>(
     let bytes = signature.normalize_s().unwrap_or(signature).as_bytes();
     verify_signature(address, user_op_hash, &bytes)?;
     Ok(bytes)
+}
+
+/// Has an account's owner sign typed data (EIP-712, `eth_signTypedData_v4`), whose digest is known.
+///
+/// The signer is shown the whole document: hardware wallets sign no bare digest.
+///
+/// # Errors
+/// The signer's own, or a signature that is not the signer's over `digest`.
+pub async fn sign_typed_data<S: Signer + Sync + ?Sized>(
+    owner: &S,
+    typed_data: &TypedData,
+    digest: B256,
+) -> Result<Signature, SignerError> {
+    let address = owner.address();
+    let signature = owner.sign_dynamic_typed_data(typed_data).await;
+    let signature = signature.map_err(|source| SignerError::Signer { address, source })?;
+    let signature = signature.normalize_s().unwrap_or(signature);
+    match signature.recover_address_from_prehash(&digest) {
+        Ok(signer) if signer == address => Ok(signature),
+        _ => Err(SignerError::Unverified { address }),
+    }
 }
 
 /// Checks that `signature` is `address`'s over the EIP-191 digest of a user operation's hash, with v 27 or 28 and a
