@@ -22,6 +22,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
         cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     })?;
     stage("licences and sources", deny)?;
+    stage("core with all features", || {
+        cargo(&["test", "--release", "--package", "quorate-core", "--all-features"])
+    })?;
     stage("tests", || cargo(&["test", "--release", "--workspace"]))
 }
 
