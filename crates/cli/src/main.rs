@@ -2,11 +2,14 @@
 
 mod demo;
 mod network;
+mod offline;
 mod serve;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::offline::{account, policy, user_op};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -15,6 +18,9 @@ async fn main() -> ExitCode {
         Command::Network(command) => network::run(command),
         Command::Node(command) => serve::node(command).await,
         Command::Gateway(command) => serve::gateway(command).await,
+        Command::Policy(command) => policy::run(command),
+        Command::UserOp(command) => user_op::run(command),
+        Command::Account(command) => account::run(command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,4 +52,13 @@ enum Command {
     /// Run a signing network's gateway.
     #[command(subcommand)]
     Gateway(serve::Command),
+    /// Encode policies, and ask what they allow; needs no network.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Hash user operations; needs no network.
+    #[command(subcommand)]
+    UserOp(user_op::Command),
+    /// Compute the addresses of smart accounts; needs no network.
+    #[command(subcommand)]
+    Account(account::Command),
 }

@@ -66,10 +66,11 @@ mod condition;
 mod epoch;
 mod evaluate;
 #[cfg(feature = "serde")]
-mod json;
+pub mod json;
 mod leaf;
 pub mod merkle;
 mod mistake;
+mod packed_user_operation;
 mod policy;
 mod reference_value;
 mod selector;
@@ -86,10 +87,13 @@ pub use epoch::{SessionEpoch, TimeField};
 pub use evaluate::{Refusal, evaluate};
 pub use leaf::SessionLeaf;
 pub use mistake::Mistake;
+pub use packed_user_operation::{
+    HashError, Init, PackedUserOperation, Paymaster, PaymasterSignature, UnpackError, UnpackedUserOperation,
+};
 pub use policy::{EncodeError, Policy, Rule};
 pub use reference_value::{ReferenceValue, ReferenceValueError};
 pub use selector::{FunctionSelector, SelectorError};
 pub use session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule, SessionKeyData};
 pub use signature::{DUMMY_SESSION_SIGNATURE, ModuleSignature, SessionSignature};
 pub use sink::{BufferFull, Encode, Sink, SliceSink};
-pub use user_operation::{SignedUserOperation, UserOperation, signing_hash};
+pub use user_operation::{Digest, Hashed, SignedUserOperation, UserOperation, signing_hash};

@@ -4,10 +4,11 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, Keccak256, U256, keccak25
 
 /// A user operation of EntryPoint v0.6 that is not signed.
 ///
-/// `B` is what holds its bytes: `&[u8]` without a heap, `Vec<u8>` with one. Gas is in units of gas, fees in wei for
-/// one of them.
+/// `B` is what holds its bytes: `&[u8]` without a heap, `Vec<u8>` with one. The call data may be held by something
+/// else, `C`: a [`Digest`] where it is hashed in pieces as it arrives. Gas is in units of gas, fees in wei for one of
+/// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UserOperation<B> {
+pub struct UserOperation<B, C = B> {
     /// The account that acts.
     pub sender: Address,
     /// The account's nonce at the entry point: a 192-bit key and a 64-bit sequence.
@@ -15,7 +16,7 @@ pub struct UserOperation<B> {
     /// The factory and what it is called with, or empty for an account that is there.
     pub init_code: B,
     /// What the account is called with.
-    pub call_data: B,
+    pub call_data: C,
     /// The gas of that call.
     pub call_gas_limit: U256,
     /// The gas of the account's validation, and of its deployment.
@@ -30,7 +31,7 @@ pub struct UserOperation<B> {
     pub paymaster_and_data: B,
 }
 
-impl<B: AsRef<[u8]>> UserOperation<B> {
+impl<B: Hashed, C: Hashed> UserOperation<B, C> {
     /// The hash that is signed (by way of [`signing_hash`]) and that names the operation.
     ///
     /// Source: ERC-4337 in the form of EntryPoint v0.6, `getUserOpHash`.
@@ -46,23 +47,20 @@ impl<B: AsRef<[u8]>> UserOperation<B> {
         let fields: [[u8; 32]; 10] = [
             self.sender.into_word().0,
             self.nonce.to_be_bytes(),
-            hash_bytes(self.init_code.as_ref()).0,
-            hash_bytes(self.call_data.as_ref()).0,
+            self.init_code.keccak256().0,
+            self.call_data.keccak256().0,
             self.call_gas_limit.to_be_bytes(),
             self.verification_gas_limit.to_be_bytes(),
             self.pre_verification_gas.to_be_bytes(),
             self.max_fee_per_gas.to_be_bytes(),
             self.max_priority_fee_per_gas.to_be_bytes(),
-            hash_bytes(self.paymaster_and_data.as_ref()).0,
+            self.paymaster_and_data.keccak256().0,
         ];
-        let bound: [[u8; 32]; 3] = [
-            keccak256(fields.as_flattened()).0,
-            entry_point.into_word().0,
-            U256::from(chain_id).to_be_bytes(),
-        ];
-        keccak256(bound.as_flattened())
+        bind_to_entry_point(keccak256(fields.as_flattened()), entry_point, chain_id)
     }
+}
 
+impl<B: AsRef<[u8]>> UserOperation<B> {
     /// The operation with what a bundler is sent as its signature.
     pub const fn sign(self, signature: B) -> SignedUserOperation<B> {
         SignedUserOperation { operation: self, signature }
@@ -104,6 +102,54 @@ pub fn signing_hash(user_op_hash: B256) -> B256 {
     hasher.finalize()
 }
 
-fn hash_bytes(bytes: &[u8]) -> B256 {
-    if bytes.is_empty() { KECCAK256_EMPTY } else { keccak256(bytes) }
+/// Bytes whose hash is known or can be had.
+///
+/// Everything that gives a byte slice is, and so is a [`Digest`] of bytes that are no longer there.
+pub trait Hashed {
+    /// The bytes' keccak-256.
+    fn keccak256(&self) -> B256;
+}
+
+impl<T: AsRef<[u8]> + ?Sized> Hashed for T {
+    fn keccak256(&self) -> B256 {
+        let bytes = self.as_ref();
+        if bytes.is_empty() { KECCAK256_EMPTY } else { keccak256(bytes) }
+    }
+}
+
+/// The keccak-256 of bytes that were hashed in pieces.
+///
+/// A device hashes call data of any length as it arrives, and keeps none of it:
+///
+/// ```
+/// use quorate_core::{Address, Digest, Keccak256, UserOperation};
+///
+/// let mut hasher = Keccak256::new();
+/// for piece in [b"call ", b"data "] {
+///     hasher.update(piece);
+/// }
+/// let operation = UserOperation::<&[u8], _> { call_data: Digest(hasher.finalize()), ..UserOperation::default() };
+/// let whole = UserOperation::<&[u8]> { call_data: b"call data ", ..UserOperation::default() };
+/// assert_eq!(operation.hash(Address::ZERO, 1), whole.hash(Address::ZERO, 1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(pub B256);
+
+/// The digest of no bytes.
+impl Default for Digest {
+    fn default() -> Self {
+        Self(KECCAK256_EMPTY)
+    }
+}
+
+impl Hashed for Digest {
+    fn keccak256(&self) -> B256 {
+        self.0
+    }
+}
+
+/// The last step of the hash up to EntryPoint v0.7.
+pub(crate) fn bind_to_entry_point(operation: B256, entry_point: Address, chain_id: u64) -> B256 {
+    let bound: [[u8; 32]; 3] = [operation.0, entry_point.into_word().0, U256::from(chain_id).to_be_bytes()];
+    keccak256(bound.as_flattened())
 }

@@ -93,6 +93,17 @@ fn user_operation_hashes() {
     }
 }
 
+#[cfg(feature = "serde")]
+#[test]
+fn user_operations_as_json() {
+    let reference = reference();
+    let entry_point = parse::<Address>(&reference["meta"]["entryPoint"]);
+    for vector in array(&reference["userOps"]) {
+        let operation = serde_json::from_value::<UserOperation<Vec<u8>>>(vector["op"].clone()).unwrap();
+        assert_eq!(operation.hash(entry_point, 80_002), parse::<B256>(&vector["hash80002"]));
+    }
+}
+
 #[test]
 fn single_calls() {
     for vector in array(&reference()["calldata"]["execute_ncC"]) {
