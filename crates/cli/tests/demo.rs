@@ -8,6 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -159,6 +161,19 @@ fn ctrl_c_ends_everything_at_any_moment() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{moment}: {stderr}");
         assert!(stderr.contains("everything that was started is ended"), "{moment}: {stderr}");
+    }
+}
+
+#[test]
+fn a_program_that_is_killed_takes_everything_with_it() {
+    let mut run = Run::start(&[]);
+    run.read_to("3-of-5 signing network");
+    run.signal(Signal::SIGKILL);
+    run.child.wait().unwrap();
+    let start = Instant::now();
+    while !processes_with(&run.mark).is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?} outlive it", processes_with(&run.mark));
+        sleep(Duration::from_millis(20));
     }
 }
 

@@ -15,6 +15,6 @@ while read -r word group; do
     esac
 done
 for group in $groups; do
-    kill -KILL -- "-$group" 2>/dev/null
+    kill -s KILL -- "-$group" 2>/dev/null
 done
 exit 0
