@@ -103,6 +103,16 @@ pub enum Refusal {
         /// Those that did not answer.
         missing: Vec<NodeIndex>,
     },
+    /// One of the chosen signers has banned another.
+    #[error(
+        "node {node} never uses this key together with node {peer} again, which cheated it; other nodes can sign"
+    )]
+    Banned {
+        /// Who refuses.
+        node: NodeIndex,
+        /// With whom.
+        peer: NodeIndex,
+    },
     /// The nodes did not come to a result; the same request may be tried again.
     #[error("the network did not come to a result: {reason}; try again")]
     Unfinished {
@@ -117,7 +127,7 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the same request may succeed when other nodes are asked.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unfinished { .. } | Self::Nodes { .. } | Self::Busy)
+        matches!(self, Self::Banned { .. } | Self::Unfinished { .. } | Self::Nodes { .. } | Self::Busy)
     }
 
     /// Short enough for the reason of a WebSocket close (123 bytes).
