@@ -20,7 +20,14 @@ const NFT: &str = include_str!("../solidity/DevelopmentNft.sol");
 const COMPILE_DEADLINE: Duration = Duration::from_secs(300);
 
 const ACCOUNT_CONTRACTS: &str = "@biconomy-devx/account-contracts-v2/contracts/smart-account/";
-const ENTRY_POINT_ARTIFACT: &str = "@account-abstraction/contracts/artifacts/EntryPoint.json";
+
+/// Key and package of the entry points, which come compiled.
+const ENTRY_POINTS: [(&str, &str); 4] = [
+    ("entry_point", "@account-abstraction/contracts"),
+    ("entry_point_v0_7", "entry-point-v0.7"),
+    ("entry_point_v0_8", "entry-point-v0.8"),
+    ("entry_point_v0_9", "entry-point-v0.9"),
+];
 
 /// Key, file below [`ACCOUNT_CONTRACTS`], contract: what two compilers, working side by side, have to do.
 const JOBS: [&[(&str, &str, &str)]; 2] = [
@@ -83,21 +90,39 @@ pub enum CompileError {
     Cache(#[from] CacheError),
 }
 
-/// Creation code of the contracts that a smart account needs, without constructor arguments.
+/// Creation code of the contracts, without constructor arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Contracts {
-    pub(crate) entry_point: Bytes,
-    pub(crate) smart_account: Bytes,
-    pub(crate) factory: Bytes,
-    pub(crate) proxy: Bytes,
-    pub(crate) ecdsa_module: Bytes,
-    pub(crate) multichain_module: Bytes,
-    pub(crate) session_key_manager: Bytes,
-    pub(crate) batched_router: Bytes,
-    pub(crate) erc20_module: Bytes,
-    pub(crate) abi_module: Bytes,
-    pub(crate) nft: Bytes,
+    /// EntryPoint v0.6, the one that the smart account works with.
+    pub entry_point: Bytes,
+    /// EntryPoint v0.7.
+    pub entry_point_v0_7: Bytes,
+    /// EntryPoint v0.8.
+    pub entry_point_v0_8: Bytes,
+    /// EntryPoint v0.9.
+    pub entry_point_v0_9: Bytes,
+    /// The smart account's implementation. Its constructor takes the entry point.
+    pub smart_account: Bytes,
+    /// The smart account's factory. Its constructor takes the implementation and the factory's owner.
+    pub factory: Bytes,
+    /// The proxy that an account is, as on public chains. Its constructor takes the implementation.
+    pub proxy: Bytes,
+    /// The module that checks an owner's signature.
+    pub ecdsa_module: Bytes,
+    /// The module that checks an owner's one signature for operations on several chains.
+    pub multichain_module: Bytes,
+    /// The module that checks that a session was granted.
+    pub session_key_manager: Bytes,
+    /// The module that checks batches of a session.
+    pub batched_router: Bytes,
+    /// The session validation module for ERC-20 transfers.
+    pub erc20_module: Bytes,
+    /// The session validation module whose check `quorate_core::evaluate` is.
+    pub abi_module: Bytes,
+    /// An ERC-721 token that anyone may mint.
+    pub nft: Bytes,
 }
 
 impl Contracts {
@@ -208,6 +233,10 @@ fn request(toolchain: &Toolchain, job: &[(&str, &str, &str)]) -> Result<Value, C
     let mut sources = json!({});
     let mut selection = json!({});
     let mut contracts = json!({});
+    let artifacts: BTreeMap<_, _> = ENTRY_POINTS
+        .map(|(key, package)| (key, format!("{package}/artifacts/EntryPoint.json")))
+        .into_iter()
+        .collect();
     for (key, file, contract) in job {
         let (unit, content) = match *key {
             "abi_module" => (format!("quorate/{file}"), ABI_MODULE.to_owned()),
@@ -228,7 +257,7 @@ fn request(toolchain: &Toolchain, job: &[(&str, &str, &str)]) -> Result<Value, C
     Ok(json!({
         "input": { "language": "Solidity", "sources": sources, "settings": settings },
         "contracts": contracts,
-        "artifacts": { "entry_point": ENTRY_POINT_ARTIFACT },
+        "artifacts": artifacts,
     }))
 }
 

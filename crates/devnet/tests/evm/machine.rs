@@ -1,0 +1,96 @@
+//! One EVM that answers any number of calls.
+
+use std::fmt;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::{Revert, SolCall, SolError};
+use revm::bytecode::Bytecode;
+use revm::context::result::ExecutionResult;
+use revm::database::InMemoryDB;
+use revm::handler::MainnetContext;
+use revm::state::AccountInfo;
+use revm::{Context, MainBuilder, MainContext, MainnetEvm, SystemCallCommitEvm, SystemCallEvm};
+
+/// Calls cost nothing and come from whom one likes; neither nonces nor balances of callers matter.
+pub(crate) struct Machine {
+    evm: MainnetEvm<MainnetContext<InMemoryDB>>,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        Self { evm: Context::mainnet().with_db(InMemoryDB::default()).build_mainnet() }
+    }
+
+    /// Runs a constructor at an address of choice, and leaves there what it returns.
+    pub(crate) fn place(&mut self, address: Address, creation: &Bytes, arguments: &[B256]) {
+        let creation = creation.iter().chain(arguments.iter().flatten()).copied().collect();
+        self.set_code(address, Bytecode::new_raw(creation));
+        let answer = self.evm.system_call_commit(address, Bytes::new()).unwrap();
+        let runtime = read(answer).unwrap();
+        assert!(!runtime.is_empty(), "nothing was made at {address}");
+        self.set_code(address, Bytecode::new_raw(runtime));
+    }
+
+    /// Replaces the code at an address, and makes it rich.
+    pub(crate) fn set_code(&mut self, address: Address, code: Bytecode) {
+        let database = &mut self.evm.ctx.journaled_state.database;
+        let balance = U256::MAX >> 1;
+        database.insert_account_info(address, AccountInfo::from_bytecode(code).with_balance(balance));
+    }
+
+    /// Calls a contract, and forgets what that changes.
+    pub(crate) fn call(&mut self, from: Address, to: Address, data: Vec<u8>) -> Result<Bytes, Refused> {
+        read(self.evm.system_call_with_caller(from, to, data.into()).unwrap().result)
+    }
+
+    /// Calls a function from nobody in particular, and forgets what that changes.
+    pub(crate) fn ask<C: SolCall>(&mut self, to: Address, call: &C) -> Result<C::Return, Refused> {
+        self.call(Address::ZERO, to, call.abi_encode()).map(|answer| C::abi_decode_returns(&answer).unwrap())
+    }
+}
+
+/// How a contract refuses.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It reverts and says nothing.
+    Silently,
+    /// It reverts with a reason.
+    Because(String),
+    /// It reverts with something else, such as an error of its own or a panic.
+    With(Bytes),
+    /// It runs out of gas, or does what no contract may.
+    Broken(String),
+}
+
+impl Refused {
+    /// As the core has it: the reason, if there is one.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Because(reason) => Some(reason),
+            Self::Silently => None,
+            other => panic!("{other:?} is no refusal by intent"),
+        }
+    }
+}
+
+fn read(result: ExecutionResult) -> Result<Bytes, Refused> {
+    match result {
+        ExecutionResult::Success { output, .. } => Ok(output.into_data()),
+        ExecutionResult::Revert { output, .. } if output.is_empty() => Err(Refused::Silently),
+        ExecutionResult::Revert { output, .. } => Err(match Revert::abi_decode(&output) {
+            Ok(revert) => Refused::Because(revert.reason),
+            Err(_) => Refused::With(output),
+        }),
+        ExecutionResult::Halt { reason, .. } => Err(Refused::Broken(format!("{reason:?}"))),
+    }
+}
+
+/// Bytes that are printed as hex.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Hex(pub(crate) Vec<u8>);
+
+impl fmt::Debug for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&alloy_primitives::hex::encode_prefixed(&self.0))
+    }
+}
