@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::offline::{account, policy, user_op};
+use crate::offline::{account, grant, policy, user_op};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -19,6 +19,7 @@ async fn main() -> ExitCode {
         Command::Node(command) => serve::node(command).await,
         Command::Gateway(command) => serve::gateway(command).await,
         Command::Policy(command) => policy::run(command),
+        Command::Grant(command) => grant::run(command),
         Command::UserOp(command) => user_op::run(command),
         Command::Account(command) => account::run(command),
     };
@@ -55,6 +56,9 @@ enum Command {
     /// Encode policies, and ask what they allow; needs no network.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Review what a grant allows; needs no network.
+    #[command(subcommand)]
+    Grant(grant::Command),
     /// Hash user operations; needs no network.
     #[command(subcommand)]
     UserOp(user_op::Command),

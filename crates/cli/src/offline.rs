@@ -3,6 +3,7 @@
 //! With `--json` the answer is one line of JSON, so that any language can use the core through them.
 
 pub(crate) mod account;
+pub(crate) mod grant;
 pub(crate) mod policy;
 pub(crate) mod user_op;
 

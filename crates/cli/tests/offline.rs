@@ -113,6 +113,55 @@ fn user_operations_have_the_hash_of_each_entry_point() {
 }
 
 #[test]
+fn a_grant_is_reviewed_and_other_sessions_are_refused() {
+    let policy = json!([{
+        "sessionKeyAddress": "0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+        "contractAddress": "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "functionSelector": "safeMint(address)",
+        "rules": [{ "offset": 0, "condition": 0, "referenceValue": "0xcccccccccccccccccccccccccccccccccccccccc" }],
+    }]);
+    let tree = answer(&["policy", "encode"], &policy);
+    let set_root = tree["setMerkleRoot"].as_str().unwrap().trim_start_matches("0x");
+    // execute_ncC(session key manager, 0, setMerkleRoot(root))
+    let call_data = format!(
+        "0x0000189a{:0>64}{:0>64}{:0>64}{:0>64}{:0<128}",
+        "000002FbFfedd9B33F4E7156F2DE8D48945E7489".to_lowercase(),
+        "0",
+        "60",
+        "24",
+        set_root,
+    );
+    let operation = json!({
+        "sender": "0x2e49cbe7db211cbd38bc977e8a3f7effe459c856",
+        "nonce": 0,
+        "callData": call_data,
+        "callGasLimit": 1,
+        "verificationGasLimit": 1,
+        "preVerificationGas": 1,
+        "maxFeePerGas": 1,
+        "maxPriorityFeePerGas": 1,
+    });
+    let leaf =
+        json!({ "sessionKeyData": tree["sessions"][0]["sessionKeyData"], "validUntil": 0, "validAfter": 0 });
+    let request = json!({ "operation": operation, "leaves": [leaf] });
+    let review = ["grant", "review", "--chain-id", "137", "--function", "safeMint(address to)"];
+    let reviewed = answer(&review, &request);
+    let hash = answer(&["user-op", "hash", "--entry-point", "v0.6", "--chain-id", "137"], &operation);
+    assert_eq!(reviewed["userOpHash"], hash["userOpHash"]);
+    assert_eq!(reviewed["refusal"], Value::Null);
+    let lines = reviewed["lines"].to_string().to_lowercase();
+    assert!(lines.contains("only if to is equal to 0xcccccccccccccccccccccccccccccccccccccccc"), "{lines}");
+
+    let mut other = request.clone();
+    other["leaves"][0]["validUntil"] = json!(1_900_000_000);
+    let output = quorate(&[&review[..], &["--json"]].concat(), &other.to_string());
+    assert_eq!(output.status.code(), Some(1));
+    let refused: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(refused["userOpHash"], Value::Null);
+    assert!(refused["refusal"].as_str().unwrap().contains("other sessions would be granted"), "{refused}");
+}
+
+#[test]
 fn accounts_are_where_the_factory_puts_them() {
     for vector in items(&vectors("reference-sdk")["counterfactual"]) {
         let index = vector["index"].to_string();

@@ -73,6 +73,7 @@ mod mistake;
 mod packed_user_operation;
 mod policy;
 mod reference_value;
+mod review;
 mod selector;
 mod session_key_data;
 mod signature;
@@ -92,6 +93,7 @@ pub use packed_user_operation::{
 };
 pub use policy::{EncodeError, Policy, Rule};
 pub use reference_value::{ReferenceValue, ReferenceValueError};
+pub use review::{Known, OnUnreadable, OperationHead, Review, ReviewError, Target, review_use};
 pub use selector::{FunctionSelector, SelectorError};
 pub use session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule, SessionKeyData};
 pub use signature::{DUMMY_SESSION_SIGNATURE, ModuleSignature, SessionSignature};

@@ -118,23 +118,55 @@ const MAX_LEAVES: usize = 1 << DEPTH;
 #[cfg(not(target_pointer_width = "64"))]
 const MAX_LEAVES: usize = usize::MAX;
 
-/// The root over `leaves`, if there are any.
+/// A tree's root, leaf by leaf, in 1 KiB whatever the number of leaves.
 ///
-/// Keeps the roots of complete trees, one for each bit of the number of leaves seen, as a binary counter does. What
-/// is left in the end are the nodes that go up unchanged, joined from the right.
-fn subtree_root(leaves: &[B256]) -> Option<B256> {
-    let mut complete = heapless::Vec::<B256, { DEPTH + 1 }>::new();
-    for (index, leaf) in leaves.iter().enumerate() {
-        let mut node = *leaf;
-        for _ in 0..index.trailing_ones() {
-            if let Some(left) = complete.pop() {
+/// ```
+/// use quorate_core::{B256, merkle};
+///
+/// let leaves = [1, 2, 3].map(B256::with_last_byte);
+/// let mut builder = merkle::RootBuilder::default();
+/// for leaf in leaves {
+///     builder.push(leaf)?;
+/// }
+/// assert_eq!(builder.root(), Some(merkle::root(&leaves)?));
+/// # Ok::<(), merkle::TreeError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RootBuilder {
+    /// The roots of complete trees, one for each bit of the number of leaves, as a binary counter has them.
+    complete: heapless::Vec<B256, { DEPTH + 1 }>,
+    leaves: usize,
+}
+
+impl RootBuilder {
+    /// Adds the next leaf.
+    ///
+    /// # Errors
+    /// [`TreeError::TooManyLeaves`] after 2^32 of them.
+    pub fn push(&mut self, leaf: B256) -> Result<(), TreeError> {
+        let mut node = leaf;
+        for _ in 0..self.leaves.trailing_ones() {
+            if let Some(left) = self.complete.pop() {
                 node = parent(&left, &node);
             }
         }
-        complete.push(node).ok()?;
+        self.leaves += 1;
+        self.complete.push(node).map_err(|_| TreeError::TooManyLeaves { leaves: self.leaves })
     }
-    let last = complete.pop()?;
-    Some(complete.iter().rev().fold(last, |right, left| parent(left, &right)))
+
+    /// The root of the leaves so far; none without leaves.
+    pub fn root(&self) -> Option<B256> {
+        // What is left are the nodes that go up unchanged, joined from the right.
+        let (last, others) = self.complete.split_last()?;
+        Some(others.iter().rev().fold(*last, |right, left| parent(left, &right)))
+    }
+}
+
+/// The root over `leaves`, if there are any.
+fn subtree_root(leaves: &[B256]) -> Option<B256> {
+    let mut builder = RootBuilder::default();
+    leaves.iter().try_for_each(|leaf| builder.push(*leaf)).ok()?;
+    builder.root()
 }
 
 /// Where `siblings` lead from `node`.

@@ -208,6 +208,24 @@ impl<B: AsRef<[u8]>, C: Hashed> UnpackedUserOperation<B, C> {
     }
 }
 
+impl<B, C> UnpackedUserOperation<B, C> {
+    /// The same operation with other call data.
+    pub fn with_call_data<D>(self, call_data: D) -> UnpackedUserOperation<B, D> {
+        UnpackedUserOperation {
+            sender: self.sender,
+            nonce: self.nonce,
+            init: self.init,
+            call_data,
+            call_gas_limit: self.call_gas_limit,
+            verification_gas_limit: self.verification_gas_limit,
+            pre_verification_gas: self.pre_verification_gas,
+            max_fee_per_gas: self.max_fee_per_gas,
+            max_priority_fee_per_gas: self.max_priority_fee_per_gas,
+            paymaster: self.paymaster,
+        }
+    }
+}
+
 /// How an account comes to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Init<B> {

@@ -143,22 +143,25 @@ impl<'a> ParsedSessionKeyData<'a> {
         &self,
         epoch: SessionEpoch,
     ) -> Result<Policy<RULES>, MalformedSessionKeyData> {
-        let mut policy = Policy::empty(self.contract(), self.selector())
+        let policy = Policy::empty(self.contract(), self.selector())
             .with_value_limit(self.value_limit())
             .with_epoch(epoch);
-        for (index, rule) in self.rules().enumerate() {
+        self.strict_rules().try_fold(policy, |policy, rule| {
+            policy.with_rule(rule?).map_err(MalformedSessionKeyData::DoesNotFit)
+        })
+    }
+
+    /// The rules, where all of them can hold and nothing follows the last; an error stands where one does not fit.
+    pub(crate) fn strict_rules(&self) -> impl Iterator<Item = Result<Rule, MalformedSessionKeyData>> + 'a {
+        let extra = self.rules.len().saturating_sub(RULE * usize::from(self.rule_count()));
+        let after = (extra > 0).then_some(Err(MalformedSessionKeyData::BytesAfterRules { len: extra }));
+        let rules = self.rules().enumerate().map(|(index, rule)| {
             let RawRule { offset, condition, reference } = rule?;
             let condition = Condition::try_from(condition)
                 .map_err(|source| MalformedSessionKeyData::UnknownCondition { rule: index, source })?;
-            policy = policy
-                .with_rule(Rule::new(offset, condition, reference))
-                .map_err(MalformedSessionKeyData::DoesNotFit)?;
-        }
-        let extra = self.rules.len() - RULE * policy.rules().len();
-        if extra > 0 {
-            return Err(MalformedSessionKeyData::BytesAfterRules { len: extra });
-        }
-        Ok(policy)
+            Ok(Rule::new(offset, condition, reference))
+        });
+        rules.chain(after)
     }
 }
 

@@ -12,6 +12,33 @@ pub(crate) fn selector(text: &str) -> Result<FunctionSelector, SelectorError> {
     Ok(FunctionSelector::new([a, b, c, d]))
 }
 
+/// An argument of a function, as the function's signature names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Argument<'a> {
+    /// Its type; `None` for a type that is not one word of its own.
+    pub(crate) kind: Option<&'a str>,
+    /// Its name, if it has one.
+    pub(crate) name: Option<&'a str>,
+}
+
+/// The argument whose word is the `index`th, in a signature that [`selector`] reads. `None` where there is none, and
+/// behind arrays and tuples, which take more words than one or are elsewhere.
+pub(crate) fn argument(text: &str, index: usize) -> Option<Argument<'_>> {
+    let (_, inside) = text.split_once('(')?;
+    let mut parameters = inside.get(..inside.find([')', '(', '['])?)?.split(',');
+    // What an array or tuple starts with is not told from the parameter before it, so the last one counts only where
+    // the list ends with it.
+    let whole = inside.find(')') < inside.find(['(', '[']).or(Some(usize::MAX));
+    let parameter = parameters.nth(index)?;
+    if !whole && parameters.next().is_none() {
+        return None;
+    }
+    let mut words = parameter.split_whitespace();
+    let kind = words.next()?;
+    let name = words.rfind(|word| !matches!(*word, "memory" | "calldata" | "storage" | "payable"));
+    Some(Argument { kind: (!matches!(kind, "bytes" | "string")).then_some(kind), name })
+}
+
 /// How deep tuples may be nested; each level is a call on the stack.
 const MAX_DEPTH: usize = 16;
 

@@ -60,10 +60,33 @@ impl<B: Hashed, C: Hashed> UserOperation<B, C> {
     }
 }
 
+impl<B, C> UserOperation<B, C> {
+    /// The same operation with other call data.
+    pub fn with_call_data<D>(self, call_data: D) -> UserOperation<B, D> {
+        UserOperation {
+            sender: self.sender,
+            nonce: self.nonce,
+            init_code: self.init_code,
+            call_data,
+            call_gas_limit: self.call_gas_limit,
+            verification_gas_limit: self.verification_gas_limit,
+            pre_verification_gas: self.pre_verification_gas,
+            max_fee_per_gas: self.max_fee_per_gas,
+            max_priority_fee_per_gas: self.max_priority_fee_per_gas,
+            paymaster_and_data: self.paymaster_and_data,
+        }
+    }
+}
+
 impl<B: AsRef<[u8]>> UserOperation<B> {
     /// The operation with what a bundler is sent as its signature.
     pub const fn sign(self, signature: B) -> SignedUserOperation<B> {
         SignedUserOperation { operation: self, signature }
+    }
+
+    /// The operation for which the call data is yet to come.
+    pub fn without_call_data(&self) -> UserOperation<&[u8], ()> {
+        self.as_slices().with_call_data(())
     }
 
     /// The same operation over borrowed bytes.

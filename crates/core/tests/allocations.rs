@@ -2,6 +2,7 @@
 
 // An allocator is the one thing that cannot be counted from safe code.
 #![allow(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -46,6 +47,7 @@ fn nothing_allocates() {
     assert_eq!(allocations_of(calls), 0, "calls");
     assert_eq!(allocations_of(signatures), 0, "signatures");
     assert_eq!(allocations_of(evaluation), 0, "evaluation");
+    assert_eq!(allocations_of(reviews), 0, "reviews");
     assert_eq!(allocations_of(errors), 0, "errors");
 }
 
@@ -220,4 +222,57 @@ fn print(something: impl fmt::Display + fmt::Debug) {
         }
     }
     write!(Nowhere, "{something} {something:?}").expect("nowhere has room");
+}
+
+/// A screen that shows nothing.
+struct Nowhere;
+
+impl Write for Nowhere {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        black_box(text);
+        Ok(())
+    }
+}
+
+/// A grant, and a call with 100 kB of data that comes in pieces.
+fn reviews() {
+    let (manager, module) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let known = Known {
+        session_key_manager: manager,
+        abi_session_validation_module: module,
+        functions: &["transfer(address to, uint256 amount)"],
+    };
+    let target = Target { entry_point: Address::repeat_byte(3), chain_id: 1 };
+    let policy = Policy::new(Address::repeat_byte(4), "transfer(address,uint256)".parse().unwrap())
+        .with_rule(Rule::new(32, Condition::LessThan, 1_000_000_u64))
+        .unwrap()
+        .with_epoch(SessionEpoch::new(1_700_000_000, 1_900_000_000).unwrap());
+    let mut session_key_data = heapless::Vec::<u8, 128>::new();
+    SessionKeyData::new(Address::repeat_byte(5), &policy).write_to(&mut session_key_data).unwrap();
+    let leaf =
+        SessionLeaf { epoch: policy.epoch(), validation_module: module, session_key_data: &session_key_data };
+
+    let mut set_root = [0; 36];
+    set_root[..4].copy_from_slice(&[0x7c, 0xb6, 0x47, 0x59]);
+    set_root[4..].copy_from_slice(leaf.hash().as_slice());
+    let mut call_data = heapless::Vec::<u8, 256>::new();
+    Execute(Call { to: manager, value: U256::from(7), data: &set_root }).write_to(&mut call_data).unwrap();
+    let head = OperationHead::V0_6(UserOperation::default());
+    let mut review: Review<'_, _> = Review::begin(known, target, head, &[leaf], Nowhere).unwrap();
+    review.call_data(&call_data).unwrap();
+    black_box(review.finish().unwrap());
+
+    let head = OperationHead::V0_9(UnpackedUserOperation::default());
+    let mut review: Review<'_, _> = Review::begin(known, target, head, &[], Nowhere).unwrap();
+    const LEN: usize = 100_000;
+    let (words, _) = call_data.as_chunks_mut::<4>();
+    words[0] = [0xb6, 0x1d, 0x27, 0xf6];
+    let mut start = [0; 4 + 4 * 32];
+    start.copy_from_slice(&call_data[..4 + 4 * 32]);
+    start[4 + 3 * 32..].copy_from_slice(&U256::from(LEN).to_be_bytes::<32>());
+    review.call_data(&start).unwrap();
+    for _ in 0..LEN / 1000 {
+        review.call_data(&[7; 1000]).unwrap();
+    }
+    black_box(review.finish().unwrap());
 }

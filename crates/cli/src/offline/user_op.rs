@@ -2,7 +2,10 @@
 
 use alloy_primitives::{Address, B256, address};
 use clap::{Subcommand, ValueEnum};
-use quorate_core::{Init, PackedUserOperation, UnpackedUserOperation, UserOperation};
+use quorate_core::{
+    HashError, Init, OperationHead, PackedUserOperation, Target, UnpackError, UnpackedUserOperation,
+    UserOperation,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,21 +18,28 @@ pub(crate) enum Command {
     /// Reads the operation as bundlers take it, or from v0.7 on packed as the contract takes it. A signature may be
     /// there; no hash covers it.
     Hash {
-        /// The version of the entry point.
-        #[arg(long)]
-        entry_point: EntryPointVersion,
-        /// The chain.
-        #[arg(long)]
-        chain_id: u64,
-        /// The entry point, where it is not at its canonical address.
-        #[arg(long)]
-        entry_point_address: Option<Address>,
-        /// The contract that an EIP-7702 account delegates to, which a packed operation does not name.
-        #[arg(long)]
-        delegate: Option<Address>,
+        #[command(flatten)]
+        place: Place,
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// Where an operation is to run.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Place {
+    /// The version of the entry point.
+    #[arg(long, default_value = "v0.6")]
+    entry_point: EntryPointVersion,
+    /// The chain.
+    #[arg(long)]
+    chain_id: u64,
+    /// The entry point, where it is not at its canonical address.
+    #[arg(long)]
+    entry_point_address: Option<Address>,
+    /// The contract that an EIP-7702 account delegates to, which a packed operation does not name.
+    #[arg(long)]
+    delegate: Option<Address>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -56,10 +66,9 @@ impl EntryPointVersion {
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Hash { entry_point: version, chain_id, entry_point_address, delegate, output } = command;
-    let entry_point = entry_point_address.unwrap_or(version.canonical_address());
-    let operation: Value = read_stdin("a user operation")?;
-    let user_op_hash = hash(operation, version, entry_point, chain_id, delegate)?;
+    let Command::Hash { place, output } = command;
+    let operation = Operation::read(read_stdin("a user operation")?, place)?;
+    let user_op_hash = operation.hash(place)?;
     output.write(&Answer { user_op_hash }, |answer| answer.user_op_hash.to_string())
 }
 
@@ -69,31 +78,69 @@ struct Answer {
     user_op_hash: B256,
 }
 
-fn hash(
-    operation: Value,
-    version: EntryPointVersion,
-    entry_point: Address,
-    chain_id: u64,
-    delegate: Option<Address>,
-) -> anyhow::Result<B256> {
-    if matches!(version, EntryPointVersion::V0_6) {
-        let operation: UserOperation<Vec<u8>> = parse_value(operation, "a user operation of v0.6")?;
-        return Ok(operation.hash(entry_point, chain_id));
+impl Place {
+    pub(crate) fn target(&self) -> Target {
+        let entry_point = self.entry_point_address.unwrap_or(self.entry_point.canonical_address());
+        Target { entry_point, chain_id: self.chain_id }
     }
-    let (operation, delegate) = if operation.get("accountGasLimits").is_some() {
-        (parse_value::<PackedUserOperation<_>>(operation, "a packed user operation")?, delegate)
-    } else {
+}
+
+/// A user operation of some entry point.
+pub(crate) enum Operation {
+    V0_6(UserOperation<Vec<u8>>),
+    Later { operation: PackedUserOperation<Vec<u8>>, delegate: Option<Address> },
+}
+
+impl Operation {
+    pub(crate) fn read(operation: Value, place: Place) -> anyhow::Result<Self> {
+        if matches!(place.entry_point, EntryPointVersion::V0_6) {
+            return Ok(Self::V0_6(parse_value(operation, "a user operation of v0.6")?));
+        }
+        if operation.get("accountGasLimits").is_some() {
+            let operation = parse_value(operation, "a packed user operation")?;
+            return Ok(Self::Later { operation, delegate: place.delegate });
+        }
         let operation: UnpackedUserOperation<_> =
             parse_value(operation, "a user operation of v0.7 or later")?;
         let named = match operation.init {
             Init::Delegated { delegate, .. } => Some(delegate),
             Init::Deployed | Init::Factory { .. } => None,
         };
-        (operation.pack(), named.or(delegate))
-    };
-    Ok(match version {
-        EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => operation.hash_v0_7(entry_point, chain_id),
-        EntryPointVersion::V0_8 => operation.hash_v0_8(entry_point, chain_id, delegate)?,
-        EntryPointVersion::V0_9 => operation.hash_v0_9(entry_point, chain_id, delegate)?,
-    })
+        Ok(Self::Later { operation: operation.pack(), delegate: named.or(place.delegate) })
+    }
+
+    fn hash(&self, place: Place) -> Result<B256, HashError> {
+        let Target { entry_point, chain_id } = place.target();
+        match self {
+            Self::V0_6(operation) => Ok(operation.hash(entry_point, chain_id)),
+            Self::Later { operation, delegate } => match place.entry_point {
+                EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => {
+                    Ok(operation.hash_v0_7(entry_point, chain_id))
+                }
+                EntryPointVersion::V0_8 => operation.hash_v0_8(entry_point, chain_id, *delegate),
+                EntryPointVersion::V0_9 => operation.hash_v0_9(entry_point, chain_id, *delegate),
+            },
+        }
+    }
+
+    pub(crate) fn call_data(&self) -> &[u8] {
+        match self {
+            Self::V0_6(operation) => &operation.call_data,
+            Self::Later { operation, .. } => &operation.call_data,
+        }
+    }
+
+    pub(crate) fn head(&self, place: Place) -> Result<OperationHead<'_>, UnpackError> {
+        Ok(match self {
+            Self::V0_6(operation) => OperationHead::V0_6(operation.without_call_data()),
+            Self::Later { operation, delegate } => {
+                let operation = operation.unpack(*delegate)?.with_call_data(());
+                match place.entry_point {
+                    EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => OperationHead::V0_7(operation),
+                    EntryPointVersion::V0_8 => OperationHead::V0_8(operation),
+                    EntryPointVersion::V0_9 => OperationHead::V0_9(operation),
+                }
+            }
+        })
+    }
 }

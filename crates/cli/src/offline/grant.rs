@@ -1,0 +1,107 @@
+//! `quorate grant`: what a grant allows, in words.
+
+use alloy_primitives::{Address, B256, U256};
+use clap::Subcommand;
+use quorate_contracts::Deployment;
+use quorate_core::{Known, Review, SessionEpoch, SessionLeaf};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::user_op::{Operation, Place};
+use super::{Output, read_stdin};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a user operation that grants sessions allows, from its bytes, and check that the sessions are those.
+    ///
+    /// Reads {operation, leaves: [{sessionKeyData, validUntil?, validAfter?, sessionValidationModule?}]}, with all
+    /// sessions of the account in the order of their tree; gives {lines, userOpHash, refusal}.
+    Review {
+        #[command(flatten)]
+        place: Place,
+        /// A function's signature with the names of its arguments, which are shown then; may be given many times.
+        #[arg(long = "function")]
+        functions: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    let Command::Review { place, functions, output } = command;
+    let Request { operation, leaves } = read_stdin("a request {operation, leaves}")?;
+    let operation = Operation::read(operation, place)?;
+    let mut text = String::new();
+    let outcome = review(&operation, place, &leaves, &functions, &mut text);
+
+    let answer = Answer {
+        lines: text.lines().map(ToOwned::to_owned).collect(),
+        user_op_hash: outcome.as_ref().ok().copied(),
+        refusal: outcome.as_ref().err().map(ToString::to_string),
+    };
+    output.write(&answer, |answer| answer.lines.join("\n"))?;
+    outcome?;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    operation: Value,
+    leaves: Vec<Leaf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Leaf {
+    #[serde(deserialize_with = "quorate_core::json::bytes")]
+    session_key_data: Vec<u8>,
+    #[serde(default, deserialize_with = "quorate_core::json::number")]
+    valid_until: U256,
+    #[serde(default, deserialize_with = "quorate_core::json::number")]
+    valid_after: U256,
+    #[serde(default = "abi_session_validation_module", deserialize_with = "quorate_core::json::address")]
+    session_validation_module: Address,
+}
+
+const fn abi_session_validation_module() -> Address {
+    Deployment::canonical().abi_session_validation_module
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    lines: Vec<String>,
+    user_op_hash: Option<B256>,
+    refusal: Option<String>,
+}
+
+fn review(
+    operation: &Operation,
+    place: Place,
+    leaves: &[Leaf],
+    functions: &[String],
+    text: &mut String,
+) -> anyhow::Result<B256> {
+    let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
+    let known = Known {
+        session_key_manager: Deployment::canonical().session_key_manager,
+        abi_session_validation_module: abi_session_validation_module(),
+        functions: &functions,
+    };
+    let leaves: Vec<SessionLeaf<'_>> = leaves
+        .iter()
+        .map(|leaf| {
+            let time = |time: U256| u64::try_from(time).unwrap_or(u64::MAX);
+            Ok(SessionLeaf {
+                epoch: SessionEpoch::new(time(leaf.valid_after), time(leaf.valid_until))?,
+                validation_module: leaf.session_validation_module,
+                session_key_data: &leaf.session_key_data,
+            })
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let mut review: Review<'_, _, 64> =
+        Review::begin(known, place.target(), operation.head(place)?, &leaves, text)?;
+    review.call_data(operation.call_data())?;
+    Ok(review.finish()?)
+}
