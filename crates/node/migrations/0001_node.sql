@@ -7,6 +7,8 @@ CREATE TABLE node (
 -- A key, bound to its owner when it was made.
 CREATE TABLE keys (
     key_id TEXT PRIMARY KEY NOT NULL,
+    -- The hash of the request that it was made for; asked again, the same request is answered with this key.
+    request BLOB NOT NULL UNIQUE,
     public_key BLOB NOT NULL,
     owner BLOB NOT NULL,
     permissions TEXT,
@@ -14,12 +16,47 @@ CREATE TABLE keys (
     permissions_signed INTEGER NOT NULL,
     -- This node's share, sealed.
     share BLOB NOT NULL,
-    -- Every node's signature over the key's birth rounds.
-    confirmations BLOB NOT NULL,
+    -- This node's signature over the key's birth, as the client is given it.
+    attestation BLOB NOT NULL,
     created_at INTEGER NOT NULL
 );
 
 CREATE INDEX keys_by_owner ON keys (owner);
+
+-- A key that not every node has confirmed yet. It signs nothing.
+CREATE TABLE pending_keys (
+    key_id TEXT PRIMARY KEY NOT NULL,
+    request BLOB NOT NULL UNIQUE,
+    -- What the attestation covers besides.
+    challenge TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    permissions TEXT,
+    permissions_signed INTEGER NOT NULL,
+    ephemeral BLOB NOT NULL,
+    ephemeral_ends INTEGER NOT NULL,
+    -- The unconfirmed share, sealed.
+    share BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+);
+
+CREATE INDEX pending_keys_by_owner ON pending_keys (owner);
+
+-- Nodes' signatures over what a key's birth came to; all of them for a key that is pending no more.
+CREATE TABLE confirmations (
+    key_id TEXT NOT NULL,
+    node INTEGER NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (key_id, node)
+);
+
+-- Nodes that cheated this one, and the keys that are never again used together with them.
+CREATE TABLE bans (
+    key_id TEXT NOT NULL REFERENCES keys (key_id),
+    peer INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (key_id, peer)
+);
 
 -- Under which Ed25519 keys signatures may be asked for.
 CREATE TABLE ephemeral_keys (

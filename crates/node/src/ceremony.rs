@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Signature, U256, hex};
-use ed25519_dalek::{Signer as _, SigningKey};
-use quorate_mpc::{Abort, InvalidPartyIndex, InvalidQuorum, KeyShare, PartyIndex, Quorum, keygen, signing};
-use quorate_protocol::{
-    Attestation, Birth, KeyText, NetworkDescriptor, NodeIndex, SignatureText, Transcript, address_of,
+use alloy_primitives::{B256, Signature, U256};
+use quorate_mpc::{
+    Abort, InvalidPartyIndex, InvalidQuorum, PartyIndex, Quorum, Unconfirmed, keygen, signing,
 };
+use quorate_protocol::{Attestation, KeyText, NodeIndex, SignatureText, address_of};
 use tokio::task::{JoinError, spawn_blocking};
 use zeroize::Zeroizing;
 
-use crate::judge::ApprovedKeygen;
+use crate::birth::{Births, PendingKey, StillPending};
+use crate::judge::{ApprovedKeygen, reasons};
 use crate::run::{Messages, Run, RunError};
-use crate::storage::{NewKey, Storage, StorageError};
+use crate::storage::{Storage, StorageError};
 
 /// Why a ceremony ends without a result.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,12 @@ pub(crate) enum CeremonyError {
     Abort(#[from] Abort),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("node {0}'s confirmation of the new key is not signed by its identity, or is for another key")]
-    Unconfirmed(NodeIndex),
+    #[error(transparent)]
+    StillPending(#[from] StillPending),
+    #[error("the key for this request is gone from the database")]
+    Lost,
+    #[error("node {peer} is banned: this node never uses the key together with it again")]
+    Banned { peer: NodeIndex },
     #[error("the signature that came out is not the session key's, and is withheld")]
     BadSignature,
     #[error("a round's computation was stopped")]
@@ -37,132 +41,126 @@ pub(crate) enum CeremonyError {
     Quorum(#[from] InvalidQuorum),
 }
 
-/// Who this node is in a ceremony.
-#[derive(Clone, Copy)]
-pub(crate) struct Participant<'a> {
-    pub(crate) network: &'a NetworkDescriptor,
-    pub(crate) me: NodeIndex,
-    pub(crate) identity: &'a SigningKey,
-}
-
-/// Makes a key with all other nodes, stores this node's share, and attests to the key's birth.
+/// Makes a key with all other nodes, has it confirmed by them, and attests to its birth.
 pub(crate) async fn make_key(
-    participant: Participant<'_>,
+    births: Births<'_>,
     run: &mut Run,
+    request: B256,
     approved: &ApprovedKeygen,
-    storage: &Storage,
-    now: u64,
 ) -> Result<(KeyText, Attestation), CeremonyError> {
-    let Participant { network, me, identity } = participant;
-    let quorum = Quorum::new(network.threshold(), network.size())?;
-    let session = run.session().0.into();
-    let me_party = PartyIndex::new(me.get())?;
+    let quorum = Quorum::new(births.network.threshold(), births.network.size())?;
+    let unconfirmed = generate(run, quorum, PartyIndex::new(births.me.get())?).await?;
+    let pending = PendingKey::new(unconfirmed, request, approved);
+    let key_id = &pending.record.key_id;
 
-    let (round, out) = compute(move || keygen::Round1::start(quorum, me_party, session)).await?;
-    let incoming = relay(run, out).await?;
-    let (round, out) = compute(move || round.next(incoming)).await?;
-    let incoming = relay(run, out).await?;
-    let (round, out) = compute(move || round.next(incoming)).await?;
-    let incoming = relay(run, out).await?;
-    let (round, out) = compute(move || round.next(incoming)).await?;
-    let incoming = relay(run, out).await?;
-    let unconfirmed = compute(move || round.next(incoming)).await?;
-
-    let digest = unconfirmed.confirmation().digest();
-    let confirmations = confirm(participant, run, digest).await?;
-    let digests = confirmations
-        .keys()
-        .filter(|node| **node != me)
-        .map(|node| Ok((PartyIndex::new(node.get())?, digest)));
-    let (share, _) = unconfirmed.confirm(&digests.collect::<Result<_, InvalidPartyIndex>>()?)?;
-
-    let key = KeyText { key_id: key_id(run.session(), &share), public_key: share.public_key() };
-    let evidence: Vec<u8> = confirmations.into_values().flatten().collect();
-    storage
-        .insert_key(NewKey {
-            key_id: &key.key_id,
-            owner: approved.owner,
-            permissions: approved.setup.permissions.as_deref(),
-            permissions_signed: approved.setup.claim.is_some(),
-            ephemeral: approved.setup.ephemeral.key,
-            ephemeral_ends: approved.ephemeral_ends,
-            share: &share,
-            confirmations: &evidence,
-            now,
-        })
-        .await?;
-
-    let birth = Birth {
-        key_id: key.key_id.clone(),
-        public_key: key.public_key,
-        owner: approved.owner,
-        ephemeral: approved.setup.ephemeral.key.to_bytes(),
-        permissions: approved.setup.permissions_hash(),
-        challenge: approved.challenge.clone(),
-    };
-    let attestation = birth.attest(network.id(), me, identity);
-    Ok((key, attestation))
-}
-
-/// Signs a digest with exactly the run's participants, and checks the signature before it leaves.
-pub(crate) async fn sign(
-    run: &mut Run,
-    signers: &[NodeIndex],
-    share: KeyShare,
-    digest: B256,
-) -> Result<SignatureText, CeremonyError> {
-    let session = run.session().0.into();
-    let public_key = share.public_key();
-    let signers = signers.iter().map(|node| PartyIndex::new(node.get())).collect::<Result<_, _>>()?;
-
-    let (round, out) =
-        compute(move || signing::Round1::start(Arc::new(share), &signers, session, digest.0)).await?;
-    let incoming = relay(run, out).await?;
-    let (round, out) = compute(move || round.next(incoming)).await?;
-    let incoming = relay(run, out).await?;
-    let (round, out) = compute(move || round.next(incoming)).await?;
-    let incoming = relay(run, out).await?;
-    let signed = compute(move || round.next(incoming)).await?;
-
-    let (r, s) = (U256::from_be_bytes(*signed.r()), U256::from_be_bytes(*signed.s()));
-    let signature = Signature::new(r, s, signed.recovery_id() == 1);
-    // A second opinion by another library than the one that made the signature.
-    match (signature.recover_address_from_prehash(&digest), address_of(&public_key)) {
-        (Ok(signer), Some(session_key)) if signer == session_key && signature.normalize_s().is_none() => {
-            Ok(SignatureText { signature })
-        }
-        _ => Err(CeremonyError::BadSignature),
-    }
-}
-
-/// Exchanges signatures over the key's confirmation, so that it is used only if all nodes saw the same one.
-async fn confirm(
-    Participant { network, me, identity }: Participant<'_>,
-    run: &mut Run,
-    digest: [u8; 32],
-) -> Result<BTreeMap<NodeIndex, Vec<u8>>, CeremonyError> {
-    let statement =
-        Transcript::new("key confirmation").field(network.id().as_slice()).field(&digest).finish();
-    let own = identity.sign(statement.as_slice()).to_bytes().to_vec();
+    let own = births.begin(&pending).await?;
+    #[cfg(feature = "fail-points")]
+    fail::fail_point!(&format!("pending at node {}", births.me), |_| Err(RunError::Cancelled.into()));
     let theirs = run.broadcast(&own).await?;
-    let mut confirmations = BTreeMap::from([(me, own)]);
-    for (node, bytes) in theirs {
-        let signature = ed25519_dalek::Signature::from_slice(&bytes);
-        match (network.identity(node), signature) {
-            (Some(identity), Ok(signature))
-                if identity.verify_strict(statement.as_slice(), &signature).is_ok() =>
-            {
-                confirmations.insert(node, bytes.to_vec());
-            }
-            _ => return Err(CeremonyError::Unconfirmed(node)),
-        }
+    #[cfg(feature = "fail-points")]
+    fail::fail_point!(&format!("confirmed at node {}", births.me), |_| Err(RunError::Cancelled.into()));
+    let confirmations = theirs.into_iter().map(|(node, bytes)| (node, bytes.to_vec())).collect();
+    births.confirm(key_id, &confirmations).await?;
+
+    if let Some(waiting) = StillPending::find(births.network, births.storage, key_id).await? {
+        return Err(waiting.into());
     }
-    Ok(confirmations)
+    births.storage.key_of(request).await?.ok_or(CeremonyError::Lost)
 }
 
-fn key_id(session: B256, share: &KeyShare) -> String {
-    let hash = Transcript::new("key id").field(session.as_slice()).field(&share.public_key()).finish();
-    hex::encode(hash)
+/// The rounds of a key generation.
+async fn generate(run: &mut Run, quorum: Quorum, me: PartyIndex) -> Result<Unconfirmed, CeremonyError> {
+    let session = run.session().0.into();
+    let (round, out) = compute(move || keygen::Round1::start(quorum, me, session)).await?;
+    let incoming = relay(run, out).await?;
+    let (round, out) = compute(move || round.next(incoming)).await?;
+    let incoming = relay(run, out).await?;
+    let (round, out) = compute(move || round.next(incoming)).await?;
+    let incoming = relay(run, out).await?;
+    let (round, out) = compute(move || round.next(incoming)).await?;
+    let incoming = relay(run, out).await?;
+    compute(move || round.next(incoming)).await
+}
+
+/// One signature to be made: with which key, by exactly which nodes, and over what.
+#[derive(Clone, Copy)]
+pub(crate) struct Signing<'a> {
+    pub(crate) storage: &'a Storage,
+    pub(crate) key_id: &'a str,
+    pub(crate) signers: &'a [NodeIndex],
+    pub(crate) digest: B256,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+}
+
+impl Signing<'_> {
+    /// Signs, and checks the signature before it leaves. If a signer cheats, its ban is on disk before this ends.
+    pub(crate) async fn perform(&self, run: &mut Run) -> Result<SignatureText, CeremonyError> {
+        match self.rounds(run).await {
+            Err(CeremonyError::Abort(abort)) => Err(self.banning(abort).await?),
+            ended => ended,
+        }
+    }
+
+    /// Refuses if one of the signers is banned from the key.
+    pub(crate) async fn permit(&self) -> Result<(), CeremonyError> {
+        let banned = self.storage.banned(self.key_id).await?;
+        match self.signers.iter().find(|node| banned.contains(node)) {
+            Some(&peer) => Err(CeremonyError::Banned { peer }),
+            None => Ok(()),
+        }
+    }
+
+    async fn rounds(&self, run: &mut Run) -> Result<SignatureText, CeremonyError> {
+        let share = self.storage.share(self.key_id).await?;
+        let (public_key, digest, session) = (share.public_key(), self.digest, run.session().0.into());
+        #[cfg(feature = "fail-points")]
+        let me = share.index();
+        let signers =
+            self.signers.iter().map(|node| PartyIndex::new(node.get())).collect::<Result<_, _>>()?;
+
+        let (round, out) =
+            compute(move || signing::Round1::start(Arc::new(share), &signers, session, digest.0)).await?;
+        #[cfg(feature = "fail-points")]
+        let out = cheat(me, out);
+        let incoming = self.exchange(run, out).await?;
+        let (round, out) = compute(move || round.next(incoming)).await?;
+        let incoming = self.exchange(run, out).await?;
+        let (round, out) = compute(move || round.next(incoming)).await?;
+        let incoming = self.exchange(run, out).await?;
+        let signed = compute(move || round.next(incoming)).await?;
+
+        let (r, s) = (U256::from_be_bytes(*signed.r()), U256::from_be_bytes(*signed.s()));
+        let signature = Signature::new(r, s, signed.recovery_id() == 1);
+        // A second opinion by another library than the one that made the signature.
+        match (signature.recover_address_from_prehash(&digest), address_of(&public_key)) {
+            (Ok(signer), Some(session_key)) if signer == session_key && signature.normalize_s().is_none() => {
+                Ok(SignatureText { signature })
+            }
+            _ => Err(CeremonyError::BadSignature),
+        }
+    }
+
+    /// A peer may be banned by another run of the same key meanwhile, so each round asks again.
+    async fn exchange(
+        &self,
+        run: &mut Run,
+        outgoing: BTreeMap<PartyIndex, Zeroizing<Vec<u8>>>,
+    ) -> Result<BTreeMap<PartyIndex, Zeroizing<Vec<u8>>>, CeremonyError> {
+        self.permit().await?;
+        relay(run, outgoing).await
+    }
+
+    async fn banning(&self, abort: Abort) -> Result<CeremonyError, StorageError> {
+        match abort.banned().and_then(|party| NodeIndex::new(party.get())) {
+            None => Ok(abort.into()),
+            Some(peer) => {
+                self.storage.ban(self.key_id, peer, &reasons(&abort), self.now).await?;
+                tracing::error!(key_id = self.key_id, %peer, error = reasons(&abort), "banned");
+                Ok(CeremonyError::Banned { peer })
+            }
+        }
+    }
 }
 
 /// Runs a round off the threads that serve sockets: keygen's take up to a second of computation.
@@ -181,4 +179,18 @@ async fn relay(
     let incoming: Messages = run.exchange(outgoing.collect()).await?;
     let incoming = incoming.into_iter().map(|(node, message)| Ok((PartyIndex::new(node.get())?, message)));
     incoming.collect()
+}
+
+/// Spoils the consistency check of the oblivious transfers, where a test says so.
+#[cfg(feature = "fail-points")]
+fn cheat(
+    me: PartyIndex,
+    mut out: BTreeMap<PartyIndex, Zeroizing<Vec<u8>>>,
+) -> BTreeMap<PartyIndex, Zeroizing<Vec<u8>>> {
+    if fail::eval(&format!("cheat at node {me}"), |_| ()).is_some() {
+        for message in out.values_mut() {
+            message[1134] ^= 1;
+        }
+    }
+    out
 }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, B256};
 use quorate_core::signing_hash;
 use quorate_protocol::{
-    AddEphemeralKeySetup, Authentication, AuthenticationError, EphemeralError, KeygenSetup,
-    NetworkDescriptor, NodeIndex, Nonce, OperationMessage, Permissions, Refusal, Setup, SignSetup,
-    SignedRequest, address_of,
+    AddEphemeralKeySetup, Attestation, Authentication, AuthenticationError, EphemeralError, KeyText,
+    KeygenSetup, NetworkDescriptor, NodeIndex, Nonce, OperationMessage, Permissions, Refusal, Setup,
+    SignSetup, SignedRequest, address_of,
 };
 
+use crate::birth::StillPending;
 use crate::config::Admission;
 use crate::storage::{Storage, StorageError, StoredKey};
 
@@ -30,8 +31,10 @@ pub(crate) struct Judge<'a> {
 pub(crate) enum Approved {
     /// Take part in making a key.
     Keygen(Box<ApprovedKeygen>),
+    /// Answer with the key that was made for this request.
+    Born { key: KeyText, attestation: Attestation },
     /// Take part in signing this digest with this key.
-    Sign { key: StoredKey, digest: B256 },
+    Sign { key_id: String, digest: B256 },
     /// Register an ephemeral key.
     AddEphemeralKey { key_id: String, ephemeral: ed25519_dalek::VerifyingKey, ends: u64 },
 }
@@ -59,6 +62,10 @@ pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(60);
 impl Judge<'_> {
     /// Authenticates the request, decides about it, and binds this node's nonce to it durably.
     pub(crate) async fn approve(&self, request: &SignedRequest) -> Result<Approved, Verdict> {
+        // The hash covers all that was verified when the key was made, so this holds however late it is repeated.
+        if let Some((key, attestation)) = self.storage.key_of(request.hash()).await? {
+            return Ok(Approved::Born { key, attestation });
+        }
         let nonce = self.own_nonce(request)?;
         let setup = Setup::parse(request.operation, &request.setup).map_err(malformed)?;
         let authentication = Authentication::parse(&request.authentication).map_err(unauthenticated)?;
@@ -98,6 +105,9 @@ impl Judge<'_> {
         let owner = self.owner(&Setup::Keygen(setup.clone()), &challenge, authentication)?;
         let ephemeral_ends = setup.ephemeral.ends(self.now).map_err(ephemeral)?;
         self.check_permissions(&setup, owner)?;
+        if let Some(key_id) = self.storage.pending_key_of(request.hash()).await? {
+            self.refuse_pending(&key_id).await?;
+        }
         self.admission.admit(owner, self.storage.keys_of(owner).await?)?;
         Ok(Approved::Keygen(Box::new(ApprovedKeygen { owner, setup, ephemeral_ends, challenge })))
     }
@@ -154,7 +164,7 @@ impl Judge<'_> {
             .ok_or_else(|| StorageError::Damaged { what: "public key", key_id: key_id.clone() })?;
         permissions.judge(&operation, entry_point, chain_id, session_key, self.now).map_err(Refusal::from)?;
         let digest = signing_hash(operation.hash(entry_point, chain_id));
-        Ok(Approved::Sign { key, digest })
+        Ok(Approved::Sign { key_id: setup.key_id, digest })
     }
 
     async fn add_ephemeral_key(
@@ -186,8 +196,19 @@ impl Judge<'_> {
     }
 
     async fn key(&self, key_id: &str) -> Result<StoredKey, Verdict> {
-        let key = self.storage.key(key_id).await?;
-        Ok(key.ok_or_else(|| Refusal::UnknownKey { key_id: key_id.to_owned() })?)
+        if let Some(key) = self.storage.key(key_id).await? {
+            return Ok(key);
+        }
+        self.refuse_pending(key_id).await?;
+        Err(Refusal::UnknownKey { key_id: key_id.to_owned() }.into())
+    }
+
+    /// A pending key is asked about again later, or of other nodes.
+    async fn refuse_pending(&self, key_id: &str) -> Result<(), Verdict> {
+        match StillPending::find(self.network, self.storage, key_id).await? {
+            Some(waiting) => Err(Refusal::Unfinished { reason: waiting.to_string() }.into()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -196,7 +217,7 @@ fn refused_malformed(reason: &str) -> Verdict {
 }
 
 /// The whole chain of an error's reasons in one line.
-fn reasons(error: &dyn std::error::Error) -> String {
+pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,17 +1,20 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alloy_primitives::B256;
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{SinkExt as _, StreamExt as _};
-use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal, SignedRequest, Transcript};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Operation, Refusal, SignedRequest, Transcript};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ceremony::{self, CeremonyError, Participant};
+use crate::birth::{Births, Letter, Post};
+use crate::ceremony::{self, CeremonyError, Signing};
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 use crate::envelope::Agenda;
 use crate::judge::{Approved, Judge, Nonces, Verdict};
@@ -28,6 +31,8 @@ pub struct Node {
     identity: SigningKey,
     storage: Storage,
     nonces: Nonces,
+    /// The requests for which a key is being made.
+    making: Mutex<BTreeSet<B256>>,
 }
 
 /// Why a node cannot run.
@@ -52,6 +57,12 @@ const SIGNING_ROUND: Duration = Duration::from_secs(4);
 /// How long running signatures have to finish when the node is told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
 
+/// How often the other nodes are asked about pending keys.
+const INQUIRY: Duration = Duration::from_secs(15);
+
+/// How long they have to answer on a connection before keys that are pending for too long are given up.
+const LAST_CHANCE: Duration = Duration::from_secs(600);
+
 /// Messages that may wait for one run, and frames that may wait for the socket.
 const QUEUE: usize = 64;
 
@@ -75,7 +86,7 @@ impl Node {
         }
         let seal = SealKey::new(&*read_key_file(&config.seal)?);
         let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
-        Ok(Self { config, network, identity, storage, nonces: Nonces::new() })
+        Ok(Self { config, network, identity, storage, nonces: Nonces::new(), making: Mutex::default() })
     }
 
     /// Serves until `stop` is cancelled, connecting again whenever the gateway goes away; then lets running
@@ -141,6 +152,7 @@ impl Node {
     ) -> Result<(), ConnectionError> {
         let (mut sink, mut stream) = socket.split();
         let (outgoing, mut queue) = mpsc::channel::<FromNode>(QUEUE);
+        let (post, mut letters) = mpsc::channel(QUEUE);
         let exchanges = Arc::new(Exchanges::default());
         let broken = CancellationToken::new();
 
@@ -155,7 +167,7 @@ impl Node {
                 if let Message::Binary(bytes) = message?
                     && let Some(frame) = wire::decode(&bytes)
                 {
-                    self.clone().receive(frame, &exchanges, &outgoing, tasks, &broken).await;
+                    self.clone().receive(frame, &exchanges, &outgoing, &post, tasks, &broken).await;
                 }
             }
             Err(ConnectionError::Closed)
@@ -170,6 +182,7 @@ impl Node {
             ended = writer => ended,
             ended = reader => ended,
             ended = farewell => ended,
+            () = self.correspond(&mut letters, &outgoing) => Ok(()),
         };
         broken.cancel();
         exchanges.end_all();
@@ -181,6 +194,7 @@ impl Node {
         frame: ToNode,
         exchanges: &Arc<Exchanges>,
         outgoing: &mpsc::Sender<FromNode>,
+        post: &mpsc::Sender<(NodeIndex, Letter)>,
         tasks: &TaskTracker,
         broken: &CancellationToken,
     ) {
@@ -206,7 +220,49 @@ impl Node {
                 });
             }
             ToNode::Relay { exchange, from, payload } => exchanges.deliver(exchange, from, payload),
+            // Whoever misses an answer asks again.
+            ToNode::Letter { from, letter } => drop(post.try_send((from, letter))),
             ToNode::Cancel { exchange } => exchanges.end(exchange),
+        }
+    }
+
+    /// Finishes the births of keys that broke: asks the other nodes for their confirmations, and answers them.
+    async fn correspond(
+        &self,
+        letters: &mut mpsc::Receiver<(NodeIndex, Letter)>,
+        outgoing: &mpsc::Sender<FromNode>,
+    ) {
+        let mut inquiry = tokio::time::interval(INQUIRY);
+        let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
+        loop {
+            let posts: Result<Vec<Post>, CeremonyError> = tokio::select! {
+                _ = inquiry.tick() => self.births(now()).inquiries().await.map_err(Into::into),
+                _ = last_chance.tick() => match self.births(now()).give_up().await {
+                    Ok(()) => Ok(Vec::new()),
+                    Err(error) => Err(error.into()),
+                },
+                Some((from, letter)) = letters.recv() => self.births(now()).answer(from, &letter).await,
+            };
+            match posts {
+                Ok(posts) => {
+                    for (to, letter) in posts {
+                        drop(outgoing.send(FromNode::Letter { to, letter }).await);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(node = %self.me(), %error, "pending keys cannot be looked after")
+                }
+            }
+        }
+    }
+
+    const fn births(&self, now: u64) -> Births<'_> {
+        Births {
+            network: &self.network,
+            me: self.config.index,
+            identity: &self.identity,
+            storage: &self.storage,
+            now,
         }
     }
 
@@ -221,7 +277,18 @@ impl Node {
         outgoing: &mpsc::Sender<FromNode>,
     ) -> Answer {
         let hash = request.hash();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = now();
+        // A request has one key, so it is worked on once at a time.
+        let _turn = match request.operation {
+            Operation::Keygen => match self.turn(hash) {
+                Some(turn) => Some(turn),
+                None => {
+                    let reason = format!("node {} is making the key already", self.me());
+                    return Answer::Refused(Refusal::Unfinished { reason });
+                }
+            },
+            Operation::Sign | Operation::AddEphemeralKey => None,
+        };
         let judge = Judge {
             network: &self.network,
             me: self.me(),
@@ -253,6 +320,7 @@ impl Node {
                 tracing::info!(node = %self.me(), request = %hash, operation = request.operation.path(), "done");
                 answer
             }
+            Err(CeremonyError::Banned { peer }) => Answer::Refused(Refusal::Banned { node: self.me(), peer }),
             Err(error) => {
                 tracing::warn!(node = %self.me(), request = %hash, %error, "without a result");
                 Answer::Refused(Refusal::Unfinished { reason: format!("node {}: {error}", self.me()) })
@@ -272,7 +340,7 @@ impl Node {
         let quorum = match &approved {
             Approved::Keygen(_) => self.network.size(),
             Approved::Sign { .. } => self.network.threshold(),
-            Approved::AddEphemeralKey { .. } => 0,
+            Approved::Born { .. } | Approved::AddEphemeralKey { .. } => 0,
         };
         let signers = &agenda.participants;
         let fits = signers.contains(&self.me())
@@ -283,27 +351,35 @@ impl Node {
                 format!("{} participants were named, the operation takes {quorum}", participants.len());
             return Ok(Answer::Refused(Refusal::Malformed { reason }));
         }
+        let request = agenda.request;
         let open =
             |deadline| Run::open(&self.network, agenda, self.me(), &self.identity, inbox, outbox, deadline);
         match approved {
+            Approved::Born { key, attestation } => Ok(Answer::Key { key, attestations: vec![attestation] }),
             Approved::Keygen(approved) => {
                 let mut run = open(KEYGEN_ROUND).await?;
-                let participant =
-                    Participant { network: &self.network, me: self.me(), identity: &self.identity };
                 let (key, attestation) =
-                    ceremony::make_key(participant, &mut run, &approved, &self.storage, now).await?;
+                    ceremony::make_key(self.births(now), &mut run, request, &approved).await?;
                 Ok(Answer::Key { key, attestations: vec![attestation] })
             }
-            Approved::Sign { key, digest } => {
-                let share = self.storage.share(&key.key_id).await?;
+            Approved::Sign { key_id, digest } => {
+                let storage = &self.storage;
+                let signing = Signing { storage, key_id: &key_id, signers: participants, digest, now };
+                signing.permit().await?;
                 let mut run = open(SIGNING_ROUND).await?;
-                Ok(Answer::Signature(ceremony::sign(&mut run, participants, share, digest).await?))
+                Ok(Answer::Signature(signing.perform(&mut run).await?))
             }
             Approved::AddEphemeralKey { key_id, ephemeral, ends } => {
                 self.storage.add_ephemeral_key(&key_id, &ephemeral, ends).await?;
                 Ok(Answer::Registered)
             }
         }
+    }
+
+    /// Takes up the making of a key for a request; none while it is under way.
+    fn turn(&self, request: B256) -> Option<Turn<'_>> {
+        let new = self.making.lock().unwrap_or_else(PoisonError::into_inner).insert(request);
+        new.then_some(Turn { making: &self.making, request })
     }
 
     /// A run's way out: its messages as relay frames of one exchange.
@@ -327,12 +403,25 @@ impl std::fmt::Debug for Node {
     }
 }
 
+/// A request for which a key is being made, until this is dropped.
+struct Turn<'a> {
+    making: &'a Mutex<BTreeSet<B256>>,
+    request: B256,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.request);
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// What a node signs to show a gateway who it is.
-pub(crate) fn hello_digest(
-    network: &NetworkDescriptor,
-    node: NodeIndex,
-    challenge: &[u8; 32],
-) -> alloy_primitives::B256 {
+pub(crate) fn hello_digest(network: &NetworkDescriptor, node: NodeIndex, challenge: &[u8; 32]) -> B256 {
     Transcript::new("node hello")
         .field(network.id().as_slice())
         .number(node.get().into())

@@ -1,3 +1,6 @@
+mod bans;
+mod births;
+
 use std::path::Path;
 use std::str::FromStr;
 
@@ -12,7 +15,7 @@ use sqlx::sqlite::{
 
 use crate::seal::{SealBroken, SealKey};
 
-/// A node's durable state: its key shares, whom they belong to, and which nonces are spent.
+/// A node's durable state: its key shares, whom they belong to, whom it banned, and which nonces are spent.
 ///
 /// Every write is on disk when its call returns (`synchronous = FULL`).
 pub(crate) struct Storage {
@@ -22,27 +25,17 @@ pub(crate) struct Storage {
     node: NodeIndex,
 }
 
+/// Where a sealed share is kept.
+const KEYS: &str = "keys";
+const PENDING_KEYS: &str = "pending_keys";
+
 /// A key as a node keeps it, without the share.
 #[derive(Debug)]
 pub(crate) struct StoredKey {
-    pub(crate) key_id: String,
     pub(crate) public_key: [u8; 33],
     pub(crate) owner: Address,
     /// None: the key signs nothing.
     pub(crate) permissions: Option<Permissions>,
-}
-
-/// A key to be stored at its birth.
-pub(crate) struct NewKey<'a> {
-    pub(crate) key_id: &'a str,
-    pub(crate) owner: Address,
-    pub(crate) permissions: Option<&'a str>,
-    pub(crate) permissions_signed: bool,
-    pub(crate) ephemeral: VerifyingKey,
-    pub(crate) ephemeral_ends: u64,
-    pub(crate) share: &'a KeyShare,
-    pub(crate) confirmations: &'a [u8],
-    pub(crate) now: u64,
 }
 
 /// Why the database cannot be used.
@@ -154,35 +147,16 @@ impl Storage {
         Ok(bound)
     }
 
-    /// How many keys an owner has.
+    /// How many keys an owner has. Pending ones count: they take as much room.
     pub(crate) async fn keys_of(&self, owner: Address) -> Result<u64, StorageError> {
-        let row = sqlx::query("SELECT COUNT(*) FROM keys WHERE owner = ?")
-            .bind(owner.as_slice())
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
-    }
-
-    /// Stores a key at its birth: the share, its owner and its first ephemeral key, all or nothing.
-    pub(crate) async fn insert_key(&self, key: NewKey<'_>) -> Result<(), StorageError> {
-        let share = self.seal.seal(&self.share_context(key.key_id), &key.share.to_bytes()?)?;
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query(
-            "INSERT INTO keys (key_id, public_key, owner, permissions, permissions_signed, share, confirmations, \
-             created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM keys WHERE owner = ?1) \
+             + (SELECT COUNT(*) FROM pending_keys WHERE owner = ?1)",
         )
-        .bind(key.key_id)
-        .bind(key.share.public_key().as_slice())
-        .bind(key.owner.as_slice())
-        .bind(key.permissions)
-        .bind(key.permissions_signed)
-        .bind(share)
-        .bind(key.confirmations)
-        .bind(seconds(key.now))
-        .execute(&mut *transaction)
+        .bind(owner.as_slice())
+        .fetch_one(&self.pool)
         .await?;
-        insert_ephemeral_key(&mut transaction, key.key_id, &key.ephemeral, key.ephemeral_ends).await?;
-        Ok(transaction.commit().await?)
+        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
     }
 
     /// A key by its id.
@@ -195,7 +169,6 @@ impl Storage {
         let damaged = |what| StorageError::Damaged { what, key_id: key_id.to_owned() };
         let permissions = row.try_get::<Option<&str>, _>(2)?.map(Permissions::from_json).transpose();
         Ok(Some(StoredKey {
-            key_id: key_id.to_owned(),
             public_key: row.try_get::<&[u8], _>(0)?.try_into().map_err(|_| damaged("public key"))?,
             owner: Address::try_from(row.try_get::<&[u8], _>(1)?).map_err(|_| damaged("owner"))?,
             permissions: permissions.map_err(|_| damaged("permissions"))?,
@@ -233,7 +206,7 @@ impl Storage {
     pub(crate) async fn share(&self, key_id: &str) -> Result<KeyShare, StorageError> {
         let row =
             sqlx::query("SELECT share FROM keys WHERE key_id = ?").bind(key_id).fetch_one(&self.pool).await?;
-        let opened = self.seal.open(&self.share_context(key_id), row.try_get(0)?)?;
+        let opened = self.seal.open(&self.context(KEYS, key_id), row.try_get(0)?)?;
         KeyShare::from_bytes(&opened)
             .map_err(|_| StorageError::Damaged { what: "share", key_id: key_id.to_owned() })
     }
@@ -243,8 +216,9 @@ impl Storage {
         self.pool.close().await;
     }
 
-    fn share_context(&self, key_id: &str) -> Vec<u8> {
-        [self.network.as_slice(), &[self.node.get()], key_id.as_bytes()].concat()
+    /// What a sealed share is bound to: a pending one moved to the place of a key's does not open there.
+    fn context(&self, place: &str, key_id: &str) -> Vec<u8> {
+        [self.network.as_slice(), &[self.node.get()], place.as_bytes(), key_id.as_bytes()].concat()
     }
 }
 

@@ -139,6 +139,7 @@ impl Switchboard {
                     lines.report(exchange, from, Event::Answer(answer));
                 }
             }
+            FromNode::Letter { to, letter } => lines.send(to, ToNode::Letter { from, letter }),
             FromNode::Relay { exchange, to, payload } => {
                 let both = lines
                     .exchanges
@@ -182,11 +183,14 @@ impl Lines {
 }
 
 impl Exchange<'_> {
-    /// Sends every node of the exchange a frame.
+    /// Sends every node of the exchange a frame. One that is not connected is gone from the start.
     pub(crate) fn send_all(&self, frame: impl Fn(ExchangeId) -> ToNode) {
         let lines = self.switchboard.lines();
         for node in &self.nodes {
             lines.send(*node, frame(self.id));
+            if !lines.nodes.contains_key(node) {
+                lines.report(self.id, *node, Event::Gone);
+            }
         }
     }
 

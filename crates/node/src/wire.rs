@@ -1,10 +1,12 @@
 //! The frames between the gateway and a node: binary WebSocket messages, encoded with postcard.
 //!
-//! The gateway routes them and can read the requests and the answers, which carry their own signatures; what
-//! nodes send each other is sealed ([`crate::envelope`]).
+//! The gateway routes them and can read the requests, the answers and the letters, which carry their own
+//! signatures; what nodes send each other in a run is sealed ([`crate::envelope`]).
 
 use quorate_protocol::{Answer, NodeIndex, Nonce, SignedRequest};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::birth::Letter;
 
 /// The largest frame: a keygen message is about 600 kB.
 pub(crate) const MAX_FRAME: usize = 2 << 20;
@@ -23,6 +25,8 @@ pub(crate) enum ToNode {
     Start { exchange: ExchangeId, attempt: u32, participants: Vec<NodeIndex>, request: SignedRequest },
     /// What another participant sent.
     Relay { exchange: ExchangeId, from: NodeIndex, payload: Vec<u8> },
+    /// What another node wrote, outside any exchange.
+    Letter { from: NodeIndex, letter: Letter },
     /// The exchange is over.
     Cancel { exchange: ExchangeId },
 }
@@ -36,6 +40,8 @@ pub(crate) enum FromNode {
     Nonce { exchange: ExchangeId, nonce: Nonce },
     /// Something for another participant.
     Relay { exchange: ExchangeId, to: NodeIndex, payload: Vec<u8> },
+    /// Something for another node, outside any exchange.
+    Letter { to: NodeIndex, letter: Letter },
     /// What came of a request.
     Done { exchange: ExchangeId, answer: AnswerText },
 }

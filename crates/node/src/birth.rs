@@ -1,0 +1,240 @@
+//! A key's birth at one node: from the end of its making until every node has confirmed it.
+//!
+//! Whoever holds the confirmations of all nodes uses the key, and every node must then still have its share. So
+//! a node stores its share as *pending* before its own confirmation leaves, and turns it into a key when those of
+//! all nodes are in. If the run breaks in between, or the node does, it asks the others again ([`Letter`]).
+//!
+//! A confirmation is a node's signature over the digest of what the run came to, so it does not matter who
+//! brings it or whether anybody reads it on the way. A gateway that withholds letters, repeats them or makes them
+//! up can delay a key's birth; without the signatures of all nodes over the digest of the stored share, nothing
+//! becomes usable.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, hex};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use quorate_mpc::{InvalidPartyIndex, PartyIndex, Unconfirmed};
+use quorate_protocol::{Birth, NetworkDescriptor, NodeIndex, Permissions, Transcript};
+use serde::{Deserialize, Serialize};
+
+use crate::ceremony::CeremonyError;
+use crate::judge::ApprovedKeygen;
+use crate::storage::{Storage, StorageError};
+
+/// Nodes' Ed25519 signatures over one key's confirmation.
+pub(crate) type Confirmations = BTreeMap<NodeIndex, Vec<u8>>;
+
+/// What is kept of a key besides its share: how it came about, and for whom.
+pub(crate) struct KeyRecord {
+    pub(crate) key_id: String,
+    /// The hash of the request that it was made for.
+    pub(crate) request: B256,
+    pub(crate) challenge: String,
+    pub(crate) owner: Address,
+    pub(crate) permissions: Option<String>,
+    pub(crate) permissions_signed: bool,
+    pub(crate) ephemeral: VerifyingKey,
+    pub(crate) ephemeral_ends: u64,
+}
+
+/// A key that not every node has confirmed yet.
+pub(crate) struct PendingKey {
+    pub(crate) record: KeyRecord,
+    pub(crate) unconfirmed: Unconfirmed,
+}
+
+/// A key that cannot be used yet.
+#[derive(Debug, thiserror::Error)]
+#[error("key {key_id} is unusable until these nodes confirm it, too: {}", list(missing))]
+pub(crate) struct StillPending {
+    key_id: String,
+    missing: Vec<NodeIndex>,
+}
+
+/// What nodes tell each other about a birth, outside any run: all confirmations that the sender knows.
+///
+/// It is answered with those that the sender lacks, if there are any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Letter {
+    pub(crate) key_id: String,
+    pub(crate) confirmations: Confirmations,
+}
+
+/// A letter and its receiver.
+pub(crate) type Post = (NodeIndex, Letter);
+
+/// The births at one node.
+#[derive(Clone, Copy)]
+pub(crate) struct Births<'a> {
+    pub(crate) network: &'a NetworkDescriptor,
+    pub(crate) me: NodeIndex,
+    pub(crate) identity: &'a SigningKey,
+    pub(crate) storage: &'a Storage,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+}
+
+/// After how many seconds a pending key is given up.
+///
+/// A share that other nodes count on cannot be made again, and a gateway that withholds letters must not be able
+/// to have it deleted before an operator notices: hence a week, where an hour would do among honest parties.
+pub(crate) const PENDING_LIFETIME: u64 = 7 * 24 * 60 * 60;
+
+impl PendingKey {
+    /// What a run came to for the request that asked for it.
+    pub(crate) fn new(unconfirmed: Unconfirmed, request: B256, approved: &ApprovedKeygen) -> Self {
+        let ApprovedKeygen { owner, setup, ephemeral_ends, challenge } = approved;
+        let confirmation = unconfirmed.confirmation();
+        let key_id = Transcript::new("key id")
+            .field(confirmation.session_id().as_bytes())
+            .field(confirmation.public_key())
+            .finish();
+        let record = KeyRecord {
+            key_id: hex::encode(key_id),
+            request,
+            challenge: challenge.clone(),
+            owner: *owner,
+            permissions: setup.permissions.clone(),
+            permissions_signed: setup.claim.is_some(),
+            ephemeral: setup.ephemeral.key,
+            ephemeral_ends: *ephemeral_ends,
+        };
+        Self { record, unconfirmed }
+    }
+
+    /// What each node signs to confirm the key.
+    fn statement(&self, network: &NetworkDescriptor) -> B256 {
+        let digest = self.unconfirmed.confirmation().digest();
+        Transcript::new("key confirmation").field(network.id().as_slice()).field(&digest).finish()
+    }
+
+    fn birth(&self) -> Birth {
+        let record = &self.record;
+        Birth {
+            key_id: record.key_id.clone(),
+            public_key: *self.unconfirmed.confirmation().public_key(),
+            owner: record.owner,
+            ephemeral: record.ephemeral.to_bytes(),
+            permissions: record.permissions.as_deref().map(Permissions::hash_of).unwrap_or_default(),
+            challenge: record.challenge.clone(),
+        }
+    }
+}
+
+impl StillPending {
+    /// What a key waits for; none if it is not pending.
+    pub(crate) async fn find(
+        network: &NetworkDescriptor,
+        storage: &Storage,
+        key_id: &str,
+    ) -> Result<Option<Self>, StorageError> {
+        if !storage.is_pending(key_id).await? {
+            return Ok(None);
+        }
+        let known = storage.confirmations(key_id).await?;
+        let missing = network.nodes().map(|(node, _)| node).filter(|node| !known.contains_key(node));
+        Ok(Some(Self { key_id: key_id.to_owned(), missing: missing.collect() }))
+    }
+}
+
+impl Births<'_> {
+    /// Stores a key as pending, and gives this node's confirmation, which may leave from then on.
+    pub(crate) async fn begin(&self, pending: &PendingKey) -> Result<Vec<u8>, StorageError> {
+        let own = self.identity.sign(pending.statement(self.network).as_slice()).to_bytes().to_vec();
+        self.storage.insert_pending_key(pending, &own, self.now).await?;
+        Ok(own)
+    }
+
+    /// Takes in confirmations, whoever brought them; whether they were the last ones and the key is now usable.
+    pub(crate) async fn confirm(
+        &self,
+        key_id: &str,
+        confirmations: &Confirmations,
+    ) -> Result<bool, CeremonyError> {
+        let Some(pending) = self.storage.pending_key(key_id).await? else { return Ok(false) };
+        let mut known = self.genuine(&pending, self.storage.confirmations(key_id).await?);
+        let new = self.genuine(&pending, confirmations.clone());
+        self.storage.add_confirmations(key_id, &new).await?;
+        known.extend(new);
+        if self.network.nodes().any(|(node, _)| !known.contains_key(&node)) {
+            return Ok(false);
+        }
+        self.finish(pending, &known).await?;
+        Ok(true)
+    }
+
+    /// The letters that ask all others about every pending key.
+    pub(crate) async fn inquiries(&self) -> Result<Vec<Post>, StorageError> {
+        let mut posts = Vec::new();
+        for key_id in self.storage.pending_keys().await? {
+            posts.extend(self.for_all(&self.letter(&key_id).await?));
+        }
+        Ok(posts)
+    }
+
+    /// Takes in a letter and gives the answer; once a key's last confirmation has come, everybody is told.
+    ///
+    /// `from` is the gateway's word, and no more than the address of the answer.
+    pub(crate) async fn answer(&self, from: NodeIndex, letter: &Letter) -> Result<Vec<Post>, CeremonyError> {
+        let finished = self.confirm(&letter.key_id, &letter.confirmations).await?;
+        let own = self.letter(&letter.key_id).await?;
+        if finished {
+            tracing::info!(node = %self.me, key_id = letter.key_id, "all nodes have confirmed the key");
+            return Ok(self.for_all(&own).collect());
+        }
+        let news = own.confirmations.keys().any(|node| !letter.confirmations.contains_key(node));
+        Ok(if news { vec![(from, own)] } else { Vec::new() })
+    }
+
+    /// Gives up the keys that have been pending for too long.
+    pub(crate) async fn give_up(&self) -> Result<(), StorageError> {
+        let before = self.now.saturating_sub(PENDING_LIFETIME);
+        for key_id in self.storage.delete_pending_keys_before(before).await? {
+            tracing::warn!(node = %self.me, key_id, "not all nodes confirmed the key within a week: deleted");
+        }
+        Ok(())
+    }
+
+    /// Those that are the named node's own, for this key.
+    fn genuine(&self, pending: &PendingKey, mut confirmations: Confirmations) -> Confirmations {
+        let statement = pending.statement(self.network);
+        confirmations.retain(|node, bytes| {
+            let genuine = match (self.network.identity(*node), Signature::from_slice(bytes)) {
+                (Some(identity), Ok(signature)) => {
+                    identity.verify_strict(statement.as_slice(), &signature).is_ok()
+                }
+                _ => false,
+            };
+            if !genuine {
+                let key_id = &pending.record.key_id;
+                tracing::warn!(node = %self.me, key_id, signer = %node, "dropped a false confirmation");
+            }
+            genuine
+        });
+        confirmations
+    }
+
+    async fn finish(&self, pending: PendingKey, genuine: &Confirmations) -> Result<(), CeremonyError> {
+        let attestation = pending.birth().attest(self.network.id(), self.me, self.identity);
+        let PendingKey { record, unconfirmed } = pending;
+        let digest = unconfirmed.confirmation().digest();
+        let others = genuine.keys().filter(|node| **node != self.me);
+        let digests = others.map(|node| Ok((PartyIndex::new(node.get())?, digest)));
+        let (share, _) = unconfirmed.confirm(&digests.collect::<Result<_, InvalidPartyIndex>>()?)?;
+        Ok(self.storage.finish_key(&record, &share, &attestation, self.now).await?)
+    }
+
+    async fn letter(&self, key_id: &str) -> Result<Letter, StorageError> {
+        let confirmations = self.storage.confirmations(key_id).await?;
+        Ok(Letter { key_id: key_id.to_owned(), confirmations })
+    }
+
+    fn for_all(&self, letter: &Letter) -> impl Iterator<Item = Post> {
+        let others = self.network.nodes().map(|(node, _)| node).filter(|node| *node != self.me);
+        others.map(|node| (node, letter.clone()))
+    }
+}
+
+fn list(nodes: &[NodeIndex]) -> String {
+    nodes.iter().map(NodeIndex::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,45 @@
+//! Nodes that cheated this one.
+//!
+//! A ban is of a key and a peer: what the peer may have learnt is about this share only, and the blame cannot be
+//! shown to anybody else.
+
+use std::collections::BTreeSet;
+
+use quorate_protocol::NodeIndex;
+use sqlx::Row as _;
+
+use super::{Storage, StorageError, seconds};
+
+impl Storage {
+    /// Never uses a key together with `peer` again. The first reason stays.
+    pub(crate) async fn ban(
+        &self,
+        key_id: &str,
+        peer: NodeIndex,
+        reason: &str,
+        now: u64,
+    ) -> Result<(), StorageError> {
+        sqlx::query(
+            "INSERT INTO bans (key_id, peer, reason, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(key_id)
+        .bind(i64::from(peer.get()))
+        .bind(reason)
+        .bind(seconds(now))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The nodes that a key is never used together with.
+    pub(crate) async fn banned(&self, key_id: &str) -> Result<BTreeSet<NodeIndex>, StorageError> {
+        let rows =
+            sqlx::query("SELECT peer FROM bans WHERE key_id = ?").bind(key_id).fetch_all(&self.pool).await?;
+        let damaged = || StorageError::Damaged { what: "ban", key_id: key_id.to_owned() };
+        let peer = |row: &sqlx::sqlite::SqliteRow| {
+            let peer = u8::try_from(row.try_get::<i64, _>(0)?).ok().and_then(NodeIndex::new);
+            peer.ok_or_else(damaged)
+        };
+        rows.iter().map(peer).collect()
+    }
+}
