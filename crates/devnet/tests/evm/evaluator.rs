@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer::SignerSync;
-use alloy_sol_types::sol;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use quorate_core::{AccountCall, Call, Refusal, evaluate, signing_hash};
 
+use crate::abi::{
+    SessionValidationModule::{validateSessionParamsCall, validateSessionUserOpCall},
+    UserOperation,
+};
 use crate::cases::{Case, case};
 use crate::machine::{Machine, Refused};
 use crate::{contracts, for_all, session_signer};
@@ -22,37 +25,6 @@ const MODULE: Address = Address::repeat_byte(0x5a);
 const ACCOUNT: Address = Address::repeat_byte(0x5b);
 const ENTRY_POINT: Address = Address::repeat_byte(0x5c);
 const USER_OP_HASH: B256 = B256::repeat_byte(0x5d);
-
-sol! {
-    struct UserOperation {
-        address sender;
-        uint256 nonce;
-        bytes initCode;
-        bytes callData;
-        uint256 callGasLimit;
-        uint256 verificationGasLimit;
-        uint256 preVerificationGas;
-        uint256 maxFeePerGas;
-        uint256 maxPriorityFeePerGas;
-        bytes paymasterAndData;
-        bytes signature;
-    }
-
-    function validateSessionUserOp(
-        UserOperation userOp,
-        bytes32 userOpHash,
-        bytes sessionKeyData,
-        bytes sessionKeySignature
-    ) returns (bool);
-
-    function validateSessionParams(
-        address destination,
-        uint256 value,
-        bytes data,
-        bytes sessionKeyData,
-        bytes callSpecificData
-    ) returns (address);
-}
 
 #[test]
 fn the_evaluator_answers_as_the_module() {
@@ -158,16 +130,8 @@ impl Judge {
     fn ask_module(&mut self, case: &Case) -> Result<bool, Refused> {
         let operation = UserOperation {
             sender: ACCOUNT,
-            nonce: U256::ZERO,
-            initCode: Bytes::new(),
             callData: case.call_data.0.clone().into(),
-            callGasLimit: U256::ZERO,
-            verificationGasLimit: U256::ZERO,
-            preVerificationGas: U256::ZERO,
-            maxFeePerGas: U256::ZERO,
-            maxPriorityFeePerGas: U256::ZERO,
-            paymasterAndData: Bytes::new(),
-            signature: Bytes::new(),
+            ..UserOperation::default()
         };
         let question = validateSessionUserOpCall {
             userOp: operation,

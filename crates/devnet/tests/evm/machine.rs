@@ -21,6 +21,10 @@ impl Machine {
         Self { evm: Context::mainnet().with_db(InMemoryDB::default()).build_mainnet() }
     }
 
+    pub(crate) fn set_chain_id(&mut self, chain_id: u64) {
+        self.evm.ctx.cfg.chain_id = chain_id;
+    }
+
     /// Runs a constructor at an address of choice, and leaves there what it returns.
     pub(crate) fn place(&mut self, address: Address, creation: &Bytes, arguments: &[B256]) {
         let creation = creation.iter().chain(arguments.iter().flatten()).copied().collect();
@@ -46,6 +50,12 @@ impl Machine {
     /// Calls a function from nobody in particular, and forgets what that changes.
     pub(crate) fn ask<C: SolCall>(&mut self, to: Address, call: &C) -> Result<C::Return, Refused> {
         self.call(Address::ZERO, to, call.abi_encode()).map(|answer| C::abi_decode_returns(&answer).unwrap())
+    }
+
+    /// Calls a function, and keeps what that changes.
+    pub(crate) fn transact(&mut self, from: Address, to: Address, call: &impl SolCall) {
+        let answer = self.evm.system_call_with_caller_commit(from, to, call.abi_encode().into()).unwrap();
+        read(answer).unwrap();
     }
 }
 
@@ -92,5 +102,11 @@ pub(crate) struct Hex(pub(crate) Vec<u8>);
 impl fmt::Debug for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&alloy_primitives::hex::encode_prefixed(&self.0))
+    }
+}
+
+impl AsRef<[u8]> for Hex {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }

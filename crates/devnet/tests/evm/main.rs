@@ -4,9 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+mod abi;
 mod cases;
 mod evaluator;
+mod hashes;
 mod machine;
+mod tree;
 
 use std::path::Path;
 
