@@ -84,13 +84,8 @@ impl PendingKey {
     /// What a run came to for the request that asked for it.
     pub(crate) fn new(unconfirmed: Unconfirmed, request: B256, approved: &ApprovedKeygen) -> Self {
         let ApprovedKeygen { owner, setup, ephemeral_ends, challenge } = approved;
-        let confirmation = unconfirmed.confirmation();
-        let key_id = Transcript::new("key id")
-            .field(confirmation.session_id().as_bytes())
-            .field(confirmation.public_key())
-            .finish();
         let record = KeyRecord {
-            key_id: hex::encode(key_id),
+            key_id: key_id(&unconfirmed),
             request,
             challenge: challenge.clone(),
             owner: *owner,
@@ -235,6 +230,18 @@ impl Births<'_> {
     }
 }
 
+fn key_id(unconfirmed: &Unconfirmed) -> String {
+    let confirmation = unconfirmed.confirmation();
+    let hash = Transcript::new("key id")
+        .field(confirmation.session_id().as_bytes())
+        .field(confirmation.public_key())
+        .finish();
+    hex::encode(hash)
+}
+
 fn list(nodes: &[NodeIndex]) -> String {
     nodes.iter().map(NodeIndex::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -43,3 +43,39 @@ impl Storage {
         rows.iter().map(peer).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::birth::tests::{Place, node};
+    use crate::ceremony::{CeremonyError, Signing};
+
+    #[tokio::test]
+    async fn a_ban_is_of_one_key_and_one_peer_and_outlives_a_restart() {
+        let place = Place::new(1).await;
+        let key_id = place.key().await;
+        place.storage.ban(&key_id, node(3), "a failed check", 5).await.unwrap();
+        place.storage.ban(&key_id, node(3), "another", 6).await.unwrap();
+        let place = place.restart().await;
+        assert_eq!(place.storage.banned(&key_id).await.unwrap(), [node(3)].into());
+        assert!(place.storage.banned("another key").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_banned_peer_is_no_fellow_signer() {
+        let place = Place::new(1).await;
+        let key_id = place.key().await;
+        let (mine, theirs) = ([node(1), node(2)], [node(1), node(3)]);
+        let signing = |signers| Signing {
+            storage: &place.storage,
+            key_id: &key_id,
+            signers,
+            digest: Default::default(),
+            now: 5,
+        };
+        signing(&theirs).permit().await.unwrap();
+        place.storage.ban(&key_id, node(3), "a failed check", 5).await.unwrap();
+        let refused = signing(&theirs).permit().await.unwrap_err();
+        assert!(matches!(refused, CeremonyError::Banned { peer } if peer == node(3)));
+        signing(&mine).permit().await.unwrap();
+    }
+}

@@ -1,0 +1,254 @@
+use std::path::Path;
+use std::sync::LazyLock;
+
+use quorate_mpc::{Incoming, Outgoing, Quorum, SessionId, keygen};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::seal::SealKey;
+
+const REQUEST: B256 = B256::repeat_byte(7);
+const NOW: u64 = 1_700_000_000;
+
+/// What one key generation of 2 of 3 came to at each node.
+static MADE: LazyLock<Vec<Zeroizing<Vec<u8>>>> = LazyLock::new(|| {
+    let quorum = Quorum::new(2, 3).unwrap();
+    let start = |me| keygen::Round1::start(quorum, me, SessionId::new([1; 32])).unwrap();
+    let (rounds, sent) = quorum.indices().map(start).unzip();
+    let (rounds, sent) = all(rounds, sent, |round, inbox| round.next(inbox).unwrap());
+    let (rounds, sent) = all(rounds, sent, |round, inbox| round.next(inbox).unwrap());
+    let (rounds, sent) = all(rounds, sent, |round, inbox| round.next(inbox).unwrap());
+    let last = |round: keygen::Round4, inbox| (round.next(inbox).unwrap(), Outgoing::new());
+    let (made, _) = all(rounds, sent, last);
+    made.iter().map(|unconfirmed| unconfirmed.to_bytes().unwrap()).collect()
+});
+
+fn all<R, N>(
+    rounds: Vec<R>,
+    sent: Vec<Outgoing>,
+    next: impl Fn(R, Incoming) -> (N, Outgoing),
+) -> (Vec<N>, Vec<Outgoing>) {
+    let party = |place: usize| PartyIndex::new(u8::try_from(place + 1).unwrap()).unwrap();
+    let inbox = |me| {
+        let sent = sent.iter().enumerate();
+        sent.filter_map(|(from, messages)| Some((party(from), messages.get(&me)?.clone()))).collect()
+    };
+    rounds.into_iter().enumerate().map(|(place, round)| next(round, inbox(party(place)))).unzip()
+}
+
+pub(crate) fn node(index: u8) -> NodeIndex {
+    NodeIndex::new(index).unwrap()
+}
+
+fn identity(index: u8) -> SigningKey {
+    SigningKey::from_bytes(&[index; 32])
+}
+
+/// A node of three with a database, and no socket.
+pub(crate) struct Place {
+    network: NetworkDescriptor,
+    me: NodeIndex,
+    identity: SigningKey,
+    pub(crate) storage: Storage,
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) async fn new(index: u8) -> Self {
+        let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
+        let network = NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(&network, node(index), folder.path()).await;
+        Self { network, me: node(index), identity: identity(index), storage, folder }
+    }
+
+    pub(crate) async fn restart(self) -> Self {
+        self.storage.close().await;
+        Self { storage: open(&self.network, self.me, self.folder.path()).await, ..self }
+    }
+
+    fn births(&self) -> Births<'_> {
+        Births {
+            network: &self.network,
+            me: self.me,
+            identity: &self.identity,
+            storage: &self.storage,
+            now: NOW,
+        }
+    }
+
+    fn pending(&self) -> PendingKey {
+        let unconfirmed = Unconfirmed::from_bytes(&MADE[usize::from(self.me.get()) - 1]).unwrap();
+        let record = KeyRecord {
+            key_id: key_id(&unconfirmed),
+            request: REQUEST,
+            challenge: "challenge".to_owned(),
+            owner: Address::repeat_byte(5),
+            permissions: None,
+            permissions_signed: true,
+            ephemeral: identity(9).verifying_key(),
+            ephemeral_ends: NOW + 60,
+        };
+        PendingKey { record, unconfirmed }
+    }
+
+    /// Begins the birth, and gives the letter with which this node asks the others.
+    async fn begin(&self) -> Letter {
+        let pending = self.pending();
+        let own = self.births().begin(&pending).await.unwrap();
+        Letter { key_id: pending.record.key_id, confirmations: [(self.me, own)].into() }
+    }
+
+    /// The id of a key that all nodes have confirmed.
+    pub(crate) async fn key(&self) -> String {
+        let Letter { key_id, .. } = self.begin().await;
+        for index in 1..=3 {
+            self.births().confirm(&key_id, &confirmation_of(index)).await.unwrap();
+        }
+        key_id
+    }
+
+    async fn is_key(&self, key_id: &str) -> bool {
+        self.storage.key(key_id).await.unwrap().is_some()
+    }
+}
+
+async fn open(network: &NetworkDescriptor, me: NodeIndex, folder: &Path) -> Storage {
+    Storage::open(&folder.join("node.db"), SealKey::new(&[3; 32]), network.id(), me).await.unwrap()
+}
+
+fn confirmation_of(index: u8) -> Confirmations {
+    let unconfirmed = Unconfirmed::from_bytes(&MADE[0]).unwrap();
+    let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
+    let network = NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap();
+    let statement = Transcript::new("key confirmation")
+        .field(network.id().as_slice())
+        .field(&unconfirmed.confirmation().digest())
+        .finish();
+    [(node(index), identity(index).sign(statement.as_slice()).to_bytes().to_vec())].into()
+}
+
+#[tokio::test]
+async fn a_pending_key_outlives_a_restart_and_becomes_a_key_with_the_last_confirmation() {
+    let place = Place::new(1).await;
+    let Letter { key_id, .. } = place.begin().await;
+    assert!(!place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap());
+
+    let place = place.restart().await;
+    assert!(!place.is_key(&key_id).await);
+    assert!(place.storage.share(&key_id).await.is_err(), "a pending share is not given out");
+    assert_eq!(place.storage.key_of(REQUEST).await.unwrap(), None);
+    assert_eq!(place.storage.pending_key_of(REQUEST).await.unwrap().as_deref(), Some(key_id.as_str()));
+    assert_eq!(place.storage.keys_of(Address::repeat_byte(5)).await.unwrap(), 1, "it counts for the quota");
+    let waiting = StillPending::find(&place.network, &place.storage, &key_id).await.unwrap().unwrap();
+    assert!(waiting.to_string().ends_with("too: 3"), "{waiting}");
+
+    assert!(place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap());
+    assert!(place.is_key(&key_id).await);
+    assert!(place.storage.pending_keys().await.unwrap().is_empty());
+    let pending = place.pending();
+    let share = place.storage.share(&key_id).await.unwrap();
+    assert_eq!(&share.public_key(), pending.unconfirmed.confirmation().public_key());
+    let ends = place.storage.ephemeral_key_ends(&key_id, &identity(9).verifying_key()).await.unwrap();
+    assert_eq!(ends, Some(NOW + 60));
+
+    let (key, attestation) = place.storage.key_of(REQUEST).await.unwrap().unwrap();
+    assert_eq!(key.key_id, key_id);
+    assert_eq!(attestation, pending.birth().attest(place.network.id(), node(1), &place.identity));
+    assert!(!place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap(), "only once");
+}
+
+#[tokio::test]
+async fn only_each_nodes_own_signature_over_this_key_confirms_it() {
+    let place = Place::new(1).await;
+    let Letter { key_id, .. } = place.begin().await;
+    place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap();
+
+    let mut altered = confirmation_of(3);
+    altered.values_mut().for_each(|signature| signature[10] ^= 1);
+    let another_nodes = [(node(3), confirmation_of(2).into_values().next().unwrap())].into();
+    let other_statement = B256::repeat_byte(1);
+    let of_another_key = identity(3).sign(other_statement.as_slice()).to_bytes().to_vec();
+    let short = [(node(3), vec![1; 63])].into();
+    let strangers = [(node(4), confirmation_of(4).into_values().next().unwrap())].into();
+    for false_one in [altered, another_nodes, [(node(3), of_another_key)].into(), short, strangers] {
+        assert!(!place.births().confirm(&key_id, &false_one).await.unwrap());
+        assert_eq!(place.storage.confirmations(&key_id).await.unwrap().len(), 2);
+    }
+    assert!(!place.is_key(&key_id).await);
+    assert!(place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap());
+}
+
+/// What is stored is verified again: a database that somebody wrote into makes no key usable.
+#[tokio::test]
+async fn a_false_confirmation_in_the_database_confirms_nothing() {
+    let place = Place::new(1).await;
+    let Letter { key_id, .. } = place.begin().await;
+    let false_one = [(node(3), vec![1; 64])].into();
+    place.storage.add_confirmations(&key_id, &false_one).await.unwrap();
+    assert!(!place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap());
+    assert!(place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap());
+}
+
+#[tokio::test]
+async fn letters_bring_all_confirmations_to_all_nodes() {
+    let [one, two, three] = [Place::new(1).await, Place::new(2).await, Place::new(3).await];
+    let Letter { key_id, .. } = one.begin().await;
+    two.begin().await;
+    three.begin().await;
+    let places = [&one, &two, &three];
+    let mut posts: Vec<_> =
+        one.births().inquiries().await.unwrap().into_iter().map(|post| (node(1), post)).collect();
+    assert_eq!(posts.len(), 2, "one inquiry to each other node");
+    for _ in 0..20 {
+        let Some((from, (to, letter))) = posts.pop() else { break };
+        let place = places[usize::from(to.get()) - 1];
+        let answers = place.births().answer(from, &letter).await.unwrap();
+        posts.extend(answers.into_iter().map(|post| (to, post)));
+    }
+    assert!(posts.is_empty(), "the letters come to an end");
+    for place in places {
+        assert!(place.is_key(&key_id).await, "node {}", place.me);
+        assert!(place.births().inquiries().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_has_the_key_answers_with_all_confirmations() {
+    let [one, two] = [Place::new(1).await, Place::new(2).await];
+    let key_id = one.key().await;
+    let letter = two.begin().await;
+    let answers = one.births().answer(node(2), &letter).await.unwrap();
+    let [(to, answer)] = answers.as_slice() else { panic!("one answer") };
+    assert_eq!(*to, node(2));
+    assert_eq!(two.births().answer(node(1), answer).await.unwrap().len(), 2, "both others are told");
+    assert!(two.is_key(&key_id).await);
+
+    let unknown = Letter { key_id: "another".to_owned(), ..letter };
+    assert!(one.births().answer(node(2), &unknown).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_has_one_key() {
+    let place = Place::new(1).await;
+    place.begin().await;
+    assert!(place.births().begin(&place.pending()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_pending_key_is_given_up_after_a_week() {
+    let place = Place::new(1).await;
+    let Letter { key_id, .. } = place.begin().await;
+    let at = |now| Births { now, ..place.births() };
+    at(NOW + PENDING_LIFETIME).give_up().await.unwrap();
+    assert_eq!(place.storage.pending_keys().await.unwrap(), [key_id.as_str()]);
+    at(NOW + PENDING_LIFETIME + 1).give_up().await.unwrap();
+    assert!(place.storage.pending_keys().await.unwrap().is_empty());
+    assert!(place.storage.confirmations(&key_id).await.unwrap().is_empty());
+
+    let finished = Place::new(2).await;
+    let key_id = finished.key().await;
+    Births { now: u64::MAX, ..finished.births() }.give_up().await.unwrap();
+    assert!(finished.is_key(&key_id).await);
+}
