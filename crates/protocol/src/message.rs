@@ -134,7 +134,7 @@ struct OperationText {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number below 2^64, or a decimal or 0x-hex string")]
 enum NumberText {
     Number(u64),
     Text(String),

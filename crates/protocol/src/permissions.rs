@@ -262,10 +262,14 @@ impl Unfit {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PermissionsText {
     version: u32,
+    #[serde(deserialize_with = "json::address")]
     owner: Address,
+    #[serde(deserialize_with = "json::address")]
     account: Address,
     chain_id: u64,
+    #[serde(deserialize_with = "json::address")]
     entry_point: Address,
+    #[serde(deserialize_with = "json::address")]
     session_key_manager: Address,
     policies: Vec<PolicyText>,
 }
@@ -273,7 +277,9 @@ struct PermissionsText {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PolicyText {
+    #[serde(deserialize_with = "json::address")]
     validation_module: Address,
+    #[serde(deserialize_with = "json::address")]
     contract: Address,
     selector: alloy_primitives::FixedBytes<4>,
     rules: Vec<RuleText>,

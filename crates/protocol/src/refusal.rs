@@ -5,7 +5,8 @@ use crate::{Forbidden, NodeIndex};
 
 /// Why the network answers a request with no: what a node or the gateway found, in a form that travels.
 ///
-/// Our own client is given it whole; a third-party client sees the code as the reason of the socket's close.
+/// Our own client is given it whole; a third-party client finds its [`close_reason`](Self::close_reason) in the
+/// socket's close.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[non_exhaustive]
@@ -130,14 +131,44 @@ impl Refusal {
         matches!(self, Self::Banned { .. } | Self::Unfinished { .. } | Self::Nodes { .. } | Self::Busy)
     }
 
-    /// Short enough for the reason of a WebSocket close (123 bytes).
+    /// The message, short enough for the reason of a WebSocket close: long hex is cut to its ends first, then the
+    /// text to 123 bytes (RFC 6455, section 5.5).
+    ///
+    /// ```
+    /// # use quorate_protocol::Refusal;
+    /// let reason = format!("the word is 0x{}, not 0x{}", "0c".repeat(32), "0a".repeat(32));
+    /// let refusal = Refusal::Forbidden { reason, revert: None };
+    /// assert_eq!(refusal.close_reason(), "the word is 0x0c0c…0c0c, not 0x0a0a…0a0a");
+    /// ```
     pub fn close_reason(&self) -> String {
-        let mut reason = self.to_string();
-        while reason.len() > 123 {
-            reason.pop();
+        let whole = self.to_string();
+        if whole.len() <= MAX_CLOSE_REASON {
+            return whole;
         }
-        reason
+        let mut short = with_short_hex(&whole);
+        if short.len() > MAX_CLOSE_REASON {
+            short.truncate(short.floor_char_boundary(MAX_CLOSE_REASON - ELLIPSIS.len()));
+            short.push_str(ELLIPSIS);
+        }
+        short
     }
+}
+
+const MAX_CLOSE_REASON: usize = 123;
+const ELLIPSIS: &str = "…";
+
+/// The text with every 0x-hex of more than 12 digits cut to its first and last four.
+fn with_short_hex(text: &str) -> String {
+    let mut pieces = text.split("0x");
+    let mut short = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let (hex, rest) = piece.split_at(digits);
+        let ends = hex.get(..4).zip(hex.get(digits.saturating_sub(4)..)).filter(|_| digits > 12);
+        let hex = ends.map_or_else(|| hex.to_owned(), |(first, last)| format!("{first}{ELLIPSIS}{last}"));
+        short = format!("{short}0x{hex}{rest}");
+    }
+    short
 }
 
 impl From<Forbidden> for Refusal {

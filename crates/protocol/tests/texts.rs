@@ -1,0 +1,257 @@
+//! The texts that people and programs write: permissions, the message to sign, and the refusals that they read.
+
+#![allow(clippy::unwrap_used, reason = "a text that should be read and is not has failed")]
+
+use alloy_primitives::{Address, B256, U256, address};
+use proptest::prelude::*;
+use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
+use quorate_protocol::{
+    MessageError, NodeIndex, OperationMessage, Permissions, PermissionsError, PermittedPolicy, Refusal,
+};
+use serde_json::{Value, json};
+
+const OWNER: Address = address!("19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A");
+
+fn permissions() -> Permissions {
+    let selector = FunctionSelector::parse("transfer(address,uint256)").unwrap();
+    let policy = Policy::new(Address::repeat_byte(0x0f), selector)
+        .with_value_limit_wei(U256::from(7))
+        .unwrap()
+        .with_epoch(SessionEpoch::new(1_700_000_000, 1_800_000_000).unwrap())
+        .with_rule(Rule::new(0, Condition::Equal, Address::repeat_byte(0xaa)))
+        .unwrap()
+        .with_rule(Rule::new(32, Condition::LessThanOrEqual, U256::from(1000)))
+        .unwrap();
+    Permissions {
+        owner: OWNER,
+        account: Address::repeat_byte(0xaa),
+        chain_id: 80002,
+        entry_point: Address::repeat_byte(0xee),
+        session_key_manager: Address::repeat_byte(0x5e),
+        policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+    }
+}
+
+/// The permissions' JSON with the value at `pointer` (RFC 6901) put in place of what is there.
+fn with(pointer: &str, value: Value) -> String {
+    let mut text: Value = serde_json::from_str(&permissions().to_json()).unwrap();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    let parent = text.pointer_mut(parent).unwrap();
+    match parent {
+        Value::Array(items) => items[field.parse::<usize>().unwrap()] = value,
+        parent => parent[field] = value,
+    }
+    text.to_string()
+}
+
+#[test]
+fn permissions_keep_their_form() {
+    let text = permissions().to_json();
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!({
+            "version": 1,
+            "owner": "0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a",
+            "account": Address::repeat_byte(0xaa),
+            "chainId": 80002,
+            "entryPoint": Address::repeat_byte(0xee),
+            "sessionKeyManager": Address::repeat_byte(0x5e),
+            "policies": [{
+                "validationModule": Address::repeat_byte(0xab),
+                "contract": Address::repeat_byte(0x0f),
+                "selector": "0xa9059cbb",
+                "rules": [
+                    { "offset": 0, "condition": 0, "referenceValue": Address::repeat_byte(0xaa).into_word() },
+                    { "offset": 32, "condition": 1, "referenceValue": B256::from(U256::from(1000)) },
+                ],
+                "valueLimit": "0x7",
+                "validAfter": 1_700_000_000,
+                "validUntil": 1_800_000_000,
+            }],
+        })
+    );
+    assert_eq!(Permissions::from_json(&text).unwrap(), permissions());
+    // What is hashed is the text, so another text of the same permissions is another hash.
+    assert_ne!(Permissions::hash_of(&text), Permissions::hash_of(&format!("{text} ")));
+}
+
+#[test]
+fn addresses_are_checksummed_or_in_lower_case() {
+    for right in [OWNER.to_string(), format!("{OWNER:?}").to_lowercase()] {
+        assert_eq!(Permissions::from_json(&with("/owner", json!(right))).unwrap().owner, OWNER);
+    }
+    let swapped = OWNER.to_string().replace("E7E376", "e7E376");
+    for (pointer, path) in [
+        ("/owner", "owner"),
+        ("/account", "account"),
+        ("/entryPoint", "entryPoint"),
+        ("/sessionKeyManager", "sessionKeyManager"),
+        ("/policies/0/validationModule", "policies[0].validationModule"),
+        ("/policies/0/contract", "policies[0].contract"),
+    ] {
+        refused_at(&with(pointer, json!(swapped)), path, "checksum");
+        refused_at(&with(pointer, json!(&swapped[2..])), path, "0x and 40 hex digits");
+    }
+}
+
+#[test]
+fn permissions_that_are_refused_say_where() {
+    let cases = [
+        ("/note", json!(""), "note", "unknown field `note`"),
+        ("/policies/0/note", json!(""), "policies[0].note", "unknown field `note`"),
+        ("/policies/0/rules/1/note", json!(""), "policies[0].rules[1].note", "unknown field `note`"),
+        ("/chainId", json!("80002"), "chainId", "invalid type: string"),
+        ("/chainId", json!(-1), "chainId", "invalid value: integer `-1`"),
+        ("/owner", json!(7), "owner", "invalid type: integer"),
+        ("/owner", json!("0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2"), "owner", "0x and 40 hex digits"),
+        ("/policies", json!({}), "policies", "invalid type: map"),
+        ("/policies/0/selector", json!("0xa9059cb"), "policies[0].selector", "odd number of digits"),
+        ("/policies/0/selector", json!("0xa9059cbbaa"), "policies[0].selector", ""),
+        ("/policies/0/valueLimit", json!("lots"), "policies[0].valueLimit", ""),
+        ("/policies/0/validUntil", json!(1.5), "policies[0].validUntil", "invalid type: floating point"),
+        ("/policies/0/rules/1/offset", json!(65_536), "policies[0].rules[1].offset", "65536"),
+        ("/policies/0/rules/0/condition", json!("equal"), "policies[0].rules[0].condition", "string"),
+        ("/policies/0/rules/1/referenceValue", json!("0x1"), "policies[0].rules[1].referenceValue", "odd"),
+        ("/policies/0/rules/1/referenceValue", json!("0x01"), "policies[0].rules[1].referenceValue", ""),
+    ];
+    for (pointer, value, path, reason) in cases {
+        refused_at(&with(pointer, value), path, reason);
+    }
+}
+
+#[test]
+fn doubled_missing_and_trailing_content_is_refused() {
+    let text = permissions().to_json();
+    let doubled = text.replacen("{", "{\"chainId\":1,", 1);
+    let missing = text.replacen("\"version\":1,", "", 1);
+    for (text, reason) in [
+        (doubled, "duplicate field `chainId`"),
+        (missing, "missing field `version`"),
+        (format!("{text}{{}}"), "trailing characters"),
+        (String::new(), "EOF"),
+    ] {
+        let error = source_of(&Permissions::from_json(&text).unwrap_err());
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn permissions_that_could_never_hold_are_refused() {
+    let refused = |pointer: &str, value| Permissions::from_json(&with(pointer, value)).unwrap_err();
+    assert!(matches!(refused("/version", json!(2)), PermissionsError::Version { found: 2 }));
+    assert!(matches!(refused("/policies", json!([])), PermissionsError::NoPolicies));
+    let condition = refused("/policies/0/rules/1/condition", json!(6));
+    assert!(matches!(condition, PermissionsError::Condition { policy: 0, rule: 1, condition: 6 }));
+    for (pointer, value) in [
+        ("/policies/0/valueLimit", json!("0x100000000000000000000000000000000")),
+        ("/policies/0/validUntil", json!(1_u64 << 48)),
+    ] {
+        let error = refused(pointer, value);
+        assert!(matches!(error, PermissionsError::Policy { policy: 0, .. }), "{pointer}: {error}");
+    }
+}
+
+#[test]
+fn messages_that_are_refused_say_where() {
+    let good = json!({
+        "userOperation": {
+            "sender": OWNER, "nonce": "0x7", "initCode": "", "callData": "0000189a", "callGasLimit": "1",
+            "verificationGasLimit": "2", "preVerificationGas": 3, "maxFeePerGas": "0x4",
+            "maxPriorityFeePerGas": "0x5", "paymasterAndData": "0x",
+        },
+        "entryPointVersion": "v0.6.0", "entryPointAddress": Address::repeat_byte(0xee), "chainId": 80002,
+    });
+    OperationMessage::from_json(&good.to_string()).unwrap();
+    let altered = |pointer: &str, value: Value| {
+        let mut message = good.clone();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        message.pointer_mut(parent).unwrap()[field] = value;
+        OperationMessage::from_json(&message.to_string()).unwrap_err()
+    };
+    let over = format!("0x1{}", "0".repeat(64));
+    for number in ["", "0x", "-1", "+1", "1e3", "1.0", "0b1", "1_000", " 1", over.as_str()] {
+        let error = altered("/userOperation/nonce", json!(number));
+        assert!(matches!(error, MessageError::Number { field: "nonce", .. }), "{number}");
+    }
+    // A number that JavaScript holds as a float has lost digits, or is none.
+    for number in [json!(1e21), json!(1.5), json!(-1), json!(null)] {
+        let error = source_of(&altered("/userOperation/maxFeePerGas", number.clone()));
+        assert!(error.contains("userOperation.maxFeePerGas"), "{number}: {error}");
+        assert!(error.contains("a decimal or 0x-hex string"), "{number}: {error}");
+    }
+    for (field, value) in [("callData", "0x123"), ("initCode", "zz"), ("paymasterAndData", "0x0")] {
+        let error = altered(&format!("/userOperation/{field}"), json!(value));
+        assert!(matches!(error, MessageError::Bytes { field: named } if named == field), "{error}");
+    }
+    let version = altered("/entryPointVersion", json!("v0.7.0"));
+    assert!(matches!(version, MessageError::EntryPointVersion { found } if found == "v0.7.0"));
+    for (pointer, path) in [("/userOperation/factory", "userOperation.factory"), ("/note", "note")] {
+        let error = source_of(&altered(pointer, json!("")));
+        assert!(error.contains(&format!("`{path}`: unknown field")), "{error}");
+    }
+}
+
+#[test]
+fn a_refused_rule_is_read_whole_in_a_close_reason() {
+    let refusal = Refusal::Forbidden {
+        reason: format!(
+            "policy 0 forbids the call: rule 0: the word at offset 0 is {}, permitted is equal to {}",
+            Address::repeat_byte(0xcc).into_word(),
+            OWNER.into_word()
+        ),
+        revert: None,
+    };
+    let reason = refusal.close_reason();
+    assert!(reason.len() <= 123, "{reason}");
+    for part in ["policy 0 forbids the call: rule 0", "cccc, permitted is equal to 0x", "ff2a"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+}
+
+#[test]
+fn short_close_reasons_are_the_refusals_text() {
+    let missing = [1, 4].into_iter().filter_map(NodeIndex::new).collect();
+    for refusal in [
+        Refusal::Challenge,
+        Refusal::NoPermissions,
+        Refusal::UnknownKey { key_id: "key-1".to_owned() },
+        Refusal::Owner { key_id: "key-1".to_owned(), owner: OWNER },
+        Refusal::Nodes { ready: 3, needed: 5, missing },
+    ] {
+        assert_eq!(refusal.close_reason(), refusal.to_string());
+    }
+}
+
+proptest! {
+    /// RFC 6455, 5.5: a control frame has 125 bytes at most, two of which are the status code.
+    #[test]
+    fn close_reasons_fit_a_close_frame(reason in ".{0,400}|(0x[0-9a-f]{0,80} ?){0,9}|[…✓é]{100}") {
+        let refusals = [
+            Refusal::Malformed { reason: reason.clone() },
+            Refusal::Forbidden { reason: reason.clone(), revert: None },
+            Refusal::UnknownKey { key_id: reason.clone() },
+        ];
+        for refusal in refusals {
+            let short = refusal.close_reason();
+            prop_assert!(short.len() <= 123, "{short}");
+            prop_assert_eq!(short.is_empty(), refusal.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn refusals_travel_whole(reason in ".{0,400}", revert in proptest::option::of(".*")) {
+        let refusal = Refusal::Forbidden { reason, revert };
+        let json = serde_json::to_string(&refusal).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Refusal>(&json).unwrap(), refusal);
+    }
+}
+
+/// Asserts that the text is refused at that path, for that reason.
+fn refused_at(text: &str, path: &str, reason: &str) {
+    let error = source_of(&Permissions::from_json(text).unwrap_err());
+    assert!(error.contains(&format!("not valid at `{path}`: ")) && error.contains(reason), "{path}: {error}");
+}
+
+fn source_of(error: &dyn std::error::Error) -> String {
+    error.source().unwrap().to_string()
+}
