@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask <task>`.
 
 mod codegen;
+mod fuzz;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -8,6 +9,7 @@ use clap::{Parser, Subcommand};
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Codegen(arguments) => codegen::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Test => test::run(),
     }
 }
@@ -24,6 +26,8 @@ struct Arguments {
 enum Task {
     /// Write what is generated, or check that it is up to date.
     Codegen(codegen::Arguments),
+    /// Run the fuzz targets on mutations of their corpus, without libFuzzer.
+    Fuzz(fuzz::Arguments),
     /// Run everything that a change must pass.
     Test,
 }

@@ -7,24 +7,29 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use crate::codegen;
+use crate::{codegen, fuzz};
 
 /// Pinned, so that the same sources pass everywhere.
 const CARGO_DENY: &str = "0.20.2";
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    stage("format", || cargo(&["fmt", "--all", "--check"]))?;
+    stage("format", || {
+        cargo(&["fmt", "--all", "--check"])?;
+        fuzz::check_format()
+    })?;
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
     stage("core alone", || {
         cargo(&["build", "--release", "--package", "quorate-core", "--no-default-features"])
     })?;
     stage("clippy", || {
-        cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+        cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+        fuzz::clippy()
     })?;
     stage("licences and sources", deny)?;
     stage("core with all features", || {
         cargo(&["test", "--release", "--package", "quorate-core", "--all-features"])
     })?;
+    stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
     stage("tests", || cargo(&["test", "--release", "--workspace"]))
 }
 
@@ -62,11 +67,11 @@ fn is_pinned(program: &Path) -> bool {
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(CARGO_DENY))
 }
 
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
 }
 
-fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     execute(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
 }
 

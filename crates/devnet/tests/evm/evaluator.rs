@@ -91,7 +91,10 @@ impl Judge {
             kind(expected, verdict.err())
         } else {
             let outside = matches!(verdict, Err(Refusal::CallDataTooShort { .. }));
-            prop_assert!(outside, "core: {verdict:?}, module: {answer:?}");
+            prop_assert!(
+                outside && reaches_outside(&case.call_data.0),
+                "core: {verdict:?}, module: {answer:?}"
+            );
             // The account decodes strictly, so that the call is never made.
             let account = self.machine.call(ENTRY_POINT, ACCOUNT, case.call_data.0.clone());
             prop_assert_eq!(account, Err(Refused::Silently));
@@ -140,6 +143,22 @@ impl Judge {
             sessionKeySignature: self.signature.clone(),
         };
         self.machine.ask(MODULE, &question)
+    }
+}
+
+/// Whether anything that the module may read lies outside of the call data.
+fn reaches_outside(call_data: &[u8]) -> bool {
+    let word = |at: U256| {
+        let at = usize::try_from(at).ok()?;
+        call_data.get(at..at.checked_add(32)?).map(U256::from_be_slice)
+    };
+    let selector = U256::from(4);
+    let length_at = word(selector + U256::from(64)).map(|pointer| pointer.wrapping_add(selector));
+    match length_at.and_then(|at| Some((at, word(at)?))) {
+        Some((at, length)) => {
+            at.saturating_add(U256::from(32)).saturating_add(length) > U256::from(call_data.len())
+        }
+        None => true,
     }
 }
 

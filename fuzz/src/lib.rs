@@ -1,0 +1,35 @@
+//! What is fuzzed: everything in the core that reads bytes of strangers.
+//!
+//! Each function takes any bytes, panics where a property does not hold, and says whether the bytes were taken for
+//! what they are read as. That is the whole body of a libFuzzer target in `fuzz_targets`, and what the program
+//! `smoke` runs on mutations of the kept corpus where there is no libFuzzer.
+
+#![forbid(unsafe_code)]
+
+mod json;
+mod read;
+mod reviewed;
+
+pub use json::{policy_json, text, user_operation_json};
+pub use read::{call_data, evaluate, session_key_data};
+pub use reviewed::review;
+
+/// A property of the core, checked on any bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, which is also the folder of its corpus.
+    pub name: &'static str,
+    /// Checks it, and says whether the bytes were taken.
+    pub check: fn(&[u8]) -> bool,
+}
+
+/// All targets.
+pub const TARGETS: [Target; 7] = [
+    Target { name: "session_key_data", check: session_key_data },
+    Target { name: "call_data", check: call_data },
+    Target { name: "evaluate", check: evaluate },
+    Target { name: "review", check: review },
+    Target { name: "policy_json", check: policy_json },
+    Target { name: "user_operation_json", check: user_operation_json },
+    Target { name: "text", check: text },
+];
