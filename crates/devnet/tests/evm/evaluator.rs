@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer::SignerSync;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use quorate_core::{AccountCall, Call, Refusal, evaluate, signing_hash};
+use quorate_core::{AccountCall, Call, ParsedSessionKeyData, Refusal, evaluate, signing_hash};
 
 use crate::abi::{
     SessionValidationModule::{validateSessionParamsCall, validateSessionUserOpCall},
@@ -91,10 +91,7 @@ impl Judge {
             kind(expected, verdict.err())
         } else {
             let outside = matches!(verdict, Err(Refusal::CallDataTooShort { .. }));
-            prop_assert!(
-                outside && reaches_outside(&case.call_data.0),
-                "core: {verdict:?}, module: {answer:?}"
-            );
+            prop_assert!(outside && reaches_outside(case), "core: {verdict:?}, module: {answer:?}");
             // The account decodes strictly, so that the call is never made.
             let account = self.machine.call(ENTRY_POINT, ACCOUNT, case.call_data.0.clone());
             prop_assert_eq!(account, Err(Refused::Silently));
@@ -146,20 +143,22 @@ impl Judge {
     }
 }
 
-/// Whether anything that the module may read lies outside of the call data.
-fn reaches_outside(call_data: &[u8]) -> bool {
+/// Whether any word that the module reads, if it gets that far, lies outside of the call data.
+fn reaches_outside(case: &Case) -> bool {
+    let call_data = &case.call_data.0;
     let word = |at: U256| {
         let at = usize::try_from(at).ok()?;
         call_data.get(at..at.checked_add(32)?).map(U256::from_be_slice)
     };
     let selector = U256::from(4);
     let length_at = word(selector + U256::from(64)).map(|pointer| pointer.wrapping_add(selector));
-    match length_at.and_then(|at| Some((at, word(at)?))) {
-        Some((at, length)) => {
-            at.saturating_add(U256::from(32)).saturating_add(length) > U256::from(call_data.len())
-        }
-        None => true,
-    }
+    let Some((at, length)) = length_at.and_then(|at| Some((at, word(at)?))) else { return true };
+
+    let permitted = ParsedSessionKeyData::parse(&case.session_key_data.0).unwrap();
+    let rules = permitted.rules().map_while(Result::ok);
+    let ends = rules.map(|rule| selector + U256::from(rule.offset) + U256::from(32));
+    let furthest = ends.filter(|end| *end <= length).max().unwrap_or(selector);
+    at + U256::from(32) + furthest > U256::from(call_data.len())
 }
 
 fn kind(verdict: Result<bool, Option<&'static str>>, refusal: Option<Refusal>) -> &'static str {
