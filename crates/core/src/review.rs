@@ -34,7 +34,8 @@
 //! let target = Target { entry_point: Address::repeat_byte(0xee), chain_id: 1 };
 //! let mut shown = String::new();
 //! let head = OperationHead::V0_6(operation.without_call_data());
-//! let mut review: Review<'_, _> = Review::begin(known, target, head, &[leaf], &mut shown)?;
+//! let mut review: Review<'_, _> = Review::begin(known, target, head, &mut shown)?;
+//! review.session(&leaf)?;
 //! for piece in call_data.chunks(50) {
 //!     review.call_data(piece)?;
 //! }
@@ -166,6 +167,9 @@ pub enum ReviewError {
         /// What is wrong with it.
         source: MalformedSessionKeyData,
     },
+    /// A session that comes when it can no longer be compared with the call data.
+    #[error("a session comes after the call data has begun; all sessions come before it")]
+    LateSession,
     /// More sessions than a tree has.
     #[error("there are more sessions than a tree can hold")]
     TooManySessions,
@@ -187,51 +191,46 @@ pub enum OnUnreadable {
     Show,
 }
 
-/// The review of one operation: [`begin`](Self::begin), the call data in pieces, [`finish`](Self::finish).
+/// The review of one operation: [`begin`](Self::begin), each [`session`](Self::session) of a grant, the
+/// [`call_data`](Self::call_data) in pieces, [`finish`](Self::finish).
 ///
-/// It takes some 2 KiB with its room for 8 calls, whatever the length of the call data.
+/// It takes some 3 KiB with its room for 8 calls, whatever the number of sessions and the length of the call data.
 pub struct Review<'a, W, const CALLS: usize = 8> {
     target: Target,
     head: OperationHead<'a>,
     hasher: Keccak256,
     stream: CallStream<CALLS>,
+    sessions: usize,
+    root: RootBuilder,
     reader: Reader<'a, W>,
     on_unreadable: OnUnreadable,
     unreadable: bool,
 }
 
 impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
-    /// Shows everything but the calls: who acts, the sessions that are to be granted, and who pays how much.
-    ///
-    /// `leaves` are all sessions that the account is to have, in the order of their tree; none for an operation that
-    /// grants nothing.
+    /// Shows who acts, and who pays how much.
     ///
     /// # Errors
-    /// A session that cannot be shown, or lines that cannot be written.
+    /// Lines that cannot be written.
     pub fn begin(
         known: Known<'a>,
         target: Target,
         head: OperationHead<'a>,
-        leaves: &[SessionLeaf<'_>],
         out: W,
     ) -> Result<Self, ReviewError> {
         let mut lines = Lines(out);
         show_head(&mut lines, target, &head)?;
-        let mut root = RootBuilder::default();
-        for (session, leaf) in leaves.iter().enumerate() {
-            lines.line(format_args!("Session {} of {}:", session + 1, leaves.len()))?;
-            show_session(&mut lines, known, session, leaf)?;
-            root.push(leaf.hash()).map_err(|_| ReviewError::TooManySessions)?;
-        }
         Ok(Self {
             target,
             head,
             hasher: Keccak256::new(),
             stream: CallStream::new(),
+            sessions: 0,
+            root: RootBuilder::default(),
             reader: Reader {
                 known,
                 sender: head.sender(),
-                shown_root: root.root(),
+                shown_root: None,
                 roots_set: 0,
                 call: CurrentCall::default(),
                 lines,
@@ -239,6 +238,24 @@ impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
             on_unreadable: OnUnreadable::Refuse,
             unreadable: false,
         })
+    }
+
+    /// Shows the next session that the account is to have. They come before the call data: all of them, in the order
+    /// of their tree, and none for an operation that grants nothing.
+    ///
+    /// # Errors
+    /// A session that cannot be shown.
+    pub fn session(&mut self, leaf: &SessionLeaf<'_>) -> Result<(), ReviewError> {
+        if self.stream.has_begun() {
+            return Err(ReviewError::LateSession);
+        }
+        let Reader { known, lines, .. } = &mut self.reader;
+        lines.line(format_args!("Session {}:", self.sessions + 1))?;
+        show_session(lines, *known, self.sessions, leaf)?;
+        self.sessions += 1;
+        self.root.push(leaf.hash()).map_err(|_| ReviewError::TooManySessions)?;
+        self.reader.shown_root = self.root.root();
+        Ok(())
     }
 
     /// Says what to do with call data that cannot be read; it is refused unless something else is said.
@@ -327,7 +344,7 @@ pub fn review_use<W: fmt::Write>(
     lines.line(format_args!("Use of a session:"))?;
     show_session(&mut lines, known, 0, leaf)?;
     evaluate(leaf.session_key_data, call_data).map_err(ReviewError::Forbidden)?;
-    let mut review: Review<'_, _, 1> = Review::begin(known, target, head, &[], out)?;
+    let mut review: Review<'_, _, 1> = Review::begin(known, target, head, out)?;
     review.call_data(call_data)?;
     review.finish()
 }

@@ -94,8 +94,9 @@ fn review_with(
     let mut lines = String::new();
     let head = OperationHead::V0_6(operation.with_call_data(()));
     let hash = (|| {
-        let review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, leaves, &mut lines)?;
+        let review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, &mut lines)?;
         let mut review = review.on_unreadable(on_unreadable);
+        leaves.iter().try_for_each(|leaf| review.session(leaf))?;
         for piece in operation.call_data.chunks(40) {
             review.call_data(piece)?;
         }
@@ -123,7 +124,7 @@ Account {ACCOUNT} on chain 137
   fees of at most 0.0075 ether
   paid by the paymaster {pays}
     64 bytes for it, keccak {paymaster}
-Session 1 of 2:
+Session 1:
   the key {key}
   may call {TOKEN}
   function safeMint(address to) (0x40d097c3)
@@ -131,7 +132,7 @@ Session 1 of 2:
   with any arguments
   from now on
   WITHOUT END
-Session 2 of 2:
+Session 2:
   the key {key}
   may call {TOKEN}
   function transfer(address to, uint256 amount) (0xa9059cbb)
@@ -262,14 +263,9 @@ fn call_data_that_cannot_be_read_is_refused_or_called_so() {
     let sessions = sessions();
     assert!(review_with(blind, &leaves(&sessions), OnUnreadable::Show).1.is_err());
     let many = encode(&ExecuteBatch(&[call(TOKEN, &[]); 5]));
-    let mut none: Review<'_, _, 4> = Review::begin(
-        KNOWN,
-        TARGET,
-        OperationHead::V0_6(operation(&many).with_call_data(())),
-        &[],
-        String::new(),
-    )
-    .unwrap();
+    let mut none: Review<'_, _, 4> =
+        Review::begin(KNOWN, TARGET, OperationHead::V0_6(operation(&many).with_call_data(())), String::new())
+            .unwrap();
     assert_eq!(none.call_data(&many), Err(ReviewError::TooManyCalls { calls: 5, limit: 4 }));
 }
 
@@ -320,7 +316,7 @@ fn the_later_entry_points_name_their_own_hash() {
         (OperationHead::V0_9(head), operation.hash_v0_9(entry_point, chain_id).unwrap()),
     ] {
         let mut lines = String::new();
-        let mut review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, &[], &mut lines).unwrap();
+        let mut review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, &mut lines).unwrap();
         review.call_data(&call_data).unwrap();
         assert_eq!(review.finish().unwrap(), expected);
         assert!(lines.contains("runs the code of") && lines.contains("fees of at most 5 ether"), "{lines}");
@@ -333,9 +329,10 @@ fn no_text_from_outside_forges_a_line() {
     let sessions = sessions();
     let head = OperationHead::V0_6(operation(&[]).with_call_data(()));
     let mut lines = String::new();
-    let begun: Result<Review<'_, _>, _> =
-        Review::begin(known, TARGET, head, &leaves(&sessions)[1..], &mut lines);
-    begun.unwrap();
+    let mut review: Review<'_, _> = Review::begin(known, TARGET, head, &mut lines).unwrap();
+    review.session(&leaves(&sessions)[1]).unwrap();
+    review.call_data(&[0]).unwrap();
+    assert_eq!(review.session(&leaves(&sessions)[0]), Err(ReviewError::LateSession));
     assert!(!lines.contains("WITHOUT END"), "{lines}");
     assert!(lines.lines().all(|line| line.len() < 250));
 }

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, U256};
 use clap::Subcommand;
 use quorate_contracts::Deployment;
-use quorate_core::{Known, Review, SessionEpoch, SessionLeaf};
+use quorate_core::{EncodeError, Known, Review, SessionEpoch, SessionLeaf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -89,19 +89,21 @@ fn review(
         abi_session_validation_module: abi_session_validation_module(),
         functions: &functions,
     };
-    let leaves: Vec<SessionLeaf<'_>> = leaves
-        .iter()
-        .map(|leaf| {
-            let time = |time: U256| u64::try_from(time).unwrap_or(u64::MAX);
-            Ok(SessionLeaf {
-                epoch: SessionEpoch::new(time(leaf.valid_after), time(leaf.valid_until))?,
-                validation_module: leaf.session_validation_module,
-                session_key_data: &leaf.session_key_data,
-            })
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let mut review: Review<'_, _, 64> =
-        Review::begin(known, place.target(), operation.head(place)?, &leaves, text)?;
+    let mut review: Review<'_, _, 64> = Review::begin(known, place.target(), operation.head(place)?, text)?;
+    for leaf in leaves {
+        review.session(&leaf.as_session_leaf()?)?;
+    }
     review.call_data(operation.call_data())?;
     Ok(review.finish()?)
+}
+
+impl Leaf {
+    fn as_session_leaf(&self) -> Result<SessionLeaf<'_>, EncodeError> {
+        let time = |time: U256| u64::try_from(time).unwrap_or(u64::MAX);
+        Ok(SessionLeaf {
+            epoch: SessionEpoch::new(time(self.valid_after), time(self.valid_until))?,
+            validation_module: self.session_validation_module,
+            session_key_data: &self.session_key_data,
+        })
+    }
 }

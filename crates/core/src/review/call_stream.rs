@@ -127,6 +127,11 @@ impl<const CALLS: usize> CallStream<CALLS> {
         Ok(())
     }
 
+    /// Whether any call data was there.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.at + self.filled > 0
+    }
+
     /// All of the call data was there.
     pub(super) fn finish(&self) -> Result<(), ReviewError> {
         match self.place {
