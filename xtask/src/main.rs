@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask <task>`.
 
 mod codegen;
+mod firmware;
 mod fuzz;
 mod test;
 
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand};
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Codegen(arguments) => codegen::run(&arguments),
+        Task::Firmware => firmware::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Test => test::run(),
     }
@@ -26,6 +28,8 @@ struct Arguments {
 enum Task {
     /// Write what is generated, or check that it is up to date.
     Codegen(codegen::Arguments),
+    /// Build the hardware signer, and have it sign a grant in QEMU.
+    Firmware,
     /// Run the fuzz targets on mutations of their corpus, without libFuzzer.
     Fuzz(fuzz::Arguments),
     /// Run everything that a change must pass.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use crate::{codegen, fuzz};
+use crate::{codegen, firmware, fuzz};
 
 /// Pinned, so that the same sources pass everywhere.
 const CARGO_DENY: &str = "0.20.2";
@@ -15,6 +15,7 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) fn run() -> anyhow::Result<()> {
     stage("format", || {
         cargo(&["fmt", "--all", "--check"])?;
+        firmware::check_format()?;
         fuzz::check_format()
     })?;
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
@@ -30,7 +31,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         cargo(&["test", "--release", "--package", "quorate-core", "--all-features"])
     })?;
     stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
-    stage("tests", || cargo(&["test", "--release", "--workspace"]))
+    stage("tests", || cargo(&["test", "--release", "--workspace"]))?;
+    stage("firmware", firmware::run)
 }
 
 fn stage(name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
@@ -72,10 +74,16 @@ pub(crate) fn target_directory() -> PathBuf {
 }
 
 pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
-    execute(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
+    execute(&mut cargo_command(arguments))
 }
 
-fn execute(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn cargo_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+pub(crate) fn execute(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("{command:?} does not start"))?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(())

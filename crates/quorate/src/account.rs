@@ -253,6 +253,11 @@ impl GrantDraft {
         &self.session
     }
 
+    /// The whole operation that the owner signs, for a device that reviews it.
+    pub const fn operation(&self) -> &OperationMessage {
+        &self.operation
+    }
+
     /// The draft as JSON.
     pub fn to_json(&self) -> String {
         let text = DraftText {

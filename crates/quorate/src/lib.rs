@@ -25,7 +25,7 @@ pub use quorate_network::{
 };
 pub use quorate_signer::{LocalSessionKey, SessionSigner};
 pub use quorate_transport::{HttpTransport, Transport};
-pub use record::SessionRecord;
+pub use record::{EncodedPolicy, SessionRecord};
 pub use session::Session;
 
 /// The README's example, compiled and run.

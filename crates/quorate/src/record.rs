@@ -1,5 +1,5 @@
 use alloy_primitives::{Address, B256};
-use quorate_core::{Encode as _, SessionKeyData, SessionLeaf};
+use quorate_core::{Encode as _, SessionEpoch, SessionKeyData, SessionLeaf};
 use quorate_protocol::{Permissions, PermittedPolicy};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,17 @@ pub struct SessionRecord {
     key_id: Option<String>,
     /// The leaves of the account's other sessions, which stay under the same root.
     others: Vec<B256>,
+}
+
+/// A policy as the tree of the account's sessions holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedPolicy {
+    /// When it is valid.
+    pub epoch: SessionEpoch,
+    /// The session validation module that checks it.
+    pub validation_module: Address,
+    /// What that is given.
+    pub session_key_data: Vec<u8>,
 }
 
 impl SessionRecord {
@@ -49,6 +60,15 @@ impl SessionRecord {
     pub fn leaves(&self) -> Vec<B256> {
         let own = self.permissions.policies.iter().map(|policy| self.leaf(policy));
         self.others.iter().copied().chain(own).collect()
+    }
+
+    /// What the session's leaves are made of, one for each policy: for a device that shows it before its owner signs.
+    pub fn encoded_policies(&self) -> impl Iterator<Item = EncodedPolicy> + '_ {
+        self.permissions.policies.iter().map(|permitted| EncodedPolicy {
+            epoch: permitted.policy.epoch(),
+            validation_module: permitted.validation_module,
+            session_key_data: self.session_key_data(permitted),
+        })
     }
 
     pub(crate) fn session_key_data(&self, permitted: &PermittedPolicy) -> Vec<u8> {

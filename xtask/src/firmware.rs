@@ -1,0 +1,94 @@
+//! `cargo xtask firmware`: builds the hardware signer, and has it sign a grant in QEMU.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::test::{cargo, cargo_command, execute, target_directory};
+
+const TARGET: &str = "thumbv7em-none-eabi";
+const MANIFEST: &str = "crates/firmware/Cargo.toml";
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let firmware = build()?;
+    report(&firmware)?;
+    install("qemu-system-arm", &["qemu-system-arm"])?;
+    let firmware = std::fs::canonicalize(firmware)?;
+    execute(
+        cargo_command(&[
+            "test",
+            "--release",
+            "--package",
+            "quorate",
+            "--test",
+            "device",
+            "--",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("QUORATE_FIRMWARE", firmware),
+    )
+}
+
+/// Checks the formatting, which the workspace's own check does not see.
+pub(crate) fn check_format() -> anyhow::Result<()> {
+    cargo(&["fmt", "--manifest-path", MANIFEST, "--check"])
+}
+
+/// Builds with the active toolchain where rustup has the target for it, and else with Debian's and its own sources.
+fn build() -> anyhow::Result<PathBuf> {
+    let folder = target_directory().join("firmware");
+    let arguments = ["build", "--release", "--locked", "--manifest-path", MANIFEST, "--target", TARGET];
+    if has_target() {
+        execute(cargo_command(&arguments).env("CARGO_TARGET_DIR", &folder))?;
+    } else {
+        install("/usr/bin/ld.lld-19", &["cargo-web", "lld-19", "rust-web-src", "rustc-web"])?;
+        execute(
+            Command::new("/usr/bin/cargo")
+                .args(arguments)
+                .arg("-Zbuild-std=core,alloc")
+                .env("CARGO_TARGET_DIR", &folder)
+                .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_TARGET_THUMBV7EM_NONE_EABI_LINKER", "ld.lld-19")
+                .env_remove("RUSTUP_TOOLCHAIN"),
+        )?;
+    }
+    Ok(folder.join(TARGET).join("release/quorate-firmware"))
+}
+
+fn has_target() -> bool {
+    let added = Command::new("rustup").args(["target", "add", TARGET]).stderr(Stdio::null()).status();
+    added.is_ok_and(|status| status.success())
+}
+
+/// Prints what is flashed, and what the RAM is set aside for.
+fn report(firmware: &Path) -> anyhow::Result<()> {
+    let sizes = Command::new("size").args(["-A", "-d"]).arg(firmware).output();
+    let sizes = sizes.context("`size` of binutils does not start")?;
+    ensure!(sizes.status.success(), "`size` cannot read {}", firmware.display());
+    let text = String::from_utf8_lossy(&sizes.stdout);
+    let section = |name: &str| -> u64 {
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
+    };
+    let flash: u64 = [".vector_table", ".text", ".rodata", ".data"].into_iter().map(section).sum();
+    println!("flash {flash} bytes, static RAM {} bytes, heap 0", section(".data") + section(".bss"));
+    Ok(())
+}
+
+/// Installs Debian packages where a program is missing.
+fn install(program: &str, packages: &[&str]) -> anyhow::Result<()> {
+    if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok() {
+        return Ok(());
+    }
+    println!("installing {}", packages.join(", "));
+    let _ = Command::new("apt-get").arg("update").stdout(Stdio::null()).status();
+    let mut apt = Command::new("apt-get");
+    apt.args(["install", "--yes", "--no-install-recommends"]).args(packages).stdout(Stdio::null());
+    match apt.status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("{program} is missing; install {} (Debian's names)", packages.join(", ")),
+    }
+}
