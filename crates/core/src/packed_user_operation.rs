@@ -76,7 +76,8 @@ impl<B: AsRef<[u8]>, C: Hashed> PackedUserOperation<B, C> {
 
     /// The operation with everything typed.
     ///
-    /// `delegate` is as for [`hash_v0_8`](Self::hash_v0_8).
+    /// `delegate` is as for [`hash_v0_8`](Self::hash_v0_8). An EIP-7702 marker whose last zeros are missing is packed
+    /// again with them, which changes no hash from v0.8 on.
     ///
     /// # Errors
     /// [`UnpackError`] for bytes that the entry point would take for nothing.
