@@ -2,27 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+mod local;
+
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
-use quorate_core::{
-    Address, Call, Condition, Encode as _, Execute, FunctionSelector, Policy, Rule, U256, UserOperation,
-    signing_hash,
-};
-use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
-use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
-use quorate_protocol::{ClientError, KeyDraft, OperationMessage, Permissions, PermittedPolicy};
-use tempfile::TempDir;
+use local::{ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, NFT, claim, mint_to, permissions, refusal, sign};
+use quorate_core::{Address, signing_hash};
+use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
+use quorate_protocol::{KeyDraft, OperationMessage};
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-
-const CHAIN: u64 = 31337;
-const ENTRY_POINT: Address = Address::repeat_byte(0xee);
-const ACCOUNT: Address = Address::repeat_byte(0xaa);
-const NFT: Address = Address::repeat_byte(0x0f);
 
 /// One network and one key serve all tests that do not change them: making a key computes for seconds.
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
@@ -46,98 +36,6 @@ struct Shared {
     key: AttestedKey,
 }
 
-struct LocalNetwork {
-    descriptor: NetworkDescriptor,
-    _folder: TempDir,
-    nodes: Vec<CancellationToken>,
-}
-
-impl LocalNetwork {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let descriptor = init(folder.path(), 3, 5, address).unwrap();
-        let gateway = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
-        let gateway = Gateway::open(gateway).await.unwrap();
-        tokio::spawn(gateway.serve(CancellationToken::new()));
-        let mut nodes = Vec::new();
-        for index in 1..=5 {
-            let config = NodeConfig::load(&folder.path().join(format!("node-{index}/node.toml"))).unwrap();
-            let stop = CancellationToken::new();
-            tokio::spawn(Node::open(config).await.unwrap().serve(stop.clone()));
-            nodes.push(stop);
-        }
-        let network = Self { descriptor, _folder: folder, nodes };
-        network.until_ready().await;
-        network
-    }
-
-    /// A key request is refused by name while nodes are missing, and challenged once all are there.
-    async fn until_ready(&self) {
-        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
-        let ready = async {
-            while let Err(error) = self.client().prepare_key(&permissions(&owner), &claim(&ephemeral)).await {
-                assert!(matches!(refusal(error), Refusal::Nodes { needed: 5, .. }));
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the network starts within 20 s");
-    }
-
-    fn client(&self) -> SigningNetwork {
-        SigningNetwork::new(self.descriptor.clone())
-    }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-fn claim(key: &EphemeralKey) -> quorate_protocol::EphemeralClaim {
-    key.claim("test", now() + 3600)
-}
-
-fn selector() -> FunctionSelector {
-    FunctionSelector::parse("safeMint(address)").unwrap()
-}
-
-/// The account may mint to itself.
-fn permissions(owner: &PrivateKeySigner) -> Permissions {
-    let policy = Policy::new(NFT, selector()).with_rule(Rule::new(0, Condition::Equal, ACCOUNT)).unwrap();
-    Permissions {
-        owner: owner.address(),
-        account: ACCOUNT,
-        chain_id: CHAIN,
-        entry_point: ENTRY_POINT,
-        session_key_manager: Address::repeat_byte(0x5e),
-        policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
-    }
-}
-
-fn sign(owner: &PrivateKeySigner, draft: &KeyDraft) -> alloy_primitives::Signature {
-    owner.sign_hash_sync(&draft.typed_data().unwrap().digest()).unwrap()
-}
-
-fn mint_to(recipient: Address) -> OperationMessage {
-    let mut data = selector().as_bytes().to_vec();
-    data.extend(recipient.into_word());
-    let call_data = Execute(Call { to: NFT, value: U256::ZERO, data: &data }).to_vec();
-    let operation = UserOperation {
-        sender: ACCOUNT,
-        nonce: U256::from(7),
-        init_code: Vec::new(),
-        call_data,
-        call_gas_limit: U256::from(100_000),
-        verification_gas_limit: U256::from(200_000),
-        pre_verification_gas: U256::from(50_000),
-        max_fee_per_gas: U256::from(1_000_000_000),
-        max_priority_fee_per_gas: U256::from(1),
-        paymaster_and_data: Vec::new(),
-    };
-    OperationMessage { operation, entry_point: ENTRY_POINT, chain_id: CHAIN }
-}
-
 fn ask(message: &OperationMessage) -> Result<alloy_primitives::Signature, NetworkError> {
     ask_as(message, &SHARED.ephemeral)
 }
@@ -148,13 +46,6 @@ fn ask_as(
 ) -> Result<alloy_primitives::Signature, NetworkError> {
     let Shared { runtime, network, key: session, .. } = &*SHARED;
     runtime.block_on(network.client().sign(&session.key_id, session.address, message, key))
-}
-
-fn refusal(error: NetworkError) -> Refusal {
-    match error {
-        NetworkError::Client(ClientError::Refused(refusal)) => refusal,
-        other => panic!("not a refusal: {other}"),
-    }
 }
 
 #[test]
@@ -255,16 +146,15 @@ fn a_key_draft_goes_on_in_another_process() {
 #[test]
 fn signing_goes_on_with_two_nodes_down_and_stops_with_three() {
     Runtime::new().unwrap().block_on(async {
-        let network = LocalNetwork::start().await;
+        let mut network = LocalNetwork::start().await;
         let client = network.client();
         let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
         let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
         let key = client.submit_key(&draft, &sign(&owner, &draft)).await.unwrap();
-        for node in &network.nodes[..2] {
-            node.cancel();
-        }
+        network.stop(1).await;
+        network.stop(2).await;
         client.sign(&key.key_id, key.address, &mint_to(ACCOUNT), &ephemeral).await.unwrap();
-        network.nodes[2].cancel();
+        network.stop(3).await;
         let stopped = async {
             loop {
                 match client.sign(&key.key_id, key.address, &mint_to(ACCOUNT), &ephemeral).await {

@@ -56,16 +56,21 @@ pub(crate) async fn make_key(
     let own = births.begin(&pending).await?;
     #[cfg(feature = "fail-points")]
     fail::fail_point!(&format!("pending at node {}", births.me), |_| Err(RunError::Cancelled.into()));
-    let theirs = run.broadcast(&own).await?;
+    let theirs = run.broadcast(&own).await;
     #[cfg(feature = "fail-points")]
     fail::fail_point!(&format!("confirmed at node {}", births.me), |_| Err(RunError::Cancelled.into()));
-    let confirmations = theirs.into_iter().map(|(node, bytes)| (node, bytes.to_vec())).collect();
-    births.confirm(key_id, &confirmations).await?;
-
-    if let Some(waiting) = StillPending::find(births.network, births.storage, key_id).await? {
-        return Err(waiting.into());
+    if let Ok(theirs) = &theirs {
+        let confirmations = theirs.iter().map(|(node, bytes)| (*node, bytes.to_vec())).collect();
+        births.confirm(key_id, &confirmations).await?;
     }
-    births.storage.key_of(request).await?.ok_or(CeremonyError::Lost)
+    // Where the run broke, letters may have brought what it did not.
+    if let Some(born) = births.storage.key_of(request).await? {
+        return Ok(born);
+    }
+    theirs?;
+    Err(StillPending::find(births.network, births.storage, key_id)
+        .await?
+        .map_or(CeremonyError::Lost, CeremonyError::StillPending))
 }
 
 /// The rounds of a key generation.

@@ -56,6 +56,9 @@ const NONCE_GRACE: Duration = Duration::from_millis(250);
 const KEYGEN_DEADLINE: Duration = Duration::from_secs(90);
 const SIGNING_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a request for a key may be repeated after a node has answered it: nodes give the same key again.
+const KEY_RESUME: Duration = Duration::from_secs(600);
+
 /// A client's largest frame: an operation with 100 kB of call data, in hex and base64, fits.
 const MAX_CLIENT_FRAME: usize = 1 << 20;
 
@@ -114,7 +117,7 @@ struct Desk {
 struct Pending {
     setup: String,
     nonces: BTreeMap<NodeIndex, Nonce>,
-    since: Instant,
+    until: Instant,
 }
 
 #[derive(Deserialize)]
@@ -216,10 +219,7 @@ impl Desk {
             None => self.gather_nonces(operation).await?,
         };
         let challenge = challenge(&setup, &nonces);
-        self.remember(
-            &challenge,
-            Pending { setup: setup.clone(), nonces: nonces.clone(), since: Instant::now() },
-        );
+        self.remember(&challenge, &setup, &nonces);
         let closed = |_| Refusal::Malformed { reason: "the client went away".to_owned() };
         socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
         let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
@@ -271,18 +271,28 @@ impl Desk {
         Err(Refusal::Nodes { ready: u8::try_from(ready.len()).unwrap_or(u8::MAX), needed, missing })
     }
 
-    fn remember(&self, challenge: &str, pending: Pending) {
+    fn remember(&self, challenge: &str, setup: &str, nonces: &BTreeMap<NodeIndex, Nonce>) {
         let mut all = self.pending();
-        all.retain(|_, pending| pending.since.elapsed() < NONCE_LIFETIME);
-        if all.len() < MAX_CLIENTS {
-            all.insert(challenge.to_owned(), pending);
+        all.retain(|_, pending| pending.until > Instant::now());
+        if all.len() < MAX_CLIENTS && !all.contains_key(challenge) {
+            let until = Instant::now() + NONCE_LIFETIME;
+            all.insert(
+                challenge.to_owned(),
+                Pending { setup: setup.to_owned(), nonces: nonces.clone(), until },
+            );
+        }
+    }
+
+    /// Lets a request be taken up again for some more time.
+    fn keep(&self, challenge: &str, time: Duration) {
+        if let Some(pending) = self.pending().get_mut(challenge) {
+            pending.until = pending.until.max(Instant::now() + time);
         }
     }
 
     fn take_up(&self, challenge: &str, setup: &str) -> Result<BTreeMap<NodeIndex, Nonce>, Refusal> {
         let pending = self.pending().get(challenge).cloned();
-        let pending =
-            pending.filter(|pending| pending.setup == setup && pending.since.elapsed() < NONCE_LIFETIME);
+        let pending = pending.filter(|pending| pending.setup == setup && pending.until > Instant::now());
         Ok(pending.ok_or(Refusal::Challenge)?.nonces)
     }
 
@@ -293,7 +303,12 @@ impl Desk {
     /// All nodes make the key; enough of them must attest to it.
     async fn make_key(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
+        let challenge = request.challenge();
+        self.keep(&challenge, KEYGEN_DEADLINE + NONCE_LIFETIME);
         let answers = self.ask(nodes, 0, &request, KEYGEN_DEADLINE, |_, _| false).await;
+        if answers.values().any(|answer| matches!(answer, Answer::Key { .. })) {
+            self.keep(&challenge, KEY_RESUME);
+        }
         let mut keys: BTreeMap<String, (KeyText, Vec<Attestation>)> = BTreeMap::new();
         let mut refusals = Refusals::default();
         for (node, answer) in answers {
@@ -314,31 +329,35 @@ impl Desk {
         }
     }
 
-    /// Asks quorum after quorum, each time without the nodes that failed, until one signs or too few are left.
+    /// Asks quorum after quorum until one signs or none is left: each time without the node that refused, or
+    /// without the pair that does not work together.
     async fn sign(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let threshold = usize::from(self.network.threshold());
         let mut candidates: BTreeSet<_> = request.nonces.keys().copied().collect();
+        let mut apart = BTreeSet::new();
         let mut refusals = Refusals::default();
         for attempt in 0.. {
             candidates.retain(|node| self.switchboard.is_ready(*node));
-            let quorum: BTreeSet<_> = pick(&candidates, threshold);
-            if quorum.len() < threshold {
+            let Some(quorum) = pick(&candidates, threshold, &apart) else {
                 refusals.add_missing(self.enough(&candidates, self.network.threshold()));
                 break;
-            }
-            let signed =
-                |_, answer: &Answer| !matches!(answer, Answer::Refused(refusal) if !refusal.is_transient());
-            let answers = self.ask(quorum.clone(), attempt, &request, SIGNING_DEADLINE, signed).await;
-            let silent = quorum.iter().filter(|node| !answers.contains_key(node));
-            let mut failed: BTreeSet<_> = silent.copied().collect();
-            for (node, answer) in answers {
-                if matches!(answer, Answer::Signature(_)) {
-                    return Ok(answer);
+            };
+            let first = |_, _: &Answer| true;
+            let answers = self.ask(quorum.clone(), attempt, &request, SIGNING_DEADLINE, first).await;
+            let Some((node, answer)) = answers.into_iter().next() else {
+                candidates.retain(|node| !quorum.contains(node));
+                continue;
+            };
+            match &answer {
+                Answer::Signature(_) => return Ok(answer),
+                Answer::Refused(Refusal::Banned { peer, .. }) if quorum.contains(peer) => {
+                    apart.insert((node, *peer));
                 }
-                failed.insert(node);
-                refusals.add(answer);
+                _ => {
+                    candidates.remove(&node);
+                }
             }
-            candidates.retain(|node| !failed.contains(node));
+            refusals.add(answer);
         }
         Err(refusals.worst())
     }
@@ -405,12 +424,26 @@ impl Desk {
     }
 }
 
-/// Different quorums for different requests, so that load spreads: starts at a random place in the circle.
-fn pick(candidates: &BTreeSet<NodeIndex>, count: usize) -> BTreeSet<NodeIndex> {
+/// A quorum without a pair that is kept apart, if there is one: from one place in the circle of nodes after the
+/// other, starting at random, so that load spreads.
+fn pick(
+    candidates: &BTreeSet<NodeIndex>,
+    count: usize,
+    apart: &BTreeSet<(NodeIndex, NodeIndex)>,
+) -> Option<BTreeSet<NodeIndex>> {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);
-    let start = usize::from(byte[0]) % candidates.len().max(1);
-    candidates.iter().cycle().skip(start).take(count.min(candidates.len())).copied().collect()
+    (0..candidates.len()).find_map(|place| {
+        let mut quorum = BTreeSet::new();
+        for &node in candidates.iter().cycle().skip(usize::from(byte[0]) + place).take(candidates.len()) {
+            let fits =
+                |other: &NodeIndex| !apart.contains(&(node, *other)) && !apart.contains(&(*other, node));
+            if quorum.len() < count && quorum.iter().all(fits) {
+                quorum.insert(node);
+            }
+        }
+        (quorum.len() == count).then_some(quorum)
+    })
 }
 
 async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Refusal> {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alloy_primitives::B256;
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{SinkExt as _, StreamExt as _};
-use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Operation, Refusal, SignedRequest, Transcript};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal, SignedRequest, Transcript};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -278,17 +278,6 @@ impl Node {
     ) -> Answer {
         let hash = request.hash();
         let now = now();
-        // A request has one key, so it is worked on once at a time.
-        let _turn = match request.operation {
-            Operation::Keygen => match self.turn(hash) {
-                Some(turn) => Some(turn),
-                None => {
-                    let reason = format!("node {} is making the key already", self.me());
-                    return Answer::Refused(Refusal::Unfinished { reason });
-                }
-            },
-            Operation::Sign | Operation::AddEphemeralKey => None,
-        };
         let judge = Judge {
             network: &self.network,
             me: self.me(),
@@ -357,6 +346,10 @@ impl Node {
         match approved {
             Approved::Born { key, attestation } => Ok(Answer::Key { key, attestations: vec![attestation] }),
             Approved::Keygen(approved) => {
+                let Some(_turn) = self.turn(request) else {
+                    let reason = format!("node {} is making the key already", self.me());
+                    return Ok(Answer::Refused(Refusal::Unfinished { reason }));
+                };
                 let mut run = open(KEYGEN_ROUND).await?;
                 let (key, attestation) =
                     ceremony::make_key(self.births(now), &mut run, request, &approved).await?;

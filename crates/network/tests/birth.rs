@@ -1,0 +1,210 @@
+//! Births of keys that break, and nodes that cheat: on real sockets, with nodes that are stopped at chosen places.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
+
+mod local;
+
+use std::time::Duration;
+
+use alloy_primitives::Signature;
+use alloy_signer_local::PrivateKeySigner;
+use fail::FailScenario;
+use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions, refusal, sign};
+use quorate_core::Address;
+use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
+use quorate_protocol::KeyDraft;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::runtime::Runtime;
+
+/// A network, and an owner who asks it for a key.
+struct Scene {
+    network: LocalNetwork,
+    ephemeral: EphemeralKey,
+    draft: KeyDraft,
+    signature: Signature,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let network = LocalNetwork::start().await;
+        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
+        let draft = network.client().prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
+        let signature = sign(&owner, &draft);
+        Self { network, ephemeral, draft, signature }
+    }
+
+    async fn make_key(&self) -> Result<AttestedKey, NetworkError> {
+        self.network.client().submit_key(&self.draft, &self.signature).await
+    }
+
+    /// Asks for a key that node 5 stores as pending, but does not confirm; gives the key's id.
+    async fn break_at_node_5(&self) -> String {
+        fail::cfg("pending at node 5", "return").unwrap();
+        let client = self.network.client();
+        let (draft, signature) = (self.draft.clone(), self.signature);
+        tokio::spawn(async move { client.submit_key(&draft, &signature).await });
+        for index in 1..=5 {
+            self.until(index, "SELECT COUNT(*) FROM pending_keys", 1).await;
+        }
+        let mut database = self.database(5).await;
+        let row: (String,) =
+            sqlx::query_as("SELECT key_id FROM pending_keys").fetch_one(&mut database).await.unwrap();
+        row.0
+    }
+
+    async fn sign_with(&self, key_id: &str, address: Address) -> Result<Signature, NetworkError> {
+        self.network.client().sign(key_id, address, &mint_to(ACCOUNT), &self.ephemeral).await
+    }
+
+    /// Asks again for as long as nodes come up or finish births.
+    async fn sign_soon(&self, key: &AttestedKey) {
+        within_a_minute("a signature", async || self.sign_with(&key.key_id, key.address).await.is_ok()).await;
+    }
+
+    async fn database(&self, index: u8) -> SqliteConnection {
+        let file = self.network.home(index).join("node.db");
+        SqliteConnectOptions::new().filename(file).connect().await.unwrap()
+    }
+
+    async fn count(&self, index: u8, query: &'static str) -> i64 {
+        let mut database = self.database(index).await;
+        let row: (i64,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
+        database.close().await.unwrap();
+        row.0
+    }
+
+    async fn until(&self, index: u8, query: &'static str, count: i64) {
+        within_a_minute(query, async || self.count(index, query).await == count).await;
+    }
+
+    /// Alters node 5's own confirmation in its database, or turns it back.
+    async fn flip_confirmation_of_node_5(&self) {
+        let mut database = self.database(5).await;
+        let query = "SELECT signature FROM confirmations WHERE node = 5";
+        let (mut signature,): (Vec<u8>,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
+        signature[10] ^= 1;
+        let update = sqlx::query("UPDATE confirmations SET signature = ? WHERE node = 5").bind(signature);
+        update.execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
+    }
+}
+
+async fn within_a_minute(what: &str, reached: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !reached().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what} in a minute"));
+}
+
+fn run(test: impl Future<Output = ()>) {
+    Runtime::new().unwrap().block_on(test);
+}
+
+#[test]
+fn a_node_stopped_before_its_key_row_finishes_after_its_restart_and_signs() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        let mut scene = Scene::new().await;
+        fail::cfg("confirmed at node 1", "return").unwrap();
+        let key = scene.make_key().await.unwrap();
+        assert!(key.attestations.iter().all(|attestation| attestation.node.get() != 1));
+        scene.network.stop(1).await;
+        assert_eq!(scene.count(1, "SELECT COUNT(*) FROM pending_keys").await, 1);
+        assert_eq!(scene.count(1, "SELECT COUNT(*) FROM keys").await, 0);
+
+        fail::remove("confirmed at node 1");
+        scene.network.start_node(1).await;
+        scene.until(1, "SELECT COUNT(*) FROM keys", 1).await;
+        scene.network.stop(4).await;
+        scene.network.stop(5).await;
+        scene.sign_soon(&key).await;
+    });
+}
+
+#[test]
+fn a_pending_key_does_not_sign_and_the_repeated_request_gets_it_when_it_is_born() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        let mut scene = Scene::new().await;
+        let key_id = scene.break_at_node_5().await;
+        let refused = refusal(scene.sign_with(&key_id, Address::ZERO).await.unwrap_err());
+        assert!(
+            matches!(&refused, Refusal::Unfinished { reason } if reason.contains("confirm")),
+            "{refused}"
+        );
+        assert!(refusal(scene.make_key().await.unwrap_err()).is_transient());
+        scene.network.stop(5).await;
+
+        fail::remove("pending at node 5");
+        scene.network.start_node(5).await;
+        for index in 1..=5 {
+            scene.until(index, "SELECT COUNT(*) FROM keys", 1).await;
+            assert_eq!(scene.count(index, "SELECT COUNT(*) FROM pending_keys").await, 0);
+        }
+        let key = scene.make_key().await.unwrap();
+        assert_eq!(key.key_id, key_id);
+        assert_eq!(scene.make_key().await.unwrap().key_id, key_id);
+        scene.sign_soon(&key).await;
+    });
+}
+
+#[test]
+fn an_altered_confirmation_makes_no_key_usable() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        let mut scene = Scene::new().await;
+        let key_id = scene.break_at_node_5().await;
+        scene.network.stop(5).await;
+        fail::remove("pending at node 5");
+        scene.flip_confirmation_of_node_5().await;
+        scene.network.start_node(5).await;
+        scene.until(5, "SELECT COUNT(*) FROM confirmations", 5).await;
+        for index in 1..=5 {
+            assert_eq!(scene.count(index, "SELECT COUNT(*) FROM keys").await, 0, "node {index}");
+        }
+        assert!(refusal(scene.sign_with(&key_id, Address::ZERO).await.unwrap_err()).is_transient());
+
+        scene.network.stop(5).await;
+        scene.flip_confirmation_of_node_5().await;
+        scene.network.start_node(5).await;
+        for index in 1..=5 {
+            scene.until(index, "SELECT COUNT(*) FROM keys", 1).await;
+        }
+    });
+}
+
+#[test]
+fn a_cheating_signer_is_banned_for_good_and_others_sign_without_it() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        let mut scene = Scene::new().await;
+        let key = scene.make_key().await.unwrap();
+        scene.network.stop(4).await;
+        scene.network.stop(5).await;
+        fail::cfg("cheat at node 1", "return").unwrap();
+        let refused = refusal(scene.sign_with(&key.key_id, key.address).await.unwrap_err());
+        let Refusal::Banned { node, peer } = refused else { panic!("{refused}") };
+        assert_eq!(peer.get(), 1);
+        let victim = node.get();
+        assert_eq!(scene.count(victim, "SELECT COUNT(*) FROM bans WHERE peer = 1").await, 1);
+
+        fail::remove("cheat at node 1");
+        scene.network.stop(victim).await;
+        scene.network.start_node(victim).await;
+        let refused = async || {
+            let answer = scene.sign_with(&key.key_id, key.address).await;
+            assert!(answer.is_err(), "the ban is forgotten");
+            matches!(refusal(answer.unwrap_err()), Refusal::Banned { node, peer } if (node.get(), peer.get()) == (victim, 1))
+        };
+        within_a_minute("a refusal for the ban", refused).await;
+
+        scene.network.start_node(4).await;
+        scene.network.start_node(5).await;
+        scene.sign_soon(&key).await;
+    });
+}

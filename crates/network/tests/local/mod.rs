@@ -1,0 +1,138 @@
+//! Five nodes and a gateway on real sockets and real databases, and what to ask of them.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use quorate_core::{
+    Address, Call, Condition, Encode as _, Execute, FunctionSelector, Policy, Rule, U256, UserOperation,
+};
+use quorate_network::{EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
+use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
+use quorate_protocol::{ClientError, KeyDraft, OperationMessage, Permissions, PermittedPolicy};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const CHAIN: u64 = 31337;
+pub(crate) const ENTRY_POINT: Address = Address::repeat_byte(0xee);
+pub(crate) const ACCOUNT: Address = Address::repeat_byte(0xaa);
+pub(crate) const NFT: Address = Address::repeat_byte(0x0f);
+
+pub(crate) struct LocalNetwork {
+    descriptor: NetworkDescriptor,
+    folder: TempDir,
+    nodes: BTreeMap<u8, (CancellationToken, JoinHandle<()>)>,
+}
+
+impl LocalNetwork {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let descriptor = init(folder.path(), 3, 5, address).unwrap();
+        let gateway = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
+        let gateway = Gateway::open(gateway).await.unwrap();
+        tokio::spawn(gateway.serve(CancellationToken::new()));
+        let mut network = Self { descriptor, folder, nodes: BTreeMap::new() };
+        for index in 1..=5 {
+            network.start_node(index).await;
+        }
+        network.until_ready().await;
+        network
+    }
+
+    pub(crate) async fn start_node(&mut self, index: u8) {
+        let config = NodeConfig::load(&self.home(index).join("node.toml")).unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(Node::open(config).await.unwrap().serve(stop.clone()));
+        self.nodes.insert(index, (stop, task));
+    }
+
+    /// Stops a node and waits until it has let go of its database.
+    pub(crate) async fn stop(&mut self, index: u8) {
+        let (stop, task) = self.nodes.remove(&index).unwrap();
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    pub(crate) fn home(&self, index: u8) -> PathBuf {
+        self.folder.path().join(format!("node-{index}"))
+    }
+
+    /// A key request is refused by name while nodes are missing, and challenged once all are there.
+    pub(crate) async fn until_ready(&self) {
+        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
+        let ready = async {
+            while let Err(error) = self.client().prepare_key(&permissions(&owner), &claim(&ephemeral)).await {
+                assert!(matches!(refusal(error), Refusal::Nodes { needed: 5, .. }));
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the network starts within 20 s");
+    }
+
+    pub(crate) fn client(&self) -> SigningNetwork {
+        SigningNetwork::new(self.descriptor.clone())
+    }
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub(crate) fn claim(key: &EphemeralKey) -> quorate_protocol::EphemeralClaim {
+    key.claim("test", now() + 3600)
+}
+
+pub(crate) fn selector() -> FunctionSelector {
+    FunctionSelector::parse("safeMint(address)").unwrap()
+}
+
+/// The account may mint to itself.
+pub(crate) fn permissions(owner: &PrivateKeySigner) -> Permissions {
+    let policy = Policy::new(NFT, selector()).with_rule(Rule::new(0, Condition::Equal, ACCOUNT)).unwrap();
+    Permissions {
+        owner: owner.address(),
+        account: ACCOUNT,
+        chain_id: CHAIN,
+        entry_point: ENTRY_POINT,
+        session_key_manager: Address::repeat_byte(0x5e),
+        policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+    }
+}
+
+pub(crate) fn sign(owner: &PrivateKeySigner, draft: &KeyDraft) -> alloy_primitives::Signature {
+    owner.sign_hash_sync(&draft.typed_data().unwrap().digest()).unwrap()
+}
+
+pub(crate) fn mint_to(recipient: Address) -> OperationMessage {
+    let mut data = selector().as_bytes().to_vec();
+    data.extend(recipient.into_word());
+    let call_data = Execute(Call { to: NFT, value: U256::ZERO, data: &data }).to_vec();
+    let operation = UserOperation {
+        sender: ACCOUNT,
+        nonce: U256::from(7),
+        init_code: Vec::new(),
+        call_data,
+        call_gas_limit: U256::from(100_000),
+        verification_gas_limit: U256::from(200_000),
+        pre_verification_gas: U256::from(50_000),
+        max_fee_per_gas: U256::from(1_000_000_000),
+        max_priority_fee_per_gas: U256::from(1),
+        paymaster_and_data: Vec::new(),
+    };
+    OperationMessage { operation, entry_point: ENTRY_POINT, chain_id: CHAIN }
+}
+
+pub(crate) fn refusal(error: NetworkError) -> Refusal {
+    match error {
+        NetworkError::Client(ClientError::Refused(refusal)) => refusal,
+        other => panic!("not a refusal: {other}"),
+    }
+}
