@@ -67,6 +67,7 @@ mod epoch;
 mod evaluate;
 #[cfg(feature = "serde")]
 pub mod json;
+mod key_request;
 mod leaf;
 pub mod merkle;
 mod mistake;
@@ -76,6 +77,7 @@ mod reference_value;
 mod review;
 mod selector;
 mod session_key_data;
+mod show;
 mod signature;
 mod signature_text;
 mod sink;
@@ -86,6 +88,7 @@ pub use call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch
 pub use condition::{Condition, UnknownCondition};
 pub use epoch::{SessionEpoch, TimeField};
 pub use evaluate::{Refusal, evaluate};
+pub use key_request::{KeyRequest, KeyRequestError, TaggedValue};
 pub use leaf::SessionLeaf;
 pub use mistake::Mistake;
 pub use packed_user_operation::{

@@ -47,16 +47,12 @@
 //! ```
 
 mod call_stream;
-mod show;
 
 use core::fmt;
 
 use alloy_primitives::{Address, B256, Keccak256, U256};
 
-use self::{
-    call_stream::{CallHead, CallStream, Event},
-    show::{Ether, Lines, Safe, Time, Word},
-};
+use self::call_stream::{CallHead, CallStream, Event};
 use crate::{
     evaluate::{Refusal, evaluate},
     leaf::SessionLeaf,
@@ -64,6 +60,7 @@ use crate::{
     packed_user_operation::{HashError, Init, UnpackedUserOperation},
     selector::FunctionSelector,
     session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData},
+    show::{Ether, Lines, Safe, Time, Word},
     signature_text::{self, Argument},
     user_operation::{Digest, Hashed as _, UserOperation},
 };

@@ -3,8 +3,9 @@
 use alloy_primitives::{Bytes, hex};
 use quorate_core::{
     AccountCall, Address, B256, Call, Condition, DUMMY_SESSION_SIGNATURE, Encode, Execute, ExecuteBatch,
-    FunctionSelector, ModuleSignature, ParsedSessionKeyData, Policy, ReferenceValue, Refusal, Rule,
-    SessionEpoch, SessionKeyData, SessionLeaf, U256, UserOperation, address, evaluate, merkle,
+    FunctionSelector, KeyRequest, ModuleSignature, ParsedSessionKeyData, Policy, ReferenceValue, Refusal,
+    Rule, SessionEpoch, SessionKeyData, SessionLeaf, TaggedValue, U256, UserOperation, address, evaluate,
+    merkle,
 };
 use serde_json::Value;
 
@@ -102,6 +103,37 @@ fn user_operations_as_json() {
         let operation = serde_json::from_value::<UserOperation<Vec<u8>>>(vector["op"].clone()).unwrap();
         assert_eq!(operation.hash(entry_point, 80_002), parse::<B256>(&vector["hash80002"]));
     }
+}
+
+/// What wallets sign for the unmodified clients of the wallet-provider protocol, by viem.
+#[test]
+fn key_requests() {
+    let text = include_str!("../../../tests/vectors/wallet-provider.json");
+    let vectors = serde_json::from_str::<Value>(text).unwrap();
+    let mut seen = 0;
+    for exchange in array(&vectors["exchanges"]).iter().filter(|exchange| exchange["path"] == "keygen") {
+        let message = &exchange["typedData"]["message"];
+        let metadata: Vec<TaggedValue<'_>> = array(&message["setup"]["metadata"])
+            .iter()
+            .map(|entry| TaggedValue {
+                tag: u16::try_from(entry["tag"].as_u64().unwrap()).unwrap(),
+                value: entry["value"].as_str().unwrap(),
+            })
+            .collect();
+        let number = |name: &str| u32::try_from(message["setup"][name].as_u64().unwrap()).unwrap();
+        let request = KeyRequest {
+            threshold: number("t"),
+            nodes: number("n"),
+            metadata: &metadata,
+            challenge: message["challenge"].as_str().unwrap(),
+        };
+        assert_eq!(request.digest(), parse::<B256>(&exchange["digest"]));
+        // Names that JSON has to escape are not shown.
+        let shown = request.review(String::new()).is_ok();
+        assert_eq!(shown, !metadata.iter().any(|entry| entry.value.contains('\\')));
+        seen += 1;
+    }
+    assert!(seen >= 2);
 }
 
 #[test]

@@ -295,7 +295,7 @@ mod tests {
     use std::{vec, vec::Vec};
 
     use super::*;
-    use crate::{AccountCall, Call, Encode as _, Execute, ExecuteBatch};
+    use crate::{AccountCall, Call, Encode, Execute, ExecuteBatch};
 
     /// The calls that a stream reports, with their data, fed in pieces of `piece` bytes.
     fn read(call_data: &[u8], piece: usize) -> Result<Vec<(CallHead, Vec<u8>)>, ReviewError> {
@@ -321,12 +321,18 @@ mod tests {
         Ok(calls)
     }
 
+    fn encode(encoder: &impl Encode) -> Vec<u8> {
+        let mut bytes = heapless::Vec::<u8, 2048>::new();
+        encoder.write_to(&mut bytes).unwrap();
+        bytes.to_vec()
+    }
+
     fn samples() -> Vec<Vec<u8>> {
         let data: Vec<Vec<u8>> = [0, 1, 31, 32, 33, 100].map(|len| vec![7; len]).into();
         let call = |data| Call { to: Address::repeat_byte(9), value: U256::from(5), data };
-        let single = data.iter().map(|data| Execute(call(data)).to_vec());
+        let single = data.iter().map(|data| encode(&Execute(call(data))));
         let calls: Vec<Call<'_>> = data.iter().map(|data| call(data)).collect();
-        let batches = (0..=4).map(|len| ExecuteBatch(calls.get(..len).unwrap()).to_vec());
+        let batches = (0..=4).map(|len| encode(&ExecuteBatch(calls.get(..len).unwrap())));
         single.chain(batches).collect()
     }
 
@@ -366,7 +372,7 @@ mod tests {
     #[test]
     fn more_calls_than_there_is_room_for() {
         let call = Call { to: Address::ZERO, value: U256::ZERO, data: &[] };
-        let call_data = ExecuteBatch(&[call; 5]).to_vec();
+        let call_data = encode(&ExecuteBatch(&[call; 5]));
         assert_eq!(read(&call_data, 64), Err(ReviewError::TooManyCalls { calls: 5, limit: 4 }));
     }
 }

@@ -6,17 +6,17 @@ use alloy_primitives::{B256, U256};
 use time::OffsetDateTime;
 
 /// Writes lines.
-pub(super) struct Lines<W>(pub(super) W);
+pub(crate) struct Lines<W>(pub(crate) W);
 
 impl<W: fmt::Write> Lines<W> {
-    pub(super) fn line(&mut self, line: fmt::Arguments<'_>) -> fmt::Result {
+    pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) -> fmt::Result {
         self.0.write_fmt(line)?;
         self.0.write_char('\n')
     }
 }
 
 /// An amount of wei in ether, with all its digits.
-pub(super) struct Ether(pub(super) U256);
+pub(crate) struct Ether(pub(crate) U256);
 
 impl fmt::Display for Ether {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +40,7 @@ impl fmt::Display for Ether {
 const WEI_IN_ETHER: u64 = 1_000_000_000_000_000_000;
 
 /// Seconds since 1970, in UTC.
-pub(super) struct Time(pub(super) u64);
+pub(crate) struct Time(pub(crate) u64);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +63,7 @@ impl fmt::Display for Time {
 }
 
 /// Text from outside, which may not be more than one line or longer than one.
-pub(super) struct Safe<'a>(pub(super) &'a str);
+pub(crate) struct Safe<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Safe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +77,7 @@ impl fmt::Display for Safe<'_> {
 const LONGEST_TEXT: usize = 120;
 
 /// A word as its ABI type has it; whole where it has none, or is not one of them.
-pub(super) struct Word<'a>(pub(super) B256, pub(super) Option<&'a str>);
+pub(crate) struct Word<'a>(pub(crate) B256, pub(crate) Option<&'a str>);
 
 impl fmt::Display for Word<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
