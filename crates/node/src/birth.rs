@@ -147,10 +147,10 @@ impl Births<'_> {
         confirmations: &Confirmations,
     ) -> Result<bool, CeremonyError> {
         let Some(pending) = self.storage.pending_key(key_id).await? else { return Ok(false) };
-        let mut known = self.genuine(&pending, self.storage.confirmations(key_id).await?);
         let new = self.genuine(&pending, confirmations.clone());
         self.storage.add_confirmations(key_id, &new).await?;
-        known.extend(new);
+        // Read after the write, so that of two that come at the same time one sees both.
+        let known = self.genuine(&pending, self.storage.confirmations(key_id).await?);
         if self.network.nodes().any(|(node, _)| !known.contains_key(&node)) {
             return Ok(false);
         }
@@ -162,6 +162,12 @@ impl Births<'_> {
     pub(crate) async fn inquiries(&self) -> Result<Vec<Post>, StorageError> {
         let mut posts = Vec::new();
         for key_id in self.storage.pending_keys().await? {
+            // The last confirmation may have been stored just before a crash.
+            match self.confirm(&key_id, &Confirmations::new()).await {
+                Ok(true) => self.report_finished(&key_id),
+                Ok(false) => {}
+                Err(error) => tracing::error!(node = %self.me, key_id, %error, "the birth cannot go on"),
+            }
             posts.extend(self.for_all(&self.letter(&key_id).await?));
         }
         Ok(posts)
@@ -174,7 +180,7 @@ impl Births<'_> {
         let finished = self.confirm(&letter.key_id, &letter.confirmations).await?;
         let own = self.letter(&letter.key_id).await?;
         if finished {
-            tracing::info!(node = %self.me, key_id = letter.key_id, "all nodes have confirmed the key");
+            self.report_finished(&letter.key_id);
             return Ok(self.for_all(&own).collect());
         }
         let news = own.confirmations.keys().any(|node| !letter.confirmations.contains_key(node));
@@ -217,6 +223,10 @@ impl Births<'_> {
         let digests = others.map(|node| Ok((PartyIndex::new(node.get())?, digest)));
         let (share, _) = unconfirmed.confirm(&digests.collect::<Result<_, InvalidPartyIndex>>()?)?;
         Ok(self.storage.finish_key(&record, &share, &attestation, self.now).await?)
+    }
+
+    fn report_finished(&self, key_id: &str) {
+        tracing::info!(node = %self.me, key_id, "all nodes have confirmed the key");
     }
 
     async fn letter(&self, key_id: &str) -> Result<Letter, StorageError> {

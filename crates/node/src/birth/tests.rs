@@ -192,6 +192,19 @@ async fn a_false_confirmation_in_the_database_confirms_nothing() {
 }
 
 #[tokio::test]
+async fn a_crash_after_the_last_confirmation_was_stored_is_made_good() {
+    let place = Place::new(1).await;
+    let Letter { key_id, .. } = place.begin().await;
+    for index in 2..=3 {
+        place.storage.add_confirmations(&key_id, &confirmation_of(index)).await.unwrap();
+    }
+    let place = place.restart().await;
+    assert!(!place.is_key(&key_id).await);
+    place.births().inquiries().await.unwrap();
+    assert!(place.is_key(&key_id).await);
+}
+
+#[tokio::test]
 async fn letters_bring_all_confirmations_to_all_nodes() {
     let [one, two, three] = [Place::new(1).await, Place::new(2).await, Place::new(3).await];
     let Letter { key_id, .. } = one.begin().await;
