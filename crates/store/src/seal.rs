@@ -1,0 +1,187 @@
+//! Encryption of what the database holds.
+
+use alloy_primitives::B256;
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use crate::{Key, Leaf, Passphrase, Secret, Session};
+
+/// XChaCha20-Poly1305 under one key, with random nonces.
+pub(crate) struct Seal(XChaCha20Poly1305);
+
+impl Seal {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(XChaCha20Poly1305::new(key.into()))
+    }
+
+    /// Encrypts `plaintext`, and binds it to `context`: the nonce, then the ciphertext.
+    fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce)?;
+        match self.0.encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: context }) {
+            Ok(ciphertext) => Ok([nonce.as_slice(), &ciphertext].concat()),
+            Err(_) => unreachable!("only messages of more than 256 GiB cannot be encrypted"),
+        }
+    }
+
+    /// Decrypts what [`seal`](Self::seal) made in the same context; none where it was not this seal, or not all of
+    /// it is the same.
+    fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE>()?;
+        let payload = Payload { msg: ciphertext, aad: context };
+        self.0.decrypt(&XNonce::from(*nonce), payload).ok().map(Zeroizing::new)
+    }
+
+    /// Encrypts the key under which a store seals its sessions.
+    pub(crate) fn seal_store_key(&self, key: &Secret) -> Result<Vec<u8>, getrandom::Error> {
+        self.seal(STORE_KEY, key.expose())
+    }
+
+    pub(crate) fn open_store_key(&self, sealed: &[u8]) -> Option<Secret> {
+        Secret::from_slice(&self.open(STORE_KEY, sealed)?)
+    }
+
+    /// Encrypts a session's key, and binds it to everything about the session that never changes.
+    pub(crate) fn seal_key(&self, session: &Session, key: &Key) -> Result<Vec<u8>, getrandom::Error> {
+        self.seal(&context(session), &key.to_bytes())
+    }
+
+    /// Decrypts a session's key; none where anything about the session was altered.
+    pub(crate) fn open_key(&self, session: &Session, sealed: &[u8]) -> Option<Key> {
+        Key::from_bytes(&self.open(&context(session), sealed)?, session.key_id.clone())
+    }
+}
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seal([redacted])")
+    }
+}
+
+const NONCE: usize = 24;
+
+const STORE_KEY: &[u8] = b"quorate store key";
+
+/// Everything about a session but where it stands, in a form that is the same for no other session.
+fn context(session: &Session) -> Vec<u8> {
+    let Session { id, account, session_key, key_id, leaves, record, status: _, created, user_op_hash } =
+        session;
+    let mut context = b"quorate session".to_vec();
+    context.extend(account.chain_id.to_be_bytes());
+    context.extend(account.address);
+    context.extend(session_key);
+    context.extend(created.to_be_bytes());
+    optional(&mut context, user_op_hash.as_ref().map(B256::as_slice));
+    optional(&mut context, key_id.as_deref().map(str::as_bytes));
+    field(&mut context, id.as_str().as_bytes());
+    field(&mut context, record.as_bytes());
+    context.extend(leaves.iter().flat_map(Leaf::hash));
+    context
+}
+
+fn optional(context: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    context.push(bytes.is_some().into());
+    field(context, bytes.unwrap_or_default());
+}
+
+fn field(context: &mut Vec<u8>, bytes: &[u8]) {
+    context.extend((bytes.len() as u64).to_be_bytes());
+    context.extend_from_slice(bytes);
+}
+
+/// How a passphrase becomes a key: Argon2id with this salt and cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretching {
+    pub(crate) salt: [u8; 16],
+    /// KiB.
+    pub(crate) memory: u32,
+    pub(crate) passes: u32,
+    pub(crate) lanes: u32,
+}
+
+impl Stretching {
+    /// A fresh salt, and the cost that RFC 9106 (section 4) recommends second: 64 MiB, 3 passes, 4 lanes.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt)?;
+        Ok(Self { salt, memory: 64 * 1024, passes: 3, lanes: 4 })
+    }
+
+    /// Takes a tenth of a second, and the memory.
+    pub(crate) fn stretch(&self, passphrase: &Passphrase) -> Result<Secret, StretchError> {
+        let Self { salt, memory, passes, lanes } = *self;
+        if memory > MOST_MEMORY || passes > MOST_PASSES || lanes > MOST_PASSES {
+            return Err(StretchError::Absurd { memory, passes, lanes });
+        }
+        let cost = Params::new(memory, passes, lanes, None)?;
+        let mut key = Zeroizing::new([0; 32]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, cost).hash_password_into(
+            passphrase.as_bytes(),
+            &salt,
+            key.as_mut_slice(),
+        )?;
+        Ok(Secret::from(*key))
+    }
+}
+
+/// A gibibyte, in KiB.
+const MOST_MEMORY: u32 = 1024 * 1024;
+const MOST_PASSES: u32 = 16;
+
+/// Why a passphrase does not become a key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StretchError {
+    /// A stored cost that no store writes; whoever did wants the machine busy.
+    #[error(
+        "the stored cost is {memory} KiB, {passes} passes and {lanes} lanes; at most {MOST_MEMORY} KiB and \
+         {MOST_PASSES} of both are taken"
+    )]
+    Absurd {
+        /// The memory, in KiB.
+        memory: u32,
+        /// The passes over it.
+        passes: u32,
+        /// The lanes.
+        lanes: u32,
+    },
+    /// Too little of anything, or of memory.
+    #[error(transparent)]
+    Argon2(#[from] argon2::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_under_its_key_and_in_its_context_only() {
+        let seal = Seal::new(&[1; 32]);
+        let sealed = seal.seal(b"here", b"secret").unwrap();
+        assert!(!sealed.windows(6).any(|window| window == b"secret"));
+        assert_eq!(seal.open(b"here", &sealed).unwrap().as_slice(), b"secret");
+        assert!(seal.open(b"there", &sealed).is_none());
+        assert!(Seal::new(&[2; 32]).open(b"here", &sealed).is_none());
+        assert!(seal.open(b"here", &sealed[..NONCE - 1]).is_none());
+        assert_ne!(seal.seal(b"here", b"secret").unwrap(), sealed, "no nonce comes twice");
+    }
+
+    #[test]
+    fn costs_that_are_none_are_refused() {
+        let passphrase = Passphrase::new("correct horse").unwrap();
+        let cheap = Stretching { salt: [0; 16], memory: 64, passes: 1, lanes: 1 };
+        assert!(cheap.stretch(&passphrase).is_ok());
+        for absurd in [
+            Stretching { memory: 7, ..cheap },
+            Stretching { memory: u32::MAX, ..cheap },
+            Stretching { passes: 0, ..cheap },
+            Stretching { passes: 17, ..cheap },
+            Stretching { lanes: 0, ..cheap },
+            Stretching { lanes: 17, memory: 1024, ..cheap },
+        ] {
+            assert!(absurd.stretch(&passphrase).is_err(), "{absurd:?}");
+        }
+    }
+}
