@@ -196,6 +196,35 @@ fn without_json_the_answer_is_for_people() {
 }
 
 #[test]
+fn dangerous_policies_are_pointed_out() {
+    let account = "0x1111111111111111111111111111111111111111";
+    let policies = json!([
+        {
+            "sessionKeyAddress": "0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+            "contractAddress": account,
+            "functionSelector": "mint(address)",
+        },
+        {
+            "sessionKeyAddress": "0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+            "contractAddress": "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "functionSelector": "transfer(address,uint256)",
+            "rules": [{ "offset": 0, "condition": 2, "referenceValue": 1 }],
+            "interval": { "validAfter": 0, "validUntil": 1_700_000_000 },
+        },
+    ]);
+    let lint = ["policy", "lint", "--account", account, "--function", "transfer(address to, uint256 amount)"];
+    let dangers = answer(&lint, &policies)["dangers"].clone();
+    let found: Vec<(u64, &str)> = items(&dangers)
+        .iter()
+        .map(|finding| (finding["policy"].as_u64().unwrap(), finding["danger"].as_str().unwrap()))
+        .collect();
+    let [(0, endless), (0, itself), (1, order)] = found[..] else { panic!("{found:#?}") };
+    assert!(endless.contains("never ends"));
+    assert!(itself.contains("controls the account"));
+    assert!(order.contains("compares an address by its order"));
+}
+
+#[test]
 fn what_cannot_be_taken_is_named_with_its_place() {
     let mut policy = seed_policy(&vectors("reference-sdk")["policies"][2]);
     let encode = ["policy", "encode"];

@@ -63,6 +63,7 @@ extern crate std;
 mod abi;
 mod call;
 mod condition;
+mod danger;
 mod epoch;
 mod evaluate;
 #[cfg(feature = "serde")]
@@ -86,6 +87,7 @@ mod user_operation;
 pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
 pub use call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch};
 pub use condition::{Condition, UnknownCondition};
+pub use danger::{Danger, Surroundings};
 pub use epoch::{SessionEpoch, TimeField};
 pub use evaluate::{Refusal, evaluate};
 pub use key_request::{KeyRequest, KeyRequestError, TaggedValue};

@@ -39,6 +39,22 @@ pub(crate) fn argument(text: &str, index: usize) -> Option<Argument<'_>> {
     Some(Argument { kind: (!matches!(kind, "bytes" | "string")).then_some(kind), name })
 }
 
+/// The number of words that the arguments take, in a signature that [`selector`] reads. `None` where some argument
+/// takes more words than one, or data behind them.
+pub(crate) fn words(text: &str) -> Option<usize> {
+    let (_, inside) = text.split_once('(')?;
+    let inside = inside
+        .get(..inside.find([')', '(', '['])?)
+        .filter(|all| inside.get(all.len()..).is_some_and(|rest| rest.starts_with(')')))?;
+    if inside.trim().is_empty() {
+        return Some(0);
+    }
+    let count = inside.split(',').count();
+    (0..count)
+        .all(|index| argument(text, index).is_some_and(|argument| argument.kind.is_some()))
+        .then_some(count)
+}
+
 /// How deep tuples may be nested; each level is a call on the stack.
 const MAX_DEPTH: usize = 16;
 

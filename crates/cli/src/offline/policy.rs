@@ -1,10 +1,12 @@
 //! `quorate policy`: sessions from policies, and whether a policy allows a call.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use alloy_primitives::{Address, B256, Bytes, U256};
 use clap::Subcommand;
 use quorate_contracts::{Deployment, calls};
 use quorate_core::json::SessionPolicy;
-use quorate_core::{Call, Encode as _, Execute, SessionKeyData, SessionLeaf, evaluate, merkle};
+use quorate_core::{Call, Encode as _, Execute, SessionKeyData, SessionLeaf, Surroundings, evaluate, merkle};
 use serde::{Deserialize, Serialize};
 
 use super::{Output, read_stdin};
@@ -19,6 +21,19 @@ pub(crate) enum Command {
         /// The session validation module that checks the policies.
         #[arg(long, default_value_t = Deployment::canonical().abi_session_validation_module)]
         validation_module: Address,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Point out what policies allow and most owners would not.
+    ///
+    /// Reads policies as `encode` does; gives {dangers: [{policy, danger}]}.
+    Lint {
+        /// The account that the sessions are for.
+        #[arg(long)]
+        account: Option<Address>,
+        /// A function's signature, from which the types of its arguments are known; may be given many times.
+        #[arg(long = "function")]
+        functions: Vec<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -37,6 +52,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Encode { validation_module, output } => {
             let policies: Vec<Policy> = read_stdin("an array of policies")?;
             output.write(&Tree::of(&policies, validation_module)?, Tree::text)
+        }
+        Command::Lint { account, functions, output } => {
+            let policies: Vec<Policy> = read_stdin("an array of policies")?;
+            output.write(&Findings::of(&policies, account, &functions), Findings::text)
         }
         Command::Check { output } => {
             let question: Question = read_stdin("a question {sessionKeyData, to, value, data}")?;
@@ -101,6 +120,52 @@ impl Tree {
         lines.push(format!("root            {}", self.root));
         lines.push(format!("setMerkleRoot   {}", self.set_merkle_root));
         lines.join("\n")
+    }
+}
+
+#[derive(Serialize)]
+struct Findings {
+    dangers: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    /// The policy's place, from 0.
+    policy: usize,
+    danger: String,
+}
+
+impl Findings {
+    fn of(policies: &[Policy], account: Option<Address>, functions: &[String]) -> Self {
+        let deployment = Deployment::canonical();
+        let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
+        let modules = [
+            deployment.session_key_manager,
+            deployment.ecdsa_ownership_module,
+            deployment.batched_session_router,
+            deployment.multichain_ecdsa_module,
+        ];
+        let surroundings = Surroundings {
+            now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            // No policy is for the zero address.
+            account: account.unwrap_or_default(),
+            modules: &modules,
+            functions: &functions,
+        };
+        let of_policy = |(policy, it): (usize, &Policy)| -> Vec<Finding> {
+            let dangers = it.policy.dangers(surroundings);
+            dangers.map(|danger| Finding { policy, danger: danger.to_string() }).collect()
+        };
+        Self { dangers: policies.iter().enumerate().flat_map(of_policy).collect() }
+    }
+
+    fn text(&self) -> String {
+        if self.dangers.is_empty() {
+            return "nothing to point out".to_owned();
+        }
+        let lines =
+            self.dangers.iter().map(|finding| format!("policy {}: {}", finding.policy, finding.danger));
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 
