@@ -53,7 +53,9 @@ impl Run {
                 return lines;
             }
         }
-        panic!("no line with `{text}` in {lines:#?}");
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        panic!("no line with `{text}` in {lines:#?}, and on stderr: {stderr}");
     }
 
     fn signal(&self, signal: Signal) {
