@@ -109,9 +109,7 @@ impl Store for SqliteStore {
     }
 
     async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
-        let mut transaction = self.pool.begin().await.map_err(|error| self.refusal(error))?;
-        let rows = rows::of_account(&mut transaction, account).await;
-        let rows = rows.map_err(|error| self.refusal(error))?;
+        let rows = rows::of_account(&self.pool, account).await.map_err(|error| self.refusal(error))?;
         rows.into_iter().map(|row| Ok(row.open(account, &self.seal)?.0)).collect()
     }
 
@@ -166,9 +164,7 @@ impl SqliteStore {
     }
 
     async fn read(&self, account: AccountId, id: &SessionId) -> Result<(Session, Key), StoreError> {
-        let mut transaction = self.pool.begin().await.map_err(|error| self.refusal(error))?;
-        let row = rows::of_session(&mut transaction, account, id).await;
-        let row = row.map_err(|error| self.refusal(error))?;
+        let row = rows::of_session(&self.pool, account, id).await.map_err(|error| self.refusal(error))?;
         row.ok_or_else(|| unknown(account, id))?.open(account, &self.seal)
     }
 

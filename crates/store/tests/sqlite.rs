@@ -120,7 +120,7 @@ async fn an_altered_session_is_refused_by_name() {
         "UPDATE leaves SET place = 2 WHERE session = 1 AND place = 0",
         "DELETE FROM leaves WHERE session = 1 AND place = 1",
         "INSERT INTO leaves SELECT 1, 7, valid_after, valid_until, validation_module, session_key_data FROM leaves \
-         WHERE session = 2",
+         WHERE session = 2 AND place = 0",
     ] {
         let database = Database::new();
         let store = database.open().await;

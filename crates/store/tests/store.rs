@@ -42,6 +42,7 @@ on_every_store!(
     a_session_needs_a_leaf,
     what_is_not_there_is_named,
     tasks_lose_no_session_of_each_other,
+    tasks_that_change_one_session_take_turns,
     the_largest_numbers_are_kept,
 );
 
@@ -247,6 +248,23 @@ async fn tasks_lose_no_session_of_each_other(store: Shared) {
         task.await.unwrap();
     }
     assert_eq!(store.sessions(account()).await.unwrap().len(), 64);
+}
+
+async fn tasks_that_change_one_session_take_turns(store: Shared) {
+    store.add(session("a")).await.unwrap();
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for status in [Status::Active, Status::Pending].repeat(16) {
+                    store.set_status(account(), &session("a").id, status).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
 }
 
 async fn the_largest_numbers_are_kept(store: Shared) {

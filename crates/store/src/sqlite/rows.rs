@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use quorate_core::SessionEpoch;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::fail_point;
@@ -16,19 +16,21 @@ pub(super) struct SessionRow {
 }
 
 pub(super) async fn of_account(
-    transaction: &mut SqliteTransaction<'_>,
+    pool: &SqlitePool,
     account: AccountId,
 ) -> Result<Vec<SessionRow>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
     let rows = sqlx::query(SESSIONS_OF_ACCOUNT)
         .bind(account.chain_id.cast_signed())
         .bind(account.address.as_slice())
-        .fetch_all(&mut **transaction)
+        .fetch_all(&mut *transaction)
         .await?;
     let leaves = sqlx::query(LEAVES_OF_ACCOUNT)
         .bind(account.chain_id.cast_signed())
         .bind(account.address.as_slice())
-        .fetch_all(&mut **transaction)
+        .fetch_all(&mut *transaction)
         .await?;
+    transaction.commit().await?;
 
     let mut leaves = leaves.into_iter().peekable();
     let mut sessions = Vec::with_capacity(rows.len());
@@ -42,19 +44,21 @@ pub(super) async fn of_account(
 }
 
 pub(super) async fn of_session(
-    transaction: &mut SqliteTransaction<'_>,
+    pool: &SqlitePool,
     account: AccountId,
     id: &SessionId,
 ) -> Result<Option<SessionRow>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
     let row = sqlx::query(SESSION)
         .bind(account.chain_id.cast_signed())
         .bind(account.address.as_slice())
         .bind(id.as_str())
-        .fetch_optional(&mut **transaction)
+        .fetch_optional(&mut *transaction)
         .await?;
     let Some(row) = row else { return Ok(None) };
     let position: i64 = row.try_get("position")?;
-    let leaves = sqlx::query(LEAVES_OF_SESSION).bind(position).fetch_all(&mut **transaction).await?;
+    let leaves = sqlx::query(LEAVES_OF_SESSION).bind(position).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(Some(SessionRow { row, leaves }))
 }
 
