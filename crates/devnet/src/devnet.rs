@@ -22,6 +22,8 @@ use crate::watchdog::Watchdog;
 const DEFAULT_CHAIN_ID: u64 = 31337;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+/// How often other ports are tried where somebody else took one between its choice and its use.
+const LOST_PORTS: usize = 3;
 
 /// Accounts with 10000 ether each that the caller may use; those after them belong to the bundler and to this crate.
 const FUNDED_ACCOUNTS: usize = 10;
@@ -193,13 +195,11 @@ impl DevnetBuilder {
     /// # Errors
     /// If a port is taken, Node.js is missing, or a process does not start; its last words are in the error.
     pub async fn start(self) -> Result<Devnet, DevnetError> {
-        let mut ports = Ports::default();
-        let chain_port = ports.choose("the chain", self.chain_port)?;
-        let bundler_port = ports.choose("the bundler", self.bundler_port)?;
+        let (held, mut ports) = self.ports()?;
 
         let toolchain = Toolchain::install(&self.cache, &*self.progress).await?;
         let contracts = Contracts::compile(&toolchain, &*self.progress).await?;
-        drop(ports);
+        drop(held);
 
         let (folder, temporary) = self.folder(&toolchain)?;
         let start = Start {
@@ -209,7 +209,16 @@ impl DevnetBuilder {
             watchdog: Arc::new(Watchdog::start().map_err(|source| ProcessError::Watchdog { source })?),
             progress: &*self.progress,
         };
-        match start.run(&contracts, chain_port, bundler_port).await {
+        let mut outcome = start.run(&contracts, ports).await;
+        for _ in 0..LOST_PORTS {
+            let Err(DevnetError::Process(error)) = &outcome else { break };
+            if !error.is_lost_port() {
+                break;
+            }
+            ports = self.ports()?.1;
+            outcome = start.run(&contracts, ports).await;
+        }
+        match outcome {
             Ok(devnet) => Ok(Devnet { _logs: temporary, ..devnet }),
             Err(error) => {
                 // The error points to the logs.
@@ -217,6 +226,14 @@ impl DevnetBuilder {
                 Err(error)
             }
         }
+    }
+
+    /// Ports for the chain and the bundler, and what holds them until their processes start.
+    fn ports(&self) -> Result<(Ports, [u16; 2]), ProcessError> {
+        let mut ports = Ports::default();
+        let chain = ports.choose("the chain", self.chain_port)?;
+        let bundler = ports.choose("the bundler", self.bundler_port)?;
+        Ok((ports, [chain, bundler]))
     }
 
     fn folder(&self, toolchain: &Toolchain) -> Result<(PathBuf, Option<TempDir>), CacheError> {
@@ -255,10 +272,9 @@ struct Start<'a> {
 
 impl Start<'_> {
     async fn run(
-        self,
+        &self,
         contracts: &Contracts,
-        chain_port: u16,
-        bundler_port: u16,
+        [chain_port, bundler_port]: [u16; 2],
     ) -> Result<Devnet, DevnetError> {
         self.progress.step(Step::StartChain);
         let rpc_url = local_url(chain_port);

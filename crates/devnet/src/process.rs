@@ -92,6 +92,17 @@ pub enum ProcessError {
     },
 }
 
+impl ProcessError {
+    /// Whether somebody else took a port between its choice and its use.
+    pub(crate) fn is_lost_port(&self) -> bool {
+        let words = ["address already in use", "eaddrinuse"];
+        matches!(self, Self::Died { tail, .. } if {
+            let tail = tail.as_str().to_lowercase();
+            words.iter().any(|word| tail.contains(word))
+        })
+    }
+}
+
 /// The last lines of a process's log; empty where nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogTail(String);
@@ -299,6 +310,20 @@ mod tests {
         let ProcessError::Died { status, tail, .. } = &error else { panic!("{error}") };
         assert_eq!(status.code(), Some(3));
         assert!(tail.as_str().starts_with("82\n83\n") && tail.as_str().ends_with("100\nno such flag"));
+    }
+
+    #[tokio::test]
+    async fn tells_a_lost_port_from_other_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        for (words, lost) in [
+            ("Error: Address already in use (os error 98)", true),
+            ("Error: listen EADDRINUSE: 127.0.0.1:1", true),
+            ("out of memory", false),
+        ] {
+            let mut process = shell(&format!("echo '{words}' >&2; exit 1"), directory.path());
+            let error = process.ready(Duration::from_secs(10), async || false).await.unwrap_err();
+            assert_eq!(error.is_lost_port(), lost, "{error}");
+        }
     }
 
     #[tokio::test]
