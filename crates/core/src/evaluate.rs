@@ -8,6 +8,7 @@ use crate::{
     condition::Condition,
     selector::FunctionSelector,
     session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule},
+    show::Decimal,
 };
 
 /// Checks the account's call data against session key data as the ABI session validation module does, in its order,
@@ -156,7 +157,7 @@ pub enum Refusal {
         permitted: FunctionSelector,
     },
     /// More value is sent than permitted.
-    #[error("{value} wei are sent, permitted are at most {limit}")]
+    #[error("{} wei are sent, permitted are at most {limit}", Decimal(*value))]
     ValueExceeded {
         /// The value sent, in wei.
         value: U256,

@@ -8,6 +8,7 @@ use crate::{
     mistake::Mistake,
     reference_value::ReferenceValue,
     selector::FunctionSelector,
+    show::Decimal,
 };
 
 /// A demand on one argument of the permitted function.
@@ -173,7 +174,7 @@ pub enum EncodeError {
         limit: usize,
     },
     /// A value limit of 2^128 wei or more.
-    #[error("valueLimit: {value} wei does not fit 128 bits")]
+    #[error("valueLimit: {} wei does not fit 128 bits", Decimal(*value))]
     ValueLimitTooLarge {
         /// The value given, in wei.
         value: U256,

@@ -15,29 +15,62 @@ impl<W: fmt::Write> Lines<W> {
     }
 }
 
+/// A number's decimal digits.
+///
+/// They are had by dividing by ten, byte by byte: the general division of 256-bit numbers takes more of a device's
+/// flash than all else here.
+pub(crate) struct Decimal(pub(crate) U256);
+
+/// A number below 2^256 has 78 digits at most.
+type Digits = heapless::String<78>;
+
+impl Decimal {
+    fn digits(&self) -> Digits {
+        let mut number: [u8; 32] = self.0.to_be_bytes();
+        let mut reversed = heapless::Vec::<char, 78>::new();
+        loop {
+            let mut rest = 0;
+            for byte in &mut number {
+                let dividend = rest << 8 | u16::from(*byte);
+                // Less than 2560 is divided by ten.
+                *byte = u8::try_from(dividend / 10).unwrap_or_default();
+                rest = dividend % 10;
+            }
+            let digit = char::from_digit(u32::from(rest), 10).unwrap_or_default();
+            if reversed.push(digit).is_err() || number == [0; 32] {
+                return reversed.iter().rev().collect();
+            }
+        }
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.digits())
+    }
+}
+
 /// An amount of wei in ether, with all its digits.
 pub(crate) struct Ether(pub(crate) U256);
 
 impl fmt::Display for Ether {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = U256::from(WEI_IN_ETHER);
-        let (whole, rest) = (self.0 / unit, self.0 % unit);
-        write!(f, "{whole}")?;
-        let mut rest = rest.to::<u64>();
-        let mut digit = WEI_IN_ETHER / 10;
-        if rest > 0 {
+        let digits = Decimal(self.0).digits();
+        let point = digits.len().saturating_sub(DECIMALS);
+        let (whole, fraction) = digits.split_at_checked(point).unwrap_or_default();
+        f.write_str(if whole.is_empty() { "0" } else { whole })?;
+        let significant = fraction.trim_end_matches('0');
+        if !significant.is_empty() {
             f.write_char('.')?;
-        }
-        while rest > 0 {
-            write!(f, "{}", rest / digit)?;
-            rest %= digit;
-            digit /= 10;
+            (fraction.len()..DECIMALS).try_for_each(|_| f.write_char('0'))?;
+            f.write_str(significant)?;
         }
         f.write_str(" ether")
     }
 }
 
-const WEI_IN_ETHER: u64 = 1_000_000_000_000_000_000;
+/// An ether has 10^18 wei.
+const DECIMALS: usize = 18;
 
 /// Seconds since 1970, in UTC.
 pub(crate) struct Time(pub(crate) u64);
@@ -88,7 +121,7 @@ impl fmt::Display for Word<'_> {
             Some("address") if is_address => write!(f, "{}", alloy_primitives::Address::from_word(*word)),
             Some("bool") if number.is_zero() => f.write_str("false"),
             Some("bool") if number == U256::ONE => f.write_str("true"),
-            Some(kind) if kind.starts_with("uint") => write!(f, "{number}"),
+            Some(kind) if kind.starts_with("uint") => Decimal(number).fmt(f),
             _ => write!(f, "{word:#x}"),
         }
     }
@@ -106,9 +139,16 @@ mod tests {
             (U256::ZERO, "0 ether"),
             (U256::ONE, "0.000000000000000001 ether"),
             (U256::from(1_050_000_000_000_000_000_u64), "1.05 ether"),
-            (U256::from(WEI_IN_ETHER) * U256::from(12_u64), "12 ether"),
+            (U256::from(12_000_000_000_000_000_000_u64), "12 ether"),
         ] {
             assert_eq!(Ether(wei).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn decimal_digits() {
+        for number in [U256::ZERO, U256::from(9), U256::from(10), U256::from(u128::MAX), U256::MAX] {
+            assert_eq!(Decimal(number).to_string(), number.to_string());
         }
     }
 
