@@ -95,7 +95,7 @@ pub enum Refusal {
         revert: Option<String>,
     },
     /// Nodes are missing.
-    #[error("{needed} nodes are needed and {ready} are ready; missing: {missing:?}")]
+    #[error("{needed} nodes are needed and {ready} are ready; missing: {}", list(missing))]
     Nodes {
         /// How many are connected.
         ready: u8,
@@ -179,4 +179,9 @@ impl From<Forbidden> for Refusal {
         };
         Self::Forbidden { reason: forbidden.to_string(), revert }
     }
+}
+
+/// Nodes by their numbers: `2, 5`.
+fn list(nodes: &[NodeIndex]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
