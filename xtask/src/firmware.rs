@@ -11,8 +11,10 @@ const TARGET: &str = "thumbv7em-none-eabi";
 const MANIFEST: &str = "crates/firmware/Cargo.toml";
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let firmware = build()?;
-    report(&firmware)?;
+    let folder = build()?;
+    let firmware = folder.join("quorate-firmware");
+    report("the signer", &firmware)?;
+    report("of it k256", &folder.join("k256-alone"))?;
     install("qemu-system-arm", &["qemu-system-arm"])?;
     let firmware = std::fs::canonicalize(firmware)?;
     execute(
@@ -36,7 +38,7 @@ pub(crate) fn check_format() -> anyhow::Result<()> {
     cargo(&["fmt", "--manifest-path", MANIFEST, "--check"])
 }
 
-/// Builds with the active toolchain where rustup has the target for it, and else with Debian's and its own sources.
+/// Builds the programs, and gives their folder: with the active toolchain where rustup has the target for it, and else with Debian's and its own sources.
 fn build() -> anyhow::Result<PathBuf> {
     let folder = target_directory().join("firmware");
     let arguments = ["build", "--release", "--locked", "--manifest-path", MANIFEST, "--target", TARGET];
@@ -55,7 +57,7 @@ fn build() -> anyhow::Result<PathBuf> {
                 .env_remove("RUSTUP_TOOLCHAIN"),
         )?;
     }
-    Ok(folder.join(TARGET).join("release/quorate-firmware"))
+    Ok(folder.join(TARGET).join("release"))
 }
 
 fn has_target() -> bool {
@@ -63,8 +65,8 @@ fn has_target() -> bool {
     added.is_ok_and(|status| status.success())
 }
 
-/// Prints what is flashed, and what the RAM is set aside for.
-fn report(firmware: &Path) -> anyhow::Result<()> {
+/// Prints what is flashed, and what of the RAM is set aside.
+fn report(name: &str, firmware: &Path) -> anyhow::Result<()> {
     let sizes = Command::new("size").args(["-A", "-d"]).arg(firmware).output();
     let sizes = sizes.context("`size` of binutils does not start")?;
     ensure!(sizes.status.success(), "`size` cannot read {}", firmware.display());
@@ -74,7 +76,7 @@ fn report(firmware: &Path) -> anyhow::Result<()> {
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
     };
     let flash: u64 = [".vector_table", ".text", ".rodata", ".data"].into_iter().map(section).sum();
-    println!("flash {flash} bytes, static RAM {} bytes, heap 0", section(".data") + section(".bss"));
+    println!("{name}  flash {flash} bytes  static RAM {} bytes  heap 0", section(".data") + section(".bss"));
     Ok(())
 }
 

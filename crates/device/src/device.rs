@@ -7,7 +7,7 @@ use alloy_primitives::Keccak256;
 use k256::ecdsa::SigningKey;
 use quorate_core::{Address, B256, Known, Review, ReviewError, Target, signing_hash};
 
-use crate::frame::{FrameBuffer, FromDevice, MAX_FRAME, ToDevice, encode, session_leaf};
+use crate::frame::{FrameBuffer, FromDevice, Head, ToDevice, encode, session_leaf};
 
 /// The port to the host.
 pub trait Link {
@@ -78,18 +78,27 @@ impl<'a> Device<'a> {
 
     /// Serves one host until its port is gone.
     ///
+    /// `frames` is where frames are kept while they are read: some 2 KiB that need not be on the stack.
+    ///
     /// # Errors
     /// The port's.
-    pub fn serve<L: Link>(&self, link: &mut L) -> Result<core::convert::Infallible, L::Error> {
+    pub fn serve<L: Link>(
+        &self,
+        link: &mut L,
+        frames: &mut [FrameBuffer; 2],
+    ) -> Result<core::convert::Infallible, L::Error> {
         let link = RefCell::new(link);
-        let mut frame = FrameBuffer::new();
+        let [request, next] = frames;
         loop {
-            read(&link, &mut frame)?;
-            let served = match frame.decode() {
+            read(&link, request)?;
+            let served = match request.decode() {
                 Ok(ToDevice::Address) => send(&link, &FromDevice::Address(self.address().into_array())),
                 Ok(ToDevice::Begin { entry_point, chain_id, head }) => {
                     let target = Target { entry_point: entry_point.into(), chain_id };
-                    self.sign_reviewed(&link, target, head.into())
+                    // One after the other, so that the stack holds but one of them.
+                    self.review(&link, next, target, &head)
+                        .and_then(|hash| await_button(&link, next, hash))
+                        .and_then(|hash| self.sign(&link, hash))
                 }
                 Ok(_) => Err(Stop::Refused(Refusal::Unexpected)),
                 Err(_) => Err(Stop::Refused(Refusal::Malformed)),
@@ -102,41 +111,40 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// Shows an operation as it arrives, waits for the button, and signs.
-    fn sign_reviewed<L: Link>(
+    /// Shows an operation as it arrives, and gives its hash.
+    #[inline(never)]
+    fn review<L: Link>(
         &self,
         link: &RefCell<&mut L>,
+        frame: &mut FrameBuffer,
         target: Target,
-        head: quorate_core::OperationHead<'_>,
-    ) -> Step<L::Error> {
-        let mut review: Review<'_, _> = Review::begin(self.known, target, head, Screen::new(link))?;
-        let mut frame = FrameBuffer::new();
-        let hash = loop {
+        head: &Head<'_>,
+    ) -> Result<B256, Stop<L::Error>> {
+        let mut review: Review<'_, _> = Review::begin(self.known, target, (*head).into(), Screen::new(link))?;
+        loop {
             send(link, &FromDevice::Ready)?;
-            read(link, &mut frame).map_err(Stop::Link)?;
+            read(link, frame).map_err(Stop::Link)?;
             match frame.decode() {
                 Ok(ToDevice::Session { valid_after, valid_until, validation_module, session_key_data }) => {
                     let leaf = session_leaf(valid_after, valid_until, validation_module, session_key_data);
                     review.session(&leaf.ok_or(Stop::Refused(Refusal::Epoch))?)?;
                 }
                 Ok(ToDevice::CallData(piece)) => review.call_data(piece)?,
-                Ok(ToDevice::End) => break review.finish()?,
+                Ok(ToDevice::End) => return Ok(review.finish()?),
                 Ok(_) => return Err(Stop::Refused(Refusal::Unexpected)),
                 Err(_) => return Err(Stop::Refused(Refusal::Malformed)),
             }
-        };
-        send(link, &FromDevice::Approval(hash.0))?;
-        read(link, &mut frame).map_err(Stop::Link)?;
-        match frame.decode() {
-            Ok(ToDevice::Approve) => send(link, &FromDevice::Signature(&self.sign(hash))),
-            Ok(ToDevice::Reject) => Err(Stop::Refused(Refusal::Rejected)),
-            Ok(_) => Err(Stop::Refused(Refusal::Unexpected)),
-            Err(_) => Err(Stop::Refused(Refusal::Malformed)),
         }
     }
 
+    #[inline(never)]
+    fn sign<L: Link>(&self, link: &RefCell<&mut L>, user_op_hash: B256) -> Step<L::Error> {
+        let signature = self.signature(user_op_hash);
+        send(link, &FromDevice::Signature(&signature))
+    }
+
     /// Deterministic (RFC 6979), low s.
-    fn sign(&self, user_op_hash: B256) -> [u8; 65] {
+    fn signature(&self, user_op_hash: B256) -> [u8; 65] {
         let digest = signing_hash(user_op_hash);
         let (signature, recovery) = self.key.sign_prehash_recoverable(digest.as_slice());
         let mut bytes = [0; 65];
@@ -147,6 +155,22 @@ impl<'a> Device<'a> {
     }
 }
 
+/// Waits until the hash is approved.
+fn await_button<L: Link>(
+    link: &RefCell<&mut L>,
+    frame: &mut FrameBuffer,
+    hash: B256,
+) -> Result<B256, Stop<L::Error>> {
+    send(link, &FromDevice::Approval(hash.0))?;
+    read(link, frame).map_err(Stop::Link)?;
+    match frame.decode() {
+        Ok(ToDevice::Approve) => Ok(hash),
+        Ok(ToDevice::Reject) => Err(Stop::Refused(Refusal::Rejected)),
+        Ok(_) => Err(Stop::Refused(Refusal::Unexpected)),
+        Err(_) => Err(Stop::Refused(Refusal::Malformed)),
+    }
+}
+
 /// Reads up to a frame's end.
 fn read<L: Link>(link: &RefCell<&mut L>, frame: &mut FrameBuffer) -> Result<(), L::Error> {
     frame.clear();
@@ -154,14 +178,16 @@ fn read<L: Link>(link: &RefCell<&mut L>, frame: &mut FrameBuffer) -> Result<(), 
     Ok(())
 }
 
+#[inline(never)]
 fn send<L: Link>(link: &RefCell<&mut L>, frame: &FromDevice<'_>) -> Step<L::Error> {
-    let mut buffer = [0; MAX_FRAME];
+    let mut buffer = [0; LONGEST_ANSWER];
     // Lines are cut and reasons are short, so that each frame fits.
     let bytes = encode(frame, &mut buffer).unwrap_or_default();
     link.borrow_mut().write(bytes).map_err(Stop::Link)
 }
 
 /// Tells the host why nothing is signed.
+#[inline(never)]
 fn tell<L: Link>(link: &RefCell<&mut L>, refusal: &Refusal) -> Result<(), L::Error> {
     let mut reason = Line::new();
     // What does not fit is cut.
@@ -191,7 +217,10 @@ impl fmt::Display for Refusal {
 }
 
 /// A line on the screen.
-type Line = heapless::String<240>;
+type Line = heapless::String<LONGEST_LINE>;
+const LONGEST_LINE: usize = 240;
+/// The line with its variant, its length, and what COBS adds.
+const LONGEST_ANSWER: usize = LONGEST_LINE + 8;
 
 /// The screen: lines that are sent to the host, which stands for a display here.
 struct Screen<'l, 'm, L> {

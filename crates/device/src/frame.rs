@@ -265,7 +265,7 @@ pub enum FrameError {
 ///
 /// # Errors
 /// [`FrameError::TooLong`] where the buffer is too short.
-pub fn encode<'b>(frame: &impl Serialize, buffer: &'b mut [u8; MAX_FRAME]) -> Result<&'b [u8], FrameError> {
+pub fn encode<'b>(frame: &impl Serialize, buffer: &'b mut [u8]) -> Result<&'b [u8], FrameError> {
     postcard::to_slice_cobs(frame, buffer).map(|bytes| &*bytes).map_err(|_| FrameError::TooLong)
 }
 

@@ -50,7 +50,7 @@ async fn device() -> DeviceSigner<tokio::net::TcpStream> {
         };
         let device = Device::new(SigningKey::from_slice(&[7; 32]).unwrap(), known);
         let (stream, _) = listener.accept().unwrap();
-        let _ = device.serve(&mut Port(stream));
+        let _ = device.serve(&mut Port(stream), &mut Default::default());
     });
     DeviceSigner::connect(tokio::net::TcpStream::connect(address).await.unwrap()).await.unwrap()
 }
