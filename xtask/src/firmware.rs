@@ -38,31 +38,19 @@ pub(crate) fn check_format() -> anyhow::Result<()> {
     cargo(&["fmt", "--manifest-path", MANIFEST, "--check"])
 }
 
-/// Builds the programs, and gives their folder: with the active toolchain where rustup has the target for it, and else with Debian's and its own sources.
-fn build() -> anyhow::Result<PathBuf> {
-    let folder = target_directory().join("firmware");
-    let arguments = ["build", "--release", "--locked", "--manifest-path", MANIFEST, "--target", TARGET];
-    if has_target() {
-        execute(cargo_command(&arguments).env("CARGO_TARGET_DIR", &folder))?;
-    } else {
-        install("/usr/bin/ld.lld-19", &["cargo-web", "lld-19", "rust-web-src", "rustc-web"])?;
-        execute(
-            Command::new("/usr/bin/cargo")
-                .args(arguments)
-                .arg("-Zbuild-std=core,alloc")
-                .env("CARGO_TARGET_DIR", &folder)
-                .env("RUSTC", "/usr/bin/rustc")
-                .env("RUSTC_BOOTSTRAP", "1")
-                .env("CARGO_TARGET_THUMBV7EM_NONE_EABI_LINKER", "ld.lld-19")
-                .env_remove("RUSTUP_TOOLCHAIN"),
-        )?;
-    }
-    Ok(folder.join(TARGET).join("release"))
-}
-
-fn has_target() -> bool {
+/// Whether the toolchain can build for the device, with its target added where rustup can.
+pub(crate) fn has_target() -> bool {
     let added = Command::new("rustup").args(["target", "add", TARGET]).stderr(Stdio::null()).status();
     added.is_ok_and(|status| status.success())
+}
+
+/// Builds the programs, and gives their folder.
+fn build() -> anyhow::Result<PathBuf> {
+    ensure!(has_target(), "rustup cannot add the target {TARGET}, for which the firmware is built");
+    let folder = target_directory().join("firmware");
+    let arguments = ["build", "--release", "--locked", "--manifest-path", MANIFEST, "--target", TARGET];
+    execute(cargo_command(&arguments).env("CARGO_TARGET_DIR", &folder))?;
+    Ok(folder.join(TARGET).join("release"))
 }
 
 /// Prints what is flashed, and what of the RAM is set aside.
