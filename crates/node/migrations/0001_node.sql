@@ -1,7 +1,9 @@
 -- Whose database this is: one row.
 CREATE TABLE node (
     network BLOB NOT NULL,
-    node INTEGER NOT NULL
+    node INTEGER NOT NULL,
+    -- Names this node's journal: whoever has read another one reads this from the start.
+    journal BLOB NOT NULL
 );
 
 -- A key, bound to its owner when it was made.
@@ -71,4 +73,41 @@ CREATE TABLE used_nonces (
     nonce BLOB PRIMARY KEY NOT NULL,
     request BLOB NOT NULL,
     expires_at INTEGER NOT NULL
+);
+
+-- The most that was asked for under each nonce of the user operations that a key signs: 32 bytes for each counter of
+-- its limits.
+CREATE TABLE charges (
+    key_id TEXT NOT NULL REFERENCES keys (key_id),
+    nonce BLOB NOT NULL,
+    amounts BLOB NOT NULL,
+    PRIMARY KEY (key_id, nonce)
+) WITHOUT ROWID;
+
+-- What the charges of a key come to, for each counter, and for each window where it has windows.
+CREATE TABLE totals (
+    key_id TEXT NOT NULL REFERENCES keys (key_id),
+    counter INTEGER NOT NULL,
+    time_window INTEGER NOT NULL,
+    total BLOB NOT NULL,
+    PRIMARY KEY (key_id, counter, time_window)
+) WITHOUT ROWID;
+
+-- The signed requests that raised a charge, in the order in which this node came to know them.
+CREATE TABLE journal (
+    key_id TEXT NOT NULL REFERENCES keys (key_id),
+    place INTEGER NOT NULL,
+    nonce BLOB NOT NULL,
+    charged_at INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    PRIMARY KEY (key_id, place)
+) WITHOUT ROWID;
+
+-- How far the journals of other nodes were read.
+CREATE TABLE bookmarks (
+    key_id TEXT NOT NULL REFERENCES keys (key_id),
+    peer INTEGER NOT NULL,
+    journal BLOB NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (key_id, peer)
 );

@@ -54,7 +54,11 @@ const AUTHENTICATION_DEADLINE: Duration = NONCE_LIFETIME;
 const NONCE_DEADLINE: Duration = Duration::from_secs(5);
 const NONCE_GRACE: Duration = Duration::from_millis(250);
 const KEYGEN_DEADLINE: Duration = Duration::from_secs(90);
-const SIGNING_DEADLINE: Duration = Duration::from_secs(10);
+const SIGNING_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a quorum may take to sign before its slowest node is replaced; each further one gets twice as long, so that
+/// a machine on which all nodes are slow gets there as well.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a request for a key may be repeated after a node has answered it: nodes give the same key again.
 const KEY_RESUME: Duration = Duration::from_secs(600);
@@ -305,7 +309,7 @@ impl Desk {
         let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
         let challenge = request.challenge();
         self.keep(&challenge, KEYGEN_DEADLINE + NONCE_LIFETIME);
-        let answers = self.ask(nodes, 0, &request, KEYGEN_DEADLINE, |_, _| false).await;
+        let answers = self.ask(nodes, &request, KEYGEN_DEADLINE).await;
         if answers.values().any(|answer| matches!(answer, Answer::Key { .. })) {
             self.keep(&challenge, KEY_RESUME);
         }
@@ -329,28 +333,39 @@ impl Desk {
         }
     }
 
-    /// Asks quorum after quorum until one signs or none is left: each time without the node that refused, or
-    /// without the pair that does not work together.
+    /// Asks quorum after quorum until one signs or none is left: each time without the node that refused, without a
+    /// pair that does not work together, and without slow nodes as long as there are others.
     async fn sign(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let threshold = usize::from(self.network.threshold());
         let mut candidates: BTreeSet<_> = request.nonces.keys().copied().collect();
-        let mut apart = BTreeSet::new();
+        let (mut apart, mut slow) = (BTreeSet::new(), BTreeSet::new());
         let mut refusals = Refusals::default();
+        let until = tokio::time::Instant::now() + SIGNING_DEADLINE;
+        let mut patience = PATIENCE;
         for attempt in 0.. {
             candidates.retain(|node| self.switchboard.is_ready(*node));
-            let Some(quorum) = pick(&candidates, threshold, &apart) else {
+            let quick = &candidates - &slow;
+            let quorum = pick(&quick, threshold, &apart).or_else(|| pick(&candidates, threshold, &apart));
+            let Some(quorum) = quorum.filter(|_| tokio::time::Instant::now() < until) else {
                 refusals.add_missing(self.enough(&candidates, self.network.threshold()));
                 break;
             };
-            let first = |_, _: &Answer| true;
-            let answers = self.ask(quorum.clone(), attempt, &request, SIGNING_DEADLINE, first).await;
-            let Some((node, answer)) = answers.into_iter().next() else {
-                candidates.retain(|node| !quorum.contains(node));
-                continue;
+            let deadline = until.min(tokio::time::Instant::now() + patience);
+            let (node, answer) = match self.ask_quorum(&quorum, attempt, &request, deadline).await {
+                Ok(answered) => answered,
+                Err(slowest) => {
+                    tracing::info!(node = ?slowest, attempt, "slow; another node signs in its place");
+                    slow.extend(slowest);
+                    patience *= 2;
+                    continue;
+                }
             };
             match &answer {
                 Answer::Signature(_) => return Ok(answer),
-                Answer::Refused(Refusal::Banned { peer, .. }) if quorum.contains(peer) => {
+                // The one that says so is not believed more than the one it is said of.
+                Answer::Refused(Refusal::Banned { peer, .. } | Refusal::Silent { peer, .. })
+                    if quorum.contains(peer) =>
+                {
                     apart.insert((node, *peer));
                 }
                 _ => {
@@ -362,9 +377,31 @@ impl Desk {
         Err(refusals.worst())
     }
 
+    /// The first answer of a quorum, or else the node that has said least.
+    async fn ask_quorum(
+        &self,
+        quorum: &BTreeSet<NodeIndex>,
+        attempt: u32,
+        request: &SignedRequest,
+        deadline: tokio::time::Instant,
+    ) -> Result<(NodeIndex, Answer), Option<NodeIndex>> {
+        let mut exchange = self.switchboard.open(quorum.clone());
+        exchange.start(attempt, request);
+        loop {
+            match tokio::time::timeout_at(deadline, exchange.next()).await {
+                Ok(Some((node, event))) => {
+                    if let Some(answer) = event.into_answer(node) {
+                        return Ok((node, answer));
+                    }
+                }
+                Ok(None) | Err(_) => return Err(exchange.quietest()),
+            }
+        }
+    }
+
     async fn register(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
-        let answers = self.ask(nodes, 0, &request, SIGNING_DEADLINE, |_, _| false).await;
+        let answers = self.ask(nodes, &request, SIGNING_DEADLINE).await;
         let mut refusals = Refusals::default();
         let mut registered = BTreeSet::new();
         for (node, answer) in answers {
@@ -381,43 +418,23 @@ impl Desk {
         }
     }
 
-    /// Hands a request to a set of nodes and gathers their answers, until all are in, the deadline passes, or
-    /// `enough` says so of one.
+    /// Hands a request to a set of nodes and gathers their answers, until all are in or the deadline passes.
     async fn ask(
         &self,
         nodes: BTreeSet<NodeIndex>,
-        attempt: u32,
         request: &SignedRequest,
         deadline: Duration,
-        enough: impl Fn(NodeIndex, &Answer) -> bool,
     ) -> BTreeMap<NodeIndex, Answer> {
-        let participants: Vec<_> = nodes.iter().copied().collect();
         let mut exchange = self.switchboard.open(nodes.clone());
-        exchange.send_all(|exchange| ToNode::Start {
-            exchange,
-            attempt,
-            participants: participants.clone(),
-            request: request.clone(),
-        });
+        exchange.start(0, request);
         let mut answers = BTreeMap::new();
-        let mut waiting = nodes;
         let deadline = tokio::time::Instant::now() + deadline;
-        while !waiting.is_empty() {
+        while answers.len() < nodes.len() {
             let Ok(Some((node, event))) = tokio::time::timeout_at(deadline, exchange.next()).await else {
                 break;
             };
-            let answer = match event {
-                Event::Nonce(_) => continue,
-                Event::Answer(answer) => answer,
-                Event::Gone => {
-                    Answer::Refused(Refusal::Unfinished { reason: format!("node {node} went away") })
-                }
-            };
-            waiting.remove(&node);
-            let done = enough(node, &answer);
-            answers.insert(node, answer);
-            if done {
-                break;
+            if let Some(answer) = event.into_answer(node) {
+                answers.insert(node, answer);
             }
         }
         answers

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use quorate_core::signing_hash;
 use quorate_protocol::{
     AddEphemeralKeySetup, Attestation, Authentication, AuthenticationError, EphemeralError, KeyText,
@@ -12,7 +12,7 @@ use quorate_protocol::{
 
 use crate::birth::StillPending;
 use crate::config::Admission;
-use crate::storage::{Storage, StorageError, StoredKey};
+use crate::storage::{Bound, Charge, Hold, Storage, StorageError, StoredKey};
 
 /// A node's own judgement of requests: it trusts nothing that the gateway says about them.
 ///
@@ -28,15 +28,27 @@ pub(crate) struct Judge<'a> {
 }
 
 /// What a node agrees to do.
-pub(crate) enum Approved {
+pub(crate) enum Approved<'a> {
     /// Take part in making a key.
     Keygen(Box<ApprovedKeygen>),
     /// Answer with the key that was made for this request.
     Born { key: KeyText, attestation: Attestation },
-    /// Take part in signing this digest with this key.
-    Sign { key_id: String, digest: B256 },
+    /// Take part in signing with this key, once the other signers' charges are known.
+    Sign(Box<ApprovedSignature<'a>>),
     /// Register an ephemeral key.
     AddEphemeralKey { key_id: String, ephemeral: ed25519_dalek::VerifyingKey, ends: u64 },
+}
+
+/// A signature that a node agrees to make.
+pub(crate) struct ApprovedSignature<'a> {
+    pub(crate) key_id: String,
+    pub(crate) permissions: Permissions,
+    pub(crate) digest: B256,
+    nonce: U256,
+    /// What the operation adds to each of the limits' counters.
+    amounts: Vec<U256>,
+    /// What it was charged, if anything.
+    pub(crate) hold: Option<Hold<'a>>,
 }
 
 /// A key that a node agrees to make.
@@ -59,9 +71,9 @@ pub(crate) enum Verdict {
 /// How long a challenge is good for.
 pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(60);
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
     /// Authenticates the request, decides about it, and binds this node's nonce to it durably.
-    pub(crate) async fn approve(&self, request: &SignedRequest) -> Result<Approved, Verdict> {
+    pub(crate) async fn approve(&self, request: &SignedRequest) -> Result<Approved<'a>, Verdict> {
         // The hash covers all that was verified when the key was made, so this holds however late it is repeated.
         if let Some((key, attestation)) = self.storage.key_of(request.hash()).await? {
             return Ok(Approved::Born { key, attestation });
@@ -75,11 +87,42 @@ impl Judge<'_> {
             Setup::AddEphemeralKey(setup) => self.add_ephemeral_key(request, setup, &authentication).await?,
             _ => return Err(refused_malformed("this node does not know the operation")),
         };
+        self.bind(nonce, request, approved).await
+    }
+
+    /// Uses up the nonce, and charges what an operation costs, before anything else happens.
+    async fn bind(
+        &self,
+        nonce: Nonce,
+        request: &SignedRequest,
+        mut approved: Approved<'a>,
+    ) -> Result<Approved<'a>, Verdict> {
+        let counters = match &approved {
+            Approved::Sign(signature) => signature.permissions.limits.counters(),
+            _ => Vec::new(),
+        };
+        let charge = match &approved {
+            Approved::Sign(signature) if !counters.is_empty() => Some(Charge {
+                key_id: &signature.key_id,
+                counters: &counters,
+                nonce: signature.nonce,
+                amounts: &signature.amounts,
+                request,
+                at: self.now,
+            }),
+            _ => None,
+        };
         let expires_at = self.now + NONCE_LIFETIME.as_secs();
-        if !self.storage.bind_nonce(nonce, request.hash(), expires_at, self.now).await? {
-            return Err(Refusal::Replayed.into());
+        match self.storage.bind(nonce, request.hash(), charge.as_ref(), expires_at, self.now).await? {
+            Bound::Yes(hold) => {
+                if let Approved::Sign(signature) = &mut approved {
+                    signature.hold = hold;
+                }
+                Ok(approved)
+            }
+            Bound::Replayed => Err(Refusal::Replayed.into()),
+            Bound::Excess(excess) => Err(Refusal::from(excess).into()),
         }
-        Ok(approved)
     }
 
     fn own_nonce(&self, request: &SignedRequest) -> Result<Nonce, Refusal> {
@@ -94,7 +137,7 @@ impl Judge<'_> {
         request: &SignedRequest,
         setup: KeygenSetup,
         authentication: &Authentication,
-    ) -> Result<Approved, Verdict> {
+    ) -> Result<Approved<'a>, Verdict> {
         let asked = (setup.threshold, setup.parties);
         let has = (u32::from(self.network.threshold()), u32::from(self.network.size()));
         if asked != has {
@@ -129,6 +172,10 @@ impl Judge<'_> {
         if permissions.owner != owner {
             return Err(other("owner", permissions.owner.to_string(), owner.to_string()).into());
         }
+        let (threshold, size) = (self.network.threshold(), self.network.size());
+        if !permissions.limits.counters().is_empty() && 2 * u16::from(threshold) <= u16::from(size) {
+            return Err(Refusal::Uncountable { threshold, size }.into());
+        }
         match &setup.claim {
             Some(claim) if claim.chain_id != permissions.chain_id => {
                 Err(other("chain", permissions.chain_id.to_string(), claim.chain_id.to_string()).into())
@@ -142,7 +189,7 @@ impl Judge<'_> {
         request: &SignedRequest,
         setup: SignSetup,
         authentication: &Authentication,
-    ) -> Result<Approved, Verdict> {
+    ) -> Result<Approved<'a>, Verdict> {
         let has = u32::from(self.network.threshold());
         if setup.threshold != has {
             let text = |t: u32| format!("{t} signers");
@@ -159,12 +206,21 @@ impl Judge<'_> {
 
         let OperationMessage { operation, entry_point, chain_id } =
             OperationMessage::from_json(&setup.message).map_err(malformed)?;
-        let permissions = key.permissions.as_ref().ok_or(Refusal::NoPermissions)?;
+        let permissions = key.permissions.ok_or(Refusal::NoPermissions)?;
         let session_key = address_of(&key.public_key)
             .ok_or_else(|| StorageError::Damaged { what: "public key", key_id: key_id.clone() })?;
-        permissions.judge(&operation, entry_point, chain_id, session_key, self.now).map_err(Refusal::from)?;
+        let (_, amounts) = permissions
+            .judge(&operation, entry_point, chain_id, session_key, self.now)
+            .map_err(Refusal::from)?;
         let digest = signing_hash(operation.hash(entry_point, chain_id));
-        Ok(Approved::Sign { key_id: setup.key_id, digest })
+        Ok(Approved::Sign(Box::new(ApprovedSignature {
+            key_id: setup.key_id,
+            permissions,
+            digest,
+            nonce: operation.nonce,
+            amounts,
+            hold: None,
+        })))
     }
 
     async fn add_ephemeral_key(
@@ -172,7 +228,7 @@ impl Judge<'_> {
         request: &SignedRequest,
         setup: AddEphemeralKeySetup,
         authentication: &Authentication,
-    ) -> Result<Approved, Verdict> {
+    ) -> Result<Approved<'a>, Verdict> {
         let (key_id, claim) = (setup.key_id.clone(), setup.ephemeral.clone());
         let asker = self.owner(&Setup::AddEphemeralKey(setup), &request.challenge(), authentication)?;
         let owner = self.key(&key_id).await?.owner;

@@ -10,6 +10,7 @@ mod config;
 mod envelope;
 mod gateway;
 mod init;
+mod journal;
 mod judge;
 mod node;
 mod run;

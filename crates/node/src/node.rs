@@ -17,8 +17,9 @@ use crate::birth::{Births, Letter, Post};
 use crate::ceremony::{self, CeremonyError, Signing};
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 use crate::envelope::Agenda;
-use crate::judge::{Approved, Judge, Nonces, Verdict};
-use crate::run::{Inbox, Outbox, Run};
+use crate::journal::Journal;
+use crate::judge::{Approved, ApprovedSignature, Judge, Nonces, Verdict};
+use crate::run::{Inbox, Outbox, Run, RunError};
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, AnswerText, ExchangeId, FromNode, MAX_FRAME, ToNode};
@@ -310,6 +311,10 @@ impl Node {
                 answer
             }
             Err(CeremonyError::Banned { peer }) => Answer::Refused(Refusal::Banned { node: self.me(), peer }),
+            Err(CeremonyError::Run(RunError::Silent { peer, .. })) => {
+                tracing::warn!(node = %self.me(), request = %hash, %peer, "silent");
+                Answer::Refused(Refusal::Silent { node: self.me(), peer })
+            }
             Err(error) => {
                 tracing::warn!(node = %self.me(), request = %hash, %error, "without a result");
                 Answer::Refused(Refusal::Unfinished { reason: format!("node {}: {error}", self.me()) })
@@ -319,7 +324,7 @@ impl Node {
 
     async fn perform(
         &self,
-        approved: Approved,
+        approved: Approved<'_>,
         agenda: Agenda,
         participants: &[NodeIndex],
         inbox: Inbox,
@@ -328,7 +333,7 @@ impl Node {
     ) -> Result<Answer, CeremonyError> {
         let quorum = match &approved {
             Approved::Keygen(_) => self.network.size(),
-            Approved::Sign { .. } => self.network.threshold(),
+            Approved::Sign(_) => self.network.threshold(),
             Approved::Born { .. } | Approved::AddEphemeralKey { .. } => 0,
         };
         let signers = &agenda.participants;
@@ -355,12 +360,26 @@ impl Node {
                     ceremony::make_key(self.births(now), &mut run, request, &approved).await?;
                 Ok(Answer::Key { key, attestations: vec![attestation] })
             }
-            Approved::Sign { key_id, digest } => {
-                let storage = &self.storage;
-                let signing = Signing { storage, key_id: &key_id, signers: participants, digest, now };
-                signing.permit().await?;
-                let mut run = open(SIGNING_ROUND).await?;
-                Ok(Answer::Signature(signing.perform(&mut run).await?))
+            Approved::Sign(signature) => {
+                let ApprovedSignature { key_id, permissions, digest, hold, .. } = *signature;
+                let (storage, key_id) = (&self.storage, key_id.as_str());
+                let signing = Signing { storage, key_id, signers: participants, digest, now };
+                let journal = Journal { storage, key_id, permissions: &permissions, now };
+                let prepare = async {
+                    signing.permit().await?;
+                    let mut run = open(SIGNING_ROUND).await?;
+                    Ok(journal.exchange(&mut run).await?.map_or(Ok(run), Err))
+                };
+                let prepared: Result<Result<Run, Refusal>, CeremonyError> = prepare.await;
+                match (&prepared, hold) {
+                    (Ok(Ok(_)), Some(hold)) => hold.keep(),
+                    (_, Some(hold)) => hold.withdraw().await?,
+                    (_, None) => {}
+                }
+                match prepared? {
+                    Ok(mut run) => Ok(Answer::Signature(signing.perform(&mut run).await?)),
+                    Err(refusal) => Ok(Answer::Refused(refusal)),
+                }
             }
             Approved::AddEphemeralKey { key_id, ephemeral, ends } => {
                 self.storage.add_ephemeral_key(&key_id, &ephemeral, ends).await?;

@@ -105,6 +105,11 @@ impl Run {
         self.channels.session()
     }
 
+    /// The other participants.
+    pub(crate) fn peers(&self) -> Vec<NodeIndex> {
+        self.channels.peers().collect()
+    }
+
     /// Sends one round's messages and waits for one of every peer.
     pub(crate) async fn exchange(&mut self, outgoing: Messages) -> Result<Messages, RunError> {
         self.round += 1;
@@ -116,7 +121,7 @@ impl Run {
         }
 
         let mut incoming = Messages::new();
-        let peers: Vec<_> = self.channels.peers().collect();
+        let peers = self.peers();
         for &peer in &peers {
             if let Some(bytes) = self.early.remove(&(round, peer)) {
                 self.take(&mut incoming, peer, &bytes);

@@ -1,8 +1,11 @@
 mod bans;
 mod births;
+mod charges;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{Address, B256};
 use ed25519_dalek::VerifyingKey;
@@ -13,6 +16,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use self::charges::Held;
+pub(crate) use self::charges::{Bookmark, Charge, Entry, Excess, Hold};
 use crate::seal::{SealBroken, SealKey};
 
 /// A node's durable state: its key shares, whom they belong to, whom it banned, and which nonces are spent.
@@ -23,6 +28,21 @@ pub(crate) struct Storage {
     seal: SealKey,
     network: B256,
     node: NodeIndex,
+    /// How far other nodes' journals were read; written with the next charge of the key.
+    bookmarks: Mutex<Bookmarks>,
+    held: Mutex<Held>,
+}
+
+type Bookmarks = HashMap<(String, NodeIndex), Bookmark>;
+
+/// Whether a request may go on, as far as the node's own records say.
+pub(crate) enum Bound<'a> {
+    /// It may, and what it costs is charged.
+    Yes(Option<Hold<'a>>),
+    /// Another request has used the nonce.
+    Replayed,
+    /// It would exceed a limit; nothing is charged.
+    Excess(Excess),
 }
 
 /// Where a sealed share is kept.
@@ -91,7 +111,7 @@ impl Storage {
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
         sqlx::migrate!().run(&pool).await?;
-        let storage = Self { pool, seal, network, node };
+        let storage = Self { pool, seal, network, node, bookmarks: Mutex::default(), held: Mutex::default() };
         storage.claim().await?;
         Ok(storage)
     }
@@ -100,9 +120,12 @@ impl Storage {
         let mut transaction = self.pool.begin().await?;
         match sqlx::query("SELECT network, node FROM node").fetch_optional(&mut *transaction).await? {
             None => {
-                sqlx::query("INSERT INTO node (network, node) VALUES (?, ?)")
+                let mut journal = B256::ZERO;
+                getrandom::fill(journal.as_mut_slice())?;
+                sqlx::query("INSERT INTO node (network, node, journal) VALUES (?, ?, ?)")
                     .bind(self.network.as_slice())
                     .bind(i64::from(self.node.get()))
+                    .bind(journal.as_slice())
                     .execute(&mut *transaction)
                     .await?;
             }
@@ -117,15 +140,16 @@ impl Storage {
         Ok(transaction.commit().await?)
     }
 
-    /// Binds a nonce to the first request that uses it; whether this request may go on.
-    pub(crate) async fn bind_nonce(
+    /// Binds a nonce to the first request that uses it, and charges what the request costs: both or neither.
+    pub(crate) async fn bind(
         &self,
         nonce: B256,
         request: B256,
+        charge: Option<&Charge<'_>>,
         expires_at: u64,
         now: u64,
-    ) -> Result<bool, StorageError> {
-        let mut transaction = self.pool.begin().await?;
+    ) -> Result<Bound<'_>, StorageError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("DELETE FROM used_nonces WHERE expires_at < ?")
             .bind(seconds(now))
             .execute(&mut *transaction)
@@ -142,9 +166,18 @@ impl Storage {
             .bind(nonce.as_slice())
             .fetch_one(&mut *transaction)
             .await?;
-        let bound = row.try_get::<&[u8], _>(0)? == request.as_slice();
+        if row.try_get::<&[u8], _>(0)? != request.as_slice() {
+            return Ok(Bound::Replayed);
+        }
+        let hold = match charge {
+            None => None,
+            Some(charge) => match self.charge(&mut transaction, charge).await? {
+                Ok(hold) => hold,
+                Err(excess) => return Ok(Bound::Excess(excess)),
+            },
+        };
         transaction.commit().await?;
-        Ok(bound)
+        Ok(Bound::Yes(hold))
     }
 
     /// How many keys an owner has. Pending ones count: they take as much room.
@@ -214,6 +247,10 @@ impl Storage {
     /// Waits for writes under way and lets go of the file.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    fn unsaved_bookmarks(&self) -> MutexGuard<'_, Bookmarks> {
+        self.bookmarks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a sealed share is bound to: a pending one moved to the place of a key's does not open there.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use ed25519_dalek::Signature;
 use futures_util::{SinkExt as _, StreamExt as _};
-use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Nonce};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Nonce, Refusal, SignedRequest};
 use tokio::sync::mpsc;
 
 use crate::node::hello_digest;
@@ -31,7 +31,8 @@ struct Line {
 }
 
 struct Party {
-    nodes: BTreeSet<NodeIndex>,
+    /// The nodes, and how many messages each of them has sent to others.
+    nodes: BTreeMap<NodeIndex, u32>,
     events: mpsc::UnboundedSender<(NodeIndex, Event)>,
 }
 
@@ -44,6 +45,19 @@ pub(crate) enum Event {
     Answer(Answer),
     /// Its connection broke.
     Gone,
+}
+
+impl Event {
+    /// The answer that it comes to, if it is one; a broken connection is.
+    pub(crate) fn into_answer(self, node: NodeIndex) -> Option<Answer> {
+        match self {
+            Self::Nonce(_) => None,
+            Self::Answer(answer) => Some(answer),
+            Self::Gone => {
+                Some(Answer::Refused(Refusal::Unfinished { reason: format!("node {node} went away") }))
+            }
+        }
+    }
 }
 
 /// One exchange with a set of nodes, which are told when it is dropped.
@@ -77,7 +91,8 @@ impl Switchboard {
     pub(crate) fn open(&self, nodes: BTreeSet<NodeIndex>) -> Exchange<'_> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::unbounded_channel();
-        self.lines().exchanges.insert(id, Party { nodes: nodes.clone(), events: sender });
+        let party = Party { nodes: nodes.iter().map(|node| (*node, 0)).collect(), events: sender };
+        self.lines().exchanges.insert(id, party);
         Exchange { switchboard: self, id, nodes, events }
     }
 
@@ -130,7 +145,7 @@ impl Switchboard {
     }
 
     fn route(&self, from: NodeIndex, frame: FromNode) {
-        let lines = self.lines();
+        let mut lines = self.lines();
         match frame {
             FromNode::Hello { .. } => {}
             FromNode::Nonce { exchange, nonce } => lines.report(exchange, from, Event::Nonce(nonce)),
@@ -141,10 +156,11 @@ impl Switchboard {
             }
             FromNode::Letter { to, letter } => lines.send(to, ToNode::Letter { from, letter }),
             FromNode::Relay { exchange, to, payload } => {
-                let both = lines
-                    .exchanges
-                    .get(&exchange)
-                    .is_some_and(|party| party.nodes.contains(&from) && party.nodes.contains(&to));
+                let party = lines.exchanges.get_mut(&exchange);
+                let both = party.is_some_and(|party| {
+                    party.nodes.entry(from).and_modify(|sent| *sent += 1);
+                    party.nodes.contains_key(&from) && party.nodes.contains_key(&to)
+                });
                 if both {
                     lines.send(to, ToNode::Relay { exchange, from, payload });
                 }
@@ -169,7 +185,7 @@ impl Switchboard {
 
 impl Lines {
     fn report(&self, exchange: ExchangeId, node: NodeIndex, event: Event) {
-        if let Some(party) = self.exchanges.get(&exchange).filter(|party| party.nodes.contains(&node)) {
+        if let Some(party) = self.exchanges.get(&exchange).filter(|party| party.nodes.contains_key(&node)) {
             let _ = party.events.send((node, event));
         }
     }
@@ -192,6 +208,24 @@ impl Exchange<'_> {
                 lines.report(self.id, *node, Event::Gone);
             }
         }
+    }
+
+    /// Hands every node of the exchange a request.
+    pub(crate) fn start(&self, attempt: u32, request: &SignedRequest) {
+        let participants: Vec<_> = self.nodes.iter().copied().collect();
+        self.send_all(|exchange| ToNode::Start {
+            exchange,
+            attempt,
+            participants: participants.clone(),
+            request: request.clone(),
+        });
+    }
+
+    /// The node that has sent the others the fewest messages: the one that they wait for.
+    pub(crate) fn quietest(&self) -> Option<NodeIndex> {
+        let lines = self.switchboard.lines();
+        let party = lines.exchanges.get(&self.id)?;
+        party.nodes.iter().min_by_key(|(_, sent)| **sent).map(|(node, _)| *node)
     }
 
     /// The next thing that a node does.

@@ -15,6 +15,7 @@ mod client;
 mod descriptor;
 mod ephemeral;
 mod json;
+mod limits;
 mod message;
 mod permissions;
 mod refusal;
@@ -29,6 +30,7 @@ pub use client::{AttestedKey, ClientError, KeyDraft, KeyRequest, SignatureReques
 pub use descriptor::{DescriptorError, NetworkDescriptor, NodeIndex};
 pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, MAX_EPHEMERAL_LIFETIME};
 pub use json::JsonError;
+pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncountable, WindowLimit};
 pub use message::{MessageError, OperationMessage};
 pub use permissions::{Forbidden, Permissions, PermissionsError, PermittedPolicy};
 pub use refusal::Refusal;

@@ -6,6 +6,7 @@ use quorate_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
+use crate::limits::{Limits, Uncountable};
 
 /// What a distributed key may sign, registered with the key when it is made (metadata tag 1).
 ///
@@ -27,6 +28,8 @@ pub struct Permissions {
     pub session_key_manager: Address,
     /// The calls allowed; an operation must satisfy one of them.
     pub policies: Vec<PermittedPolicy>,
+    /// What all operations may come to.
+    pub limits: Limits,
 }
 
 /// A policy and the session validation module that enforces it on chain.
@@ -108,6 +111,9 @@ pub enum Forbidden {
     /// The call data has another encoding than the account's canonical one.
     #[error("the call data is not the canonical encoding of an account's call, so it is not signed")]
     NotCanonical,
+    /// The limits cannot be held.
+    #[error(transparent)]
+    Uncountable(#[from] Uncountable),
     /// The policy nearest to allowing the call starts later.
     #[error("policy {policy} is valid from {valid_after}, and it is {now} (seconds since 1970)")]
     NotYetValid {
@@ -161,7 +167,8 @@ impl Permissions {
 
     /// Holds one operation against the permissions: the only judgement by which a node signs.
     ///
-    /// Returns the place of the policy that allows it. `now` is in seconds since 1970.
+    /// Returns the place of the policy that allows it, and what it adds to each of the limits'
+    /// [`counters`](Limits::counters). `now` is in seconds since 1970.
     ///
     /// # Errors
     /// The reason of the policy that came nearest to allowing the operation.
@@ -172,10 +179,9 @@ impl Permissions {
         chain_id: u64,
         session_key: Address,
         now: u64,
-    ) -> Result<usize, Forbidden> {
-        self.judge_frame(operation, entry_point, chain_id)?;
+    ) -> Result<(usize, Vec<U256>), Forbidden> {
+        let amounts = self.amounts(operation, entry_point, chain_id)?;
         let call_data = operation.call_data.as_ref();
-        AccountCall::decode(call_data).map_err(|_| Forbidden::NotCanonical)?;
 
         let verdicts = self.policies.iter().enumerate().map(|(place, permitted)| {
             permitted.judge(session_key, call_data, now).map(|()| place).map_err(|unfit| (place, unfit))
@@ -183,7 +189,7 @@ impl Permissions {
         let mut nearest = None;
         for verdict in verdicts {
             match verdict {
-                Ok(place) => return Ok(place),
+                Ok(place) => return Ok((place, amounts)),
                 Err(unfit) => {
                     nearest = nearest.into_iter().chain([unfit]).max_by_key(|(_, unfit)| unfit.progress())
                 }
@@ -191,6 +197,21 @@ impl Permissions {
         }
         let (policy, unfit) = nearest.ok_or(Forbidden::NotCanonical)?;
         Err(unfit.at(policy, now))
+    }
+
+    /// What one operation adds to each of the limits' [`counters`](Limits::counters), whether a policy allows it or not.
+    ///
+    /// # Errors
+    /// An operation of another account, chain or entry point, or one that the limits cannot count.
+    pub fn amounts<B: AsRef<[u8]>>(
+        &self,
+        operation: &UserOperation<B>,
+        entry_point: Address,
+        chain_id: u64,
+    ) -> Result<Vec<U256>, Forbidden> {
+        self.judge_frame(operation, entry_point, chain_id)?;
+        let calls = AccountCall::decode(operation.call_data.as_ref()).map_err(|_| Forbidden::NotCanonical)?;
+        Ok(self.limits.amounts(operation, &calls)?)
     }
 
     fn judge_frame<B: AsRef<[u8]>>(
@@ -272,6 +293,8 @@ struct PermissionsText {
     #[serde(deserialize_with = "json::address")]
     session_key_manager: Address,
     policies: Vec<PolicyText>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    limits: Limits,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -306,8 +329,13 @@ impl From<&Permissions> for PermissionsText {
             entry_point: permissions.entry_point,
             session_key_manager: permissions.session_key_manager,
             policies: permissions.policies.iter().map(PolicyText::from).collect(),
+            limits: permissions.limits.clone(),
         }
     }
+}
+
+fn is_default(limits: &Limits) -> bool {
+    *limits == Limits::default()
 }
 
 impl From<&PermittedPolicy> for PolicyText {
@@ -348,6 +376,7 @@ impl TryFrom<PermissionsText> for Permissions {
             entry_point: text.entry_point,
             session_key_manager: text.session_key_manager,
             policies: policies.collect::<Result<_, _>>()?,
+            limits: text.limits,
         })
     }
 }

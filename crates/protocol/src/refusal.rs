@@ -1,4 +1,4 @@
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::{Forbidden, NodeIndex};
@@ -94,6 +94,27 @@ pub enum Refusal {
         /// The contract's own revert reason, where it would refuse too.
         revert: Option<String>,
     },
+    /// A network that cannot count.
+    #[error(
+        "{threshold} of {size} nodes hold no limits that are counted: two quorums must have a node in common; leave \
+         them out"
+    )]
+    Uncountable {
+        /// How many nodes sign.
+        threshold: u8,
+        /// How many there are.
+        size: u8,
+    },
+    /// A limit of the key's is used up.
+    #[error("the {limited} would come to {total}; the key's limit is {limit}")]
+    Limit {
+        /// What is limited.
+        limited: String,
+        /// What the operation would bring it to.
+        total: U256,
+        /// The limit.
+        limit: U256,
+    },
     /// Nodes are missing.
     #[error("{needed} nodes are needed and {ready} are ready; missing: {}", list(missing))]
     Nodes {
@@ -114,6 +135,14 @@ pub enum Refusal {
         /// With whom.
         peer: NodeIndex,
     },
+    /// One of the chosen signers waited in vain for another.
+    #[error("node {node} heard nothing of node {peer} in time; other nodes can sign, or try again")]
+    Silent {
+        /// Who waited.
+        node: NodeIndex,
+        /// For whom.
+        peer: NodeIndex,
+    },
     /// The nodes did not come to a result; the same request may be tried again.
     #[error("the network did not come to a result: {reason}; try again")]
     Unfinished {
@@ -128,7 +157,14 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the same request may succeed when other nodes are asked.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Banned { .. } | Self::Unfinished { .. } | Self::Nodes { .. } | Self::Busy)
+        matches!(
+            self,
+            Self::Banned { .. }
+                | Self::Silent { .. }
+                | Self::Unfinished { .. }
+                | Self::Nodes { .. }
+                | Self::Busy
+        )
     }
 
     /// The message, short enough for the reason of a WebSocket close: long hex is cut to its ends first, then the

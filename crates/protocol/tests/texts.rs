@@ -6,7 +6,8 @@ use alloy_primitives::{Address, B256, U256, address};
 use proptest::prelude::*;
 use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
 use quorate_protocol::{
-    MessageError, NodeIndex, OperationMessage, Permissions, PermissionsError, PermittedPolicy, Refusal,
+    Limits, MessageError, NodeIndex, OperationMessage, PaymasterRule, Permissions, PermissionsError,
+    PermittedPolicy, Refusal,
 };
 use serde_json::{Value, json};
 
@@ -29,6 +30,7 @@ fn permissions() -> Permissions {
         entry_point: Address::repeat_byte(0xee),
         session_key_manager: Address::repeat_byte(0x5e),
         policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+        limits: Limits::default(),
     }
 }
 
@@ -254,4 +256,46 @@ fn refused_at(text: &str, path: &str, reason: &str) {
 
 fn source_of(error: &dyn std::error::Error) -> String {
     error.source().unwrap().to_string()
+}
+
+#[test]
+fn limits_keep_their_form() {
+    let text = with(
+        "/limits",
+        json!({
+            "uses": 10,
+            "window": { "uses": 2, "seconds": 3600 },
+            "nativeValue": "0x64",
+            "gasCost": "1000000000000000000",
+            "arguments": [{
+                "contract": Address::repeat_byte(0x0f),
+                "selector": "0xa9059cbb",
+                "offset": 32,
+                "total": "0x3e8",
+            }],
+            "paymaster": "required",
+        }),
+    );
+    let limited = Permissions::from_json(&text).unwrap();
+    let dimensions: Vec<_> = limited.limits.counters().iter().map(|counter| counter.limit).collect();
+    let ether = U256::from(10).pow(U256::from(18));
+    assert_eq!(dimensions, [U256::from(10), U256::from(2), U256::from(100), ether, U256::from(1000)]);
+    assert_eq!(limited.limits.paymaster, PaymasterRule::Required);
+    assert_eq!(Permissions::from_json(&limited.to_json()).unwrap(), limited);
+}
+
+#[test]
+fn limits_that_are_refused_say_where() {
+    let cases = [
+        (json!({ "users": 1 }), "limits.users", "unknown field"),
+        (json!({ "uses": -1 }), "limits.uses", "invalid value"),
+        (json!({ "window": { "uses": 1, "seconds": 0 } }), "limits.window.seconds", "nonzero"),
+        (json!({ "window": { "uses": 1 } }), "limits.window", "seconds"),
+        (json!({ "nativeValue": -5 }), "limits.nativeValue", ""),
+        (json!({ "arguments": [{ "offset": 0 }] }), "limits.arguments[0]", "missing field"),
+        (json!({ "paymaster": "sometimes" }), "limits.paymaster", "unknown variant"),
+    ];
+    for (limits, path, reason) in cases {
+        refused_at(&with("/limits", limits), path, reason);
+    }
 }

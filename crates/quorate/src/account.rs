@@ -7,7 +7,7 @@ use quorate_core::{
     Call, DUMMY_SESSION_SIGNATURE, Encode as _, ExecuteBatch, ModuleSignature, Policy, merkle, signing_hash,
 };
 use quorate_network::{DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
-use quorate_protocol::{OperationMessage, Permissions, PermittedPolicy};
+use quorate_protocol::{Limits, OperationMessage, Permissions, PermittedPolicy};
 use quorate_signer::{
     SIGNATURE_LEN, SessionSigner, SignerError, sign_as_owner, sign_typed_data, verify_signature,
 };
@@ -96,6 +96,7 @@ impl SmartAccount {
             entry_point: deployment.entry_point,
             session_key_manager: deployment.session_key_manager,
             policies,
+            limits: Limits::default(),
         };
         Ok(Grant { permissions, others: Vec::new() })
     }
@@ -186,6 +187,13 @@ impl Grant {
     /// Keeps other sessions of the account alive, by their leaves in the order of the present tree.
     pub fn keeping(mut self, leaves: impl IntoIterator<Item = B256>) -> Self {
         self.others.extend(leaves);
+        self
+    }
+
+    /// Limits what the session's operations may come to in all. The chain has no memory of a session's uses, so these
+    /// are held by the nodes of a [`distributed_key`](Self::distributed_key), and by nobody for another kind of key.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.permissions.limits = limits;
         self
     }
 

@@ -23,6 +23,7 @@ pub use quorate_core::{
 pub use quorate_network::{
     AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkDescriptor, SigningNetwork,
 };
+pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
 pub use quorate_signer::{LocalSessionKey, SessionSigner};
 pub use quorate_transport::{HttpTransport, Transport};
 pub use record::{EncodedPolicy, SessionRecord};

@@ -12,9 +12,9 @@ use alloy_signer_local::PrivateKeySigner;
 use quorate_core::{
     Address, Call, Condition, Encode as _, Execute, FunctionSelector, Policy, Rule, U256, UserOperation,
 };
-use quorate_network::{EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
+use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
-use quorate_protocol::{ClientError, KeyDraft, OperationMessage, Permissions, PermittedPolicy};
+use quorate_protocol::{ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -77,8 +77,33 @@ impl LocalNetwork {
         tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the network starts within 20 s");
     }
 
+    /// A fresh key for a new owner.
+    pub(crate) async fn key(&self, permissions: impl FnOnce(&PrivateKeySigner) -> Permissions) -> Session {
+        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
+        let client = self.client();
+        let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
+        let key = client.submit_key(&draft, &sign(&owner, &draft)).await.unwrap();
+        Session { client, key, ephemeral }
+    }
+
     pub(crate) fn client(&self) -> SigningNetwork {
         SigningNetwork::new(self.descriptor.clone())
+    }
+}
+
+/// A key and who may ask for its signatures.
+pub(crate) struct Session {
+    pub(crate) client: SigningNetwork,
+    pub(crate) key: AttestedKey,
+    pub(crate) ephemeral: EphemeralKey,
+}
+
+impl Session {
+    pub(crate) async fn sign(
+        &self,
+        message: &OperationMessage,
+    ) -> Result<alloy_primitives::Signature, NetworkError> {
+        self.client.sign(&self.key.key_id, self.key.address, message, &self.ephemeral).await
     }
 }
 
@@ -104,6 +129,7 @@ pub(crate) fn permissions(owner: &PrivateKeySigner) -> Permissions {
         entry_point: ENTRY_POINT,
         session_key_manager: Address::repeat_byte(0x5e),
         policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+        limits: Limits::default(),
     }
 }
 
@@ -112,12 +138,16 @@ pub(crate) fn sign(owner: &PrivateKeySigner, draft: &KeyDraft) -> alloy_primitiv
 }
 
 pub(crate) fn mint_to(recipient: Address) -> OperationMessage {
+    mint_with_nonce(recipient, 7)
+}
+
+pub(crate) fn mint_with_nonce(recipient: Address, nonce: u64) -> OperationMessage {
     let mut data = selector().as_bytes().to_vec();
     data.extend(recipient.into_word());
     let call_data = Execute(Call { to: NFT, value: U256::ZERO, data: &data }).to_vec();
     let operation = UserOperation {
         sender: ACCOUNT,
-        nonce: U256::from(7),
+        nonce: U256::from(nonce),
         init_code: Vec::new(),
         call_data,
         call_gas_limit: U256::from(100_000),

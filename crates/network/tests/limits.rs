@@ -1,0 +1,146 @@
+//! Limits that the nodes count, on real sockets and real databases.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
+
+mod local;
+
+use std::num::NonZeroU64;
+
+use futures_util::future::join_all;
+use local::{ACCOUNT, LocalNetwork, NFT, Session, mint_with_nonce, now, permissions, refusal, selector};
+use quorate_core::U256;
+use quorate_network::Refusal;
+use quorate_protocol::{ArgumentLimit, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit};
+
+fn held_to(limits: Limits) -> impl FnOnce(&alloy_signer_local::PrivateKeySigner) -> Permissions {
+    |owner| Permissions { limits, ..permissions(owner) }
+}
+
+fn mint(nonce: u64) -> OperationMessage {
+    mint_with_nonce(ACCOUNT, nonce)
+}
+
+async fn refused(session: &Session, message: &OperationMessage) -> Refusal {
+    refusal(session.sign(message).await.unwrap_err())
+}
+
+/// What the operation of [`mint`] costs at most: 350 000 gas at 1 gwei.
+const COST: u64 = 350_000 * 1_000_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_limit_is_held_and_says_both_values() {
+    let network = LocalNetwork::start().await;
+    let uses = network.key(held_to(Limits { uses: Some(2), ..Limits::default() })).await;
+    uses.sign(&mint(1)).await.unwrap();
+    uses.sign(&mint(2)).await.unwrap();
+    let refused_use = refused(&uses, &mint(3)).await;
+    assert_eq!(refused_use.to_string(), "the number of uses would come to 3; the key's limit is 2");
+    // A retry and a higher fee are the same use: the chain runs one of them.
+    uses.sign(&mint(2)).await.unwrap();
+    let mut dearer = mint(2);
+    dearer.operation.max_fee_per_gas *= U256::from(2);
+    uses.sign(&dearer).await.unwrap();
+    assert!(matches!(refused(&uses, &mint(4)).await, Refusal::Limit { .. }));
+
+    // The address minted to is an argument like any other, as far as counting is concerned.
+    let argument = ArgumentLimit {
+        contract: NFT,
+        selector: selector().as_bytes().into(),
+        offset: 0,
+        total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(2),
+    };
+    let gas = U256::from(COST) * U256::from(3);
+    let limits = Limits { gas_cost: Some(gas), arguments: vec![argument], ..Limits::default() };
+    let totals = network.key(held_to(limits)).await;
+    let mut dear = mint(1);
+    dear.operation.max_fee_per_gas *= U256::from(4);
+    let Refusal::Limit { limited, total, limit } = refused(&totals, &dear).await else { panic!() };
+    assert!(limited.contains("gas cost"), "{limited}");
+    assert_eq!((total, limit), (U256::from(COST) * U256::from(4), gas));
+    // What was refused was not charged. Of two operations with one nonce the dearer one counts, in either order.
+    dear.operation.max_fee_per_gas = U256::from(2_000_000_000);
+    totals.sign(&dear).await.unwrap();
+    totals.sign(&mint(1)).await.unwrap();
+    totals.sign(&mint(2)).await.unwrap();
+    let Refusal::Limit { limited, .. } = refused(&totals, &mint(3)).await else { panic!() };
+    assert!(limited.contains("gas cost"), "{limited}");
+    let mut cheap = mint(3);
+    cheap.operation.max_fee_per_gas = U256::ZERO;
+    let Refusal::Limit { limited, limit, .. } = refused(&totals, &cheap).await else { panic!() };
+    assert!(limited.contains("argument at byte 0 of 0x40d097c3"), "{limited}");
+    assert_eq!(limit, argument.total);
+
+    let window = WindowLimit { uses: 1, seconds: NonZeroU64::new(5).unwrap() };
+    let windowed = network.key(held_to(Limits { window: Some(window), ..Limits::default() })).await;
+    // Two operations within one window: started where neither can cross into the next.
+    while now() % 5 > 1 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let began = now() / 5;
+    windowed.sign(&mint(1)).await.unwrap();
+    let second = windowed.sign(&mint(2)).await;
+    if now() / 5 == began {
+        assert!(matches!(refusal(second.unwrap_err()), Refusal::Limit { .. }));
+    }
+    while now() / 5 == began {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    windowed.sign(&mint(3)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quorums_that_share_one_node_hold_a_limit_together() {
+    let mut network = LocalNetwork::start().await;
+    let session = network.key(held_to(Limits { uses: Some(3), ..Limits::default() })).await;
+    network.stop(1).await;
+    network.stop(2).await;
+    session.sign(&mint(1)).await.unwrap();
+    session.sign(&mint(2)).await.unwrap();
+    network.start_node(1).await;
+    network.start_node(2).await;
+    network.until_ready().await;
+    network.stop(4).await;
+    network.stop(5).await;
+    // Nodes 1 and 2 learn from node 3 what they missed, whichever of them is asked first.
+    session.sign(&mint(3)).await.unwrap();
+    assert!(matches!(refused(&session, &mint(4)).await, Refusal::Limit { .. }));
+    // Now without node 3: what they learnt is theirs.
+    network.start_node(4).await;
+    network.start_node(5).await;
+    network.until_ready().await;
+    network.stop(3).await;
+    assert!(matches!(refused(&session, &mint(4)).await, Refusal::Limit { .. }));
+    session.sign(&mint(3)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quorums_racing_for_the_last_of_a_limit_never_exceed_it() {
+    let network = LocalNetwork::start().await;
+    for uses in [1, 3] {
+        let session = network.key(held_to(Limits { uses: Some(uses), ..Limits::default() })).await;
+        let messages: Vec<_> = (1..=8).map(mint).collect();
+        let answers = join_all(messages.iter().map(|message| session.sign(message))).await;
+        let signed = answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+        assert!(signed <= uses, "{signed} signed of {uses}");
+        for error in answers.into_iter().filter_map(Result::err) {
+            assert!(matches!(refusal(error), Refusal::Limit { .. }));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paymaster_is_required_or_forbidden() {
+    let network = LocalNetwork::start().await;
+    let mut sponsored = mint(1);
+    sponsored.operation.paymaster_and_data = vec![0x77; 25];
+    let rules = [
+        (PaymasterRule::Required, &sponsored, mint(1)),
+        (PaymasterRule::Forbidden, &mint(1), sponsored.clone()),
+    ];
+    for (paymaster, allowed, forbidden) in rules {
+        let session = network.key(held_to(Limits { paymaster, ..Limits::default() })).await;
+        session.sign(allowed).await.unwrap();
+        let Refusal::Forbidden { reason, .. } = refused(&session, &forbidden).await else { panic!() };
+        assert!(reason.contains("paymaster"), "{reason}");
+    }
+}
