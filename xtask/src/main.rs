@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask <task>`.
 
+mod bench;
 mod codegen;
 mod firmware;
 mod fuzz;
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Codegen(arguments) => codegen::run(&arguments),
         Task::Firmware => firmware::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
@@ -26,6 +28,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measure, and hold what is measured to its goals: `core`, with `--quick` or `--report FILE`.
+    Bench(bench::Arguments),
     /// Write what is generated, or check that it is up to date.
     Codegen(codegen::Arguments),
     /// Build the hardware signer, and have it sign a grant in QEMU.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use crate::{codegen, firmware, fuzz};
+use crate::{bench, codegen, firmware, fuzz};
 
 /// Pinned, so that the same sources pass everywhere.
 const CARGO_DENY: &str = "0.20.2";
@@ -32,6 +32,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
     stage("tests", || cargo(&["test", "--release", "--workspace"]))?;
+    stage("benchmarks", bench::quick)?;
     if firmware::has_target() {
         stage("firmware", firmware::run)
     } else {
