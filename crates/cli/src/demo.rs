@@ -83,7 +83,7 @@ impl Stage {
         show.done(&format!("a local chain and a bundler run, with an NFT contract at {}", devnet.nft()));
         let folder = tempfile::tempdir()?;
         let network = LocalNetwork::start(&env::current_exe()?, folder.path(), 5, 3, &**show).await?;
-        show.done("a 3-of-5 signing network runs, of a gateway and five nodes");
+        show.done("a 3-of-5 signing network runs, of a gateway and five nodes; they have made a key ahead");
         Ok(Self { network, devnet, _folder: folder })
     }
 
@@ -118,10 +118,14 @@ async fn play(stage: &Stage, show: &Show) -> anyhow::Result<()> {
     devnet.set_balance(account.address(), U256::from(10).pow(U256::from(18))).await?;
     show.done(&format!("account {} of owner {}", account.address(), owner.address()));
 
-    show.begin("five nodes make a session key");
+    show.begin("the five nodes give the account the key");
     let grant = account.grant([mint_to_itself(nft, account.address())?])?;
     let key = grant.distributed_key(&network, &owner).await?;
-    show.done(&format!("session key {}, attested by {} nodes", key.address(), key.key().attestations.len()));
+    show.done(&format!(
+        "session key {} from the pool, attested by {} nodes",
+        key.address(),
+        key.key().attestations.len()
+    ));
 
     show.begin("one user operation deploys the account and grants the session");
     let pending = account.send(grant, &key, &owner).await?;

@@ -18,6 +18,9 @@ pub(crate) enum Command {
         /// Where the gateway listens, for clients and nodes.
         #[arg(long, default_value = "127.0.0.1:7000")]
         gateway: SocketAddr,
+        /// How many keys the gateway keeps ready, made while no client is served.
+        #[arg(long, default_value_t = 4)]
+        free_keys: usize,
         /// The folder to write; it must not hold a network already.
         #[arg(long)]
         out: PathBuf,
@@ -25,8 +28,8 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Init { nodes, threshold, gateway, out } = command;
-    let descriptor = quorate_node::init(&out, threshold, nodes, gateway)?;
+    let Command::Init { nodes, threshold, gateway, free_keys, out } = command;
+    let descriptor = quorate_node::init(&out, threshold, nodes, gateway, free_keys)?;
     println!("network {} ({threshold} of {nodes}) written to {}", descriptor.id(), out.display());
     Ok(())
 }

@@ -107,7 +107,7 @@ fn a_session_is_granted_used_and_refused_by_the_client_the_network_and_the_chain
     assert!(network.contains("3-of-5"));
     let account = between(account, "account ", " ").to_lowercase();
     let account = account.trim_start_matches("0x");
-    assert!(key.contains("attested by 5 nodes"), "{key}");
+    assert!(key.contains("from the pool, attested by 5 nodes"), "{key}");
     assert_eq!(between(granted, "user operation ", " ").len(), 66);
     assert_eq!(between(minted, "transaction ", ";").len(), 66);
     assert!(minted.ends_with("balanceOf = 1"));
@@ -120,7 +120,7 @@ fn a_session_is_granted_used_and_refused_by_the_client_the_network_and_the_chain
     assert!(nodes.contains("the signing network refused"), "{nodes}");
     assert!(chain.contains("AA23 reverted: ABISV Arg Rule Violated"), "{chain}");
     // Progress is shown without a terminal too, apart from what was done.
-    assert!(stderr.contains("starting the bundler") && stderr.contains("five nodes make"), "{stderr}");
+    assert!(stderr.contains("starting the bundler") && stderr.contains("make a key ahead"), "{stderr}");
 }
 
 #[test]

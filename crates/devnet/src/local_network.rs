@@ -58,7 +58,7 @@ impl LocalNetwork {
     /// Makes a network of `nodes` nodes in `folder`, `threshold` of which sign together, and starts it.
     ///
     /// `program` is the `quorate` program. The gateway listens on a free port of 127.0.0.1. Returns when all
-    /// nodes are connected to it; dropping the future ends what it started.
+    /// nodes are connected to it and have made a first key; dropping the future ends what it started.
     ///
     /// # Errors
     /// If the program is missing, refuses the numbers, or a process does not start; its last words are in the error.
@@ -87,11 +87,13 @@ impl LocalNetwork {
         let gateway_url = port::local_url(gateway_port);
         let gateway = run.long("the gateway", "gateway", "gateway")?;
         let mut network = Self { nodes: Vec::new(), gateway, gateway_url, folder: folder.clone() };
-        network.wait_for_nodes(0).await?;
+        network.wait_for(Health::default()).await?;
         for node in 1..=nodes {
             network.nodes.push(run.long(&format!("node {node}"), "node", &format!("node-{node}"))?);
         }
-        network.wait_for_nodes(nodes).await?;
+        network.wait_for(Health { nodes, keys: 0 }).await?;
+        progress.step(Step::MakeFreeKey);
+        network.wait_for(Health { nodes, keys: 1 }).await?;
         Ok(network)
     }
 
@@ -122,13 +124,16 @@ impl LocalNetwork {
         self.gateway.terminate(SHUTDOWN_PATIENCE).await;
     }
 
-    async fn wait_for_nodes(&mut self, wanted: u8) -> Result<(), LocalNetworkError> {
+    async fn wait_for(&mut self, wanted: Health) -> Result<(), LocalNetworkError> {
         let client =
             reqwest::Client::builder().timeout(PROBE_DEADLINE).build().map_err(LocalNetworkError::Client)?;
         let mut health_url = self.gateway_url.clone();
         health_url.set_path("health");
         let Self { nodes, gateway, .. } = self;
-        let ready = async || connected(&client, &health_url).await.is_some_and(|count| count >= wanted);
+        let ready = async || {
+            let health = health(&client, &health_url).await;
+            health.is_some_and(|health| health.nodes >= wanted.nodes && health.keys >= wanted.keys)
+        };
         // A node that ends would otherwise be noticed at the deadline only.
         let mut dead = None;
         gateway
@@ -142,15 +147,16 @@ impl LocalNetwork {
 }
 
 /// What the gateway answers to `GET /health`.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Health {
     nodes: u8,
+    keys: usize,
 }
 
-/// How many nodes are connected to the gateway, if it answers.
-async fn connected(client: &reqwest::Client, health_url: &Url) -> Option<u8> {
+/// What the gateway says of itself, if it answers.
+async fn health(client: &reqwest::Client, health_url: &Url) -> Option<Health> {
     let body = client.get(health_url.clone()).send().await.ok()?.bytes().await.ok()?;
-    serde_json::from_slice::<Health>(&body).ok().map(|health| health.nodes)
+    serde_json::from_slice(&body).ok()
 }
 
 /// What the runs of the program share.
@@ -162,7 +168,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn initialize(&self, nodes: u8, threshold: u8, gateway_port: u16) -> Result<(), ProcessError> {
-        let arguments: [OsString; 10] = [
+        let arguments: [OsString; 12] = [
             "network".into(),
             "init".into(),
             "--nodes".into(),
@@ -171,6 +177,8 @@ impl Run<'_> {
             threshold.to_string().into(),
             "--gateway".into(),
             format!("127.0.0.1:{gateway_port}").into(),
+            "--free-keys".into(),
+            "1".into(),
             "--out".into(),
             self.folder.into(),
         ];

@@ -26,6 +26,8 @@ pub enum Step {
         /// Number of its nodes.
         nodes: u8,
     },
+    /// The nodes of a signing network are making a key ahead of need.
+    MakeFreeKey,
 }
 
 impl fmt::Display for Step {
@@ -40,6 +42,7 @@ impl fmt::Display for Step {
                 write!(f, "making a signing network of {nodes} nodes, {threshold} of which sign together")
             }
             Self::StartNetwork { nodes } => write!(f, "starting a gateway and {nodes} nodes"),
+            Self::MakeFreeKey => f.write_str("the nodes make a key ahead of need"),
         }
     }
 }

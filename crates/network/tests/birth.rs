@@ -28,6 +28,10 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let network = LocalNetwork::start().await;
+        Self::on(network).await
+    }
+
+    async fn on(network: LocalNetwork) -> Self {
         let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
         let draft = network.client().prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
         let signature = sign(&owner, &draft);
@@ -38,12 +42,8 @@ impl Scene {
         self.network.client().submit_key(&self.draft, &self.signature).await
     }
 
-    /// Asks for a key that node 5 stores as pending, but does not confirm; gives the key's id.
+    /// Waits for the key that the nodes make for the scene, which node 5 stores as pending and does not confirm.
     async fn break_at_node_5(&self) -> String {
-        fail::cfg("pending at node 5", "return").unwrap();
-        let client = self.network.client();
-        let (draft, signature) = (self.draft.clone(), self.signature);
-        tokio::spawn(async move { client.submit_key(&draft, &signature).await });
         for index in 1..=5 {
             self.until(index, "SELECT COUNT(*) FROM pending_keys", 1).await;
         }
@@ -106,20 +106,50 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_node_stopped_before_its_key_row_finishes_after_its_restart_and_signs() {
+fn a_node_stopped_before_a_key_is_born_there_finishes_after_its_restart_and_signs() {
     let _scenario = FailScenario::setup();
     run(async {
-        let mut scene = Scene::new().await;
         fail::cfg("confirmed at node 1", "return").unwrap();
+        let mut scene = Scene::new().await;
         let key = scene.make_key().await.unwrap();
         assert!(key.attestations.iter().all(|attestation| attestation.node.get() != 1));
         scene.network.stop(1).await;
         assert_eq!(scene.count(1, "SELECT COUNT(*) FROM pending_keys").await, 1);
-        assert_eq!(scene.count(1, "SELECT COUNT(*) FROM keys").await, 0);
+        assert_eq!(scene.count(1, "SELECT COUNT(*) FROM shares").await, 0);
 
         fail::remove("confirmed at node 1");
         scene.network.start_node(1).await;
-        scene.until(1, "SELECT COUNT(*) FROM keys", 1).await;
+        scene.until(1, "SELECT COUNT(*) FROM shares", 1).await;
+        scene.until(2, "SELECT COUNT(*) FROM attestations", 4).await;
+        scene.network.stop(4).await;
+        scene.network.stop(5).await;
+        // Node 1 has its share, and asks the others whose the key is.
+        scene.sign_soon(&key).await;
+    });
+}
+
+#[test]
+fn a_node_that_was_away_when_a_key_was_bound_learns_whose_it_is() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        let mut scene = Scene::new().await;
+        for index in 1..=5 {
+            scene.until(index, "SELECT COUNT(*) FROM shares", 1).await;
+        }
+        scene.network.stop(1).await;
+        let mut scene = Scene::on(scene.network).await;
+        let key = scene.make_key().await.unwrap();
+        assert_eq!(key.attestations.len(), 4);
+        for index in 2..=5 {
+            scene.until(index, "SELECT COUNT(*) FROM attestations", 4).await;
+        }
+        assert_eq!(scene.count(1, "SELECT COUNT(*) FROM keys").await, 0);
+        scene.network.start_node(1).await;
+        let asked = async || {
+            let _ = scene.sign_with(&key.key_id, key.address).await;
+            scene.count(1, "SELECT COUNT(*) FROM keys").await == 1
+        };
+        within_a_minute("node 1 to learn of the key", asked).await;
         scene.network.stop(4).await;
         scene.network.stop(5).await;
         scene.sign_soon(&key).await;
@@ -127,9 +157,10 @@ fn a_node_stopped_before_its_key_row_finishes_after_its_restart_and_signs() {
 }
 
 #[test]
-fn a_pending_key_does_not_sign_and_the_repeated_request_gets_it_when_it_is_born() {
+fn a_pending_key_does_not_sign_and_is_bound_when_it_is_born() {
     let _scenario = FailScenario::setup();
     run(async {
+        fail::cfg("pending at node 5", "return").unwrap();
         let mut scene = Scene::new().await;
         let key_id = scene.break_at_node_5().await;
         let refused = refusal(scene.sign_with(&key_id, Address::ZERO).await.unwrap_err());
@@ -137,13 +168,12 @@ fn a_pending_key_does_not_sign_and_the_repeated_request_gets_it_when_it_is_born(
             matches!(&refused, Refusal::Unfinished { reason } if reason.contains("confirm")),
             "{refused}"
         );
-        assert!(refusal(scene.make_key().await.unwrap_err()).is_transient());
         scene.network.stop(5).await;
 
         fail::remove("pending at node 5");
         scene.network.start_node(5).await;
         for index in 1..=5 {
-            scene.until(index, "SELECT COUNT(*) FROM keys", 1).await;
+            scene.until(index, "SELECT COUNT(*) FROM shares", 1).await;
             assert_eq!(scene.count(index, "SELECT COUNT(*) FROM pending_keys").await, 0);
         }
         let key = scene.make_key().await.unwrap();
@@ -157,6 +187,7 @@ fn a_pending_key_does_not_sign_and_the_repeated_request_gets_it_when_it_is_born(
 fn an_altered_confirmation_makes_no_key_usable() {
     let _scenario = FailScenario::setup();
     run(async {
+        fail::cfg("pending at node 5", "return").unwrap();
         let mut scene = Scene::new().await;
         let key_id = scene.break_at_node_5().await;
         scene.network.stop(5).await;
@@ -165,7 +196,7 @@ fn an_altered_confirmation_makes_no_key_usable() {
         scene.network.start_node(5).await;
         scene.until(5, "SELECT COUNT(*) FROM confirmations", 5).await;
         for index in 1..=5 {
-            assert_eq!(scene.count(index, "SELECT COUNT(*) FROM keys").await, 0, "node {index}");
+            assert_eq!(scene.count(index, "SELECT COUNT(*) FROM shares").await, 0, "node {index}");
         }
         assert!(refusal(scene.sign_with(&key_id, Address::ZERO).await.unwrap_err()).is_transient());
 
@@ -173,7 +204,7 @@ fn an_altered_confirmation_makes_no_key_usable() {
         scene.flip_confirmation_of_node_5().await;
         scene.network.start_node(5).await;
         for index in 1..=5 {
-            scene.until(index, "SELECT COUNT(*) FROM keys", 1).await;
+            scene.until(index, "SELECT COUNT(*) FROM shares", 1).await;
         }
     });
 }

@@ -6,42 +6,48 @@ CREATE TABLE node (
     journal BLOB NOT NULL
 );
 
--- A key, bound to its owner when it was made.
-CREATE TABLE keys (
+-- This node's share of a key that all nodes have confirmed. It signs nothing until the key is bound to an owner.
+CREATE TABLE shares (
     key_id TEXT PRIMARY KEY NOT NULL,
-    -- The hash of the request that it was made for; asked again, the same request is answered with this key.
-    request BLOB NOT NULL UNIQUE,
     public_key BLOB NOT NULL,
+    -- Sealed.
+    share BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+);
+
+-- Whose a key is: bound once, for good.
+CREATE TABLE keys (
+    key_id TEXT PRIMARY KEY NOT NULL REFERENCES shares (key_id),
+    -- The request that it was bound by, whole, and its hash: asked again, it is answered with this key.
+    request BLOB NOT NULL,
+    request_hash BLOB NOT NULL UNIQUE,
     owner BLOB NOT NULL,
     permissions TEXT,
     -- 1 where the owner signed the permissions' hash.
     permissions_signed INTEGER NOT NULL,
-    -- This node's share, sealed.
-    share BLOB NOT NULL,
-    -- This node's signature over the key's birth, as the client is given it.
-    attestation BLOB NOT NULL,
     created_at INTEGER NOT NULL
 );
 
 CREATE INDEX keys_by_owner ON keys (owner);
 
--- A key that not every node has confirmed yet. It signs nothing.
+-- Nodes' signatures over whose a key is, as the client is given them: this node's own, and others', with which it can
+-- show a node that was away.
+CREATE TABLE attestations (
+    key_id TEXT NOT NULL REFERENCES keys (key_id),
+    node INTEGER NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (key_id, node)
+);
+
+-- A key that not every node has confirmed yet.
 CREATE TABLE pending_keys (
     key_id TEXT PRIMARY KEY NOT NULL,
-    request BLOB NOT NULL UNIQUE,
-    -- What the attestation covers besides.
-    challenge TEXT NOT NULL,
-    owner BLOB NOT NULL,
-    permissions TEXT,
-    permissions_signed INTEGER NOT NULL,
-    ephemeral BLOB NOT NULL,
-    ephemeral_ends INTEGER NOT NULL,
+    -- Which making it comes of.
+    making BLOB NOT NULL UNIQUE,
     -- The unconfirmed share, sealed.
     share BLOB NOT NULL,
     created_at INTEGER NOT NULL
 );
-
-CREATE INDEX pending_keys_by_owner ON pending_keys (owner);
 
 -- Nodes' signatures over what a key's birth came to; all of them for a key that is pending no more.
 CREATE TABLE confirmations (

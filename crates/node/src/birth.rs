@@ -1,6 +1,7 @@
 //! A key's birth at one node: from the end of its making until every node has confirmed it.
 //!
-//! Whoever holds the confirmations of all nodes uses the key, and every node must then still have its share. So
+//! Keys are made ahead of need, for nobody yet ([`crate::binding`] says whose one becomes). Whoever holds the
+//! confirmations of all nodes uses the key, and every node must then still have its share. So
 //! a node stores its share as *pending* before its own confirmation leaves, and turns it into a key when those of
 //! all nodes are in. If the run breaks in between, or the node does, it asks the others again ([`Letter`]).
 //!
@@ -11,35 +12,23 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, hex};
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use alloy_primitives::{B256, hex};
+use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use quorate_mpc::{InvalidPartyIndex, PartyIndex, Unconfirmed};
-use quorate_protocol::{Birth, NetworkDescriptor, NodeIndex, Permissions, Transcript};
+use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 use serde::{Deserialize, Serialize};
 
 use crate::ceremony::CeremonyError;
-use crate::judge::ApprovedKeygen;
 use crate::storage::{Storage, StorageError};
 
 /// Nodes' Ed25519 signatures over one key's confirmation.
 pub(crate) type Confirmations = BTreeMap<NodeIndex, Vec<u8>>;
 
-/// What is kept of a key besides its share: how it came about, and for whom.
-pub(crate) struct KeyRecord {
-    pub(crate) key_id: String,
-    /// The hash of the request that it was made for.
-    pub(crate) request: B256,
-    pub(crate) challenge: String,
-    pub(crate) owner: Address,
-    pub(crate) permissions: Option<String>,
-    pub(crate) permissions_signed: bool,
-    pub(crate) ephemeral: VerifyingKey,
-    pub(crate) ephemeral_ends: u64,
-}
-
 /// A key that not every node has confirmed yet.
 pub(crate) struct PendingKey {
-    pub(crate) record: KeyRecord,
+    pub(crate) key_id: String,
+    /// Names the ceremony that it comes of.
+    pub(crate) making: B256,
     pub(crate) unconfirmed: Unconfirmed,
 }
 
@@ -81,38 +70,15 @@ pub(crate) struct Births<'a> {
 pub(crate) const PENDING_LIFETIME: u64 = 7 * 24 * 60 * 60;
 
 impl PendingKey {
-    /// What a run came to for the request that asked for it.
-    pub(crate) fn new(unconfirmed: Unconfirmed, request: B256, approved: &ApprovedKeygen) -> Self {
-        let ApprovedKeygen { owner, setup, ephemeral_ends, challenge } = approved;
-        let record = KeyRecord {
-            key_id: key_id(&unconfirmed),
-            request,
-            challenge: challenge.clone(),
-            owner: *owner,
-            permissions: setup.permissions.clone(),
-            permissions_signed: setup.claim.is_some(),
-            ephemeral: setup.ephemeral.key,
-            ephemeral_ends: *ephemeral_ends,
-        };
-        Self { record, unconfirmed }
+    /// What a run came to.
+    pub(crate) fn new(unconfirmed: Unconfirmed, making: B256) -> Self {
+        Self { key_id: key_id(&unconfirmed), making, unconfirmed }
     }
 
     /// What each node signs to confirm the key.
     fn statement(&self, network: &NetworkDescriptor) -> B256 {
         let digest = self.unconfirmed.confirmation().digest();
         Transcript::new("key confirmation").field(network.id().as_slice()).field(&digest).finish()
-    }
-
-    fn birth(&self) -> Birth {
-        let record = &self.record;
-        Birth {
-            key_id: record.key_id.clone(),
-            public_key: *self.unconfirmed.confirmation().public_key(),
-            owner: record.owner,
-            ephemeral: record.ephemeral.to_bytes(),
-            permissions: record.permissions.as_deref().map(Permissions::hash_of).unwrap_or_default(),
-            challenge: record.challenge.clone(),
-        }
     }
 }
 
@@ -207,7 +173,7 @@ impl Births<'_> {
                 _ => false,
             };
             if !genuine {
-                let key_id = &pending.record.key_id;
+                let key_id = &pending.key_id;
                 tracing::warn!(node = %self.me, key_id, signer = %node, "dropped a false confirmation");
             }
             genuine
@@ -216,13 +182,12 @@ impl Births<'_> {
     }
 
     async fn finish(&self, pending: PendingKey, genuine: &Confirmations) -> Result<(), CeremonyError> {
-        let attestation = pending.birth().attest(self.network.id(), self.me, self.identity);
-        let PendingKey { record, unconfirmed } = pending;
+        let PendingKey { key_id, unconfirmed, .. } = pending;
         let digest = unconfirmed.confirmation().digest();
         let others = genuine.keys().filter(|node| **node != self.me);
         let digests = others.map(|node| Ok((PartyIndex::new(node.get())?, digest)));
         let (share, _) = unconfirmed.confirm(&digests.collect::<Result<_, InvalidPartyIndex>>()?)?;
-        Ok(self.storage.finish_key(&record, &share, &attestation, self.now).await?)
+        Ok(self.storage.finish_key(&key_id, &share, self.now).await?)
     }
 
     fn report_finished(&self, key_id: &str) {

@@ -7,12 +7,12 @@ use alloy_primitives::{B256, Signature, U256};
 use quorate_mpc::{
     Abort, InvalidPartyIndex, InvalidQuorum, PartyIndex, Quorum, Unconfirmed, keygen, signing,
 };
-use quorate_protocol::{Attestation, KeyText, NodeIndex, SignatureText, address_of};
+use quorate_protocol::{KeyText, NodeIndex, SignatureText, address_of};
 use tokio::task::{JoinError, spawn_blocking};
 use zeroize::Zeroizing;
 
 use crate::birth::{Births, PendingKey, StillPending};
-use crate::judge::{ApprovedKeygen, reasons};
+use crate::judge::reasons;
 use crate::run::{Messages, Run, RunError};
 use crate::storage::{Storage, StorageError};
 
@@ -27,8 +27,6 @@ pub(crate) enum CeremonyError {
     Storage(#[from] StorageError),
     #[error(transparent)]
     StillPending(#[from] StillPending),
-    #[error("the key for this request is gone from the database")]
-    Lost,
     #[error("node {peer} is banned: this node never uses the key together with it again")]
     Banned { peer: NodeIndex },
     #[error("the signature that came out is not the session key's, and is withheld")]
@@ -41,17 +39,17 @@ pub(crate) enum CeremonyError {
     Quorum(#[from] InvalidQuorum),
 }
 
-/// Makes a key with all other nodes, has it confirmed by them, and attests to its birth.
+/// Makes a key with all other nodes, and has it confirmed by them; it is nobody's yet.
 pub(crate) async fn make_key(
     births: Births<'_>,
     run: &mut Run,
-    request: B256,
-    approved: &ApprovedKeygen,
-) -> Result<(KeyText, Attestation), CeremonyError> {
+    making: B256,
+) -> Result<KeyText, CeremonyError> {
     let quorum = Quorum::new(births.network.threshold(), births.network.size())?;
     let unconfirmed = generate(run, quorum, PartyIndex::new(births.me.get())?).await?;
-    let pending = PendingKey::new(unconfirmed, request, approved);
-    let key_id = &pending.record.key_id;
+    let pending = PendingKey::new(unconfirmed, making);
+    let public_key = *pending.unconfirmed.confirmation().public_key();
+    let key_id = pending.key_id.clone();
 
     let own = births.begin(&pending).await?;
     #[cfg(feature = "fail-points")]
@@ -61,16 +59,16 @@ pub(crate) async fn make_key(
     fail::fail_point!(&format!("confirmed at node {}", births.me), |_| Err(RunError::Cancelled.into()));
     if let Ok(theirs) = &theirs {
         let confirmations = theirs.iter().map(|(node, bytes)| (*node, bytes.to_vec())).collect();
-        births.confirm(key_id, &confirmations).await?;
+        births.confirm(&key_id, &confirmations).await?;
     }
     // Where the run broke, letters may have brought what it did not.
-    if let Some(born) = births.storage.key_of(request).await? {
-        return Ok(born);
+    match StillPending::find(births.network, births.storage, &key_id).await? {
+        None => Ok(KeyText { key_id, public_key }),
+        Some(pending) => {
+            theirs?;
+            Err(pending.into())
+        }
     }
-    theirs?;
-    Err(StillPending::find(births.network, births.storage, key_id)
-        .await?
-        .map_or(CeremonyError::Lost, CeremonyError::StillPending))
 }
 
 /// The rounds of a key generation.

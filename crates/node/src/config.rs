@@ -19,9 +19,17 @@ pub struct NodeConfig {
     pub seal: PathBuf,
     /// The SQLite database.
     pub database: PathBuf,
-    /// Who may have keys made.
+    /// How many free keys the node keeps at most; it makes no more before some are bound.
+    #[serde(default = "most_free_keys")]
+    pub most_free_keys: u64,
+    /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
+}
+
+/// The default of [`NodeConfig::most_free_keys`].
+pub(crate) const fn most_free_keys() -> u64 {
+    64
 }
 
 /// Whom a node makes keys for.
@@ -43,6 +51,14 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// The network descriptor.
     pub network: PathBuf,
+    /// How many free keys are kept ready, made while no client is served. Where there is none, a client waits for one.
+    #[serde(default = "free_keys")]
+    pub free_keys: usize,
+}
+
+/// The default of [`GatewayConfig::free_keys`].
+pub(crate) const fn free_keys() -> usize {
+    4
 }
 
 /// Why a configuration cannot be used.

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use alloy_primitives::B256;
 use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
@@ -17,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigError, GatewayConfig, load_descriptor};
 use crate::judge::NONCE_LIFETIME;
+use crate::pool::{Pool, Reserved};
 use crate::switchboard::{Event, Switchboard};
-use crate::wire::{MAX_FRAME, ToNode};
+use crate::wire::{ExchangeId, MAX_FRAME, ToNode};
 
 /// The network's door: it gathers nonces, hands requests to nodes, relays what they send each other, and returns
 /// what they answer. It decides nothing and holds no secret; a bad one can only withhold.
@@ -26,6 +28,7 @@ use crate::wire::{MAX_FRAME, ToNode};
 pub struct Gateway {
     listener: TcpListener,
     network: NetworkDescriptor,
+    free_keys: usize,
 }
 
 /// Why a gateway cannot run.
@@ -54,6 +57,7 @@ const AUTHENTICATION_DEADLINE: Duration = NONCE_LIFETIME;
 const NONCE_DEADLINE: Duration = Duration::from_secs(5);
 const NONCE_GRACE: Duration = Duration::from_millis(250);
 const KEYGEN_DEADLINE: Duration = Duration::from_secs(90);
+const MAKING_GRACE: Duration = Duration::from_secs(2);
 const SIGNING_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long a quorum may take to sign before its slowest node is replaced; each further one gets twice as long, so that
@@ -65,6 +69,10 @@ const KEY_RESUME: Duration = Duration::from_secs(600);
 
 /// A client's largest frame: an operation with 100 kB of call data, in hex and base64, fits.
 const MAX_CLIENT_FRAME: usize = 1 << 20;
+
+/// How often the pool of free keys is looked at, and how long it is left alone after a failure.
+const IDLE: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_secs(15);
 
 /// How many clients are served at once; the next ones are told that the network is busy.
 const MAX_CLIENTS: usize = 1024;
@@ -79,7 +87,7 @@ impl Gateway {
         let address = config.listen;
         let listener =
             TcpListener::bind(address).await.map_err(|source| GatewayError::Listen { address, source })?;
-        Ok(Self { listener, network })
+        Ok(Self { listener, network, free_keys: config.free_keys })
     }
 
     /// Serves nodes and clients until `stop` is cancelled.
@@ -92,7 +100,12 @@ impl Gateway {
             network: self.network,
             pending: Mutex::default(),
             clients: tokio::sync::Semaphore::new(MAX_CLIENTS),
+            pool: Pool::new(self.free_keys),
             stop: stop.clone(),
+        });
+        tokio::spawn({
+            let (desk, stop) = (desk.clone(), stop.clone());
+            async move { stop.run_until_cancelled(desk.keep_pool_filled()).await }
         });
         let router = Router::new()
             .route("/health", get(health))
@@ -114,6 +127,7 @@ struct Desk {
     /// Challenges that a client may take up again on another connection.
     pending: Mutex<HashMap<String, Pending>>,
     clients: tokio::sync::Semaphore,
+    pool: Pool,
     stop: CancellationToken,
 }
 
@@ -121,6 +135,8 @@ struct Desk {
 struct Pending {
     setup: String,
     nonces: BTreeMap<NodeIndex, Nonce>,
+    /// The key that the request was promised.
+    key_id: Option<String>,
     until: Instant,
 }
 
@@ -130,7 +146,8 @@ struct Resume {
 }
 
 async fn health(State(desk): State<Arc<Desk>>) -> Response {
-    axum::Json(serde_json::json!({ "nodes": desk.switchboard.ready().len() })).into_response()
+    let (nodes, keys) = (desk.switchboard.ready().len(), desk.switchboard.free_keys().len());
+    axum::Json(serde_json::json!({ "nodes": nodes, "keys": keys })).into_response()
 }
 
 async fn node(State(desk): State<Arc<Desk>>, upgrade: WebSocketUpgrade) -> Response {
@@ -165,6 +182,13 @@ fn client(
     upgrade: WebSocketUpgrade,
     operation: Operation,
 ) -> Response {
+    if operation == Operation::Keygen {
+        // By the time that the owner has signed, there is one.
+        tokio::spawn({
+            let desk = desk.clone();
+            async move { desk.until_a_key_is_free().await }
+        });
+    }
     let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME);
     upgrade.on_upgrade(async move |mut socket| {
         let speaks_json = socket.protocol().is_some_and(|protocol| protocol == SUBPROTOCOL);
@@ -198,6 +222,7 @@ impl Desk {
         resume: Option<String>,
     ) -> Answer {
         let Ok(_place) = self.clients.try_acquire() else { return Answer::Refused(Refusal::Busy) };
+        self.pool.disturb();
         let request = match self.receive(socket, operation, resume).await {
             Ok(request) => request,
             Err(refusal) => return Answer::Refused(refusal),
@@ -260,7 +285,8 @@ impl Desk {
     /// How many nodes an operation cannot do without.
     fn needed(&self, operation: Operation) -> u8 {
         match operation {
-            Operation::Keygen => self.network.size(),
+            Operation::Keygen if self.switchboard.free_keys().is_empty() => self.network.size(),
+            Operation::Keygen => self.network.bind_quorum(),
             Operation::Sign => self.network.threshold(),
             Operation::AddEphemeralKey => self.network.bind_quorum(),
         }
@@ -282,7 +308,7 @@ impl Desk {
             let until = Instant::now() + NONCE_LIFETIME;
             all.insert(
                 challenge.to_owned(),
-                Pending { setup: setup.to_owned(), nonces: nonces.clone(), until },
+                Pending { setup: setup.to_owned(), nonces: nonces.clone(), key_id: None, until },
             );
         }
     }
@@ -304,12 +330,19 @@ impl Desk {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All nodes make the key; enough of them must attest to it.
+    /// The nodes bind a free key to its owner; enough of them must attest to it.
     async fn make_key(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
         let challenge = request.challenge();
         self.keep(&challenge, KEYGEN_DEADLINE + NONCE_LIFETIME);
-        let answers = self.ask(nodes, &request, KEYGEN_DEADLINE).await;
+        let key = self.promised_key(&challenge).await?;
+        let answers = self
+            .ask(nodes, SIGNING_DEADLINE, |exchange| ToNode::Bind {
+                exchange,
+                key_id: key.key_id.clone(),
+                request: request.clone(),
+            })
+            .await;
         if answers.values().any(|answer| matches!(answer, Answer::Key { .. })) {
             self.keep(&challenge, KEY_RESUME);
         }
@@ -399,9 +432,103 @@ impl Desk {
         }
     }
 
+    /// The key that a request was promised before, or else a free one, which is reserved until this is dropped.
+    async fn promised_key(&self, challenge: &str) -> Result<Reserved<'_>, Refusal> {
+        if let Some(Pending { key_id: Some(key_id), .. }) = self.pending().get(challenge) {
+            return Ok(self.pool.reserve_again(key_id));
+        }
+        let key = loop {
+            match self.pool.reserve(self.switchboard.free_keys()) {
+                Some(key) => break key,
+                None => self.make_free_key(1).await?,
+            }
+        };
+        // The same request may have come on another connection meanwhile.
+        let mut pending = self.pending();
+        Ok(match pending.get_mut(challenge).map(|pending| &mut pending.key_id) {
+            Some(Some(promised)) => self.pool.reserve_again(promised),
+            Some(none) => {
+                *none = Some(key.key_id.clone());
+                key
+            }
+            None => key,
+        })
+    }
+
+    async fn until_a_key_is_free(&self) {
+        if let Err(refusal) = self.make_free_key(1).await {
+            tracing::info!(%refusal, "no key can be made for the client that comes");
+        }
+    }
+
+    /// Has all nodes make a key, unless there are as many already; one at a time.
+    async fn make_free_key(&self, enough: usize) -> Result<(), Refusal> {
+        let _turn = self.pool.turn().await;
+        if self.pool.unreserved(self.switchboard.free_keys()).count() >= enough {
+            return Ok(());
+        }
+        let nodes = self.switchboard.ready();
+        self.enough(&nodes, self.network.size())?;
+        let mut making = B256::ZERO;
+        let no_random = |_| Refusal::Unfinished { reason: "the system gave no random bytes".to_owned() };
+        getrandom::fill(making.as_mut_slice()).map_err(no_random)?;
+        let (mut refusals, mut made) = (Refusals::default(), 0);
+        let mut exchange = self.switchboard.open(nodes.clone());
+        exchange.send_all(|exchange| ToNode::Make { exchange, making });
+        let mut deadline = tokio::time::Instant::now() + KEYGEN_DEADLINE;
+        let mut waiting = nodes;
+        while !waiting.is_empty() {
+            let Ok(Some((node, event))) = tokio::time::timeout_at(deadline, exchange.next()).await else {
+                break;
+            };
+            let Some(answer) = event.into_answer(node) else { continue };
+            waiting.remove(&node);
+            if matches!(answer, Answer::Key { .. }) {
+                made += 1;
+            } else {
+                // The others cannot go on, unless they are done already.
+                deadline = deadline.min(tokio::time::Instant::now() + MAKING_GRACE);
+            }
+            refusals.add(answer);
+        }
+        if made < usize::from(self.network.bind_quorum()) {
+            return Err(refusals.worst());
+        }
+        tracing::info!(free = self.switchboard.free_keys().len(), wanted = self.pool.size(), "made a key");
+        Ok(())
+    }
+
+    /// Makes keys ahead of need, while no client is served.
+    async fn keep_pool_filled(&self) {
+        let mut pause = IDLE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = IDLE;
+            let idle = self.clients.available_permits() == MAX_CLIENTS && self.pool.is_quiet();
+            let all_ready = self.switchboard.ready().len() == usize::from(self.network.size());
+            let wanted = self.switchboard.free_keys().len() < self.pool.size();
+            if idle
+                && all_ready
+                && wanted
+                && let Err(refusal) = self.make_free_key(self.pool.size()).await
+            {
+                tracing::warn!(%refusal, "no key could be made ahead; trying again later");
+                pause = REST;
+            }
+        }
+    }
+
     async fn register(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
-        let answers = self.ask(nodes, &request, SIGNING_DEADLINE).await;
+        let participants: Vec<_> = nodes.iter().copied().collect();
+        let answers = self
+            .ask(nodes, SIGNING_DEADLINE, |exchange| ToNode::Start {
+                exchange,
+                attempt: 0,
+                participants: participants.clone(),
+                request: request.clone(),
+            })
+            .await;
         let mut refusals = Refusals::default();
         let mut registered = BTreeSet::new();
         for (node, answer) in answers {
@@ -418,15 +545,15 @@ impl Desk {
         }
     }
 
-    /// Hands a request to a set of nodes and gathers their answers, until all are in or the deadline passes.
+    /// Sends a set of nodes a frame and gathers their answers, until all are in or the deadline passes.
     async fn ask(
         &self,
         nodes: BTreeSet<NodeIndex>,
-        request: &SignedRequest,
         deadline: Duration,
+        frame: impl Fn(ExchangeId) -> ToNode,
     ) -> BTreeMap<NodeIndex, Answer> {
         let mut exchange = self.switchboard.open(nodes.clone());
-        exchange.start(0, request);
+        exchange.send_all(frame);
         let mut answers = BTreeMap::new();
         let deadline = tokio::time::Instant::now() + deadline;
         while answers.len() < nodes.len() {

@@ -5,14 +5,14 @@ use ed25519_dalek::SigningKey;
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use url::Url;
 
-use crate::config::{Admission, ConfigError, GatewayConfig, NodeConfig};
+use crate::config::{Admission, ConfigError, GatewayConfig, NodeConfig, most_free_keys};
 use crate::node::NodeError;
 use crate::seal::create_key_file;
 
 /// Writes a new network into an empty or missing folder: `network.json` for everybody, `gateway/gateway.toml`,
 /// and for each node a folder `node-<index>` with its `node.toml`, its identity and its seal key.
 ///
-/// A node's folder is meant for that node's machine alone, together with `network.json`.
+/// `free_keys` is how many keys the gateway keeps ready. A node's folder is meant for that node's machine alone, together with `network.json`.
 ///
 /// # Errors
 /// An impossible quorum, or a folder that holds a network already or cannot be written.
@@ -21,6 +21,7 @@ pub fn init(
     threshold: u8,
     nodes: u8,
     gateway: SocketAddr,
+    free_keys: usize,
 ) -> Result<NetworkDescriptor, NodeError> {
     let descriptor_file = folder.join("network.json");
     refuse_existing(&descriptor_file)?;
@@ -37,6 +38,7 @@ pub fn init(
             identity: PathBuf::from("identity.key"),
             seal: PathBuf::from("seal.key"),
             database: PathBuf::from("node.db"),
+            most_free_keys: most_free_keys(),
             admission: Admission::default(),
         };
         write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
@@ -47,7 +49,8 @@ pub fn init(
 
     let home = folder.join("gateway");
     create_folder(&home)?;
-    let config = GatewayConfig { listen: gateway, network: PathBuf::from("../network.json") };
+    let network = PathBuf::from("../network.json");
+    let config = GatewayConfig { listen: gateway, network, free_keys };
     write(&home.join("gateway.toml"), &toml::to_string(&config).unwrap_or_default())?;
     write(&descriptor_file, &descriptor.to_json())?;
     Ok(descriptor)

@@ -29,9 +29,9 @@ pub(crate) struct Judge<'a> {
 
 /// What a node agrees to do.
 pub(crate) enum Approved<'a> {
-    /// Take part in making a key.
+    /// Bind a key to its owner.
     Keygen(Box<ApprovedKeygen>),
-    /// Answer with the key that was made for this request.
+    /// Answer with the key that this request was given.
     Born { key: KeyText, attestation: Attestation },
     /// Take part in signing with this key, once the other signers' charges are known.
     Sign(Box<ApprovedSignature<'a>>),
@@ -51,12 +51,12 @@ pub(crate) struct ApprovedSignature<'a> {
     pub(crate) hold: Option<Hold<'a>>,
 }
 
-/// A key that a node agrees to make.
+/// An owner whom a node agrees to give a key, as far as the request itself says.
 pub(crate) struct ApprovedKeygen {
     pub(crate) owner: Address,
     pub(crate) setup: KeygenSetup,
     pub(crate) ephemeral_ends: u64,
-    pub(crate) challenge: String,
+    pub(crate) request: SignedRequest,
 }
 
 /// Why a node does not do what it is asked.
@@ -64,6 +64,9 @@ pub(crate) struct ApprovedKeygen {
 pub(crate) enum Verdict {
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The node has a share and was not there when the key was given away; the others know to whom.
+    #[error("key {key_id} is nobody's at this node")]
+    Unbound { key_id: String },
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -82,7 +85,11 @@ impl<'a> Judge<'a> {
         let setup = Setup::parse(request.operation, &request.setup).map_err(malformed)?;
         let authentication = Authentication::parse(&request.authentication).map_err(unauthenticated)?;
         let approved = match setup {
-            Setup::Keygen(setup) => self.keygen(request, setup, &authentication).await?,
+            Setup::Keygen(setup) => {
+                let approved = self.keygen(request, setup, &authentication)?;
+                self.admission.admit(approved.owner, self.storage.keys_of(approved.owner).await?)?;
+                Approved::Keygen(Box::new(approved))
+            }
             Setup::Sign(setup) => self.sign(request, setup, &authentication).await?,
             Setup::AddEphemeralKey(setup) => self.add_ephemeral_key(request, setup, &authentication).await?,
             _ => return Err(refused_malformed("this node does not know the operation")),
@@ -132,27 +139,31 @@ impl<'a> Judge<'a> {
         own.copied().filter(|_| enough && known).ok_or(Refusal::Challenge)
     }
 
-    async fn keygen(
+    /// Judges the evidence that others gave a key away, without a nonce: those who attest to it have checked theirs.
+    pub(crate) fn evidence(&self, request: &SignedRequest) -> Result<ApprovedKeygen, Verdict> {
+        let authentication = Authentication::parse(&request.authentication).map_err(unauthenticated)?;
+        match Setup::parse(request.operation, &request.setup).map_err(malformed)? {
+            Setup::Keygen(setup) => self.keygen(request, setup, &authentication),
+            _ => Err(refused_malformed("the request is not one for a key")),
+        }
+    }
+
+    fn keygen(
         &self,
         request: &SignedRequest,
         setup: KeygenSetup,
         authentication: &Authentication,
-    ) -> Result<Approved<'a>, Verdict> {
+    ) -> Result<ApprovedKeygen, Verdict> {
         let asked = (setup.threshold, setup.parties);
         let has = (u32::from(self.network.threshold()), u32::from(self.network.size()));
         if asked != has {
             let text = |(t, n)| format!("{t} of {n} nodes");
             return Err(Refusal::Quorum { asked: text(asked), has: text(has) }.into());
         }
-        let challenge = request.challenge();
-        let owner = self.owner(&Setup::Keygen(setup.clone()), &challenge, authentication)?;
+        let owner = self.owner(&Setup::Keygen(setup.clone()), &request.challenge(), authentication)?;
         let ephemeral_ends = setup.ephemeral.ends(self.now).map_err(ephemeral)?;
         self.check_permissions(&setup, owner)?;
-        if let Some(key_id) = self.storage.pending_key_of(request.hash()).await? {
-            self.refuse_pending(&key_id).await?;
-        }
-        self.admission.admit(owner, self.storage.keys_of(owner).await?)?;
-        Ok(Approved::Keygen(Box::new(ApprovedKeygen { owner, setup, ephemeral_ends, challenge })))
+        Ok(ApprovedKeygen { owner, setup, ephemeral_ends, request: request.clone() })
     }
 
     /// The permissions are the owner's for this network, or they are not registered at all.
@@ -255,15 +266,13 @@ impl<'a> Judge<'a> {
         if let Some(key) = self.storage.key(key_id).await? {
             return Ok(key);
         }
-        self.refuse_pending(key_id).await?;
-        Err(Refusal::UnknownKey { key_id: key_id.to_owned() }.into())
-    }
-
-    /// A pending key is asked about again later, or of other nodes.
-    async fn refuse_pending(&self, key_id: &str) -> Result<(), Verdict> {
+        if self.storage.free_key(key_id).await?.is_some() {
+            return Err(Verdict::Unbound { key_id: key_id.to_owned() });
+        }
+        // A pending key is asked about again later, or of other nodes.
         match StillPending::find(self.network, self.storage, key_id).await? {
             Some(waiting) => Err(Refusal::Unfinished { reason: waiting.to_string() }.into()),
-            None => Ok(()),
+            None => Err(Refusal::UnknownKey { key_id: key_id.to_owned() }.into()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
 //! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
 
+mod binding;
 mod birth;
 mod ceremony;
 mod config;
@@ -13,6 +14,7 @@ mod init;
 mod journal;
 mod judge;
 mod node;
+mod pool;
 mod run;
 mod seal;
 mod storage;

@@ -13,7 +13,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::birth::{Births, Letter, Post};
+use crate::binding::{Bindings, Hearsay};
+use crate::birth::{Births, Post};
 use crate::ceremony::{self, CeremonyError, Signing};
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 use crate::envelope::Agenda;
@@ -22,7 +23,7 @@ use crate::judge::{Approved, ApprovedSignature, Judge, Nonces, Verdict};
 use crate::run::{Inbox, Outbox, Run, RunError};
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
-use crate::wire::{self, AnswerText, ExchangeId, FromNode, MAX_FRAME, ToNode};
+use crate::wire::{self, AnswerText, ExchangeId, FromNode, MAX_FRAME, Mail, ToNode};
 
 /// A signing node: it holds one share of each key, decides by itself what it signs, and reaches the others
 /// through the gateway, to which it connects; it opens no port.
@@ -32,8 +33,9 @@ pub struct Node {
     identity: SigningKey,
     storage: Storage,
     nonces: Nonces,
-    /// The requests for which a key is being made.
-    making: Mutex<BTreeSet<B256>>,
+    hearsay: Hearsay,
+    /// One key is made at a time.
+    making: tokio::sync::Mutex<()>,
 }
 
 /// Why a node cannot run.
@@ -87,7 +89,15 @@ impl Node {
         }
         let seal = SealKey::new(&*read_key_file(&config.seal)?);
         let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
-        Ok(Self { config, network, identity, storage, nonces: Nonces::new(), making: Mutex::default() })
+        Ok(Self {
+            config,
+            network,
+            identity,
+            storage,
+            nonces: Nonces::new(),
+            hearsay: Hearsay::default(),
+            making: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Serves until `stop` is cancelled, connecting again whenever the gateway goes away; then lets running
@@ -153,7 +163,7 @@ impl Node {
     ) -> Result<(), ConnectionError> {
         let (mut sink, mut stream) = socket.split();
         let (outgoing, mut queue) = mpsc::channel::<FromNode>(QUEUE);
-        let (post, mut letters) = mpsc::channel(QUEUE);
+        let (post, mut mail) = mpsc::channel(QUEUE);
         let exchanges = Arc::new(Exchanges::default());
         let broken = CancellationToken::new();
 
@@ -183,7 +193,7 @@ impl Node {
             ended = writer => ended,
             ended = reader => ended,
             ended = farewell => ended,
-            () = self.correspond(&mut letters, &outgoing) => Ok(()),
+            () = self.correspond(&mut mail, &outgoing) => Ok(()),
         };
         broken.cancel();
         exchanges.end_all();
@@ -195,7 +205,7 @@ impl Node {
         frame: ToNode,
         exchanges: &Arc<Exchanges>,
         outgoing: &mpsc::Sender<FromNode>,
-        post: &mpsc::Sender<(NodeIndex, Letter)>,
+        post: &mpsc::Sender<(NodeIndex, Mail)>,
         tasks: &TaskTracker,
         broken: &CancellationToken,
     ) {
@@ -207,53 +217,164 @@ impl Node {
             },
             ToNode::Start { exchange, attempt, participants, request } => {
                 let Some(inbox) = exchanges.begin(exchange) else { return };
-                let (outgoing, exchanges, broken) = (outgoing.clone(), exchanges.clone(), broken.clone());
-                tasks.spawn(async move {
-                    let task = self.answer(exchange, attempt, participants, request, inbox, &outgoing);
-                    tokio::select! {
-                        answer = task => {
-                            let answer = AnswerText::from(&answer);
-                            drop(outgoing.send(FromNode::Done { exchange, answer }).await);
-                        }
-                        () = broken.cancelled() => {}
+                let (node, outgoing) = (self.clone(), outgoing.clone());
+                self.work(exchange, exchanges, &outgoing.clone(), tasks, broken, async move {
+                    let meeting =
+                        Meeting { attempt, participants, inbox, outbox: outbox(exchange, outgoing.clone()) };
+                    node.answer(&request, Task::Sign(meeting), &outgoing).await
+                });
+            }
+            ToNode::Bind { exchange, key_id, request } => {
+                let Some(_) = exchanges.begin(exchange) else { return };
+                let (node, outgoing) = (self.clone(), outgoing.clone());
+                self.work(exchange, exchanges, &outgoing.clone(), tasks, broken, async move {
+                    let answer = node.answer(&request, Task::Bind { key_id }, &outgoing).await;
+                    if let Answer::Key { key, .. } = &answer {
+                        node.tell_all_whose(&key.key_id, &outgoing).await;
                     }
-                    exchanges.end(exchange);
+                    node.report_free_keys(&outgoing).await;
+                    answer
+                });
+            }
+            ToNode::Make { exchange, making } => {
+                let Some(inbox) = exchanges.begin(exchange) else { return };
+                let (node, outgoing) = (self.clone(), outgoing.clone());
+                self.work(exchange, exchanges, &outgoing.clone(), tasks, broken, async move {
+                    let answer = node.make_key(making, inbox, outbox(exchange, outgoing.clone())).await;
+                    node.report_free_keys(&outgoing).await;
+                    answer
                 });
             }
             ToNode::Relay { exchange, from, payload } => exchanges.deliver(exchange, from, payload),
             // Whoever misses an answer asks again.
-            ToNode::Letter { from, letter } => drop(post.try_send((from, letter))),
+            ToNode::Mail { from, mail } => drop(post.try_send((from, mail))),
             ToNode::Cancel { exchange } => exchanges.end(exchange),
         }
     }
 
-    /// Finishes the births of keys that broke: asks the other nodes for their confirmations, and answers them.
+    /// Does the work of an exchange beside everything else, and sends its answer, unless the connection breaks first.
+    fn work(
+        &self,
+        exchange: ExchangeId,
+        exchanges: &Arc<Exchanges>,
+        outgoing: &mpsc::Sender<FromNode>,
+        tasks: &TaskTracker,
+        broken: &CancellationToken,
+        work: impl Future<Output = Answer> + Send + 'static,
+    ) {
+        let (exchanges, outgoing, broken) = (exchanges.clone(), outgoing.clone(), broken.clone());
+        tasks.spawn(async move {
+            if let Some(answer) = broken.run_until_cancelled(work).await {
+                let answer = AnswerText::from(&answer);
+                drop(outgoing.send(FromNode::Done { exchange, answer }).await);
+            }
+            exchanges.end(exchange);
+        });
+    }
+
+    /// Finishes the births of keys that broke and learns of bindings: asks the other nodes, and answers them.
     async fn correspond(
         &self,
-        letters: &mut mpsc::Receiver<(NodeIndex, Letter)>,
+        mail: &mut mpsc::Receiver<(NodeIndex, Mail)>,
         outgoing: &mpsc::Sender<FromNode>,
     ) {
+        self.report_free_keys(outgoing).await;
         let mut inquiry = tokio::time::interval(INQUIRY);
         let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
         loop {
-            let posts: Result<Vec<Post>, CeremonyError> = tokio::select! {
-                _ = inquiry.tick() => self.births(now()).inquiries().await.map_err(Into::into),
+            let posts: Result<Vec<(NodeIndex, Mail)>, CeremonyError> = tokio::select! {
+                _ = inquiry.tick() => self.births(now()).inquiries().await.map(births_mail).map_err(Into::into),
                 _ = last_chance.tick() => match self.births(now()).give_up().await {
                     Ok(()) => Ok(Vec::new()),
                     Err(error) => Err(error.into()),
                 },
-                Some((from, letter)) = letters.recv() => self.births(now()).answer(from, &letter).await,
+                Some((from, mail)) = mail.recv() => self.read_mail(from, mail, outgoing).await,
             };
             match posts {
                 Ok(posts) => {
-                    for (to, letter) in posts {
-                        drop(outgoing.send(FromNode::Letter { to, letter }).await);
+                    for (to, mail) in posts {
+                        drop(outgoing.send(FromNode::Mail { to, mail }).await);
                     }
                 }
                 Err(error) => {
-                    tracing::error!(node = %self.me(), %error, "pending keys cannot be looked after")
+                    tracing::error!(node = %self.me(), %error, "what the other nodes write cannot be dealt with")
                 }
             }
+        }
+    }
+
+    /// `from` is the gateway's word, and no more than the address of the answer.
+    async fn read_mail(
+        &self,
+        from: NodeIndex,
+        mail: Mail,
+        outgoing: &mpsc::Sender<FromNode>,
+    ) -> Result<Vec<(NodeIndex, Mail)>, CeremonyError> {
+        let now = now();
+        match mail {
+            Mail::Birth(letter) => {
+                let posts = self.births(now).answer(from, &letter).await?;
+                self.report_free_keys(outgoing).await;
+                Ok(births_mail(posts))
+            }
+            Mail::Whose { key_id } => {
+                let evidence = self.bindings(now).evidence(&key_id).await?;
+                let answer = evidence.map(|evidence| Mail::Bound { key_id, evidence: Box::new(evidence) });
+                Ok(answer.map(|mail| (from, mail)).into_iter().collect())
+            }
+            Mail::Bound { key_id, evidence } => {
+                self.bindings(now).learn(&self.judge(now), &key_id, *evidence).await?;
+                self.report_free_keys(outgoing).await;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn tell_all_whose(&self, key_id: &str, outgoing: &mpsc::Sender<FromNode>) {
+        match self.bindings(now()).evidence(key_id).await {
+            Ok(Some(evidence)) => {
+                let mail = Mail::Bound { key_id: key_id.to_owned(), evidence: Box::new(evidence) };
+                self.write_to_all(&mail, outgoing).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(node = %self.me(), %error, "whose a key is cannot be told"),
+        }
+    }
+
+    async fn write_to_all(&self, mail: &Mail, outgoing: &mpsc::Sender<FromNode>) {
+        let others = self.network.nodes().map(|(node, _)| node).filter(|node| *node != self.me());
+        for to in others {
+            drop(outgoing.send(FromNode::Mail { to, mail: mail.clone() }).await);
+        }
+    }
+
+    /// Tells the gateway which keys can be bound here.
+    async fn report_free_keys(&self, outgoing: &mpsc::Sender<FromNode>) {
+        match self.storage.free_keys().await {
+            Ok(keys) => drop(outgoing.send(FromNode::Free { keys }).await),
+            Err(error) => tracing::error!(node = %self.me(), %error, "the free keys cannot be listed"),
+        }
+    }
+
+    const fn judge(&self, now: u64) -> Judge<'_> {
+        Judge {
+            network: &self.network,
+            me: self.config.index,
+            storage: &self.storage,
+            nonces: &self.nonces,
+            admission: &self.config.admission,
+            now,
+        }
+    }
+
+    const fn bindings(&self, now: u64) -> Bindings<'_> {
+        Bindings {
+            network: &self.network,
+            me: self.config.index,
+            identity: &self.identity,
+            storage: &self.storage,
+            hearsay: &self.hearsay,
+            now,
         }
     }
 
@@ -268,55 +389,61 @@ impl Node {
     }
 
     /// Decides about a request and does its part; whatever happens becomes an answer.
-    async fn answer(
-        &self,
-        exchange: ExchangeId,
-        attempt: u32,
-        participants: Vec<NodeIndex>,
-        request: SignedRequest,
-        inbox: Inbox,
-        outgoing: &mpsc::Sender<FromNode>,
-    ) -> Answer {
-        let hash = request.hash();
+    async fn answer(&self, request: &SignedRequest, task: Task, outgoing: &mpsc::Sender<FromNode>) -> Answer {
         let now = now();
-        let judge = Judge {
-            network: &self.network,
-            me: self.me(),
-            storage: &self.storage,
-            nonces: &self.nonces,
-            admission: &self.config.admission,
-            now,
-        };
-        let outcome = match judge.approve(&request).await {
-            Ok(approved) => {
-                let agenda = Agenda {
-                    network: self.network.id(),
-                    request: hash,
-                    attempt,
-                    participants: participants.iter().copied().collect(),
-                };
-                let relay = self.outbox(exchange, outgoing);
-                self.perform(approved, agenda, &participants, inbox, relay, now).await
-            }
+        let outcome = match self.judge(now).approve(request).await {
+            Ok(approved) => self.perform(approved, task, request.hash(), now).await,
             Err(Verdict::Refused(refusal)) => Ok(Answer::Refused(refusal)),
             Err(Verdict::Storage(error)) => Err(error.into()),
+            Err(Verdict::Unbound { key_id }) => {
+                self.write_to_all(&Mail::Whose { key_id: key_id.clone() }, outgoing).await;
+                let reason =
+                    format!("node {} was away when key {key_id} was bound, and is asking", self.me());
+                Ok(Answer::Refused(Refusal::Unfinished { reason }))
+            }
         };
+        self.conclude(request.operation.path(), request.hash(), outcome)
+    }
+
+    /// Makes a free key together with all other nodes, one at a time.
+    async fn make_key(&self, making: B256, inbox: Inbox, outbox: Outbox) -> Answer {
+        let work = async {
+            let Ok(_turn) = self.making.try_lock() else {
+                let reason = format!("node {} is making a key already", self.me());
+                return Ok(Answer::Refused(Refusal::Unfinished { reason }));
+            };
+            let free = self.storage.free_keys().await?.len() + self.storage.pending_keys().await?.len();
+            if free as u64 >= self.config.most_free_keys {
+                let reason = format!("node {} has {free} free keys, which is enough", self.me());
+                return Ok(Answer::Refused(Refusal::Unfinished { reason }));
+            }
+            let participants: Vec<_> = self.network.nodes().map(|(node, _)| node).collect();
+            let meeting = Meeting { attempt: 0, participants, inbox, outbox };
+            let mut run = meeting.open(self, making, KEYGEN_ROUND).await?;
+            let key = ceremony::make_key(self.births(now()), &mut run, making).await?;
+            Ok(Answer::Key { key, attestations: Vec::new() })
+        };
+        let outcome = work.await;
+        self.conclude("make", making, outcome)
+    }
+
+    fn conclude(&self, what: &str, request: B256, outcome: Result<Answer, CeremonyError>) -> Answer {
         match outcome {
             Ok(Answer::Refused(refusal)) => {
-                tracing::info!(node = %self.me(), request = %hash, %refusal, "refused");
+                tracing::info!(node = %self.me(), %request, %refusal, "refused");
                 Answer::Refused(refusal)
             }
             Ok(answer) => {
-                tracing::info!(node = %self.me(), request = %hash, operation = request.operation.path(), "done");
+                tracing::info!(node = %self.me(), %request, operation = what, "done");
                 answer
             }
             Err(CeremonyError::Banned { peer }) => Answer::Refused(Refusal::Banned { node: self.me(), peer }),
             Err(CeremonyError::Run(RunError::Silent { peer, .. })) => {
-                tracing::warn!(node = %self.me(), request = %hash, %peer, "silent");
+                tracing::warn!(node = %self.me(), %request, %peer, "silent");
                 Answer::Refused(Refusal::Silent { node: self.me(), peer })
             }
             Err(error) => {
-                tracing::warn!(node = %self.me(), request = %hash, %error, "without a result");
+                tracing::warn!(node = %self.me(), %request, %error, "without a result");
                 Answer::Refused(Refusal::Unfinished { reason: format!("node {}: {error}", self.me()) })
             }
         }
@@ -325,105 +452,129 @@ impl Node {
     async fn perform(
         &self,
         approved: Approved<'_>,
-        agenda: Agenda,
-        participants: &[NodeIndex],
-        inbox: Inbox,
-        outbox: Outbox,
+        task: Task,
+        request: B256,
         now: u64,
     ) -> Result<Answer, CeremonyError> {
-        let quorum = match &approved {
-            Approved::Keygen(_) => self.network.size(),
-            Approved::Sign(_) => self.network.threshold(),
-            Approved::Born { .. } | Approved::AddEphemeralKey { .. } => 0,
-        };
-        let signers = &agenda.participants;
-        let fits = signers.contains(&self.me())
-            && signers.len() == participants.len()
-            && signers.iter().all(|node| self.network.identity(*node).is_some());
-        if quorum != 0 && (!fits || signers.len() != usize::from(quorum)) {
-            let reason =
-                format!("{} participants were named, the operation takes {quorum}", participants.len());
-            return Ok(Answer::Refused(Refusal::Malformed { reason }));
-        }
-        let request = agenda.request;
-        let open =
-            |deadline| Run::open(&self.network, agenda, self.me(), &self.identity, inbox, outbox, deadline);
-        match approved {
-            Approved::Born { key, attestation } => Ok(Answer::Key { key, attestations: vec![attestation] }),
-            Approved::Keygen(approved) => {
-                let Some(_turn) = self.turn(request) else {
-                    let reason = format!("node {} is making the key already", self.me());
-                    return Ok(Answer::Refused(Refusal::Unfinished { reason }));
-                };
-                let mut run = open(KEYGEN_ROUND).await?;
-                let (key, attestation) =
-                    ceremony::make_key(self.births(now), &mut run, request, &approved).await?;
+        match (approved, task) {
+            (Approved::Born { key, attestation }, _) => {
                 Ok(Answer::Key { key, attestations: vec![attestation] })
             }
-            Approved::Sign(signature) => {
-                let ApprovedSignature { key_id, permissions, digest, hold, .. } = *signature;
-                let (storage, key_id) = (&self.storage, key_id.as_str());
-                let signing = Signing { storage, key_id, signers: participants, digest, now };
-                let journal = Journal { storage, key_id, permissions: &permissions, now };
-                let prepare = async {
-                    signing.permit().await?;
-                    let mut run = open(SIGNING_ROUND).await?;
-                    Ok(journal.exchange(&mut run).await?.map_or(Ok(run), Err))
-                };
-                let prepared: Result<Result<Run, Refusal>, CeremonyError> = prepare.await;
-                match (&prepared, hold) {
-                    (Ok(Ok(_)), Some(hold)) => hold.keep(),
-                    (_, Some(hold)) => hold.withdraw().await?,
-                    (_, None) => {}
-                }
-                match prepared? {
-                    Ok(mut run) => Ok(Answer::Signature(signing.perform(&mut run).await?)),
-                    Err(refusal) => Ok(Answer::Refused(refusal)),
-                }
+            (Approved::Keygen(approved), Task::Bind { key_id }) => {
+                Ok(match self.bindings(now).bind(&key_id, &approved).await? {
+                    Some((key, attestation)) => Answer::Key { key, attestations: vec![attestation] },
+                    None => {
+                        let reason = format!("key {key_id} is not free at node {}", self.me());
+                        Answer::Refused(Refusal::Unfinished { reason })
+                    }
+                })
             }
-            Approved::AddEphemeralKey { key_id, ephemeral, ends } => {
+            (Approved::Sign(signature), Task::Sign(meeting)) => {
+                self.sign(*signature, meeting, request, now).await
+            }
+            (Approved::AddEphemeralKey { key_id, ephemeral, ends }, _) => {
                 self.storage.add_ephemeral_key(&key_id, &ephemeral, ends).await?;
                 Ok(Answer::Registered)
             }
+            (Approved::Keygen(_) | Approved::Sign(_), _) => {
+                let reason = "the gateway asks for something else than the client".to_owned();
+                Ok(Answer::Refused(Refusal::Malformed { reason }))
+            }
         }
     }
 
-    /// Takes up the making of a key for a request; none while it is under way.
-    fn turn(&self, request: B256) -> Option<Turn<'_>> {
-        let new = self.making.lock().unwrap_or_else(PoisonError::into_inner).insert(request);
-        new.then_some(Turn { making: &self.making, request })
+    async fn sign(
+        &self,
+        signature: ApprovedSignature<'_>,
+        meeting: Meeting,
+        request: B256,
+        now: u64,
+    ) -> Result<Answer, CeremonyError> {
+        let ApprovedSignature { key_id, permissions, digest, hold, .. } = signature;
+        let (storage, key_id, signers) = (&self.storage, key_id.as_str(), meeting.participants.clone());
+        let signing = Signing { storage, key_id, signers: &signers, digest, now };
+        let journal = Journal { storage, key_id, permissions: &permissions, now };
+        let prepare = async {
+            if let Some(misfit) = meeting.misfit(self, self.network.threshold()) {
+                return Ok(Err(misfit));
+            }
+            signing.permit().await?;
+            let mut run = meeting.open(self, request, SIGNING_ROUND).await?;
+            Ok(journal.exchange(&mut run).await?.map_or(Ok(run), Err))
+        };
+        let prepared: Result<Result<Run, Refusal>, CeremonyError> = prepare.await;
+        match (&prepared, hold) {
+            (Ok(Ok(_)), Some(hold)) => hold.keep(),
+            (_, Some(hold)) => hold.withdraw().await?,
+            (_, None) => {}
+        }
+        match prepared? {
+            Ok(mut run) => Ok(Answer::Signature(signing.perform(&mut run).await?)),
+            Err(refusal) => Ok(Answer::Refused(refusal)),
+        }
+    }
+}
+
+/// What the gateway asks a node to do with a client's request.
+enum Task {
+    /// Give it this key.
+    Bind { key_id: String },
+    /// Sign it with these others; or, where the request is of another kind, do that.
+    Sign(Meeting),
+}
+
+/// With whom a run is, and the way to them.
+struct Meeting {
+    attempt: u32,
+    participants: Vec<NodeIndex>,
+    inbox: Inbox,
+    outbox: Outbox,
+}
+
+impl Meeting {
+    /// Why this is not a quorum of the node's network.
+    fn misfit(&self, node: &Node, quorum: u8) -> Option<Refusal> {
+        let signers: BTreeSet<_> = self.participants.iter().copied().collect();
+        let fits = signers.contains(&node.me())
+            && signers.len() == self.participants.len()
+            && signers.len() == usize::from(quorum)
+            && signers.iter().all(|signer| node.network.identity(*signer).is_some());
+        let named = self.participants.len();
+        let reason = || format!("{named} participants were named, the operation takes {quorum}");
+        (!fits).then(|| Refusal::Malformed { reason: reason() })
     }
 
-    /// A run's way out: its messages as relay frames of one exchange.
-    fn outbox(&self, exchange: ExchangeId, outgoing: &mpsc::Sender<FromNode>) -> Outbox {
-        let (sender, mut queue) = mpsc::channel(QUEUE);
-        let outgoing = outgoing.clone();
-        tokio::spawn(async move {
-            while let Some((to, payload)) = queue.recv().await {
-                if outgoing.send(FromNode::Relay { exchange, to, payload }).await.is_err() {
-                    break;
-                }
-            }
-        });
-        sender
+    async fn open(self, node: &Node, request: B256, deadline: Duration) -> Result<Run, RunError> {
+        let agenda = Agenda {
+            network: node.network.id(),
+            request,
+            attempt: self.attempt,
+            participants: self.participants.into_iter().collect(),
+        };
+        Run::open(&node.network, agenda, node.me(), &node.identity, self.inbox, self.outbox, deadline).await
     }
+}
+
+/// A run's way out: its messages as relay frames of one exchange.
+fn outbox(exchange: ExchangeId, outgoing: mpsc::Sender<FromNode>) -> Outbox {
+    let (sender, mut queue) = mpsc::channel(QUEUE);
+    tokio::spawn(async move {
+        while let Some((to, payload)) = queue.recv().await {
+            if outgoing.send(FromNode::Relay { exchange, to, payload }).await.is_err() {
+                break;
+            }
+        }
+    });
+    sender
+}
+
+fn births_mail(posts: Vec<Post>) -> Vec<(NodeIndex, Mail)> {
+    posts.into_iter().map(|(to, letter)| (to, Mail::Birth(letter))).collect()
 }
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Node").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-/// A request for which a key is being made, until this is dropped.
-struct Turn<'a> {
-    making: &'a Mutex<BTreeSet<B256>>,
-    request: B256,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.making.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.request);
     }
 }
 

@@ -1,23 +1,23 @@
 mod bans;
 mod births;
 mod charges;
+mod keys;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::{Address, B256};
-use ed25519_dalek::VerifyingKey;
-use quorate_mpc::KeyShare;
-use quorate_protocol::{NodeIndex, Permissions};
+use alloy_primitives::B256;
+use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 
 use self::charges::Held;
 pub(crate) use self::charges::{Bookmark, Charge, Entry, Excess, Hold};
+pub(crate) use self::keys::StoredKey;
 use crate::seal::{SealBroken, SealKey};
 
 /// A node's durable state: its key shares, whom they belong to, whom it banned, and which nonces are spent.
@@ -46,17 +46,8 @@ pub(crate) enum Bound<'a> {
 }
 
 /// Where a sealed share is kept.
-const KEYS: &str = "keys";
+const SHARES: &str = "shares";
 const PENDING_KEYS: &str = "pending_keys";
-
-/// A key as a node keeps it, without the share.
-#[derive(Debug)]
-pub(crate) struct StoredKey {
-    pub(crate) public_key: [u8; 33],
-    pub(crate) owner: Address,
-    /// None: the key signs nothing.
-    pub(crate) permissions: Option<Permissions>,
-}
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -180,70 +171,6 @@ impl Storage {
         Ok(Bound::Yes(hold))
     }
 
-    /// How many keys an owner has. Pending ones count: they take as much room.
-    pub(crate) async fn keys_of(&self, owner: Address) -> Result<u64, StorageError> {
-        let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM keys WHERE owner = ?1) \
-             + (SELECT COUNT(*) FROM pending_keys WHERE owner = ?1)",
-        )
-        .bind(owner.as_slice())
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
-    }
-
-    /// A key by its id.
-    pub(crate) async fn key(&self, key_id: &str) -> Result<Option<StoredKey>, StorageError> {
-        let row = sqlx::query("SELECT public_key, owner, permissions FROM keys WHERE key_id = ?")
-            .bind(key_id)
-            .fetch_optional(&self.pool)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let damaged = |what| StorageError::Damaged { what, key_id: key_id.to_owned() };
-        let permissions = row.try_get::<Option<&str>, _>(2)?.map(Permissions::from_json).transpose();
-        Ok(Some(StoredKey {
-            public_key: row.try_get::<&[u8], _>(0)?.try_into().map_err(|_| damaged("public key"))?,
-            owner: Address::try_from(row.try_get::<&[u8], _>(1)?).map_err(|_| damaged("owner"))?,
-            permissions: permissions.map_err(|_| damaged("permissions"))?,
-        }))
-    }
-
-    /// Until when an ephemeral key may ask for a key's signatures; none if it may not.
-    pub(crate) async fn ephemeral_key_ends(
-        &self,
-        key_id: &str,
-        ephemeral: &VerifyingKey,
-    ) -> Result<Option<u64>, StorageError> {
-        let row = sqlx::query("SELECT expires_at FROM ephemeral_keys WHERE key_id = ? AND public_key = ?")
-            .bind(key_id)
-            .bind(ephemeral.as_bytes().as_slice())
-            .fetch_optional(&self.pool)
-            .await?;
-        let ends = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
-        Ok(ends.map(|ends| u64::try_from(ends).unwrap_or_default()))
-    }
-
-    /// Registers one more ephemeral key for a key.
-    pub(crate) async fn add_ephemeral_key(
-        &self,
-        key_id: &str,
-        ephemeral: &VerifyingKey,
-        ends: u64,
-    ) -> Result<(), StorageError> {
-        let mut transaction = self.pool.begin().await?;
-        insert_ephemeral_key(&mut transaction, key_id, ephemeral, ends).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// This node's share of a key.
-    pub(crate) async fn share(&self, key_id: &str) -> Result<KeyShare, StorageError> {
-        let row =
-            sqlx::query("SELECT share FROM keys WHERE key_id = ?").bind(key_id).fetch_one(&self.pool).await?;
-        let opened = self.seal.open(&self.context(KEYS, key_id), row.try_get(0)?)?;
-        KeyShare::from_bytes(&opened)
-            .map_err(|_| StorageError::Damaged { what: "share", key_id: key_id.to_owned() })
-    }
-
     /// Waits for writes under way and lets go of the file.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
@@ -259,22 +186,18 @@ impl Storage {
     }
 }
 
-async fn insert_ephemeral_key(
-    transaction: &mut sqlx::SqliteTransaction<'_>,
+/// Reads rows of a node and its signature.
+fn signatures(
+    rows: &[SqliteRow],
+    what: &'static str,
     key_id: &str,
-    ephemeral: &VerifyingKey,
-    ends: u64,
-) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO ephemeral_keys (key_id, public_key, expires_at) VALUES (?, ?, ?) \
-         ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
-    )
-    .bind(key_id)
-    .bind(ephemeral.as_bytes().as_slice())
-    .bind(seconds(ends))
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
+) -> Result<BTreeMap<NodeIndex, Vec<u8>>, StorageError> {
+    let damaged = || StorageError::Damaged { what, key_id: key_id.to_owned() };
+    let signature = |row: &SqliteRow| {
+        let node = u8::try_from(row.try_get::<i64, _>(0)?).ok().and_then(NodeIndex::new);
+        Ok((node.ok_or_else(damaged)?, row.try_get(1)?))
+    };
+    rows.iter().map(signature).collect()
 }
 
 /// SQLite's integers are signed; times beyond the year 292 billion are one.

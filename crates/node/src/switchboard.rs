@@ -28,6 +28,8 @@ struct Lines {
 struct Line {
     connection: u64,
     frames: mpsc::Sender<ToNode>,
+    /// The free keys that the node can bind.
+    free: Vec<String>,
 }
 
 struct Party {
@@ -87,6 +89,19 @@ impl Switchboard {
         self.lines().nodes.contains_key(&node)
     }
 
+    /// The free keys that enough of the connected nodes can bind, those that most of them can first.
+    pub(crate) fn free_keys(&self) -> Vec<String> {
+        let lines = self.lines();
+        let mut holders = BTreeMap::<&String, usize>::new();
+        for key in lines.nodes.values().flat_map(|line| &line.free) {
+            *holders.entry(key).or_default() += 1;
+        }
+        holders.retain(|_, nodes| *nodes >= usize::from(self.network.bind_quorum()));
+        let mut keys: Vec<_> = holders.into_iter().collect();
+        keys.sort_by_key(|(_, nodes)| std::cmp::Reverse(*nodes));
+        keys.into_iter().map(|(key, _)| key.clone()).collect()
+    }
+
     /// Opens an exchange with `nodes`, who may then send each other messages in it.
     pub(crate) fn open(&self, nodes: BTreeSet<NodeIndex>) -> Exchange<'_> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +118,7 @@ impl Switchboard {
         };
         let connection = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (frames, mut queue) = mpsc::channel(QUEUE);
-        self.lines().nodes.insert(node, Line { connection, frames });
+        self.lines().nodes.insert(node, Line { connection, frames, free: Vec::new() });
         tracing::info!(%node, "node connected");
 
         let (mut sink, mut stream) = socket.split();
@@ -154,7 +169,12 @@ impl Switchboard {
                     lines.report(exchange, from, Event::Answer(answer));
                 }
             }
-            FromNode::Letter { to, letter } => lines.send(to, ToNode::Letter { from, letter }),
+            FromNode::Mail { to, mail } => lines.send(to, ToNode::Mail { from, mail }),
+            FromNode::Free { keys } => {
+                if let Some(line) = lines.nodes.get_mut(&from) {
+                    line.free = keys;
+                }
+            }
             FromNode::Relay { exchange, to, payload } => {
                 let party = lines.exchanges.get_mut(&exchange);
                 let both = party.is_some_and(|party| {

@@ -3,9 +3,11 @@
 //! The gateway routes them and can read the requests, the answers and the letters, which carry their own
 //! signatures; what nodes send each other in a run is sealed ([`crate::envelope`]).
 
+use alloy_primitives::B256;
 use quorate_protocol::{Answer, NodeIndex, Nonce, SignedRequest};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::binding::Evidence;
 use crate::birth::Letter;
 
 /// The largest frame: a keygen message is about 600 kB.
@@ -23,10 +25,14 @@ pub(crate) enum ToNode {
     Nonce { exchange: ExchangeId },
     /// Hands over a request, to be answered together with `participants`.
     Start { exchange: ExchangeId, attempt: u32, participants: Vec<NodeIndex>, request: SignedRequest },
+    /// Hands over a request for a key, to be given the free one that is named.
+    Bind { exchange: ExchangeId, key_id: String, request: SignedRequest },
+    /// Asks to make one more free key, together with all other nodes; `making` names the ceremony.
+    Make { exchange: ExchangeId, making: B256 },
     /// What another participant sent.
     Relay { exchange: ExchangeId, from: NodeIndex, payload: Vec<u8> },
     /// What another node wrote, outside any exchange.
-    Letter { from: NodeIndex, letter: Letter },
+    Mail { from: NodeIndex, mail: Mail },
     /// The exchange is over.
     Cancel { exchange: ExchangeId },
 }
@@ -41,9 +47,22 @@ pub(crate) enum FromNode {
     /// Something for another participant.
     Relay { exchange: ExchangeId, to: NodeIndex, payload: Vec<u8> },
     /// Something for another node, outside any exchange.
-    Letter { to: NodeIndex, letter: Letter },
+    Mail { to: NodeIndex, mail: Mail },
+    /// The free keys that this node can bind.
+    Free { keys: Vec<String> },
     /// What came of a request.
     Done { exchange: ExchangeId, answer: AnswerText },
+}
+
+/// What nodes write to each other outside any exchange.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Mail {
+    /// About a key that is being born.
+    Birth(Letter),
+    /// Asks whose a key is.
+    Whose { key_id: String },
+    /// Shows whose a key is.
+    Bound { key_id: String, evidence: Box<Evidence> },
 }
 
 /// An answer in its JSON form, whose tagged refusals postcard cannot carry.

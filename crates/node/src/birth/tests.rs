@@ -1,14 +1,18 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use alloy_primitives::Address;
 use quorate_mpc::{Incoming, Outgoing, Quorum, SessionId, keygen};
+use quorate_protocol::{Operation, Setup, SignedRequest};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::binding::{Bindings, Hearsay};
+use crate::judge::ApprovedKeygen;
 use crate::seal::SealKey;
 
-const REQUEST: B256 = B256::repeat_byte(7);
+const MAKING: B256 = B256::repeat_byte(7);
 const NOW: u64 = 1_700_000_000;
 
 /// What one key generation of 2 of 3 came to at each node.
@@ -80,28 +84,29 @@ impl Place {
 
     fn pending(&self) -> PendingKey {
         let unconfirmed = Unconfirmed::from_bytes(&MADE[usize::from(self.me.get()) - 1]).unwrap();
-        let record = KeyRecord {
-            key_id: key_id(&unconfirmed),
-            request: REQUEST,
-            challenge: "challenge".to_owned(),
-            owner: Address::repeat_byte(5),
-            permissions: None,
-            permissions_signed: true,
-            ephemeral: identity(9).verifying_key(),
-            ephemeral_ends: NOW + 60,
-        };
-        PendingKey { record, unconfirmed }
+        PendingKey { key_id: key_id(&unconfirmed), making: MAKING, unconfirmed }
+    }
+
+    fn bindings<'a>(&'a self, hearsay: &'a Hearsay) -> Bindings<'a> {
+        Bindings {
+            network: &self.network,
+            me: self.me,
+            identity: &self.identity,
+            storage: &self.storage,
+            hearsay,
+            now: NOW,
+        }
     }
 
     /// Begins the birth, and gives the letter with which this node asks the others.
     async fn begin(&self) -> Letter {
         let pending = self.pending();
         let own = self.births().begin(&pending).await.unwrap();
-        Letter { key_id: pending.record.key_id, confirmations: [(self.me, own)].into() }
+        Letter { key_id: pending.key_id, confirmations: [(self.me, own)].into() }
     }
 
     /// The id of a key that all nodes have confirmed.
-    pub(crate) async fn key(&self) -> String {
+    async fn free_key(&self) -> String {
         let Letter { key_id, .. } = self.begin().await;
         for index in 1..=3 {
             self.births().confirm(&key_id, &confirmation_of(index)).await.unwrap();
@@ -109,9 +114,32 @@ impl Place {
         key_id
     }
 
-    async fn is_key(&self, key_id: &str) -> bool {
-        self.storage.key(key_id).await.unwrap().is_some()
+    /// The id of a key that is somebody's.
+    pub(crate) async fn key(&self) -> String {
+        let key_id = self.free_key().await;
+        self.bindings(&Hearsay::default()).bind(&key_id, &approved("one")).await.unwrap().unwrap();
+        key_id
     }
+
+    async fn is_key(&self, key_id: &str) -> bool {
+        self.storage.free_key(key_id).await.unwrap().is_some()
+    }
+}
+
+/// A request for a key, as far as it was judged; `label` tells one from another.
+fn approved(label: &str) -> ApprovedKeygen {
+    let ephemeral = hex::encode_prefixed(identity(9).verifying_key().as_bytes());
+    let setup =
+        format!(r#"{{"t":2,"n":3,"key_label":"{label}","metadata":[{{"tag":2,"value":"{ephemeral}"}}]}}"#);
+    let Setup::Keygen(parsed) = Setup::parse(Operation::Keygen, &setup).unwrap() else { panic!() };
+    let request = SignedRequest {
+        operation: Operation::Keygen,
+        setup,
+        nonces: BTreeMap::new(),
+        authentication: String::new(),
+    };
+    let owner = Address::repeat_byte(5);
+    ApprovedKeygen { owner, setup: parsed, ephemeral_ends: NOW + 60, request }
 }
 
 async fn open(network: &NetworkDescriptor, me: NodeIndex, folder: &Path) -> Storage {
@@ -138,9 +166,6 @@ async fn a_pending_key_outlives_a_restart_and_becomes_a_key_with_the_last_confir
     let place = place.restart().await;
     assert!(!place.is_key(&key_id).await);
     assert!(place.storage.share(&key_id).await.is_err(), "a pending share is not given out");
-    assert_eq!(place.storage.key_of(REQUEST).await.unwrap(), None);
-    assert_eq!(place.storage.pending_key_of(REQUEST).await.unwrap().as_deref(), Some(key_id.as_str()));
-    assert_eq!(place.storage.keys_of(Address::repeat_byte(5)).await.unwrap(), 1, "it counts for the quota");
     let waiting = StillPending::find(&place.network, &place.storage, &key_id).await.unwrap().unwrap();
     assert!(waiting.to_string().ends_with("too: 3"), "{waiting}");
 
@@ -148,14 +173,11 @@ async fn a_pending_key_outlives_a_restart_and_becomes_a_key_with_the_last_confir
     assert!(place.is_key(&key_id).await);
     assert!(place.storage.pending_keys().await.unwrap().is_empty());
     let pending = place.pending();
-    let share = place.storage.share(&key_id).await.unwrap();
-    assert_eq!(&share.public_key(), pending.unconfirmed.confirmation().public_key());
-    let ends = place.storage.ephemeral_key_ends(&key_id, &identity(9).verifying_key()).await.unwrap();
-    assert_eq!(ends, Some(NOW + 60));
-
-    let (key, attestation) = place.storage.key_of(REQUEST).await.unwrap().unwrap();
-    assert_eq!(key.key_id, key_id);
-    assert_eq!(attestation, pending.birth().attest(place.network.id(), node(1), &place.identity));
+    assert_eq!(
+        place.storage.free_key(&key_id).await.unwrap(),
+        Some(*pending.unconfirmed.confirmation().public_key())
+    );
+    assert!(place.storage.share(&key_id).await.is_err(), "nobody's share is not given out");
     assert!(!place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap(), "only once");
 }
 
@@ -243,7 +265,7 @@ async fn a_node_that_has_the_key_answers_with_all_confirmations() {
 }
 
 #[tokio::test]
-async fn a_request_has_one_key() {
+async fn a_making_has_one_key() {
     let place = Place::new(1).await;
     place.begin().await;
     assert!(place.births().begin(&place.pending()).await.is_err());
@@ -261,7 +283,28 @@ async fn a_pending_key_is_given_up_after_a_week() {
     assert!(place.storage.confirmations(&key_id).await.unwrap().is_empty());
 
     let finished = Place::new(2).await;
-    let key_id = finished.key().await;
+    let key_id = finished.free_key().await;
     Births { now: u64::MAX, ..finished.births() }.give_up().await.unwrap();
     assert!(finished.is_key(&key_id).await);
+}
+
+#[tokio::test]
+async fn a_key_is_bound_once_and_a_request_has_one_key() {
+    let place = Place::new(1).await;
+    let key_id = place.free_key().await;
+    let hearsay = Hearsay::default();
+    let bindings = place.bindings(&hearsay);
+    let (key, attestation) = bindings.bind(&key_id, &approved("one")).await.unwrap().unwrap();
+    assert_eq!(key.key_id, key_id);
+    assert!(bindings.bind(&key_id, &approved("another")).await.unwrap().is_none());
+    assert!(place.storage.free_keys().await.unwrap().is_empty());
+
+    let place = place.restart().await;
+    let request = approved("one").request;
+    let again = place.storage.key_of(request.hash()).await.unwrap().unwrap();
+    assert_eq!(again, (key, attestation));
+    assert_eq!(place.storage.keys_of(Address::repeat_byte(5)).await.unwrap(), 1);
+    let ends = place.storage.ephemeral_key_ends(&key_id, &identity(9).verifying_key()).await.unwrap();
+    assert_eq!(ends, Some(NOW + 60));
+    place.storage.share(&key_id).await.unwrap();
 }

@@ -1,72 +1,48 @@
 //! Keys from the end of their making until all nodes have confirmed them.
 
-use alloy_primitives::{Address, B256};
-use ed25519_dalek::VerifyingKey;
+use alloy_primitives::B256;
 use quorate_mpc::{KeyShare, Unconfirmed};
-use quorate_protocol::{Attestation, KeyText, NodeIndex};
+use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 
-use super::{KEYS, PENDING_KEYS, Storage, StorageError, insert_ephemeral_key, seconds};
-use crate::birth::{Confirmations, KeyRecord, PendingKey};
+use super::{PENDING_KEYS, SHARES, Storage, StorageError, seconds, signatures};
+use crate::birth::{Confirmations, PendingKey};
 
 impl Storage {
     /// Stores a key that waits for the other nodes' confirmations, together with this node's own.
     ///
-    /// A request has one key: a second one for it is refused.
+    /// A making has one key: a second one for it is refused.
     pub(crate) async fn insert_pending_key(
         &self,
-        PendingKey { record, unconfirmed }: &PendingKey,
+        PendingKey { key_id, making, unconfirmed }: &PendingKey,
         own_confirmation: &[u8],
         now: u64,
     ) -> Result<(), StorageError> {
-        let key_id = &record.key_id;
         let share = self.seal.seal(&self.context(PENDING_KEYS, key_id), &unconfirmed.to_bytes()?)?;
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(
-            "INSERT INTO pending_keys (key_id, request, challenge, owner, permissions, permissions_signed, \
-             ephemeral, ephemeral_ends, share, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(key_id)
-        .bind(record.request.as_slice())
-        .bind(&record.challenge)
-        .bind(record.owner.as_slice())
-        .bind(record.permissions.as_deref())
-        .bind(record.permissions_signed)
-        .bind(record.ephemeral.as_bytes().as_slice())
-        .bind(seconds(record.ephemeral_ends))
-        .bind(share)
-        .bind(seconds(now))
-        .execute(&mut *transaction)
-        .await?;
+        sqlx::query("INSERT INTO pending_keys (key_id, making, share, created_at) VALUES (?, ?, ?, ?)")
+            .bind(key_id)
+            .bind(making.as_slice())
+            .bind(share)
+            .bind(seconds(now))
+            .execute(&mut *transaction)
+            .await?;
         insert_confirmation(&mut transaction, key_id, self.node, own_confirmation).await?;
         Ok(transaction.commit().await?)
     }
 
     /// A pending key by its id.
     pub(crate) async fn pending_key(&self, key_id: &str) -> Result<Option<PendingKey>, StorageError> {
-        let row = sqlx::query(
-            "SELECT request, challenge, owner, permissions, permissions_signed, ephemeral, ephemeral_ends, share \
-             FROM pending_keys WHERE key_id = ?",
-        )
-        .bind(key_id)
-        .fetch_optional(&self.pool)
-        .await?;
+        let row = sqlx::query("SELECT making, share FROM pending_keys WHERE key_id = ?")
+            .bind(key_id)
+            .fetch_optional(&self.pool)
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let damaged = |what| StorageError::Damaged { what, key_id: key_id.to_owned() };
-        let ephemeral: [u8; 32] =
-            row.try_get::<&[u8], _>(5)?.try_into().map_err(|_| damaged("ephemeral key"))?;
-        let share = self.seal.open(&self.context(PENDING_KEYS, key_id), row.try_get(7)?)?;
+        let share = self.seal.open(&self.context(PENDING_KEYS, key_id), row.try_get(1)?)?;
         Ok(Some(PendingKey {
-            record: KeyRecord {
-                key_id: key_id.to_owned(),
-                request: B256::try_from(row.try_get::<&[u8], _>(0)?).map_err(|_| damaged("request"))?,
-                challenge: row.try_get(1)?,
-                owner: Address::try_from(row.try_get::<&[u8], _>(2)?).map_err(|_| damaged("owner"))?,
-                permissions: row.try_get(3)?,
-                permissions_signed: row.try_get(4)?,
-                ephemeral: VerifyingKey::from_bytes(&ephemeral).map_err(|_| damaged("ephemeral key"))?,
-                ephemeral_ends: u64::try_from(row.try_get::<i64, _>(6)?).unwrap_or_default(),
-            },
+            key_id: key_id.to_owned(),
+            making: B256::try_from(row.try_get::<&[u8], _>(0)?).map_err(|_| damaged("making"))?,
             unconfirmed: Unconfirmed::from_bytes(&share).map_err(|_| damaged("pending share"))?,
         }))
     }
@@ -86,27 +62,13 @@ impl Storage {
         Ok(row.is_some())
     }
 
-    /// The pending key that was made for a request.
-    pub(crate) async fn pending_key_of(&self, request: B256) -> Result<Option<String>, StorageError> {
-        let row = sqlx::query("SELECT key_id FROM pending_keys WHERE request = ?")
-            .bind(request.as_slice())
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
-    }
-
     /// The nodes' signatures that are known for a key, pending or not.
     pub(crate) async fn confirmations(&self, key_id: &str) -> Result<Confirmations, StorageError> {
         let rows = sqlx::query("SELECT node, signature FROM confirmations WHERE key_id = ?")
             .bind(key_id)
             .fetch_all(&self.pool)
             .await?;
-        let damaged = || StorageError::Damaged { what: "confirmation", key_id: key_id.to_owned() };
-        let confirmation = |row: &sqlx::sqlite::SqliteRow| {
-            let node = u8::try_from(row.try_get::<i64, _>(0)?).ok().and_then(NodeIndex::new);
-            Ok((node.ok_or_else(damaged)?, row.try_get(1)?))
-        };
-        rows.iter().map(confirmation).collect()
+        signatures(&rows, "confirmation", key_id)
     }
 
     /// Keeps verified confirmations of a key, if it is still pending.
@@ -122,16 +84,14 @@ impl Storage {
         Ok(transaction.commit().await?)
     }
 
-    /// Makes a pending key a key, with its owner and its first ephemeral key: all or nothing, and once.
+    /// Makes a pending key one that can be bound: all or nothing, and once.
     pub(crate) async fn finish_key(
         &self,
-        record: &KeyRecord,
+        key_id: &str,
         share: &KeyShare,
-        attestation: &Attestation,
         now: u64,
     ) -> Result<(), StorageError> {
-        let key_id = &record.key_id;
-        let sealed = self.seal.seal(&self.context(KEYS, key_id), &share.to_bytes()?)?;
+        let sealed = self.seal.seal(&self.context(SHARES, key_id), &share.to_bytes()?)?;
         let mut transaction = self.pool.begin().await?;
         let pending = sqlx::query("DELETE FROM pending_keys WHERE key_id = ?")
             .bind(key_id)
@@ -141,38 +101,14 @@ impl Storage {
             // A letter and the run itself may both bring the last confirmation.
             return Ok(());
         }
-        sqlx::query(
-            "INSERT INTO keys (key_id, request, public_key, owner, permissions, permissions_signed, share, \
-             attestation, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(key_id)
-        .bind(record.request.as_slice())
-        .bind(share.public_key().as_slice())
-        .bind(record.owner.as_slice())
-        .bind(record.permissions.as_deref())
-        .bind(record.permissions_signed)
-        .bind(sealed)
-        .bind(&attestation.signature)
-        .bind(seconds(now))
-        .execute(&mut *transaction)
-        .await?;
-        insert_ephemeral_key(&mut transaction, key_id, &record.ephemeral, record.ephemeral_ends).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// The key that a request was answered with.
-    pub(crate) async fn key_of(&self, request: B256) -> Result<Option<(KeyText, Attestation)>, StorageError> {
-        let row = sqlx::query("SELECT key_id, public_key, attestation FROM keys WHERE request = ?")
-            .bind(request.as_slice())
-            .fetch_optional(&self.pool)
+        sqlx::query("INSERT INTO shares (key_id, public_key, share, created_at) VALUES (?, ?, ?, ?)")
+            .bind(key_id)
+            .bind(share.public_key().as_slice())
+            .bind(sealed)
+            .bind(seconds(now))
+            .execute(&mut *transaction)
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let key_id: String = row.try_get(0)?;
-        let public_key = row.try_get::<&[u8], _>(1)?.try_into();
-        let public_key =
-            public_key.map_err(|_| StorageError::Damaged { what: "public key", key_id: key_id.clone() })?;
-        let attestation = Attestation { node: self.node, signature: row.try_get(2)? };
-        Ok(Some((KeyText { key_id, public_key }, attestation)))
+        Ok(transaction.commit().await?)
     }
 
     /// Deletes the keys that have been pending since before `time`, and gives their ids.
