@@ -14,8 +14,12 @@ pub(crate) const fn padded_len(len: usize) -> usize {
 
 /// A number as a big-endian word.
 pub(crate) fn word(number: impl TryInto<u64>) -> [u8; WORD] {
-    // Every length and time that is encoded here fits 64 bits.
-    U256::from(number.try_into().unwrap_or(u64::MAX)).to_be_bytes()
+    let mut word = [0; WORD];
+    if let Some(end) = word.last_chunk_mut() {
+        // Every length and time that is encoded here fits 64 bits.
+        *end = number.try_into().unwrap_or(u64::MAX).to_be_bytes();
+    }
+    word
 }
 
 /// Writes dynamic bytes: the length, the bytes, zeros up to a whole word.

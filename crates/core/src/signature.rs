@@ -71,12 +71,15 @@ impl Encode for SessionSignature<'_> {
         let proof_at = data_at + WORD + padded_len(self.session_key_data.len());
         let signature_at = proof_at + WORD + self.proof.len() * WORD;
 
-        sink.put(&word(self.epoch.valid_until()))?;
-        sink.put(&word(self.epoch.valid_after()))?;
-        sink.put(self.validation_module.into_word().as_slice())?;
-        sink.put(&word(data_at))?;
-        sink.put(&word(proof_at))?;
-        sink.put(&word(signature_at))?;
+        let head = [
+            word(self.epoch.valid_until()),
+            word(self.epoch.valid_after()),
+            self.validation_module.into_word().0,
+            word(data_at),
+            word(proof_at),
+            word(signature_at),
+        ];
+        sink.put(head.as_flattened())?;
         put_bytes(sink, self.session_key_data)?;
         put_proof(sink, self.proof)?;
         put_bytes(sink, self.signature)
