@@ -44,9 +44,7 @@ pub fn review(bytes: &[u8]) -> bool {
 fn shown(call_data: &[u8], piece: usize) -> (Result<B256, ReviewError>, String) {
     let mut lines = String::new();
     let head = OperationHead::V0_6(UserOperation::default());
-    let result = Review::<'_, _, CALLS>::begin(KNOWN, TARGET, head, &mut lines).and_then(|mut review| {
-        call_data.chunks(piece).try_for_each(|piece| review.call_data(piece))?;
-        review.finish()
-    });
-    (result, lines)
+    let mut review = Review::<'_, _, CALLS>::begin(KNOWN, TARGET, head, &mut lines);
+    let read = call_data.chunks(piece).try_for_each(|piece| review.call_data(piece));
+    (read.and_then(|()| review.finish()), lines)
 }

@@ -8,13 +8,17 @@ use anyhow::{Context as _, bail, ensure};
 use crate::test::{cargo, cargo_command, execute, target_directory};
 
 const TARGET: &str = "thumbv7em-none-eabi";
+const FOLDER: &str = "crates/firmware";
 const MANIFEST: &str = "crates/firmware/Cargo.toml";
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let folder = build()?;
     let firmware = folder.join("quorate-firmware");
-    report("the signer", &firmware)?;
+    let flash = report("the signer", &firmware)?;
     report("of it k256", &folder.join("k256-alone"))?;
+    let without_core = report("all but the core", &folder.join("without-core"))?;
+    hold("flash of the signer", flash, 64 * 1024);
+    hold("flash of the core's share", flash - without_core, 20 * 1024);
     install("qemu-system-arm", &["qemu-system-arm"])?;
     let firmware = std::fs::canonicalize(firmware)?;
     execute(
@@ -47,14 +51,21 @@ pub(crate) fn has_target() -> bool {
 /// Builds the programs, and gives their folder.
 fn build() -> anyhow::Result<PathBuf> {
     ensure!(has_target(), "rustup cannot add the target {TARGET}, for which the firmware is built");
-    let folder = target_directory().join("firmware");
-    let arguments = ["build", "--release", "--locked", "--manifest-path", MANIFEST, "--target", TARGET];
-    execute(cargo_command(&arguments).env("CARGO_TARGET_DIR", &folder))?;
+    let folder = std::path::absolute(target_directory().join("firmware"))?;
+    // Run in its folder, whose `.cargo/config.toml` names the target and what else the board needs.
+    let mut build = cargo_command(&["build", "--release", "--locked"]);
+    execute(build.current_dir(FOLDER).env("CARGO_TARGET_DIR", &folder))?;
     Ok(folder.join(TARGET).join("release"))
 }
 
-/// Prints what is flashed, and what of the RAM is set aside.
-fn report(name: &str, firmware: &Path) -> anyhow::Result<()> {
+/// Prints what was measured and what it should be. Another compiler may make more of the same code, so that a goal
+/// missed is no failure.
+fn hold(what: &str, bytes: u64, goal: u64) {
+    println!("{what}  {bytes}  ≤ {goal}  {}", if bytes <= goal { "ok" } else { "missed" });
+}
+
+/// Prints what is flashed, and what of the RAM is set aside; gives the former.
+fn report(name: &str, firmware: &Path) -> anyhow::Result<u64> {
     let sizes = Command::new("size").args(["-A", "-d"]).arg(firmware).output();
     let sizes = sizes.context("`size` of binutils does not start")?;
     ensure!(sizes.status.success(), "`size` cannot read {}", firmware.display());
@@ -65,7 +76,7 @@ fn report(name: &str, firmware: &Path) -> anyhow::Result<()> {
     };
     let flash: u64 = [".vector_table", ".text", ".rodata", ".data"].into_iter().map(section).sum();
     println!("{name}  flash {flash} bytes  static RAM {} bytes  heap 0", section(".data") + section(".bss"));
-    Ok(())
+    Ok(flash)
 }
 
 /// Installs Debian packages where a program is missing.

@@ -34,7 +34,7 @@
 //! let target = Target { entry_point: Address::repeat_byte(0xee), chain_id: 1 };
 //! let mut shown = String::new();
 //! let head = OperationHead::V0_6(operation.without_call_data());
-//! let mut review: Review<'_, _> = Review::begin(known, target, head, &mut shown)?;
+//! let mut review: Review<'_, _> = Review::begin(known, target, head, &mut shown);
 //! review.session(&leaf)?;
 //! for piece in call_data.chunks(50) {
 //!     review.call_data(piece)?;
@@ -200,24 +200,18 @@ pub struct Review<'a, W, const CALLS: usize = 8> {
     sessions: usize,
     root: RootBuilder,
     reader: Reader<'a, W>,
+    head_shown: bool,
     on_unreadable: OnUnreadable,
     unreadable: bool,
 }
 
 impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
-    /// Shows who acts, and who pays how much.
-    ///
-    /// # Errors
-    /// Lines that cannot be written.
-    pub fn begin(
-        known: Known<'a>,
-        target: Target,
-        head: OperationHead<'a>,
-        out: W,
-    ) -> Result<Self, ReviewError> {
-        let mut lines = Lines(out);
-        show_head(&mut lines, target, &head)?;
-        Ok(Self {
+    /// The review of an operation. The first step shows who acts, and who pays how much.
+    // What takes kilobytes is made in its place and handed on by address, for the stack's sake: this cannot fail, since
+    // a result would be moved; and inlined, the parts that it is made of would lie beside it.
+    #[inline(never)]
+    pub fn begin(known: Known<'a>, target: Target, head: OperationHead<'a>, out: W) -> Self {
+        Self {
             target,
             head,
             hasher: Keccak256::new(),
@@ -230,11 +224,12 @@ impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
                 shown_root: None,
                 roots_set: 0,
                 call: CurrentCall::default(),
-                lines,
+                lines: Lines(out),
             },
+            head_shown: false,
             on_unreadable: OnUnreadable::Refuse,
             unreadable: false,
-        })
+        }
     }
 
     /// Shows the next session that the account is to have. They come before the call data: all of them, in the order
@@ -246,6 +241,7 @@ impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
         if self.stream.has_begun() {
             return Err(ReviewError::LateSession);
         }
+        self.show_head_first()?;
         let Reader { known, lines, .. } = &mut self.reader;
         lines.line(format_args!("Session {}:", self.sessions + 1))?;
         show_session(lines, *known, self.sessions, leaf)?;
@@ -267,6 +263,7 @@ impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
     /// # Errors
     /// Call data that cannot be read, or a root that is not that of the sessions shown. Nothing may be signed then.
     pub fn call_data(&mut self, piece: &[u8]) -> Result<(), ReviewError> {
+        self.show_head_first()?;
         self.hasher.update(piece);
         if self.unreadable {
             return Ok(());
@@ -281,7 +278,10 @@ impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
     /// # Errors
     /// Call data that ends within a call, sessions that are not granted, or an operation that the entry point would
     /// not take.
-    pub fn finish(mut self) -> Result<B256, ReviewError> {
+    // Not by value, which would copy it.
+    #[inline(never)]
+    pub fn finish(&mut self) -> Result<B256, ReviewError> {
+        self.show_head_first()?;
         if !self.unreadable {
             let read = self.stream.finish();
             self.or_blind(read)?;
@@ -290,9 +290,18 @@ impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
         if times > 1 || (self.reader.shown_root.is_some() && times != 1) {
             return Err(ReviewError::NotOneRoot { times });
         }
-        let hash = self.head.hash(Digest(self.hasher.finalize()), self.target)?;
+        let hash = self.head.hash(Digest(self.hasher.clone().finalize()), self.target)?;
         self.reader.lines.line(format_args!("Hash of all this: {hash}"))?;
         Ok(hash)
+    }
+
+    #[inline(never)]
+    fn show_head_first(&mut self) -> fmt::Result {
+        if !self.head_shown {
+            self.head_shown = true;
+            show_head(&mut self.reader.lines, self.target, &self.head)?;
+        }
+        Ok(())
     }
 
     /// Goes on without reading where that is wanted, and where no sessions depend on it.
@@ -341,7 +350,7 @@ pub fn review_use<W: fmt::Write>(
     lines.line(format_args!("Use of a session:"))?;
     show_session(&mut lines, known, 0, leaf)?;
     evaluate(leaf.session_key_data, call_data).map_err(ReviewError::Forbidden)?;
-    let mut review: Review<'_, _, 1> = Review::begin(known, target, head, out)?;
+    let mut review: Review<'_, _, 1> = Review::begin(known, target, head, out);
     review.call_data(call_data)?;
     review.finish()
 }

@@ -83,7 +83,7 @@ impl fmt::Display for Time {
             Some(time) => write!(
                 f,
                 "{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC",
-                time.year(),
+                time.year().unsigned_abs(),
                 u8::from(time.month()),
                 time.day(),
                 time.hour(),

@@ -33,7 +33,7 @@ pub(crate) fn argument(text: &str, index: usize) -> Option<Argument<'_>> {
     if !whole && parameters.next().is_none() {
         return None;
     }
-    let mut words = parameter.split_whitespace();
+    let mut words = parameter.split_ascii_whitespace();
     let kind = words.next()?;
     let name = words.rfind(|word| !matches!(*word, "memory" | "calldata" | "storage" | "payable"));
     Some(Argument { kind: (!matches!(kind, "bytes" | "string")).then_some(kind), name })
@@ -46,7 +46,7 @@ pub(crate) fn words(text: &str) -> Option<usize> {
     let inside = inside
         .get(..inside.find([')', '(', '['])?)
         .filter(|all| inside.get(all.len()..).is_some_and(|rest| rest.starts_with(')')))?;
-    if inside.trim().is_empty() {
+    if inside.trim_ascii().is_empty() {
         return Some(0);
     }
     let count = inside.split(',').count();

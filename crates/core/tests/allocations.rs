@@ -258,13 +258,13 @@ fn reviews() {
     let mut call_data = heapless::Vec::<u8, 256>::new();
     Execute(Call { to: manager, value: U256::from(7), data: &set_root }).write_to(&mut call_data).unwrap();
     let head = OperationHead::V0_6(UserOperation::default());
-    let mut review: Review<'_, _> = Review::begin(known, target, head, Nowhere).unwrap();
+    let mut review: Review<'_, _> = Review::begin(known, target, head, Nowhere);
     review.session(&leaf).unwrap();
     review.call_data(&call_data).unwrap();
     black_box(review.finish().unwrap());
 
     let head = OperationHead::V0_9(UnpackedUserOperation::default());
-    let mut review: Review<'_, _> = Review::begin(known, target, head, Nowhere).unwrap();
+    let mut review: Review<'_, _> = Review::begin(known, target, head, Nowhere);
     const LEN: usize = 100_000;
     let (words, _) = call_data.as_chunks_mut::<4>();
     words[0] = [0xb6, 0x1d, 0x27, 0xf6];

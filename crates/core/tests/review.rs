@@ -94,7 +94,7 @@ fn review_with(
     let mut lines = String::new();
     let head = OperationHead::V0_6(operation.with_call_data(()));
     let hash = (|| {
-        let review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, &mut lines)?;
+        let review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, &mut lines);
         let mut review = review.on_unreadable(on_unreadable);
         leaves.iter().try_for_each(|leaf| review.session(leaf))?;
         for piece in operation.call_data.chunks(40) {
@@ -264,8 +264,7 @@ fn call_data_that_cannot_be_read_is_refused_or_called_so() {
     assert!(review_with(blind, &leaves(&sessions), OnUnreadable::Show).1.is_err());
     let many = encode(&ExecuteBatch(&[call(TOKEN, &[]); 5]));
     let mut none: Review<'_, _, 4> =
-        Review::begin(KNOWN, TARGET, OperationHead::V0_6(operation(&many).with_call_data(())), String::new())
-            .unwrap();
+        Review::begin(KNOWN, TARGET, OperationHead::V0_6(operation(&many).with_call_data(())), String::new());
     assert_eq!(none.call_data(&many), Err(ReviewError::TooManyCalls { calls: 5, limit: 4 }));
 }
 
@@ -316,7 +315,7 @@ fn the_later_entry_points_name_their_own_hash() {
         (OperationHead::V0_9(head), operation.hash_v0_9(entry_point, chain_id).unwrap()),
     ] {
         let mut lines = String::new();
-        let mut review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, &mut lines).unwrap();
+        let mut review: Review<'_, _> = Review::begin(KNOWN, TARGET, head, &mut lines);
         review.call_data(&call_data).unwrap();
         assert_eq!(review.finish().unwrap(), expected);
         assert!(lines.contains("runs the code of") && lines.contains("fees of at most 5 ether"), "{lines}");
@@ -329,7 +328,7 @@ fn no_text_from_outside_forges_a_line() {
     let sessions = sessions();
     let head = OperationHead::V0_6(operation(&[]).with_call_data(()));
     let mut lines = String::new();
-    let mut review: Review<'_, _> = Review::begin(known, TARGET, head, &mut lines).unwrap();
+    let mut review: Review<'_, _> = Review::begin(known, TARGET, head, &mut lines);
     review.session(&leaves(&sessions)[1]).unwrap();
     review.call_data(&[0]).unwrap();
     assert_eq!(review.session(&leaves(&sessions)[0]), Err(ReviewError::LateSession));

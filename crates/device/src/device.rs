@@ -120,7 +120,7 @@ impl<'a> Device<'a> {
         target: Target,
         head: &Head<'_>,
     ) -> Result<B256, Stop<L::Error>> {
-        let mut review: Review<'_, _> = Review::begin(self.known, target, (*head).into(), Screen::new(link))?;
+        let mut review: Review<'_, _> = Review::begin(self.known, target, (*head).into(), Screen::new(link));
         loop {
             send(link, &FromDevice::Ready)?;
             read(link, frame).map_err(Stop::Link)?;

@@ -89,7 +89,7 @@ fn review(
         abi_session_validation_module: abi_session_validation_module(),
         functions: &functions,
     };
-    let mut review: Review<'_, _, 64> = Review::begin(known, place.target(), operation.head(place)?, text)?;
+    let mut review: Review<'_, _, 64> = Review::begin(known, place.target(), operation.head(place)?, text);
     for leaf in leaves {
         review.session(&leaf.as_session_leaf()?)?;
     }
