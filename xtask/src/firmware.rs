@@ -13,6 +13,7 @@ const MANIFEST: &str = "crates/firmware/Cargo.toml";
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let folder = build()?;
+    build_c_library()?;
     let firmware = folder.join("quorate-firmware");
     let flash = report("the signer", &firmware)?;
     report("of it k256", &folder.join("k256-alone"))?;
@@ -56,6 +57,11 @@ fn build() -> anyhow::Result<PathBuf> {
     let mut build = cargo_command(&["build", "--release", "--locked"]);
     execute(build.current_dir(FOLDER).env("CARGO_TARGET_DIR", &folder))?;
     Ok(folder.join(TARGET).join("release"))
+}
+
+/// The static library for C firmware, which has to build without an operating system.
+fn build_c_library() -> anyhow::Result<()> {
+    cargo(&["build", "--release", "--package", "quorate-ffi", "--no-default-features", "--target", TARGET])
 }
 
 /// Prints what was measured and what it should be. Another compiler may make more of the same code, so that a goal

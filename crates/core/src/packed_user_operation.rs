@@ -82,20 +82,17 @@ impl<B: AsRef<[u8]>, C: Hashed> PackedUserOperation<B, C> {
     /// # Errors
     /// [`UnpackError`] for bytes that the entry point would take for nothing.
     pub fn unpack(&self, delegate: Option<Address>) -> Result<UnpackedUserOperation<&[u8], &C>, UnpackError> {
-        let (verification_gas_limit, call_gas_limit) = halves(self.account_gas_limits);
-        let (max_priority_fee_per_gas, max_fee_per_gas) = halves(self.gas_fees);
-        Ok(UnpackedUserOperation {
+        let head = PackedUserOperation {
             sender: self.sender,
             nonce: self.nonce,
-            init: Init::unpack(self.init_code.as_ref(), delegate)?,
-            call_data: &self.call_data,
-            call_gas_limit,
-            verification_gas_limit,
+            init_code: self.init_code.as_ref(),
+            call_data: (),
+            account_gas_limits: self.account_gas_limits,
             pre_verification_gas: self.pre_verification_gas,
-            max_fee_per_gas,
-            max_priority_fee_per_gas,
-            paymaster: Paymaster::unpack(self.paymaster_and_data.as_ref())?,
-        })
+            gas_fees: self.gas_fees,
+            paymaster_and_data: self.paymaster_and_data.as_ref(),
+        };
+        Ok(head.unpack_head(delegate)?.with_call_data(&self.call_data))
     }
 
     fn words(&self, (init_code, paymaster): (B256, B256)) -> Words {
@@ -109,6 +106,33 @@ impl<B: AsRef<[u8]>, C: Hashed> PackedUserOperation<B, C> {
             self.gas_fees.0,
             paymaster.0,
         ]
+    }
+}
+
+impl<'a> PackedUserOperation<&'a [u8], ()> {
+    /// An operation without its call data, with everything typed; as [`unpack`](PackedUserOperation::unpack), for as long
+    /// as the bytes live.
+    ///
+    /// # Errors
+    /// [`UnpackError`] for bytes that the entry point would take for nothing.
+    pub fn unpack_head(
+        &self,
+        delegate: Option<Address>,
+    ) -> Result<UnpackedUserOperation<&'a [u8], ()>, UnpackError> {
+        let (verification_gas_limit, call_gas_limit) = halves(self.account_gas_limits);
+        let (max_priority_fee_per_gas, max_fee_per_gas) = halves(self.gas_fees);
+        Ok(UnpackedUserOperation {
+            sender: self.sender,
+            nonce: self.nonce,
+            init: Init::unpack(self.init_code, delegate)?,
+            call_data: (),
+            call_gas_limit,
+            verification_gas_limit,
+            pre_verification_gas: self.pre_verification_gas,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            paymaster: Paymaster::unpack(self.paymaster_and_data)?,
+        })
     }
 }
 
