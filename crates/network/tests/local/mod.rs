@@ -34,13 +34,20 @@ pub(crate) struct LocalNetwork {
 
 impl LocalNetwork {
     pub(crate) async fn start() -> Self {
+        let address = free_address();
+        Self::start_behind(address, address).await
+    }
+
+    /// A network whose gateway listens at one address, and whose nodes go to another.
+    pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
-        let descriptor = init(folder.path(), 3, 5, address, 0).unwrap();
-        let gateway = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
-        let gateway = Gateway::open(gateway).await.unwrap();
+        let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0).unwrap().to_json();
+        let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
+        let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
+        let mut config = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
+        config.listen = gateway;
+        let gateway = Gateway::open(config).await.unwrap();
         tokio::spawn(gateway.serve(CancellationToken::new()));
         let mut network = Self { descriptor, folder, nodes: BTreeMap::new() };
         for index in 1..=5 {
@@ -101,6 +108,10 @@ impl LocalNetwork {
     pub(crate) fn client(&self) -> SigningNetwork {
         SigningNetwork::new(self.descriptor.clone())
     }
+}
+
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 /// A key and who may ask for its signatures.
