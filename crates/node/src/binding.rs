@@ -7,7 +7,7 @@
 //! client.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
 use ed25519_dalek::{Signature, SigningKey};
@@ -29,7 +29,7 @@ pub(crate) struct Evidence {
     pub(crate) attestations: Attestations,
 }
 
-/// The attestations to keys that this node has not bound yet, by key and request.
+/// The attestations that were heard of, by key and request, until the key is bound here.
 #[derive(Default)]
 pub(crate) struct Hearsay(Mutex<HashMap<(String, B256), Attestations>>);
 
@@ -59,8 +59,21 @@ impl Bindings<'_> {
         let key = KeyText { key_id: key_id.to_owned(), public_key };
         let own = birth(&key, approved).attest(self.network.id(), self.me, self.identity);
         let known = [(self.me, own.signature.clone())].into();
-        let bound = self.storage.bind_key(key_id, approved, &known, self.now).await?;
-        Ok(bound.then_some((key, own)))
+        if !self.storage.bind_key(key_id, approved, &known, self.now).await? {
+            return Ok(None);
+        }
+        self.settle(key_id, approved.request.hash()).await?;
+        Ok(Some((key, own)))
+    }
+
+    /// Keeps what was heard of a key that is bound by now. Whoever adds to what is heard and whoever binds does this
+    /// afterwards, so that nothing is lost between them.
+    async fn settle(&self, key_id: &str, request: B256) -> Result<(), StorageError> {
+        if self.storage.key_of(request).await?.is_some_and(|(key, _)| key.key_id == key_id) {
+            let heard = self.hearsay.take(key_id, request);
+            self.storage.add_attestations(key_id, &heard).await?;
+        }
+        Ok(())
     }
 
     /// What this node can show of a key's owner.
@@ -76,29 +89,19 @@ impl Bindings<'_> {
         key_id: &str,
         Evidence { request, attestations }: Evidence,
     ) -> Result<(), StorageError> {
-        if let Some(key) = self.storage.key(key_id).await? {
-            let known = self.storage.key_of(request.hash()).await?;
-            if let (Some((known, _)), Ok(approved)) = (known, judge.evidence(&request))
-                && known.public_key == key.public_key
-            {
-                let genuine = self.genuine(&birth(&known, &approved), attestations);
-                self.storage.add_attestations(key_id, &genuine).await?;
-            }
-            return Ok(());
-        }
-        let Some(public_key) = self.storage.free_key(key_id).await? else { return Ok(()) };
+        let public_key = match self.storage.key(key_id).await? {
+            Some(key) => Some(key.public_key),
+            None => self.storage.free_key(key_id).await?,
+        };
+        let Some(public_key) = public_key else { return Ok(()) };
         let Ok(approved) = judge.evidence(&request) else { return Ok(()) };
         let key = KeyText { key_id: key_id.to_owned(), public_key };
         let genuine = self.genuine(&birth(&key, &approved), attestations);
         let heard = self.hearsay.add(key_id, request.hash(), genuine);
-        if heard.len() >= usize::from(self.network.bind_quorum())
-            && self.bind(key_id, &approved).await?.is_some()
-        {
+        if heard >= usize::from(self.network.bind_quorum()) && self.bind(key_id, &approved).await?.is_some() {
             tracing::info!(node = %self.me, key_id, "learnt whose the key is");
-            self.storage.add_attestations(key_id, &heard).await?;
-            self.hearsay.forget(key_id);
         }
-        Ok(())
+        self.settle(key_id, request.hash()).await
     }
 
     /// Those that are the named node's own, for this key and owner.
@@ -113,20 +116,24 @@ impl Bindings<'_> {
 }
 
 impl Hearsay {
-    /// What is known so far of the key and this request, with these.
-    fn add(&self, key_id: &str, request: B256, attestations: Attestations) -> Attestations {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Adds attestations; how many nodes' are known then.
+    pub(crate) fn add(&self, key_id: &str, request: B256, attestations: Attestations) -> usize {
+        let mut all = self.lock();
         let key = (key_id.to_owned(), request);
         if all.len() >= MOST_HEARSAY && !all.contains_key(&key) {
             all.clear();
         }
         let heard = all.entry(key).or_default();
         heard.extend(attestations);
-        heard.clone()
+        heard.len()
     }
 
-    fn forget(&self, key_id: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(key, _), _| key != key_id);
+    fn take(&self, key_id: &str, request: B256) -> Attestations {
+        self.lock().remove(&(key_id.to_owned(), request)).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, B256), Attestations>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

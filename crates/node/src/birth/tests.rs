@@ -308,3 +308,19 @@ async fn a_key_is_bound_once_and_a_request_has_one_key() {
     assert_eq!(ends, Some(NOW + 60));
     place.storage.share(&key_id).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_heard_of_a_key_before_it_is_bound_here_is_kept() {
+    let [one, two] = [Place::new(1).await, Place::new(2).await];
+    let (key_id, hearsay) = (one.free_key().await, Hearsay::default());
+    two.key().await;
+    let evidence = two.bindings(&hearsay).evidence(&key_id).await.unwrap().unwrap();
+    assert_eq!(evidence.attestations.keys().copied().collect::<Vec<_>>(), [node(2)]);
+
+    let bindings = one.bindings(&hearsay);
+    let request = approved("one").request.hash();
+    assert_eq!(hearsay.add(&key_id, request, evidence.attestations), 1);
+    bindings.bind(&key_id, &approved("one")).await.unwrap().unwrap();
+    let known = bindings.evidence(&key_id).await.unwrap().unwrap().attestations;
+    assert_eq!(known.keys().copied().collect::<Vec<_>>(), [node(1), node(2)]);
+}
