@@ -17,6 +17,7 @@ mod sealing;
 mod session;
 mod sqlite;
 mod store;
+mod tree;
 
 pub use error::{DatabaseError, StoreError};
 pub use key::{Key, Secret};
@@ -27,3 +28,4 @@ pub use sealing::{Passphrase, Sealing, SealingKey, SealingKeyError};
 pub use session::{AccountId, InvalidSessionId, Leaf, NewSession, Session, SessionId, Status, TreeLeaf};
 pub use sqlite::SqliteStore;
 pub use store::Store;
+pub use tree::Tree;

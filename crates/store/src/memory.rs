@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use alloy_primitives::B256;
 use async_trait::async_trait;
 
-use crate::{AccountId, Key, NewSession, Session, SessionId, Status, Store, StoreError};
+use crate::{AccountId, Key, NewSession, Session, SessionId, Status, Store, StoreError, Tree};
 
 /// Sessions in this process's memory; they end with it.
 ///
@@ -21,6 +22,7 @@ use crate::{AccountId, Key, NewSession, Session, SessionId, Status, Store, Store
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     accounts: Mutex<HashMap<AccountId, Vec<Kept>>>,
+    trees: Mutex<HashMap<AccountId, Vec<Tree>>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,10 @@ impl MemoryStore {
     /// Each step checks before it changes anything, so a panic elsewhere leaves nothing half done.
     fn lock(&self) -> MutexGuard<'_, Accounts> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_trees(&self) -> MutexGuard<'_, HashMap<AccountId, Vec<Tree>>> {
+        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(
@@ -107,5 +113,24 @@ impl Store for MemoryStore {
             sessions.remove(place);
             Ok(())
         })
+    }
+
+    async fn add_tree(&self, account: AccountId, tree: Tree) -> Result<(), StoreError> {
+        let mut accounts = self.lock_trees();
+        let trees = accounts.entry(account).or_default();
+        trees.retain(|other| other.root() != tree.root());
+        trees.push(tree);
+        let forgotten = trees.len().saturating_sub(Tree::KEPT);
+        trees.drain(..forgotten);
+        Ok(())
+    }
+
+    async fn trees(&self, account: AccountId) -> Result<Vec<Tree>, StoreError> {
+        Ok(self.lock_trees().get(&account).cloned().unwrap_or_default())
+    }
+
+    async fn remove_tree(&self, account: AccountId, root: B256) -> Result<(), StoreError> {
+        self.lock_trees().entry(account).or_default().retain(|tree| tree.root() != root);
+        Ok(())
     }
 }

@@ -87,6 +87,7 @@ impl fmt::Display for SessionId {
 /// | active, expired | revoked | the owner took it out of the tree |
 /// | active, expired | inactive | somebody replaced the tree |
 /// | active, expired | pending | the grant's block was reorganised away |
+/// | inactive | pending | the grant was prepared, and is sent now |
 /// | revoked, inactive | active | what ended it was reorganised away, or the grant got into a block after all |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -119,7 +120,7 @@ impl Status {
                 | (Active, Pending | Active | Expired | Revoked | Inactive)
                 | (Expired, Pending | Expired | Revoked | Inactive)
                 | (Revoked, Active | Revoked)
-                | (Inactive, Active | Inactive)
+                | (Inactive, Pending | Active | Inactive)
         )
     }
 

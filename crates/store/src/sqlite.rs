@@ -1,15 +1,17 @@
 mod open;
 mod rows;
+mod trees;
 
 use std::path::{Path, PathBuf};
 
+use alloy_primitives::B256;
 use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Row as _, SqliteTransaction};
 
 use crate::seal::Seal;
 use crate::{
-    AccountId, DatabaseError, Key, NewSession, Sealing, Session, SessionId, Status, Store, StoreError,
+    AccountId, DatabaseError, Key, NewSession, Sealing, Session, SessionId, Status, Store, StoreError, Tree,
 };
 
 /// Sessions in a SQLite database, their keys encrypted (XChaCha20-Poly1305) and bound to the rest of the session.
@@ -144,6 +146,22 @@ impl Store for SqliteStore {
             .await
             .map_err(|error| self.refusal(error))?;
         self.commit("remove", transaction).await
+    }
+
+    async fn add_tree(&self, account: AccountId, tree: Tree) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        trees::insert(&mut transaction, account, &tree).await.map_err(|error| self.refusal(error))?;
+        self.commit("add tree", transaction).await
+    }
+
+    async fn trees(&self, account: AccountId) -> Result<Vec<Tree>, StoreError> {
+        trees::of_account(&self.pool, account).await.map_err(|error| self.refusal(error))
+    }
+
+    async fn remove_tree(&self, account: AccountId, root: B256) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        trees::delete(&mut transaction, account, root).await.map_err(|error| self.refusal(error))?;
+        self.commit("remove tree", transaction).await
     }
 }
 

@@ -1,6 +1,7 @@
+use alloy_primitives::B256;
 use async_trait::async_trait;
 
-use crate::{AccountId, Key, NewSession, Session, SessionId, Status, StoreError, TreeLeaf};
+use crate::{AccountId, Key, NewSession, Session, SessionId, Status, StoreError, Tree, TreeLeaf};
 
 /// Where sessions are kept.
 ///
@@ -68,4 +69,23 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// [`StoreError::UnknownSession`], and [`StoreError::InTree`] for one whose leaves belong to the tree: without
     /// them no root could be made that keeps the others.
     async fn remove(&self, account: AccountId, id: &SessionId) -> Result<(), StoreError>;
+
+    /// Remembers a tree as the account's newest, and forgets those before the newest [`Tree::KEPT`]. One of the same
+    /// root takes the other's place.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    async fn add_tree(&self, account: AccountId, tree: Tree) -> Result<(), StoreError>;
+
+    /// The trees of an account that are remembered, the newest last.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    async fn trees(&self, account: AccountId) -> Result<Vec<Tree>, StoreError>;
+
+    /// Forgets the tree with this root, if it is remembered.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    async fn remove_tree(&self, account: AccountId, root: B256) -> Result<(), StoreError>;
 }

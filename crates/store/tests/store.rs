@@ -6,7 +6,8 @@ mod sessions;
 
 use std::sync::Arc;
 
-use quorate_store::{Key, MemoryStore, Session, SessionId, Status, Store, StoreError};
+use alloy_primitives::B256;
+use quorate_store::{Key, MemoryStore, Session, SessionId, Status, Store, StoreError, Tree};
 use sessions::{Database, account, session};
 
 /// Runs a test on each store.
@@ -44,6 +45,8 @@ on_every_store!(
     tasks_lose_no_session_of_each_other,
     tasks_that_change_one_session_take_turns,
     the_largest_numbers_are_kept,
+    the_newest_trees_are_remembered,
+    a_tree_without_leaves_has_no_root,
 );
 
 type Shared = Arc<dyn Store>;
@@ -151,7 +154,7 @@ async fn a_status_changes_only_as_it_can(store: Shared) {
         (Active, [true, true, true, true, true]),
         (Expired, [true, false, true, true, true]),
         (Revoked, [false, true, false, true, false]),
-        (Inactive, [false, true, false, false, true]),
+        (Inactive, [true, true, false, false, true]),
     ];
     for (from, row) in possible {
         for (to, possible) in all.into_iter().zip(row) {
@@ -275,4 +278,40 @@ async fn the_largest_numbers_are_kept(store: Shared) {
     store.add(new).await.unwrap();
     let stored = store.session(account, &id).await.unwrap();
     assert_eq!((stored.account.chain_id, stored.created), (u64::MAX, u64::MAX));
+}
+
+fn tree(leaves: impl IntoIterator<Item = u8>) -> Tree {
+    Tree {
+        leaves: leaves.into_iter().map(B256::repeat_byte).collect(),
+        replaces: B256::repeat_byte(0x77),
+        user_op_hash: Some(B256::repeat_byte(0x88)),
+        operation: "an operation".to_owned(),
+    }
+}
+
+async fn the_newest_trees_are_remembered(store: Shared) {
+    let kept = u8::try_from(Tree::KEPT).unwrap();
+    for last in 1..=kept + 2 {
+        store.add_tree(account(), tree(1..=last)).await.unwrap();
+    }
+    let expected: Vec<_> = (3..=kept + 2).map(|last| tree(1..=last)).collect();
+    assert_eq!(store.trees(account()).await.unwrap(), expected);
+
+    // One that comes again is the newest, and takes nobody's place.
+    let again = Tree { operation: "another".to_owned(), user_op_hash: None, ..tree(1..=5) };
+    store.add_tree(account(), again.clone()).await.unwrap();
+    let trees = store.trees(account()).await.unwrap();
+    assert_eq!((trees.len(), trees.last()), (Tree::KEPT, Some(&again)));
+
+    store.remove_tree(account(), again.root()).await.unwrap();
+    assert_eq!(store.trees(account()).await.unwrap().len(), Tree::KEPT - 1);
+    let mut elsewhere = account();
+    elsewhere.chain_id += 1;
+    assert!(store.trees(elsewhere).await.unwrap().is_empty());
+}
+
+async fn a_tree_without_leaves_has_no_root(store: Shared) {
+    store.add_tree(account(), tree([])).await.unwrap();
+    let trees = store.trees(account()).await.unwrap();
+    assert_eq!(trees.iter().map(Tree::root).collect::<Vec<_>>(), [B256::ZERO]);
 }
