@@ -65,6 +65,7 @@ mod call;
 mod condition;
 mod danger;
 mod epoch;
+mod erc20;
 mod evaluate;
 #[cfg(feature = "serde")]
 pub mod json;
@@ -76,6 +77,7 @@ mod packed_user_operation;
 mod policy;
 mod reference_value;
 mod review;
+mod routed_signature;
 mod selector;
 mod session_key_data;
 mod show;
@@ -89,6 +91,7 @@ pub use call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch
 pub use condition::{Condition, UnknownCondition};
 pub use danger::{Danger, Surroundings};
 pub use epoch::{SessionEpoch, TimeField};
+pub use erc20::{Erc20Policy, Erc20Refusal, Erc20SessionKeyData, evaluate_erc20};
 pub use evaluate::{Refusal, evaluate};
 pub use key_request::{KeyRequest, KeyRequestError, TaggedValue};
 pub use leaf::SessionLeaf;
@@ -99,6 +102,7 @@ pub use packed_user_operation::{
 pub use policy::{EncodeError, Policy, Rule};
 pub use reference_value::{ReferenceValue, ReferenceValueError};
 pub use review::{Known, OnUnreadable, OperationHead, Review, ReviewError, Target, review_use};
+pub use routed_signature::{RoutedSession, RoutedSignature, routed_hash};
 pub use selector::{FunctionSelector, SelectorError};
 pub use session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule, SessionKeyData};
 pub use signature::{DUMMY_SESSION_SIGNATURE, ModuleSignature, SessionSignature};

@@ -36,4 +36,19 @@ pub trait SessionSigner: std::fmt::Debug + Send + Sync {
         entry_point: Address,
         chain_id: u64,
     ) -> Result<[u8; SIGNATURE_LEN], SignerError>;
+
+    /// Signs a batch for the batched session router: the EIP-191 digest of [`routed_hash`](quorate_core::routed_hash).
+    ///
+    /// # Errors
+    /// As [`sign_user_operation`](Self::sign_user_operation); [`SignerError::NoBatches`] from signers that do not
+    /// sign batches, as any does that says nothing else.
+    async fn sign_routed_user_operation(
+        &self,
+        _operation: &UserOperation<Vec<u8>>,
+        _entry_point: Address,
+        _chain_id: u64,
+        _session_key_manager: Address,
+    ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
+        Err(SignerError::NoBatches { address: self.address() })
+    }
 }

@@ -1,7 +1,8 @@
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
 use async_trait::async_trait;
-use quorate_core::UserOperation;
+use quorate_core::{UserOperation, routed_hash};
+use zeroize::Zeroizing;
 
 use crate::{SIGNATURE_LEN, SessionSigner, SignerError, sign_as_owner};
 
@@ -26,6 +27,16 @@ impl LocalSessionKey {
     pub const fn new(signer: PrivateKeySigner) -> Self {
         Self(signer)
     }
+
+    /// The key with this secret, 32 bytes; none where they are no private key.
+    pub fn from_bytes(secret: &[u8; 32]) -> Option<Self> {
+        PrivateKeySigner::from_slice(secret).ok().map(Self)
+    }
+
+    /// The secret, for storage under encryption.
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes().0)
+    }
 }
 
 #[async_trait]
@@ -41,6 +52,17 @@ impl SessionSigner for LocalSessionKey {
         chain_id: u64,
     ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
         sign_as_owner(&self.0, operation.hash(entry_point, chain_id)).await
+    }
+
+    async fn sign_routed_user_operation(
+        &self,
+        operation: &UserOperation<Vec<u8>>,
+        entry_point: Address,
+        chain_id: u64,
+        session_key_manager: Address,
+    ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
+        let hash = routed_hash(operation.hash(entry_point, chain_id), session_key_manager);
+        sign_as_owner(&self.0, hash).await
     }
 }
 

@@ -26,6 +26,12 @@ pub enum SignerError {
         /// What it says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A kind of signer that signs single calls only.
+    #[error("the signer of the session key {address} signs no batches; send the calls one by one")]
+    NoBatches {
+        /// Who was to sign.
+        address: Address,
+    },
     /// A signature of somebody else, or not in the form that the modules accept.
     #[error("the signature is not a low-s signature of {address} over what was to be signed; it is not used")]
     Unverified {

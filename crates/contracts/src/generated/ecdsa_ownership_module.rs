@@ -8,5 +8,6 @@ alloy_sol_types::sol! {
     interface EcdsaOwnershipModule {
         function getOwner(address smartAccount) external view returns (address);
         function initForSmartAccount(address eoaOwner) external returns (address);
+        function transferOwnership(address owner) external;
     }
 }

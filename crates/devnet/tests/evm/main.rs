@@ -9,6 +9,8 @@ mod cases;
 mod evaluator;
 mod hashes;
 mod machine;
+mod router;
+mod tokens;
 mod tree;
 
 use std::path::Path;
