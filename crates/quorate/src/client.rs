@@ -6,12 +6,14 @@ use alloy_primitives::{Address, U256};
 use quorate_bundler::{Bundler, Fees, GasEstimate};
 use quorate_contracts::{Deployment, account};
 use quorate_core::UserOperation;
+use quorate_network::SigningNetwork;
 use quorate_signer::SessionSigner;
+use quorate_store::{MemoryStore, Store};
 use quorate_transport::{HttpTransport, Transport};
 use url::Url;
 
 use crate::chain::Chain;
-use crate::{Error, PendingOperation, Session, SessionRecord, SmartAccount};
+use crate::{Error, Options, PendingOperation, Session, SessionRecord, SmartAccount};
 
 /// A chain and a bundler: where accounts live and operations go.
 #[derive(Clone, Debug)]
@@ -20,6 +22,10 @@ pub struct Quorate {
     pub(crate) bundler: Bundler,
     pub(crate) deployment: Deployment,
     chain_id: u64,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) network: Option<SigningNetwork>,
+    /// Blocks on top of one before what it says counts.
+    pub(crate) confirmations: u64,
     /// The newest nonce stream given out.
     streams: Arc<AtomicU64>,
 }
@@ -46,8 +52,43 @@ impl Quorate {
     ) -> Result<Self, Error> {
         let chain = Chain::new(node, deployment);
         let chain_id = chain.id().await?;
-        let streams = Arc::default();
-        Ok(Self { chain, bundler: Bundler::new(bundler), deployment, chain_id, streams })
+        Ok(Self {
+            chain,
+            bundler: Bundler::new(bundler),
+            deployment,
+            chain_id,
+            store: Arc::new(MemoryStore::new()),
+            network: None,
+            confirmations: 0,
+            streams: Arc::default(),
+        })
+    }
+
+    /// Keeps sessions in this store. Without one they are kept in memory, and end with the client and its clones.
+    #[must_use]
+    pub fn with_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Signs with this network for stored sessions whose keys it holds.
+    #[must_use]
+    pub fn with_network(mut self, network: SigningNetwork) -> Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// Calls a session active when there are so many blocks on top of the one that it is in; 0 unless set. A reorganised
+    /// block makes it pending again.
+    #[must_use]
+    pub const fn with_confirmations(mut self, blocks: u64) -> Self {
+        self.confirmations = blocks;
+        self
+    }
+
+    /// Where sessions are kept.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// The chain's id, as its node says.
@@ -64,12 +105,12 @@ impl Quorate {
     pub fn account(&self, owner: Address, index: u64) -> SmartAccount {
         let index = U256::from(index);
         let address = account::address(&self.deployment, owner, index);
-        SmartAccount { client: self.clone(), owner, index, address }
+        SmartAccount { client: self.clone(), owner, creator: owner, index, address }
     }
 
     /// A session that was granted, to be used with the signer of its key.
-    pub fn session(&self, record: SessionRecord, signer: Arc<dyn SessionSigner>) -> Session {
-        Session::new(self.clone(), record, signer)
+    pub fn session(&self, record: impl Into<SessionRecord>, signer: Arc<dyn SessionSigner>) -> Session {
+        Session::new(self.clone(), record.into(), signer)
     }
 
     /// An operation that was sent, here or elsewhere, to be waited for.
@@ -77,16 +118,30 @@ impl Quorate {
         PendingOperation::new(self.bundler.clone(), user_op_hash)
     }
 
+    /// The nonce that the options name, or the next one of their stream or of `stream`.
+    pub(crate) async fn nonce(
+        &self,
+        account: Address,
+        stream: u64,
+        options: &Options,
+    ) -> Result<U256, Error> {
+        match options.nonce() {
+            Some(nonce) => Ok(nonce),
+            None => self.chain.nonce(account, options.nonce_key().unwrap_or(stream)).await,
+        }
+    }
+
     /// Fills in fees and gas, the gas by an estimate under a signature of the right form and length.
     pub(crate) async fn size(
         &self,
         mut operation: UserOperation<Vec<u8>>,
         dummy_signature: Vec<u8>,
+        options: &Options,
     ) -> Result<UserOperation<Vec<u8>>, Error> {
         operation = self.with_fees(operation).await?;
         let dummy = operation.clone().sign(dummy_signature);
         let gas = self.bundler.estimate_user_operation_gas(&dummy, self.deployment.entry_point).await?;
-        Ok(with_gas(operation, gas))
+        Ok(options.raise(with_gas(operation, gas)))
     }
 
     /// Fills in fees, and gas that the caller knows.

@@ -1,18 +1,20 @@
-use alloy_primitives::{Address, B256};
-use quorate_core::{Encode as _, SessionEpoch, SessionKeyData, SessionLeaf};
-use quorate_protocol::{Permissions, PermittedPolicy};
+use alloy_primitives::{Address, B256, Bytes};
+use quorate_core::{SessionEpoch, SessionLeaf};
+use quorate_store as store;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// What a session is: who may act for which account, under which policies. It holds no secret and can be stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
-    permissions: Permissions,
-    session_key: Address,
-    key_id: Option<String>,
-    /// The leaves of the account's other sessions, which stay under the same root.
-    others: Vec<B256>,
+    pub(crate) account: Address,
+    pub(crate) chain_id: u64,
+    pub(crate) session_key: Address,
+    pub(crate) key_id: Option<String>,
+    pub(crate) policies: Vec<EncodedPolicy>,
+    /// The leaves of the tree that the session was granted in.
+    pub(crate) tree: Vec<B256>,
 }
 
 /// A policy as the tree of the account's sessions holds it.
@@ -26,19 +28,23 @@ pub struct EncodedPolicy {
     pub session_key_data: Vec<u8>,
 }
 
-impl SessionRecord {
-    pub(crate) const fn new(
-        permissions: Permissions,
-        session_key: Address,
-        key_id: Option<String>,
-        others: Vec<B256>,
-    ) -> Self {
-        Self { permissions, session_key, key_id, others }
+impl EncodedPolicy {
+    /// The policy's leaf in the tree.
+    pub fn leaf(&self) -> B256 {
+        let Self { epoch, validation_module, ref session_key_data } = *self;
+        SessionLeaf { epoch, validation_module, session_key_data }.hash()
     }
+}
 
+impl SessionRecord {
     /// The account that the session acts for.
     pub const fn account(&self) -> Address {
-        self.permissions.account
+        self.account
+    }
+
+    /// The chain that it is granted on.
+    pub const fn chain_id(&self) -> u64 {
+        self.chain_id
     }
 
     /// The address whose signature the chain asks for.
@@ -46,78 +52,118 @@ impl SessionRecord {
         self.session_key
     }
 
-    /// The key's id at the signing network; none for a local key.
+    /// The key's id at the signing network; none for a key held elsewhere.
     pub fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
-    /// What the session may do, as registered with the network.
-    pub const fn permissions(&self) -> &Permissions {
-        &self.permissions
-    }
-
-    /// Every leaf under the root: first those of the other sessions, then one for each policy.
+    /// Every leaf of the tree that the session was granted in: those of other sessions, and one for each policy.
     pub fn leaves(&self) -> Vec<B256> {
-        let own = self.permissions.policies.iter().map(|policy| self.leaf(policy));
-        self.others.iter().copied().chain(own).collect()
+        self.tree.clone()
     }
 
-    /// What the session's leaves are made of, one for each policy: for a device that shows it before its owner signs.
+    /// What the session's own leaves are made of, one for each policy: for a device that shows it before its owner
+    /// signs.
     pub fn encoded_policies(&self) -> impl Iterator<Item = EncodedPolicy> + '_ {
-        self.permissions.policies.iter().map(|permitted| EncodedPolicy {
-            epoch: permitted.policy.epoch(),
-            validation_module: permitted.validation_module,
-            session_key_data: self.session_key_data(permitted),
-        })
+        self.policies.iter().cloned()
     }
 
-    pub(crate) fn session_key_data(&self, permitted: &PermittedPolicy) -> Vec<u8> {
-        SessionKeyData::new(self.session_key, &permitted.policy).to_vec()
-    }
-
-    pub(crate) fn leaf(&self, permitted: &PermittedPolicy) -> B256 {
-        let session_key_data = self.session_key_data(permitted);
-        let validation_module = permitted.validation_module;
-        SessionLeaf {
-            epoch: permitted.policy.epoch(),
-            validation_module,
-            session_key_data: &session_key_data,
+    pub(crate) fn from_stored(session: &store::Session, tree: Vec<B256>) -> Self {
+        let policies = session.leaves.iter().map(|leaf| EncodedPolicy {
+            epoch: leaf.epoch,
+            validation_module: leaf.validation_module,
+            session_key_data: leaf.session_key_data.clone(),
+        });
+        Self {
+            account: session.account.address,
+            chain_id: session.account.chain_id,
+            session_key: session.session_key,
+            key_id: session.key_id.clone(),
+            policies: policies.collect(),
+            tree,
         }
-        .hash()
+    }
+
+    pub(crate) fn stored_leaves(&self) -> Vec<store::Leaf> {
+        let leaf = |policy: EncodedPolicy| store::Leaf {
+            epoch: policy.epoch,
+            validation_module: policy.validation_module,
+            session_key_data: policy.session_key_data,
+        };
+        self.encoded_policies().map(leaf).collect()
     }
 
     /// The record as JSON.
     pub fn to_json(&self) -> String {
-        let text = RecordText {
-            permissions: self.permissions.to_json(),
-            session_key: self.session_key,
-            key_id: self.key_id.clone(),
-            others: self.others.clone(),
-        };
-        serde_json::to_string(&text).unwrap_or_default()
+        serde_json::to_string(&RecordText::from(self)).unwrap_or_default()
     }
 
     /// Reads a stored record.
     ///
     /// # Errors
-    /// Text that is no record, or one whose permissions cannot be read.
+    /// Text that is no record.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let text: RecordText =
             serde_json::from_str(text).map_err(|source| Error::Stored { what: "session record", source })?;
-        Ok(Self {
-            permissions: Permissions::from_json(&text.permissions)?,
-            session_key: text.session_key,
-            key_id: text.key_id,
-            others: text.others,
-        })
+        text.read()
     }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RecordText {
-    permissions: String,
+pub(crate) struct RecordText {
+    account: Address,
+    chain_id: u64,
     session_key: Address,
     key_id: Option<String>,
-    others: Vec<B256>,
+    policies: Vec<PolicyText>,
+    tree: Vec<B256>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PolicyText {
+    valid_after: u64,
+    valid_until: u64,
+    validation_module: Address,
+    session_key_data: Bytes,
+}
+
+impl From<&SessionRecord> for RecordText {
+    fn from(record: &SessionRecord) -> Self {
+        let policy = |policy: EncodedPolicy| PolicyText {
+            valid_after: policy.epoch.valid_after(),
+            valid_until: policy.epoch.valid_until(),
+            validation_module: policy.validation_module,
+            session_key_data: policy.session_key_data.into(),
+        };
+        Self {
+            account: record.account,
+            chain_id: record.chain_id,
+            session_key: record.session_key,
+            key_id: record.key_id.clone(),
+            policies: record.encoded_policies().map(policy).collect(),
+            tree: record.tree.clone(),
+        }
+    }
+}
+
+impl RecordText {
+    pub(crate) fn read(self) -> Result<SessionRecord, Error> {
+        let policy = |text: PolicyText| {
+            Ok(EncodedPolicy {
+                epoch: SessionEpoch::new(text.valid_after, text.valid_until).map_err(Error::Encode)?,
+                validation_module: text.validation_module,
+                session_key_data: text.session_key_data.into(),
+            })
+        };
+        Ok(SessionRecord {
+            account: self.account,
+            chain_id: self.chain_id,
+            session_key: self.session_key,
+            key_id: self.key_id,
+            policies: self.policies.into_iter().map(policy).collect::<Result<_, Error>>()?,
+            tree: self.tree,
+        })
+    }
 }

@@ -1,98 +1,22 @@
-//! The life of a session on a real chain and bundler, with a local key.
+//! A session on a real chain and bundler, with a local key.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
-use std::path::Path;
-use std::sync::{Arc, LazyLock};
+mod player;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, U256};
 use alloy_signer::Signer as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
+use player::{Player, balance_of, block_on, call, connect, mint, mint_policy, nft};
 use quorate::{
-    Call, Condition, Error, FunctionSelector, GasEstimate, GrantDraft, HttpTransport, LocalSessionKey,
-    Policy, Quorate, Rule, Session, SessionEpoch, SessionRecord, SmartAccount,
+    Call, Condition, Error, GasEstimate, GrantDraft, LocalSessionKey, Rule, SessionEpoch, SessionRecord,
 };
 use quorate_contracts::Erc721;
-use quorate_devnet::Devnet;
 use quorate_signer::sign_as_owner;
-use quorate_transport::TransportExt as _;
-use tokio::runtime::Runtime;
-
-/// One chain serves all tests; each has an account of its own.
-static DEVNET: LazyLock<(Runtime, Devnet)> = LazyLock::new(|| {
-    let runtime = Runtime::new().unwrap();
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devnet");
-    let devnet = runtime.block_on(Devnet::builder(cache).start()).unwrap();
-    (runtime, devnet)
-});
-
-struct Player {
-    client: Quorate,
-    owner: PrivateKeySigner,
-    account: SmartAccount,
-}
-
-impl Player {
-    async fn new() -> Self {
-        let devnet = &DEVNET.1;
-        let client = connect().await;
-        let owner = PrivateKeySigner::random();
-        let account = client.account(owner.address(), 0);
-        devnet.set_balance(account.address(), U256::from(10).pow(U256::from(18))).await.unwrap();
-        Self { client, owner, account }
-    }
-
-    async fn session(&self) -> Session {
-        let key = LocalSessionKey::random();
-        let grant = self.account.grant([self.mint_policy()]).unwrap();
-        let pending = self.account.send(grant, &key, &self.owner).await.unwrap();
-        self.client.session(pending.wait().await.unwrap(), Arc::new(key))
-    }
-
-    /// Mint to the account itself.
-    fn mint_policy(&self) -> Policy {
-        mint_policy().with_rule(Rule::new(0, Condition::Equal, self.account.address())).unwrap()
-    }
-
-    fn mint(&self) -> Vec<u8> {
-        mint(self.account.address())
-    }
-}
-
-async fn connect() -> Quorate {
-    let devnet = &DEVNET.1;
-    Quorate::connect(devnet.rpc_url().clone(), devnet.bundler_url().clone()).await.unwrap()
-}
-
-fn mint_policy() -> Policy {
-    Policy::new(nft(), FunctionSelector::parse("safeMint(address)").unwrap())
-}
-
-fn nft() -> Address {
-    DEVNET.1.nft()
-}
-
-fn mint(to: Address) -> Vec<u8> {
-    Erc721::safeMintCall { to }.abi_encode()
-}
-
-fn call(data: &[u8]) -> Call<'_> {
-    Call { to: nft(), value: U256::ZERO, data }
-}
-
-async fn balance_of(owner: Address) -> u64 {
-    let chain = HttpTransport::builder(DEVNET.1.rpc_url().clone()).build().unwrap();
-    let data = Bytes::from(Erc721::balanceOfCall { owner }.abi_encode());
-    let request = serde_json::json!({ "to": nft(), "data": data });
-    let answer: Bytes = chain.call("eth_call", (request, "latest")).await.unwrap();
-    Erc721::balanceOfCall::abi_decode_returns(&answer).unwrap().to()
-}
-
-fn block_on<T>(test: impl Future<Output = T>) -> T {
-    DEVNET.0.block_on(test)
-}
 
 const GAS: GasEstimate = GasEstimate {
     pre_verification_gas: U256::from_limbs([100_000, 0, 0, 0]),
@@ -117,7 +41,7 @@ fn a_grant_is_signed_and_sent_by_others_than_prepared_it() {
         let account = client.account(player.owner.address(), 0);
         let pending = account.submit(GrantDraft::from_json(&draft).unwrap(), &signature).await.unwrap();
         assert_eq!(pending.user_op_hash(), hash);
-        let stored = pending.wait().await.unwrap().to_json();
+        let stored = pending.wait().await.unwrap().record.to_json();
 
         // And one more, which has the stored session and its key.
         let session = connect().await.session(SessionRecord::from_json(&stored).unwrap(), Arc::new(key));
@@ -165,13 +89,14 @@ fn sessions_of_another_device_are_not_ended_unseen() {
         let first = player.session().await;
 
         // Another device, which knows nothing of the first session.
+        let other = player.on_another_device().await;
         let key = LocalSessionKey::random();
-        let grant = player.account.grant([player.mint_policy()]).unwrap();
-        let error = player.account.send(grant.clone(), &key, &player.owner).await.unwrap_err();
+        let grant = other.account.grant([player.mint_policy()]).unwrap();
+        let error = other.account.send(grant.clone(), &key, &player.owner).await.unwrap_err();
         assert!(matches!(error, Error::ForeignRoot { .. }), "{error}");
 
         let grant = grant.keeping(first.record().leaves());
-        let record = player.account.send(grant, &key, &player.owner).await.unwrap().wait().await.unwrap();
+        let record = other.account.send(grant, &key, &player.owner).await.unwrap().wait().await.unwrap();
         let second = player.client.session(record, Arc::new(key));
         second.send(call(&player.mint())).await.unwrap().wait().await.unwrap();
         assert_eq!(balance_of(player.account.address()).await, 1);
