@@ -55,6 +55,13 @@ impl Chain {
         Ok(number.to())
     }
 
+    /// Whether a transaction is in a block.
+    pub(crate) async fn is_mined(&self, transaction_hash: B256) -> Result<bool, Error> {
+        let receipt: Option<serde_json::Value> =
+            self.transport.call("eth_getTransactionReceipt", (transaction_hash,)).await?;
+        Ok(receipt.is_some())
+    }
+
     /// In wei.
     pub(crate) async fn balance(&self, address: Address) -> Result<U256, Error> {
         Ok(self.transport.call("eth_getBalance", (address, "latest")).await?)

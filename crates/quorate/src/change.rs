@@ -195,7 +195,7 @@ impl SmartAccount {
         let mut interrupted = Vec::new();
         for tree in trees.iter().skip(landed) {
             let Some(user_op_hash) = tree.user_op_hash else { continue };
-            if self.client.bundler.user_operation_receipt(user_op_hash).await?.is_some() {
+            if self.mined(user_op_hash).await?.is_some() {
                 continue;
             }
             let session = sessions
@@ -214,14 +214,17 @@ impl SmartAccount {
                 continue;
             }
             let again = SignedText::read(&tree.operation)?;
-            let sent = if tree.replaces == found {
+            // Operations of the owner take turns in one stream: where the next nonce is another, this one is too late.
+            let nonce = again.operation.operation.nonce;
+            let too_late = self.client.chain.nonce(self.address, 0).await? != nonce;
+            let sent = if tree.replaces == found && !too_late {
                 self.client.send(again.operation.operation, again.signature).await
             } else {
                 Err(Error::RootChanged { expected: tree.replaces, found })
             };
             match sent {
                 Ok(operation) => interrupted.push(Interrupted::Pending(Box::new(pending(operation)))),
-                Err(error) if is_final(&error) => {
+                Err(Error::RootChanged { .. }) => {
                     self.clear(tree.root(), session.as_ref()).await?;
                     interrupted.push(Interrupted::Cleared { user_op_hash });
                 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use alloy_signer::Signer;
+use quorate_bundler::UserOperationReceipt;
 use quorate_core::Call;
 use quorate_signer::SessionSigner;
 use quorate_store::{Session as StoredSession, SessionId, Status, StoreError};
@@ -61,7 +62,6 @@ impl From<&SessionId> for Choice {
 
 /// What the chain says of an account's sessions at one moment.
 struct Sighting {
-    block: u64,
     /// The leaves of the tree that has the asked confirmations, and of the latest; none where they are not known.
     settled: Option<HashSet<B256>>,
     latest: Option<HashSet<B256>>,
@@ -272,7 +272,7 @@ impl SmartAccount {
                 None => (root == B256::ZERO).then(HashSet::new),
             }
         };
-        Ok(Sighting { block, settled: leaves(settled), latest: leaves(latest) })
+        Ok(Sighting { settled: leaves(settled), latest: leaves(latest) })
     }
 
     async fn status_of(&self, session: &StoredSession, sighting: &Sighting) -> Result<Status, Error> {
@@ -295,14 +295,21 @@ impl SmartAccount {
             _ => Status::Inactive,
         };
         let Some(user_op_hash) = session.user_op_hash else { return Ok(replaced) };
-        let receipt = self.client.bundler.user_operation_receipt(user_op_hash).await?;
-        let Some(receipt) = receipt else { return Ok(Status::Pending) };
-        if !receipt.success {
-            return Ok(Status::Inactive);
-        }
-        // The bundler may be ahead of the node.
-        let block = receipt.receipt.block_number.and_then(|block| u64::try_from(block).ok());
-        Ok(if block.is_some_and(|block| block > sighting.block) { session.status } else { replaced })
+        Ok(match self.mined(user_op_hash).await? {
+            None => Status::Pending,
+            Some(receipt) if receipt.success => replaced,
+            Some(_) => Status::Inactive,
+        })
+    }
+
+    /// The receipt of an operation that is in a block which the node knows. The bundler may be ahead of it, or remember
+    /// a block that was taken back.
+    pub(crate) async fn mined(&self, user_op_hash: B256) -> Result<Option<UserOperationReceipt>, Error> {
+        let Some(receipt) = self.client.bundler.user_operation_receipt(user_op_hash).await? else {
+            return Ok(None);
+        };
+        let known = self.client.chain.is_mined(receipt.receipt.transaction_hash).await?;
+        Ok(known.then_some(receipt))
     }
 
     /// Tells the store where a session stands, by way of active where the two ends do not meet. What another process

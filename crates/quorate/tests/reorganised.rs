@@ -1,0 +1,35 @@
+//! A grant whose block is taken back. The chain is this test's alone.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+mod player;
+
+use std::sync::Arc;
+
+use player::{Player, block_on, connect, rpc};
+use quorate::Status;
+use serde_json::json;
+
+/// Fault 21: a status never changes.
+#[test]
+fn an_active_session_is_pending_again_when_its_block_is_taken_back() {
+    block_on(async {
+        let player = Player::new().await;
+        let before = rpc("evm_snapshot", json!([])).await;
+        player.granted().await;
+        let statuses = async |player: &Player| {
+            let listed = player.account.sessions().await.unwrap();
+            listed.into_iter().map(|session| session.status).collect::<Vec<_>>()
+        };
+        assert_eq!(statuses(&player).await, [Status::Active]);
+
+        assert_eq!(rpc("evm_revert", json!([before])).await, json!(true));
+        assert!(!player.account.is_deployed().await.unwrap());
+        assert_eq!(statuses(&player).await, [Status::Pending]);
+
+        // A bundler that remembers the operation takes it no second time; the session is not given up for that.
+        let again = player.by(connect().await.with_store(Arc::clone(player.client.store())));
+        again.account.resume().await.unwrap_err();
+        assert_eq!(statuses(&again).await, [Status::Pending]);
+    });
+}
