@@ -281,6 +281,8 @@ impl Start<'_> {
         let client = HttpTransport::builder(rpc_url.clone()).retries(0).deadline(START_DEADLINE).build()?;
         let mut chain = self.start_chain(chain_port)?;
         answers(&mut chain, &client, "eth_chainId").await?;
+        // It answers before it has written them.
+        chain.ready(START_DEADLINE, async || self.accounts().is_ok()).await?;
         let mut accounts = self.accounts()?;
 
         self.progress.step(Step::PlaceContracts);
