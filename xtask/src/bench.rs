@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: runs the benchmarks, which are a program of their own.
 
-use crate::test::{cargo_command, execute};
+use crate::command::{cargo_command, execute};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -9,12 +9,18 @@ pub(crate) struct Arguments {
     bench: Vec<String>,
 }
 
+/// Measures what is shipped: the release profile.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut bench = cargo_command(&["run", "--quiet", "--release", "--package", "quorate-bench", "--"]);
-    execute(bench.args(&arguments.bench))
+    run_with("release", &arguments.bench)
 }
 
-/// A short run, which shows that the benchmarks work, and fails on no goal.
+/// A short run in the profile of the tests, which shows that the benchmarks work, and fails on no goal.
 pub(crate) fn quick() -> anyhow::Result<()> {
-    run(&Arguments { bench: vec!["core".to_owned(), "--quick".to_owned()] })
+    run_with("dev", &["core".to_owned(), "--quick".to_owned()])
+}
+
+fn run_with(profile: &str, arguments: &[String]) -> anyhow::Result<()> {
+    let mut bench =
+        cargo_command(&["run", "--quiet", "--profile", profile, "--package", "quorate-bench", "--"]);
+    execute(bench.args(arguments))
 }

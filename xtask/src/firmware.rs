@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::test::{cargo, cargo_command, execute, target_directory};
+use crate::command::{cargo, cargo_command, execute, target_directory};
 
 const TARGET: &str = "thumbv7em-none-eabi";
 const FOLDER: &str = "crates/firmware";
@@ -25,7 +25,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     execute(
         cargo_command(&[
             "test",
-            "--release",
             "--package",
             "quorate",
             "--test",

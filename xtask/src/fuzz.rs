@@ -2,7 +2,7 @@
 //!
 //! Where nightly, a C++ compiler and cargo-fuzz are at hand, `cargo +nightly fuzz run <target>` looks further.
 
-use crate::test::{cargo, target_directory};
+use crate::command::{cargo, target_directory};
 
 /// Outside of the workspace, and so named in each command.
 const MANIFEST: &str = "fuzz/Cargo.toml";

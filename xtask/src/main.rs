@@ -2,6 +2,7 @@
 
 mod bench;
 mod codegen;
+mod command;
 mod firmware;
 mod fuzz;
 mod test;
@@ -14,7 +15,7 @@ fn main() -> anyhow::Result<()> {
         Task::Codegen(arguments) => codegen::run(&arguments),
         Task::Firmware => firmware::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
-        Task::Test => test::run(),
+        Task::Test(arguments) => test::run(&arguments),
     }
 }
 
@@ -36,6 +37,6 @@ enum Task {
     Firmware,
     /// Run the fuzz targets on mutations of their corpus, without libFuzzer.
     Fuzz(fuzz::Arguments),
-    /// Run everything that a change must pass.
-    Test,
+    /// Run everything that a change must pass, or what concerns one crate.
+    Test(test::Arguments),
 }

@@ -1,37 +1,58 @@
 //! `cargo xtask test`: everything that a change must pass, with the minutes of each stage.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
+use crate::command::{cargo, execute, target_directory};
 use crate::{bench, codegen, firmware, fuzz};
 
 /// Pinned, so that the same sources pass everywhere.
 const CARGO_DENY: &str = "0.20.2";
 
-pub(crate) fn run() -> anyhow::Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this crate, by the name of its folder: its format, clippy and its tests.
+    package: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    match &arguments.package {
+        Some(folder) => run_one(folder),
+        None => run_all(),
+    }
+}
+
+fn run_one(folder: &str) -> anyhow::Result<()> {
+    let package = match folder {
+        "quorate" | "xtask" => folder.to_owned(),
+        folder => format!("quorate-{}", folder.trim_start_matches("quorate-")),
+    };
+    stage("format", || cargo(&["fmt", "--package", &package, "--check"]))?;
+    stage("clippy", || {
+        cargo(&["clippy", "--package", &package, "--all-targets", "--", "--deny", "warnings"])
+    })?;
+    stage("tests", || cargo(&["test", "--package", &package]))
+}
+
+fn run_all() -> anyhow::Result<()> {
     stage("format", || {
         cargo(&["fmt", "--all", "--check"])?;
         firmware::check_format()?;
         fuzz::check_format()
     })?;
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
-    stage("core alone", || {
-        cargo(&["build", "--release", "--package", "quorate-core", "--no-default-features"])
-    })?;
+    stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
     stage("clippy", || {
-        cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+        cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
         fuzz::clippy()
     })?;
     stage("licences and sources", deny)?;
-    stage("core with all features", || {
-        cargo(&["test", "--release", "--package", "quorate-core", "--all-features"])
-    })?;
+    stage("core with all features", || cargo(&["test", "--package", "quorate-core", "--all-features"]))?;
     stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
-    stage("tests", || cargo(&["test", "--release", "--workspace"]))?;
+    stage("tests", || cargo(&["test", "--workspace"]))?;
     stage("benchmarks", bench::quick)?;
     if firmware::has_target() {
         stage("firmware", firmware::run)
@@ -73,24 +94,4 @@ fn deny() -> anyhow::Result<()> {
 fn is_pinned(program: &Path) -> bool {
     let version = Command::new(program).arg("--version").output();
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(CARGO_DENY))
-}
-
-pub(crate) fn target_directory() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
-}
-
-pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
-    execute(&mut cargo_command(arguments))
-}
-
-pub(crate) fn cargo_command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments);
-    command
-}
-
-pub(crate) fn execute(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} does not start"))?;
-    ensure!(status.success(), "{command:?} ended with {status}");
-    Ok(())
 }
