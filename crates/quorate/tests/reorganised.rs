@@ -4,9 +4,7 @@
 
 mod player;
 
-use std::sync::Arc;
-
-use player::{Player, block_on, connect, rpc};
+use player::{Player, block_on, rpc};
 use quorate::Status;
 use serde_json::json;
 
@@ -26,10 +24,5 @@ fn an_active_session_is_pending_again_when_its_block_is_taken_back() {
         assert_eq!(rpc("evm_revert", json!([before])).await, json!(true));
         assert!(!player.account.is_deployed().await.unwrap());
         assert_eq!(statuses(&player).await, [Status::Pending]);
-
-        // A bundler that remembers the operation takes it no second time; the session is not given up for that.
-        let again = player.by(connect().await.with_store(Arc::clone(player.client.store())));
-        again.account.resume().await.unwrap_err();
-        assert_eq!(statuses(&again).await, [Status::Pending]);
     });
 }
