@@ -107,7 +107,8 @@ impl TransportError {
         }
     }
 
-    /// The JSON-RPC error that the endpoint answered with, if it answered with one.
+    /// The JSON-RPC error in the answer, if there was one; also that of a rate limit. Whoever takes the error for the
+    /// endpoint's last word matches [`TransportError::Rpc`] instead.
     pub fn rpc(&self) -> Option<&RpcError> {
         match self {
             Self::Rpc { error, .. } => Some(error),
@@ -118,18 +119,48 @@ impl TransportError {
 
     /// Whether the request may have taken effect in spite of the error.
     ///
-    /// True when the request was sent and no answer to it was understood. Whoever sent it must look before sending
-    /// it again.
+    /// False only where nothing was sent: no connection was made, or the parameters have no JSON form. Every other
+    /// error leaves it open, an answer with an error too: a JSON-RPC error or a rate limit may come from a proxy behind
+    /// which the request went through. Only who knows the method's own errors can say more; for
+    /// `eth_sendUserOperation` that is the bundler's crate.
     pub fn may_have_been_executed(&self) -> bool {
+        !matches!(self, Self::Unreachable { .. } | Self::Params { .. })
+    }
+
+    /// Whether the endpoint says that it has no such method.
+    ///
+    /// That is a JSON-RPC error with code −32601 or −32004 (EIP-1474), or with another code and a message that says so
+    /// of the method; or HTTP status 400, 404, 405, 422 or 501 without a JSON-RPC error. A rate limit, a timeout and a
+    /// failure of the server are no such answer: the method may be there.
+    ///
+    /// Some servers also answer −32601 when they do not find what was asked *for*; see the error's message.
+    pub fn is_unsupported_method(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::Interrupted { .. } | Self::InvalidResponse { .. } => true,
-            // A gateway gives these when its upstream failed in the middle.
-            Self::Http { status, .. } => *status >= 500,
-            Self::Unreachable { .. } | Self::RateLimited { .. } | Self::Rpc { .. } | Self::Params { .. } => {
-                false
+            Self::Http { status, .. } => matches!(status, 400 | 404 | 405 | 422 | 501),
+            Self::Rpc { error, .. } => {
+                matches!(error.code, -32601 | -32004) || says_no_such_method(&error.message)
             }
+            _ => false,
         }
     }
+}
+
+fn says_no_such_method(message: &str) -> bool {
+    const ABSENT: [&str; 11] = [
+        "not found",
+        "not supported",
+        "unsupported",
+        "does not exist",
+        "not exist",
+        "not available",
+        "not implemented",
+        "not allowed",
+        "unknown",
+        "unrecognized",
+        "invalid method",
+    ];
+    let message = message.to_ascii_lowercase();
+    message.contains("method") && ABSENT.iter().any(|absent| message.contains(absent))
 }
 
 /// A JSON-RPC error object.
@@ -188,28 +219,63 @@ pub enum InvalidResponse {
 
 /// Why a connection failed, without the URL.
 #[derive(Debug)]
-pub struct ConnectionFailure(reqwest::Error);
+pub struct ConnectionFailure(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    Http(reqwest::Error),
+    Other(Box<dyn Error + Send + Sync>),
+}
 
 impl ConnectionFailure {
-    pub(crate) fn new(error: reqwest::Error) -> Self {
-        Self(error.without_url())
+    /// What a [`Transport`](crate::Transport) of another kind says of its connection, for
+    /// [`TransportError::Unreachable`] and [`TransportError::Interrupted`].
+    ///
+    /// `error` and its sources are shown in messages and in `Debug`: none of them may hold a secret of the endpoint.
+    ///
+    /// ```
+    /// # use quorate_transport::{ConnectionFailure, Endpoint, TransportError};
+    /// use std::{error::Error, io};
+    ///
+    /// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+    /// let error = TransportError::Unreachable {
+    ///     method: "eth_chainId".to_owned(),
+    ///     endpoint: Endpoint::new(&"wss://node.example.org/".parse()?),
+    ///     source: ConnectionFailure::new(refused),
+    /// };
+    /// assert!(!error.may_have_been_executed());
+    /// assert_eq!(error.source().unwrap().to_string(), "connection refused");
+    /// # Ok::<(), Box<dyn Error>>(())
+    /// ```
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Cause::Other(error.into()))
+    }
+
+    pub(crate) fn http(error: reqwest::Error) -> Self {
+        Self(Cause::Http(error.without_url()))
     }
 
     /// Whether the failure happened before anything of the request was sent.
     pub(crate) fn before_sending(&self) -> bool {
-        self.0.is_connect()
+        matches!(&self.0, Cause::Http(error) if error.is_connect())
     }
 }
 
 impl fmt::Display for ConnectionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0 {
+            Cause::Http(error) => error.fmt(f),
+            Cause::Other(error) => error.fmt(f),
+        }
     }
 }
 
 impl Error for ConnectionFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        match &self.0 {
+            Cause::Http(error) => error.source(),
+            Cause::Other(error) => error.source(),
+        }
     }
 }
 
@@ -235,6 +301,53 @@ impl fmt::Display for RetryIn {
         match self.0 {
             Some(wait) => write!(f, ", again in {wait:?}"),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use url::Url;
+
+    fn rpc(code: i64, message: &str) -> TransportError {
+        let error = RpcError { code, message: message.to_owned(), data: None };
+        TransportError::Rpc { method: "pimlico_getUserOperationGasPrice".to_owned(), error }
+    }
+
+    fn http(status: u16) -> TransportError {
+        let endpoint = Endpoint::new(&Url::parse("http://127.0.0.1/").unwrap());
+        TransportError::Http { method: "pimlico_getUserOperationGasPrice".to_owned(), endpoint, status }
+    }
+
+    #[test]
+    fn a_method_that_is_not_there_is_told_from_a_server_that_fails() {
+        for (code, message) in [
+            (-32601, "Method not found"),
+            (-32601, ""),
+            (-32004, "Method not supported"),
+            (-32600, "Unsupported method: pimlico_getUserOperationGasPrice on ETH_MAINNET"),
+            (-32602, "Method not supported"),
+            (-32000, "the METHOD pimlico_getUserOperationGasPrice does not exist/is not available"),
+            (-32603, "Unknown RPC method"),
+            (0, "rpc method is not whitelisted or not allowed"),
+        ] {
+            assert!(rpc(code, message).is_unsupported_method(), "{code} {message}");
+        }
+        for status in [400, 404, 405, 422, 501] {
+            assert!(http(status).is_unsupported_method(), "{status}");
+        }
+        for (code, message) in [
+            (-32603, "Internal error"),
+            (-32005, "rate limit exceeded"),
+            (-32000, "header not found"),
+            (429, "compute units exceeded for this method"),
+            (-32602, "invalid params"),
+        ] {
+            assert!(!rpc(code, message).is_unsupported_method(), "{code} {message}");
+        }
+        for status in [301, 401, 403, 408, 429, 500, 502, 503, 504] {
+            assert!(!http(status).is_unsupported_method(), "{status}");
         }
     }
 }

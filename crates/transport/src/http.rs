@@ -106,7 +106,7 @@ impl HttpTransport {
 
     fn connection_error(&self, method: &str, error: reqwest::Error) -> TransportError {
         let (method, endpoint) = (method.to_owned(), self.endpoint.clone());
-        let source = ConnectionFailure::new(error);
+        let source = ConnectionFailure::http(error);
         if source.before_sending() {
             TransportError::Unreachable { method, endpoint, source }
         } else {
@@ -140,15 +140,18 @@ impl Transport for HttpTransport {
         let body = serde_json::to_vec(&Request::new(id, method, params))
             .map_err(|source| TransportError::Params { method: method.to_owned(), source })?;
 
-        let end = Instant::now() + self.deadline;
+        // None where the deadline is further away than the clock goes: the call ends only by an answer.
+        let end = Instant::now().checked_add(self.deadline);
         let attempts = (|| self.attempt(method, id, body.clone()))
             .retry(self.backoff)
             .when(|error| may_be_repeated(error, repeat))
             .adjust(|error, delay| {
                 let delay = delay?.max(asked_delay(error));
                 // An answer that says why is worth more than a deadline spent waiting.
-                (Instant::now() + delay < end).then_some(delay)
+                let again = Instant::now().checked_add(delay)?;
+                end.is_none_or(|end| again < end).then_some(delay)
             });
+        let Some(end) = end else { return attempts.await };
         timeout_at(end, attempts).await.unwrap_or_else(|_| {
             let (endpoint, after) = (self.endpoint.clone(), self.deadline);
             Err(TransportError::Timeout { method: method.to_owned(), endpoint, after })
@@ -196,6 +199,8 @@ pub struct HttpTransportBuilder {
 
 impl HttpTransportBuilder {
     /// How long a call may take with all its attempts and the waiting between them; 10 seconds by default.
+    ///
+    /// A deadline beyond what the clock can count, such as [`Duration::MAX`], is none.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -243,7 +248,7 @@ impl HttpTransportBuilder {
                 .no_proxy()
                 .redirect(redirect::Policy::none())
                 .build()
-                .map_err(|error| BuildError::Client(ConnectionFailure::new(error)))?,
+                .map_err(|error| BuildError::Client(ConnectionFailure::http(error)))?,
         };
         let backoff = ExponentialBuilder::default()
             .with_min_delay(self.first_delay)

@@ -30,4 +30,4 @@ mod transport;
 pub use endpoint::Endpoint;
 pub use error::{BuildError, ConnectionFailure, InvalidResponse, RpcError, TransportError};
 pub use http::{HttpTransport, HttpTransportBuilder};
-pub use transport::{Repeat, Transport, TransportExt};
+pub use transport::{Repeat, Transport, TransportExt, decode_result};

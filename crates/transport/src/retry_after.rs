@@ -3,10 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 /// How long after `now` the header's `value` asks to wait; `None` when it is neither seconds nor a date.
+///
+/// Seconds that no `Duration` holds are `Duration::MAX`: the server asks for a wait without end, not for none.
 pub(crate) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -23,6 +25,15 @@ mod tests {
         assert_eq!(parse(" 120 ", now), Some(Duration::from_secs(120)));
         assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(7)));
         assert_eq!(parse("Sun, 06 Nov 1994 08:49:00 GMT", now), Some(Duration::ZERO));
+        for (value, expected) in [
+            ("18446744073709551615", Duration::from_secs(u64::MAX)),
+            ("18446744073709551616", Duration::MAX),
+            ("99999999999999999999999999", Duration::MAX),
+        ] {
+            assert_eq!(parse(value, now), Some(expected), "{value}");
+        }
+        assert!(parse("Fri, 31 Dec 9999 23:59:59 GMT", now).is_some());
+        assert_eq!(parse("", now), None);
         assert_eq!(parse("soon", now), None);
         assert_eq!(parse("-1", now), None);
     }

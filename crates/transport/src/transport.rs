@@ -71,7 +71,14 @@ async fn typed<T: DeserializeOwned>(
 ) -> Result<T, TransportError> {
     let params = serde_json::to_value(params)
         .map_err(|source| TransportError::Params { method: method.to_owned(), source })?;
-    let result = transport.request(method, params, repeat).await?;
+    decode_result(method, transport.request(method, params, repeat).await?)
+}
+
+/// Decodes the `result` that a [`Transport`] gave for `method`, for callers that look at it first.
+///
+/// # Errors
+/// [`InvalidResponse::Result`], with the path to the field, when the result is not a `T`.
+pub fn decode_result<T: DeserializeOwned>(method: &str, result: Value) -> Result<T, TransportError> {
     serde_path_to_error::deserialize(result).map_err(|error| {
         let path = error.path().to_string();
         let reason = InvalidResponse::Result { path, source: error.into_inner() };

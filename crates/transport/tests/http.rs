@@ -49,7 +49,7 @@ async fn a_json_rpc_error_is_one_whatever_the_http_status() {
         assert!(matches!(error, TransportError::Rpc { .. }), "{status}: {error:?}");
         assert_eq!((rpc.code, rpc.message.as_str(), &rpc.data), (-32521, "AA21", &Some(json!("0x01"))));
         assert_eq!(error.to_string(), "eth_chainId: AA21 (JSON-RPC error -32521)");
-        assert!(!error.may_have_been_executed());
+        assert!(error.may_have_been_executed(), "a proxy may have answered");
         assert_eq!(requests, 1, "an answer is not asked for again");
     }
 }
@@ -153,16 +153,20 @@ async fn the_number_of_repetitions_is_bounded() {
 
 #[tokio::test]
 async fn what_acts_is_sent_once() {
-    for (failure, executed) in [
-        (Reply::text(503, ""), true),
-        (Reply::text(429, "").header("Retry-After: 0"), false),
-        (Reply::Close, true),
-        (Reply::text(200, "").cut_short(), true),
+    for failure in [
+        Reply::text(503, ""),
+        Reply::text(429, "").header("Retry-After: 0"),
+        Reply::text(403, ""),
+        Reply::error(200, json!({"code": -32603, "message": "upstream timed out"})),
+        Reply::error(504, json!({"code": -32000, "message": "upstream timed out"})),
+        Reply::text(200, "<html>"),
+        Reply::Close,
+        Reply::text(200, "").cut_short(),
     ] {
         let server = Server::start([failure.clone(), Reply::result(json!(1))]).await;
         let transport = quick(&server).build().unwrap();
         let error = transport.call_once::<Value>("eth_send", ()).await.unwrap_err();
-        assert_eq!(error.may_have_been_executed(), executed, "{error:?}");
+        assert!(error.may_have_been_executed(), "{error:?}");
         assert_eq!(server.requests().len(), 1, "{failure:?}");
     }
 }
@@ -245,6 +249,38 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
         other => panic!("{other:?}"),
     }
     assert!(error.to_string().ends_with("(HTTP status 429, again in 3600s)"), "{error}");
+}
+
+#[tokio::test]
+async fn a_wait_of_any_length_is_compared_with_the_time_left() {
+    for wait in ["18446744073709551615", "99999999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        for status in [429, 503] {
+            let (result, requests) =
+                outcome([Reply::text(status, "").header(&format!("Retry-After: {wait}"))]).await;
+            let error = result.unwrap_err();
+            assert!(
+                matches!(error, TransportError::RateLimited { retry_after: Some(_), .. }),
+                "{wait}: {error:?}"
+            );
+            assert!(!error.to_string().is_empty());
+            assert_eq!(requests, 1, "{wait}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_and_a_delay_without_end_are_no_panic() {
+    let server = Server::start([Reply::text(503, ""), Reply::result(json!(1))]).await;
+    let transport = quick(&server).deadline(Duration::MAX).build().unwrap();
+    assert_eq!(transport.call::<u8>("eth_x", ()).await.unwrap(), 1);
+
+    for deadline in [Duration::from_secs(5), Duration::MAX] {
+        let reply = Reply::text(429, "").header("Retry-After: 18446744073709551615");
+        let server = Server::start([reply]).await;
+        let transport = quick(&server).deadline(deadline).first_delay(Duration::MAX).build().unwrap();
+        let error = transport.call::<u8>("eth_x", ()).await.unwrap_err();
+        assert!(matches!(error, TransportError::RateLimited { .. }), "{error:?}");
+    }
 }
 
 #[tokio::test]
