@@ -1,8 +1,10 @@
 //! Who signs user operations: the owner, by any alloy signer, and a session, by a [`SessionSigner`].
 //!
-//! Whatever made a signature, it is checked here before it is used: 65 bytes r ‖ s ‖ v with v 27 or 28 and a low s,
-//! and of the key that it should be of. The account's modules refuse anything else, and gas would be spent on it.
+//! What an alloy signer signs is brought into the form that the account's modules accept, 65 bytes r ‖ s ‖ v with v 27
+//! or 28 and a low s, and checked to be the key's: the modules refuse anything else, and gas would be spent on it. A
+//! signature from elsewhere goes through [`normalize_signature`], or [`verify_signature`] where it must not be changed.
 
+mod alloy;
 mod local;
 mod signature;
 
@@ -10,8 +12,12 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 use quorate_core::UserOperation;
 
+pub use alloy::AlloySessionKey;
 pub use local::LocalSessionKey;
-pub use signature::{SIGNATURE_LEN, SignerError, sign_as_owner, sign_typed_data, verify_signature};
+pub use signature::{
+    SIGNATURE_LEN, SignerError, normalize_signature, normalized, sign_as_owner, sign_typed_data,
+    verify_signature,
+};
 
 /// Signs a session's user operations.
 ///

@@ -1,10 +1,10 @@
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
 use async_trait::async_trait;
-use quorate_core::{UserOperation, routed_hash};
+use quorate_core::UserOperation;
 use zeroize::Zeroizing;
 
-use crate::{SIGNATURE_LEN, SessionSigner, SignerError, sign_as_owner};
+use crate::{AlloySessionKey, SIGNATURE_LEN, SessionSigner, SignerError};
 
 /// A session key in this process's memory.
 ///
@@ -15,27 +15,27 @@ use crate::{SIGNATURE_LEN, SessionSigner, SignerError, sign_as_owner};
 /// assert!(format!("{key:?}").contains(&key.address().to_string()));
 /// ```
 #[derive(Clone)]
-pub struct LocalSessionKey(PrivateKeySigner);
+pub struct LocalSessionKey(AlloySessionKey<PrivateKeySigner>);
 
 impl LocalSessionKey {
     /// A fresh key from the system's randomness.
     pub fn random() -> Self {
-        Self(PrivateKeySigner::random())
+        Self::new(PrivateKeySigner::random())
     }
 
     /// The key of an existing signer.
     pub const fn new(signer: PrivateKeySigner) -> Self {
-        Self(signer)
+        Self(AlloySessionKey::new(signer))
     }
 
     /// The key with this secret, 32 bytes; none where they are no private key.
     pub fn from_bytes(secret: &[u8; 32]) -> Option<Self> {
-        PrivateKeySigner::from_slice(secret).ok().map(Self)
+        PrivateKeySigner::from_slice(secret).ok().map(Self::new)
     }
 
     /// The secret, for storage under encryption.
     pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes().0)
+        Zeroizing::new(self.0.signer().to_bytes().0)
     }
 }
 
@@ -51,7 +51,7 @@ impl SessionSigner for LocalSessionKey {
         entry_point: Address,
         chain_id: u64,
     ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
-        sign_as_owner(&self.0, operation.hash(entry_point, chain_id)).await
+        self.0.sign_user_operation(operation, entry_point, chain_id).await
     }
 
     async fn sign_routed_user_operation(
@@ -61,8 +61,7 @@ impl SessionSigner for LocalSessionKey {
         chain_id: u64,
         session_key_manager: Address,
     ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
-        let hash = routed_hash(operation.hash(entry_point, chain_id), session_key_manager);
-        sign_as_owner(&self.0, hash).await
+        self.0.sign_routed_user_operation(operation, entry_point, chain_id, session_key_manager).await
     }
 }
 

@@ -1,10 +1,12 @@
 use alloy_dyn_abi::TypedData;
-use alloy_primitives::{Address, B256, Signature};
+use alloy_primitives::{Address, B256, Signature, U256, uint};
 use alloy_signer::Signer;
 use quorate_core::signing_hash;
 
 /// The length of a module's ECDSA signature: r ‖ s ‖ v.
 pub const SIGNATURE_LEN: usize = 65;
+
+const SECP256K1N_ORDER: U256 = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
 
 /// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +79,43 @@ pub async fn sign_typed_data<S: Signer + Sync + ?Sized>(
     }
 }
 
+/// A wallet's signature in the form that the modules accept, checked to be `address`'s over the EIP-191 digest of a
+/// user operation's hash.
+///
+/// Wallets also give v as 0 or 1, or a high s; both are rewritten as [`normalized`] does. The signature stays of the
+/// same key over the same hash.
+///
+/// # Errors
+/// [`SignerError::Unverified`] where the signature is not `address`'s over this hash in any form.
+pub fn normalize_signature(
+    address: Address,
+    user_op_hash: B256,
+    signature: &[u8; SIGNATURE_LEN],
+) -> Result<[u8; SIGNATURE_LEN], SignerError> {
+    let normalized = normalized(signature);
+    verify_signature(address, user_op_hash, &normalized)?;
+    Ok(normalized)
+}
+
+/// The same signature with v 27 or 28 and a low s: v 0 and 1 become 27 and 28, and a high s becomes n − s with the
+/// other v (n is the order of secp256k1; EIP-2).
+///
+/// What is no signature, with another v, an r or s of 0, or one not below n, is given back as it is: it is refused when
+/// it is verified. This function verifies nothing; [`normalize_signature`] does.
+pub fn normalized(signature: &[u8; SIGNATURE_LEN]) -> [u8; SIGNATURE_LEN] {
+    let [.., v] = *signature;
+    let parsed = Signature::from_raw_array(signature).ok().filter(|_| matches!(v, 0 | 1 | 27 | 28));
+    let in_range = |scalar: U256| !scalar.is_zero() && scalar < SECP256K1N_ORDER;
+    match parsed.filter(|parsed| in_range(parsed.r()) && in_range(parsed.s())) {
+        Some(parsed) => parsed.normalized_s().as_bytes(),
+        None => *signature,
+    }
+}
+
 /// Checks that `signature` is `address`'s over the EIP-191 digest of a user operation's hash, with v 27 or 28 and a
 /// low s.
+///
+/// Nothing else is accepted, as on chain: a signature that a wallet gave goes through [`normalize_signature`] first.
 ///
 /// # Errors
 /// [`SignerError::Unverified`] for any other signature.
