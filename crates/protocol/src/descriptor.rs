@@ -50,7 +50,10 @@ impl core::fmt::Display for NodeIndex {
 /// assert_eq!(network.bind_quorum(), 3);
 /// # Ok::<(), quorate_protocol::DescriptorError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` shows of the gateway's URL the scheme, host and port: user name and password, path and query may hold
+/// credentials.
+#[derive(Clone, PartialEq, Eq)]
 pub struct NetworkDescriptor {
     id: B256,
     threshold: u8,
@@ -71,6 +74,9 @@ pub enum DescriptorError {
         /// The node's index.
         node: usize,
     },
+    /// A gateway that is no URL. What was given is not repeated: it may hold credentials.
+    #[error("the network descriptor's gateway is not a URL, such as `wss://gateway.example.org`")]
+    Gateway(#[source] url::ParseError),
     /// Two nodes with one identity.
     #[error("nodes {first} and {second} have the same identity; each node needs its own")]
     SharedIdentity {
@@ -135,7 +141,8 @@ impl NetworkDescriptor {
             .iter()
             .enumerate()
             .map(|(place, hex)| parse_identity(hex).ok_or(DescriptorError::Identity { node: place + 1 }));
-        let descriptor = Self::new(file.threshold, identities.collect::<Result<_, _>>()?, file.gateway)?;
+        let gateway = file.gateway.parse().map_err(DescriptorError::Gateway)?;
+        let descriptor = Self::new(file.threshold, identities.collect::<Result<_, _>>()?, gateway)?;
         if descriptor.id != file.id {
             return Err(DescriptorError::Altered { stated: file.id, computed: descriptor.id });
         }
@@ -145,8 +152,8 @@ impl NetworkDescriptor {
     /// The descriptor as the JSON that [`from_json`](Self::from_json) reads.
     pub fn to_json(&self) -> String {
         let nodes = self.nodes.iter().map(|node| hex::encode_prefixed(node.as_bytes())).collect();
-        let file =
-            DescriptorFile { id: self.id, threshold: self.threshold, nodes, gateway: self.gateway.clone() };
+        let gateway = self.gateway.as_str().to_owned();
+        let file = DescriptorFile { id: self.id, threshold: self.threshold, nodes, gateway };
         serde_json::to_string_pretty(&file).unwrap_or_default()
     }
 
@@ -194,6 +201,32 @@ impl NetworkDescriptor {
     }
 }
 
+impl core::fmt::Debug for NetworkDescriptor {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NetworkDescriptor")
+            .field("id", &self.id)
+            .field("threshold", &self.threshold)
+            .field("nodes", &self.nodes)
+            .field("gateway", &Redacted(&self.gateway))
+            .finish()
+    }
+}
+
+/// A URL's scheme, host and port, and whether there is more.
+struct Redacted<'a>(&'a Url);
+
+impl core::fmt::Debug for Redacted<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self(url) = self;
+        write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default())?;
+        if let Some(port) = url.port() {
+            write!(f, ":{port}")?;
+        }
+        let more = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
+        f.write_str(if more { "/[redacted]" } else { "/" })
+    }
+}
+
 fn parse_identity(text: &str) -> Option<VerifyingKey> {
     let bytes: [u8; 32] = hex::decode_to_array(text).ok()?;
     VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak())
@@ -205,7 +238,7 @@ struct DescriptorFile {
     id: B256,
     threshold: u8,
     nodes: Vec<String>,
-    gateway: Url,
+    gateway: String,
 }
 
 #[cfg(test)]
@@ -228,6 +261,25 @@ mod tests {
             assert_ne!(altered, json);
             assert!(matches!(NetworkDescriptor::from_json(&altered), Err(DescriptorError::Altered { .. })));
         }
+    }
+
+    #[test]
+    fn credentials_of_the_gateway_are_in_no_debug_output_and_no_error() {
+        const SECRETS: [&str; 5] = ["us3r", "passw0rd", "pathk3y", "t0ken", "fragm3nt"];
+        let gateway = "wss://us3r:passw0rd@gateway.example:7000/v1/pathk3y?token=t0ken#fragm3nt";
+        let network = network(3, 5).unwrap().with_gateway(gateway.parse().unwrap());
+        let shown = format!("{network:?} {network:#?}");
+        assert!(shown.contains("wss://gateway.example:7000/[redacted]"), "{shown}");
+        let malformed = network.to_json().replace("wss://", "//");
+        let refused = NetworkDescriptor::from_json(&malformed).unwrap_err();
+        assert!(matches!(refused, DescriptorError::Gateway(_)));
+        let source = core::error::Error::source(&refused).unwrap();
+        for text in [shown, format!("{refused} {refused:?} {source} {source:?}")] {
+            for secret in SECRETS {
+                assert!(!text.contains(secret), "{secret} is in: {text}");
+            }
+        }
+        assert_eq!(NetworkDescriptor::from_json(&network.to_json()).unwrap(), network);
     }
 
     #[test]
