@@ -96,7 +96,7 @@ impl ScriptedBundler {
         self.chain.state().mine_if_automatic();
     }
 
-    /// Whether nothing is mined that is taken, until this is lifted or [`ScriptedBundler::release`]d by hash.
+    /// Whether every operation is held, but those that were [released](Self::release) by their hash; false at first.
     pub fn hold_all(&self, hold: bool) {
         self.mempool(|mempool| mempool.hold_all = hold);
         if !hold {

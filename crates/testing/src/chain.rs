@@ -87,6 +87,11 @@ impl ScriptedChain {
         self.state().history.head().number
     }
 
+    /// The hash of a block of the canonical chain.
+    pub fn block_hash(&self, number: u64) -> Option<B256> {
+        self.state().history.block(number).map(|block| block.hash)
+    }
+
     /// Gives `wei` to an address, as if it had had them from the first block on: no reorganisation takes them back.
     pub fn fund(&self, address: Address, wei: U256) {
         self.state().history.edit(|world| world.entry(address).balance += wei);

@@ -154,7 +154,15 @@ impl<'a> View<'a> {
             }
             "eth_getTransactionCount" => Ok("0x1".into()),
             "eth_call" => self.call(params),
-            "eth_estimateGas" => Ok(hex(100_000)),
+            "eth_estimateGas" => {
+                let Request { to, data, input } = params::read(params, 0)?;
+                let world = &self.block_with_state(params, 1)?.world;
+                if world.get(to).is_some_and(|holder| holder.deployed) {
+                    let data = data.or(input).unwrap_or_default();
+                    self.state.try_call(world, to, &data).map_err(reverted)?;
+                }
+                Ok(hex(100_000))
+            }
             "eth_getTransactionReceipt" => {
                 let found = self.state.history.transaction(params::read(params, 0)?);
                 let found = found.filter(|(block, _)| block.number <= self.head);
@@ -208,24 +216,12 @@ impl<'a> View<'a> {
     }
 
     fn call(&self, params: &Value) -> Result<Value, RpcError> {
-        #[derive(Deserialize)]
-        struct Request {
-            to: Address,
-            #[serde(default)]
-            data: Option<Bytes>,
-            #[serde(default)]
-            input: Option<Bytes>,
-        }
         let request: Request = params::read(params, 0)?;
         let block = self.block_with_state(params, 1)?;
         let data = request.data.or(request.input).unwrap_or_default();
         match self.read_contract(block, request.to, &data) {
             Ok(answer) => Ok(Bytes::from(answer).to_string().into()),
-            Err(data) => {
-                let reason = revert_reason(&data).map(|reason| format!(": {reason}")).unwrap_or_default();
-                let data = (!data.is_empty()).then(|| Bytes::from(data).to_string().into());
-                Err(RpcError { code: 3, message: format!("execution reverted{reason}"), data })
-            }
+            Err(data) => Err(reverted(data)),
         }
     }
 
@@ -369,8 +365,24 @@ impl<'a> View<'a> {
     }
 }
 
+fn reverted(data: RevertData) -> RpcError {
+    let reason = revert_reason(&data).map(|reason| format!(": {reason}")).unwrap_or_default();
+    let data = (!data.is_empty()).then(|| Bytes::from(data).to_string().into());
+    RpcError { code: 3, message: format!("execution reverted{reason}"), data }
+}
+
 fn hex_of(hash: B256) -> String {
     alloy_primitives::hex::encode(hash)
+}
+
+/// A call that is not sent.
+#[derive(Deserialize)]
+struct Request {
+    to: Address,
+    #[serde(default)]
+    data: Option<Bytes>,
+    #[serde(default)]
+    input: Option<Bytes>,
 }
 
 /// What logs are asked for.

@@ -190,8 +190,13 @@ impl State {
         let head = self.history.head();
         let next = head.world.sequence(op.sender, key);
         let mut world = World::clone(&head.world);
-        validate(&self.rules, &mut world, &signed, hash, self.next_timestamp(), Mode::Queued)
-            .map_err(refusal)?;
+        let now = self.next_timestamp();
+        let valid = validate(&self.rules, &mut world, &signed, hash, now, Mode::Queued).map_err(refusal)?;
+        // Alto wants some seconds in which to mine it.
+        let until = valid.epoch.valid_until();
+        if until != 0 && until < now + 5 {
+            return Err(error(-32503, "User operation expires too soon"));
+        }
         self.mempool(bundler).add(signed, hash, next)?;
         self.mine_if_automatic();
         Ok(hash)
@@ -210,6 +215,11 @@ impl State {
             let message = format!("UserOperation reverted during simulation with reason: {reason}");
             RpcError { data: Some(Bytes::from(data).to_string().into()), ..error(-32521, &message) }
         })
+    }
+
+    /// Whether the call of an account by the entry point goes through at the end of a block.
+    pub(crate) fn try_call(&self, world: &World, account: Address, data: &[u8]) -> Result<(), RevertData> {
+        Run::new(&self.rules, world.clone()).call_account(account, data)
     }
 
     pub(crate) fn mempool(&mut self, bundler: usize) -> &mut Mempool {
@@ -321,7 +331,7 @@ impl Builder {
         let before = run.world.clone();
         let first_log = run.logs.len();
         let valid = validate(run.rules, &mut run.world, signed, pending.hash, self.timestamp, Mode::Whole);
-        let Valid { deployed, payer, prefund } = valid.inspect_err(|_| run.world = before)?;
+        let Valid { deployed, payer, prefund, .. } = valid.inspect_err(|_| run.world = before)?;
         let entry_point = run.rules.deployment.entry_point;
         let paymaster = crate::operation::paymaster(signed);
         if deployed {

@@ -43,6 +43,8 @@ pub(crate) struct Valid {
     pub(crate) payer: Address,
     /// What was taken from the payer's deposit, in wei.
     pub(crate) prefund: U256,
+    /// When the operation is valid.
+    pub(crate) epoch: SessionEpoch,
 }
 
 /// Validates, and does what validation does: deploys, takes the prefund, counts the nonce.
@@ -98,7 +100,7 @@ pub(crate) fn validate(
             return Err("AA22 expired or not due".into());
         }
     }
-    Ok(Valid { deployed, payer, prefund })
+    Ok(Valid { deployed, payer, prefund, epoch: checked.epoch })
 }
 
 /// The most that an operation may cost, in wei.
@@ -204,7 +206,7 @@ fn check_signature(
     let deployment = &rules.deployment;
     if module == deployment.ecdsa_ownership_module {
         let owner = holder.owner.ok_or(NO_REASON)?;
-        check_owner(owner, user_op_hash, &module_signature)
+        check_owner(rules, owner, user_op_hash, &module_signature)
     } else if module == deployment.session_key_manager {
         check_session(rules, holder.root, &signed.operation.call_data, user_op_hash, &module_signature)
     } else if module == deployment.batched_session_router {
@@ -216,19 +218,24 @@ fn check_signature(
     }
 }
 
-fn check_owner(owner: Address, user_op_hash: B256, signature: &[u8]) -> Result<Checked, Invalid> {
+fn check_owner(
+    rules: &Rules,
+    owner: Address,
+    user_op_hash: B256,
+    signature: &[u8],
+) -> Result<Checked, Invalid> {
     let epoch = SessionEpoch::UNLIMITED;
     if signature.len() < 65 {
         return Ok(Checked { genuine: false, epoch });
     }
     // The module takes a signature over the bare hash as well.
-    let genuine = recover(signing_hash(user_op_hash), signature)? == owner
-        || recover(user_op_hash, signature)? == owner;
+    let genuine = recover(rules, signing_hash(user_op_hash), signature)? == owner
+        || recover(rules, user_op_hash, signature)? == owner;
     Ok(Checked { genuine, epoch })
 }
 
 /// As OpenZeppelin's `ECDSA.recover`, which reverts on a malformed signature.
-fn recover(digest: B256, signature: &[u8]) -> Result<Address, Invalid> {
+fn recover(rules: &Rules, digest: B256, signature: &[u8]) -> Result<Address, Invalid> {
     let invalid_length = || reverted("ECDSA: invalid signature length");
     let bytes = <[u8; 65]>::try_from(signature).map_err(|_| invalid_length())?;
     let invalid = || reverted("ECDSA: invalid signature");
@@ -239,7 +246,13 @@ fn recover(digest: B256, signature: &[u8]) -> Result<Address, Invalid> {
     if parsed.normalize_s().is_some() {
         return Err(reverted("ECDSA: invalid signature 's' value"));
     }
-    parsed.recover_address_from_prehash(&digest).map_err(|_| invalid())
+    let mut recovered = rules.recovered.borrow_mut();
+    if recovered.len() > 10_000 {
+        recovered.clear();
+    }
+    let signer =
+        recovered.entry((digest, bytes)).or_insert_with(|| parsed.recover_address_from_prehash(&digest).ok());
+    signer.ok_or_else(invalid)
 }
 
 fn check_session(
@@ -253,7 +266,7 @@ fn check_session(
         SessionSigned::abi_decode_params(module_signature).map_err(|_| NO_REASON)?;
     let epoch = check_leaf(root, after.to(), until.to(), module, &data, &proof)?;
     let session_key = evaluate_by(rules, module, &data, call_data)?;
-    let genuine = recover(signing_hash(user_op_hash), &signature)? == session_key;
+    let genuine = recover(rules, signing_hash(user_op_hash), &signature)? == session_key;
     Ok(Checked { genuine, epoch })
 }
 
@@ -278,7 +291,7 @@ fn check_routed(
     if entries.is_empty() || entries.len() != calls.len() {
         return Err(reverted("Lengths mismatch"));
     }
-    let signer = recover(signing_hash(routed_hash(user_op_hash, manager)), &signature)?;
+    let signer = recover(rules, signing_hash(routed_hash(user_op_hash, manager)), &signature)?;
     let mut genuine = true;
     let (mut after, mut until) = (0, SessionEpoch::MAX_TIME);
     for (entry, call) in entries.iter().zip(calls) {

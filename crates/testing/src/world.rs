@@ -1,7 +1,8 @@
 //! What a chain's accounts are at the end of a block.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -9,7 +10,7 @@ use alloy_primitives::{Address, B256, U256, aliases::U192};
 use quorate_contracts::Deployment;
 
 /// What holds at every block: the same contracts are there from the first block on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) chain_id: u64,
     pub(crate) deployment: Deployment,
@@ -18,6 +19,9 @@ pub(crate) struct Rules {
     pub(crate) tokens: BTreeSet<Address>,
     /// Whatever they are called with, they revert.
     pub(crate) reverting: BTreeSet<Address>,
+    /// Who signed what: each signature is checked when it is sent and again in a block, and checking is what takes
+    /// the time here.
+    pub(crate) recovered: RefCell<HashMap<(B256, [u8; 65]), Option<Address>>>,
 }
 
 impl Rules {
@@ -35,7 +39,14 @@ impl Rules {
             deployment.multichain_ecdsa_module,
             deployment.deterministic_deployer,
         ]);
-        Self { chain_id, deployment, contracts, tokens: BTreeSet::new(), reverting: BTreeSet::new() }
+        Self {
+            chain_id,
+            deployment,
+            contracts,
+            tokens: BTreeSet::new(),
+            reverting: BTreeSet::new(),
+            recovered: RefCell::default(),
+        }
     }
 
     pub(crate) fn has_code(&self, world: &World, address: Address) -> bool {

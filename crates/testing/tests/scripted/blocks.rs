@@ -118,6 +118,41 @@ async fn an_operation_lands_that_no_bundler_took() {
 }
 
 #[tokio::test]
+async fn the_same_calls_give_the_same_chain() {
+    let run = || async {
+        let chain = ScriptedChain::new();
+        let bundler = chain.bundler();
+        let account = deployed(&chain);
+        send(&chain, &bundler, &by_owner(&chain, account, &[call(NFT, &[])])).await.unwrap();
+        chain.reorganise(1, Orphaned::BackToMempool);
+        chain.block_hash(chain.mine())
+    };
+    assert_eq!(run().await, run().await);
+}
+
+#[tokio::test]
+async fn operations_go_back_in_their_order() {
+    let chain = ScriptedChain::new();
+    let bundler = chain.bundler();
+    let account = deployed(&chain);
+    let mut hashes = Vec::new();
+    for _ in 0..3 {
+        hashes.push(send(&chain, &bundler, &by_owner(&chain, account, &[call(NFT, &[])])).await.unwrap());
+    }
+    chain.reorganise(3, Orphaned::BackToMempool);
+    assert_eq!(bundler.pending(), hashes);
+    chain.mine();
+    assert_eq!(chain.executions().len(), 3);
+    // All in one block, and its receipts have the logs of one operation each.
+    for hash in hashes {
+        let receipt = receipt(&bundler, hash).await;
+        assert_eq!(receipt["logs"].as_array().unwrap().len(), 1);
+        assert_eq!(receipt["logs"][0]["topics"][1], serde_json::json!(hash));
+        assert_eq!(receipt["receipt"]["logs"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[tokio::test]
 async fn thousands_of_operations() {
     let chain = ScriptedChain::new();
     let bundler = chain.bundler();

@@ -275,3 +275,19 @@ async fn what_a_bundler_serves() {
     let error = bundler.call_once::<B256>("eth_sendUserOperation", (json!({}), NFT)).await.unwrap_err();
     assert_eq!(error.rpc().unwrap().code, -32602);
 }
+
+#[tokio::test]
+async fn what_expires_within_seconds_is_not_taken() {
+    let chain = ScriptedChain::new();
+    let bundler = chain.bundler();
+    let account = ready(&chain);
+    let until = chain.now() + 100;
+    let session = Session::minting(&chain, SessionEpoch::new(0, until).unwrap());
+    set_root(&chain, account, session.leaf());
+    chain.set_automine(false);
+    let op = operation(&chain, account, &[call(NFT, &mint(Address::repeat_byte(0xcc)))]);
+    let signed = session.sign(&chain, op, &[], &key(2));
+    chain.advance(until - 4 - chain.now());
+    let error = refused(&chain, &bundler, &signed).await;
+    assert_eq!((error.code, error.message.as_str()), (-32503, "User operation expires too soon"));
+}

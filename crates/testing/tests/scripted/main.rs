@@ -1,5 +1,7 @@
 //! Each rule and each knob of the scripted chain, through its transports.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
 mod blocks;
 mod bundlers;
 mod faults;

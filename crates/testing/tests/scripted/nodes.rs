@@ -226,3 +226,20 @@ async fn what_a_node_serves() {
     let error = node.call::<Value>("debug_traceCall", ()).await.unwrap_err();
     assert_eq!(error.rpc().unwrap().code, -32601);
 }
+
+#[tokio::test]
+async fn gas_is_estimated_for_calls_that_go_through() {
+    let chain = ScriptedChain::new();
+    let node = chain.node();
+    let account = deployed(&chain);
+    let op = operation(&chain, account, &[call(NFT, &[1])]);
+    let request = json!({
+        "from": chain.deployment().entry_point,
+        "to": account,
+        "data": Bytes::from(op.call_data),
+    });
+    node.call::<U256>("eth_estimateGas", [&request]).await.unwrap();
+    chain.reverting(NFT);
+    let error = node.call::<U256>("eth_estimateGas", [&request]).await.unwrap_err();
+    assert!(error.to_string().contains("execution reverted: scripted to revert"), "{error}");
+}
