@@ -4,11 +4,12 @@ use std::{
     collections::VecDeque,
     fmt,
     future::pending,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use quorate_transport::{InvalidResponse, RpcError, TransportError};
+use quorate_transport::{ConnectionFailure, InvalidResponse, RpcError, TransportError};
 use serde_json::Value;
 use url::Url;
 
@@ -48,6 +49,10 @@ pub enum Fault {
     Timeout,
     /// No answer ever comes: the request's future stays pending until it is dropped.
     Silence,
+    /// No connection is made, so that nothing was sent ([`TransportError::Unreachable`]).
+    Unreachable,
+    /// The connection fails before the answer is complete ([`TransportError::Interrupted`]).
+    Interrupted,
     /// HTTP 429 ([`TransportError::RateLimited`]).
     RateLimited {
         /// The `Retry-After` header.
@@ -104,6 +109,16 @@ impl Fault {
                 TransportError::Timeout { method, endpoint: endpoint.named(), after }
             }
             Self::Silence | Self::ActThen(_) => pending().await,
+            Self::Unreachable => TransportError::Unreachable {
+                method,
+                endpoint: endpoint.named(),
+                source: ConnectionFailure::new(io::Error::from(io::ErrorKind::ConnectionRefused)),
+            },
+            Self::Interrupted => TransportError::Interrupted {
+                method,
+                endpoint: endpoint.named(),
+                source: ConnectionFailure::new(io::Error::from(io::ErrorKind::ConnectionReset)),
+            },
             Self::RateLimited { retry_after, body } => TransportError::RateLimited {
                 method,
                 endpoint: endpoint.named(),

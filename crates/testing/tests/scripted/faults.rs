@@ -26,11 +26,13 @@ async fn each_fault_as_a_transport_reports_it() {
         Fault::RateLimited { retry_after: Some(Duration::from_secs(3)), body: true },
         Fault::RateLimited { retry_after: None, body: false },
         Fault::rpc(-32603, "Internal error"),
+        Fault::Unreachable,
+        Fault::Interrupted,
     ];
     for fault in kinds {
         node.on_next("eth_chainId", fault);
     }
-    for _ in 0..6 {
+    for _ in 0..8 {
         faults.push(ask(&node).await.unwrap_err());
     }
     assert!(matches!(faults[0], TransportError::Timeout { .. }));
@@ -43,6 +45,8 @@ async fn each_fault_as_a_transport_reports_it() {
     ));
     assert!(matches!(faults[4], TransportError::RateLimited { retry_after: None, answer: None, .. }));
     assert!(matches!(&faults[5], TransportError::Rpc { error, .. } if error.code == -32603));
+    assert!(matches!(faults[6], TransportError::Unreachable { .. }) && !faults[6].may_have_been_executed());
+    assert!(matches!(faults[7], TransportError::Interrupted { .. }) && faults[7].may_have_been_executed());
     node.on_next("eth_chainId", Fault::Null);
     node.on_next("eth_chainId", Fault::Answer(json!(7)));
     assert_eq!(ask(&node).await.unwrap(), Value::Null);
