@@ -187,6 +187,17 @@ impl ScriptedBundler {
                 }))
             }
             "eth_getUserOperationByHash" => self.by_hash(state, params::read(params, 0)?),
+            "pimlico_getUserOperationStatus" => {
+                let hash: B256 = params::read(params, 0)?;
+                let waits = state.mempool(self.index).get(hash).is_some();
+                let found = self.find(state, hash).map(|(block, index, _)| block.transactions[index].hash);
+                let status = match (found, waits) {
+                    (Some(_), _) => "included",
+                    (None, true) => "not_submitted",
+                    (None, false) => "not_found",
+                };
+                Ok(json!({ "status": status, "transactionHash": found }))
+            }
             "pimlico_getUserOperationGasPrice" => Ok(self.price(state)),
             _ => Err(error(-32601, &format!("Method {method} not supported"))),
         }

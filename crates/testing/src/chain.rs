@@ -128,6 +128,11 @@ impl ScriptedChain {
         self.state().rules.reverting.insert(address);
     }
 
+    /// Undoes [`reverting`](Self::reverting).
+    pub fn not_reverting(&self, address: Address) {
+        self.state().rules.reverting.remove(&address);
+    }
+
     /// Mines one block of what the bundlers and [`inject`](Self::inject) hold ready, and gives its number.
     pub fn mine(&self) -> u64 {
         self.state().mine()
@@ -186,6 +191,12 @@ impl ScriptedChain {
     /// The owner of an account by the ECDSA ownership module at the latest block.
     pub fn owner(&self, account: Address) -> Option<Address> {
         self.state().history.head().world.get(account)?.owner
+    }
+
+    /// Whether a module is enabled on an account at the latest block.
+    pub fn is_module_enabled(&self, account: Address, module: Address) -> bool {
+        let state = self.state();
+        state.history.head().world.get(account).is_some_and(|holder| holder.modules.contains(&module))
     }
 
     /// The balance of an address at the latest block, in wei.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use quorate_contracts::{
     EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount, SmartAccountFactory, account,
 };
+use quorate_core::{Call, Encode as _, Execute};
 use quorate_transport::{Repeat, RpcError, Transport, TransportError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,10 +22,19 @@ use crate::{
     number::hex,
     params,
     state::{State, revert_reason},
+    validation::evaluate_by,
 };
 
 sol! {
     error NoOwnerRegisteredForSmartAccount(address smartAccount);
+
+    function validateSessionParams(
+        address destinationContract,
+        uint256 callValue,
+        bytes memory funcCallData,
+        bytes memory sessionKeyData,
+        bytes memory callSpecificData
+    ) external pure returns (address);
 }
 
 /// A node of a [`ScriptedChain`].
@@ -268,6 +278,14 @@ impl<'a> View<'a> {
                 let address = account::address(deployment, setup.eoaOwner, call.index);
                 return Ok(Counterfactual::abi_encode_returns(&address));
             }
+        } else if (to == deployment.abi_session_validation_module
+            || to == deployment.erc20_session_validation_module)
+            && let Ok(call) = validateSessionParamsCall::abi_decode(data)
+        {
+            let made = Call { to: call.destinationContract, value: call.callValue, data: &call.funcCallData };
+            let session_key = evaluate_by(rules, to, &call.sessionKeyData, &Execute(made).to_vec())
+                .map_err(|invalid| invalid.module_reason().map(revert).unwrap_or_default())?;
+            return Ok(validateSessionParamsCall::abi_encode_returns(&session_key));
         } else if rules.tokens.contains(&to) {
             if let Ok(call) = Erc20::balanceOfCall::abi_decode(data) {
                 let balance = world.get(call.account).and_then(|holder| holder.tokens.get(&to));

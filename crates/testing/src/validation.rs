@@ -34,6 +34,13 @@ impl From<&str> for Invalid {
     }
 }
 
+impl Invalid {
+    /// What a module reverted with, where it gave a text.
+    pub(crate) fn module_reason(&self) -> Option<&str> {
+        self.0.strip_prefix("AA23 reverted: ")
+    }
+}
+
 /// A valid operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Valid {
@@ -333,7 +340,12 @@ fn check_leaf(
 }
 
 /// Asks the session validation module for the key that has to have signed.
-fn evaluate_by(rules: &Rules, module: Address, data: &[u8], call_data: &[u8]) -> Result<Address, Invalid> {
+pub(crate) fn evaluate_by(
+    rules: &Rules,
+    module: Address,
+    data: &[u8],
+    call_data: &[u8],
+) -> Result<Address, Invalid> {
     let reason = |reason: Option<&str>| reason.map_or_else(|| NO_REASON.into(), reverted);
     if module == rules.deployment.abi_session_validation_module {
         evaluate(data, call_data).map_err(|refusal| reason(refusal.revert_reason()))

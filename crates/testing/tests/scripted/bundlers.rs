@@ -291,3 +291,21 @@ async fn what_expires_within_seconds_is_not_taken() {
     let error = refused(&chain, &bundler, &signed).await;
     assert_eq!((error.code, error.message.as_str()), (-32503, "User operation expires too soon"));
 }
+
+#[tokio::test]
+async fn pimlico_s_status() {
+    let chain = ScriptedChain::new();
+    chain.set_automine(false);
+    let bundler = chain.bundler();
+    let account = fresh(&chain);
+    let signed = by_owner(&chain, account, &[call(NFT, &[])]);
+    let hash = hash(&chain, &signed.operation);
+    let status = || async {
+        bundler.call::<Value>("pimlico_getUserOperationStatus", (hash,)).await.unwrap()["status"].clone()
+    };
+    assert_eq!(status().await, "not_found");
+    send(&chain, &bundler, &signed).await.unwrap();
+    assert_eq!(status().await, "not_submitted");
+    chain.mine();
+    assert_eq!(status().await, "included");
+}

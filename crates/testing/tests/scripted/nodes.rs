@@ -1,10 +1,11 @@
 //! What nodes answer, and their knobs.
 
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U192};
-use alloy_sol_types::{SolCall, SolEvent as _};
+use alloy_sol_types::{SolCall, SolEvent as _, sol};
 use quorate_contracts::{
     EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount, SmartAccountFactory,
 };
+use quorate_core::SessionEpoch;
 use quorate_testing::{ScriptedChain, ScriptedNode};
 use quorate_transport::{TransportError, TransportExt as _};
 use serde_json::{Value, json};
@@ -242,4 +243,29 @@ async fn gas_is_estimated_for_calls_that_go_through() {
     chain.reverting(NFT);
     let error = node.call::<U256>("eth_estimateGas", [&request]).await.unwrap_err();
     assert!(error.to_string().contains("execution reverted: scripted to revert"), "{error}");
+}
+
+sol! {
+    function validateSessionParams(address, uint256, bytes memory, bytes memory, bytes memory) external returns (address);
+}
+
+#[tokio::test]
+async fn a_session_validation_module_is_asked_directly() {
+    let chain = ScriptedChain::new();
+    let node = chain.node();
+    let session = Session::minting(&chain, SessionEpoch::UNLIMITED);
+    let probe = |to: Address| {
+        let data = session.data.clone().into();
+        let call = validateSessionParamsCall {
+            _0: NFT,
+            _1: U256::ZERO,
+            _2: mint(to).into(),
+            _3: data,
+            _4: Bytes::new(),
+        };
+        read(&node, session.module, call, json!("latest"))
+    };
+    assert_eq!(probe(Address::repeat_byte(0xcc)).await.unwrap(), key(2).address());
+    let error = probe(NFT).await.unwrap_err();
+    assert!(error.to_string().contains("execution reverted: ABISV Arg Rule Violated"), "{error}");
 }

@@ -169,6 +169,7 @@ async fn a_module_is_enabled_once_and_a_batch_reverts_as_a_whole() {
     let op = UserOperation { call_data: data, ..operation(&chain, account, &[]) };
     let own = send(&chain, &bundler, &sign(&chain, op, &key(1))).await.unwrap();
     assert_eq!(chain.outcome(own), Some(true));
+    assert!(chain.is_module_enabled(account, NFT));
 }
 
 #[tokio::test]
@@ -184,6 +185,10 @@ async fn a_contract_reverts_as_scripted() {
     // The operation's log says so, and the one before it why.
     assert_eq!(receipt["logs"].as_array().unwrap().len(), 2);
     assert!(chain.executions().is_empty());
+
+    chain.not_reverting(NFT);
+    let hash = send(&chain, &bundler, &by_owner(&chain, account, &[call(NFT, &[1])])).await.unwrap();
+    assert_eq!(chain.outcome(hash), Some(true));
 }
 
 #[tokio::test]
