@@ -27,7 +27,7 @@ use crate::{
 /// calls give the same hashes. Clones are the same chain.
 ///
 /// Contracts are modelled and not executed: accounts of the factory, the entry point's nonces and payment, the ECDSA
-/// ownership module, the session key manager with both session validation modules, the batched session router, and
+/// ownership module and the multichain module, the session key manager with both session validation modules, the batched session router, and
 /// ERC-20 tokens. Any other contract takes every call, and the call is recorded.
 #[derive(Clone)]
 pub struct ScriptedChain(Arc<Shared>);
@@ -190,7 +190,9 @@ impl ScriptedChain {
 
     /// The owner of an account by the ECDSA ownership module at the latest block.
     pub fn owner(&self, account: Address) -> Option<Address> {
-        self.state().history.head().world.get(account)?.owner
+        let state = self.state();
+        let module = state.rules.deployment.ecdsa_ownership_module;
+        state.history.head().world.get(account)?.owners.get(&module).copied()
     }
 
     /// Whether a module is enabled on an account at the latest block.

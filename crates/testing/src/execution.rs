@@ -104,8 +104,8 @@ impl<'a> Run<'a> {
             let call = SessionKeyManager::setMerkleRootCall::abi_decode(data).map_err(|_| Vec::new())?;
             self.world.entry(from).root = call._merkleRoot;
             Ok(())
-        } else if *to == deployment.ecdsa_ownership_module {
-            self.call_ownership_module(from, data)
+        } else if *to == deployment.ecdsa_ownership_module || *to == deployment.multichain_ecdsa_module {
+            self.call_ownership_module(*to, from, data)
         } else if *to == deployment.entry_point {
             self.call_entry_point(from, *value, data)
         } else if self.rules.tokens.contains(to) {
@@ -153,17 +153,22 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn call_ownership_module(&mut self, account: Address, data: &[u8]) -> Result<(), RevertData> {
+    fn call_ownership_module(
+        &mut self,
+        module: Address,
+        account: Address,
+        data: &[u8],
+    ) -> Result<(), RevertData> {
         if let Ok(call) = EcdsaOwnershipModule::transferOwnershipCall::abi_decode(data) {
             self.check_owner(call.owner)?;
-            self.world.entry(account).owner = Some(call.owner);
+            self.world.entry(account).owners.insert(module, call.owner);
             Ok(())
         } else if let Ok(call) = EcdsaOwnershipModule::initForSmartAccountCall::abi_decode(data) {
-            if self.world.entry(account).owner.is_some() {
+            if self.world.entry(account).owners.contains_key(&module) {
                 return Err(Others::AlreadyInitedForSmartAccount { smartAccount: account }.abi_encode());
             }
             self.check_owner(call.eoaOwner)?;
-            self.world.entry(account).owner = Some(call.eoaOwner);
+            self.world.entry(account).owners.insert(module, call.eoaOwner);
             Ok(())
         } else {
             Err(Vec::new())

@@ -34,7 +34,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Not modelled: the gas that calls use, the multichain module, ERC-721 tokens, aggregators, other factories.
+//! Not modelled: the gas that calls use, accounts created by the multichain module, ERC-721 tokens, aggregators, other factories.
 
 mod block;
 mod bundler;

@@ -261,9 +261,9 @@ impl<'a> View<'a> {
                 let answer = SessionKeyManager::SessionStorage { merkleRoot: root };
                 return Ok(SessionKeyManager::getSessionKeysCall::abi_encode_returns(&answer));
             }
-        } else if to == deployment.ecdsa_ownership_module {
+        } else if to == deployment.ecdsa_ownership_module || to == deployment.multichain_ecdsa_module {
             if let Ok(call) = EcdsaOwnershipModule::getOwnerCall::abi_decode(data) {
-                let owner = world.get(call.smartAccount).and_then(|holder| holder.owner);
+                let owner = world.get(call.smartAccount).and_then(|holder| holder.owners.get(&to).copied());
                 let missing = NoOwnerRegisteredForSmartAccount { smartAccount: call.smartAccount };
                 let owner = owner.ok_or_else(|| alloy_sol_types::SolError::abi_encode(&missing))?;
                 return Ok(EcdsaOwnershipModule::getOwnerCall::abi_encode_returns(&owner));

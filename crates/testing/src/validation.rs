@@ -1,6 +1,6 @@
 //! Whether an operation is valid: EntryPoint v0.6 and the validation modules.
 
-use alloy_primitives::{Address, B256, Bytes, Signature, U256};
+use alloy_primitives::{Address, B256, Bytes, Keccak256, Signature, U256};
 use alloy_sol_types::{SolCall, SolType, SolValue, sol, sol_data};
 use quorate_contracts::{EcdsaOwnershipModule, SmartAccountFactory, account};
 use quorate_core::{
@@ -141,8 +141,9 @@ fn deploy_if_needed(rules: &Rules, world: &mut World, signed: &Operation) -> Res
 pub(crate) fn deploy(rules: &Rules, world: &mut World, owner: Address, account: Address) {
     let holder = world.entry(account);
     holder.deployed = true;
-    holder.owner = Some(owner);
-    holder.modules.insert(rules.deployment.ecdsa_ownership_module);
+    let module = rules.deployment.ecdsa_ownership_module;
+    holder.owners.insert(module, owner);
+    holder.modules.insert(module);
 }
 
 fn read_init_code(rules: &Rules, init_code: &[u8]) -> Option<(Address, U256)> {
@@ -186,6 +187,13 @@ type SessionSigned = (
     sol_data::Array<sol_data::FixedBytes<32>>,
     sol_data::Bytes,
 );
+type MultichainSigned = (
+    sol_data::Uint<48>,
+    sol_data::Uint<48>,
+    sol_data::FixedBytes<32>,
+    sol_data::Array<sol_data::FixedBytes<32>>,
+    sol_data::Bytes,
+);
 type RoutedSigned = (sol_data::Address, sol_data::Array<RoutedEntry>, sol_data::Bytes);
 
 /// A revert without a text, or with a custom error.
@@ -212,8 +220,14 @@ fn check_signature(
     }
     let deployment = &rules.deployment;
     if module == deployment.ecdsa_ownership_module {
-        let owner = holder.owner.ok_or(NO_REASON)?;
+        let owner = *holder.owners.get(&module).ok_or(NO_REASON)?;
         check_owner(rules, owner, user_op_hash, &module_signature)
+    } else if module == deployment.multichain_ecdsa_module {
+        let owner = *holder.owners.get(&module).ok_or(NO_REASON)?;
+        if module_signature.len() == 65 {
+            return check_owner(rules, owner, user_op_hash, &module_signature);
+        }
+        check_multichain(rules, owner, user_op_hash, &module_signature)
     } else if module == deployment.session_key_manager {
         check_session(rules, holder.root, &signed.operation.call_data, user_op_hash, &module_signature)
     } else if module == deployment.batched_session_router {
@@ -239,6 +253,27 @@ fn check_owner(
     let genuine = recover(rules, signing_hash(user_op_hash), signature)? == owner
         || recover(rules, user_op_hash, signature)? == owner;
     Ok(Checked { genuine, epoch })
+}
+
+/// One signature of the owner's over the root of a tree with operations of several chains.
+fn check_multichain(
+    rules: &Rules,
+    owner: Address,
+    user_op_hash: B256,
+    module_signature: &[u8],
+) -> Result<Checked, Invalid> {
+    let (until, after, root, proof, signature) =
+        MultichainSigned::abi_decode_params(module_signature).map_err(|_| NO_REASON)?;
+    let mut leaf = Keccak256::new();
+    leaf.update(until.to_be_bytes::<6>());
+    leaf.update(after.to_be_bytes::<6>());
+    leaf.update(user_op_hash);
+    if !merkle::verify(root, leaf.finalize(), &proof) {
+        return Err(reverted("Invalid UserOp"));
+    }
+    let checked = check_owner(rules, owner, root, &signature)?;
+    let epoch = SessionEpoch::new(after.to(), until.to()).map_err(|_| NO_REASON)?;
+    Ok(Checked { epoch, ..checked })
 }
 
 /// As OpenZeppelin's `ECDSA.recover`, which reverts on a malformed signature.

@@ -68,8 +68,8 @@ pub(crate) struct Holder {
     /// Whether a smart account is there.
     pub(crate) deployed: bool,
     pub(crate) modules: BTreeSet<Address>,
-    /// At the ECDSA ownership module.
-    pub(crate) owner: Option<Address>,
+    /// By the module that has it: the ECDSA ownership module and the multichain module each have their own.
+    pub(crate) owners: BTreeMap<Address, Address>,
     /// At the session key manager.
     pub(crate) root: B256,
     /// At the entry point: the next sequence of each key.

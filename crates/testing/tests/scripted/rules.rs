@@ -1,9 +1,9 @@
 //! What the contracts enforce.
 
-use alloy_primitives::{Address, B256, U256, aliases::U192};
+use alloy_primitives::{Address, B256, Bytes, U256, aliases::U192, keccak256};
 use alloy_signer::SignerSync as _;
-use alloy_sol_types::{SolCall as _, sol};
-use quorate_contracts::{EcdsaOwnershipModule, Erc20, SmartAccount, calls};
+use alloy_sol_types::{SolCall as _, SolValue as _, sol};
+use quorate_contracts::{Deployment, EcdsaOwnershipModule, Erc20, SmartAccount, calls};
 use quorate_core::*;
 use quorate_testing::ScriptedChain;
 
@@ -11,6 +11,7 @@ use crate::support::*;
 
 sol! {
     function incrementNonce(uint192 key) external;
+    function setupAndEnableModule(address, bytes memory) external returns (address);
 }
 
 #[tokio::test]
@@ -335,4 +336,40 @@ async fn a_batch_of_a_session_goes_by_the_router() {
 
 fn token() -> Address {
     Address::repeat_byte(0x70)
+}
+
+#[tokio::test]
+async fn one_signature_for_several_chains() {
+    let chains =
+        [1, 2].map(|id| ScriptedChain::with(id, Deployment::canonical(), ScriptedChain::GENESIS_TIME));
+    let module = Deployment::canonical().multichain_ecdsa_module;
+    let until = ScriptedChain::GENESIS_TIME + 1000;
+    let mut operations = Vec::new();
+    let mut leaves = Vec::new();
+    for chain in &chains {
+        let account = deployed(chain);
+        let owner = EcdsaOwnershipModule::initForSmartAccountCall { eoaOwner: key(1).address() }.abi_encode();
+        let setup = setupAndEnableModuleCall { _0: module, _1: owner.into() }.abi_encode();
+        chain.execute_directly(account, &[call(account, &setup)]);
+        let op = operation(chain, account, &[call(NFT, &[])]);
+        leaves.push(keccak256([&until.to_be_bytes()[2..], &[0; 6], hash(chain, &op).as_slice()].concat()));
+        operations.push(op);
+    }
+    let root = merkle::root(&leaves).unwrap();
+    let signature = key(1).sign_message_sync(root.as_slice()).unwrap().as_bytes();
+    let signed = |at: usize, proof_of: usize| {
+        let proof = merkle::Proof::of(&leaves, leaves[proof_of]).unwrap().siblings().to_vec();
+        let time = alloy_primitives::aliases::U48::from(until);
+        let none = alloy_primitives::aliases::U48::ZERO;
+        let module_signature = (time, none, root, proof, Bytes::from(signature)).abi_encode_params();
+        operations[at]
+            .clone()
+            .sign(ModuleSignature { module_signature: &module_signature[..], module }.to_vec())
+    };
+    for (at, chain) in chains.iter().enumerate() {
+        let bundler = chain.bundler();
+        let error = refused(chain, &bundler, &signed(at, 1 - at)).await;
+        assert!(error.message.contains("AA23 reverted: Invalid UserOp"), "{error}");
+        send(chain, &bundler, &signed(at, at)).await.unwrap();
+    }
 }
