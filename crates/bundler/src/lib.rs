@@ -1,21 +1,29 @@
 //! A client of ERC-4337 bundlers, for EntryPoint v0.6, over any [`Transport`].
 //!
-//! Numbers are read in each form that bundlers write them in, and written as ERC-4337 says. An operation is sent
-//! once: whether a failed send went through is asked by hash, never found out by sending again.
+//! Numbers, receipts and errors are read in each form that bundlers write them in, and written as ERC-4337 says. An
+//! operation is sent once: what a send that gave no hash came to is told by [`BundlerError::send_outcome`], and whether
+//! the bundler has the operation is then asked by its hash, by whoever sends.
 
 mod error;
-mod number;
+pub mod number;
+mod outcome;
+mod receipt;
+mod revert;
 mod types;
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, U64};
+use alloy_primitives::{Address, B256};
 use quorate_core::SignedUserOperation;
-use quorate_transport::{Transport, TransportExt as _};
-use serde::Deserialize;
+use quorate_transport::{Transport, TransportError, TransportExt as _, decode_result};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
 pub use error::BundlerError;
-pub use types::{Fees, GasEstimate, TransactionReceipt, UserOperationByHash, UserOperationReceipt};
+pub use outcome::SendOutcome;
+pub use receipt::{Log, TransactionReceipt, UserOperationReceipt};
+pub use revert::Revert;
+pub use types::{Fees, GasEstimate, UserOperationByHash};
 
 /// A bundler.
 #[derive(Clone, Debug)]
@@ -43,11 +51,12 @@ impl Bundler {
         Ok(self.transport.call("eth_estimateUserOperationGas", params).await?)
     }
 
-    /// Sends an operation, and gives its hash (`eth_sendUserOperation`).
+    /// Sends an operation, and gives its hash (`eth_sendUserOperation`). That the bundler knows it already is the same
+    /// answer.
     ///
     /// # Errors
     /// [`BundlerError::Rejected`] if the bundler does not take it, [`BundlerError::OtherHash`] if it took something
-    /// else. After a transport error it may have been taken all the same: ask for the hash.
+    /// else. What any error says of the operation is [`BundlerError::send_outcome`].
     pub async fn send_user_operation<B: AsRef<[u8]>>(
         &self,
         operation: &SignedUserOperation<B>,
@@ -55,23 +64,40 @@ impl Bundler {
         chain_id: u64,
     ) -> Result<B256, BundlerError> {
         let params = (types::to_wire(operation), entry_point);
-        let named: B256 = self.transport.call_once("eth_sendUserOperation", params).await?;
         let computed = operation.operation.hash(entry_point, chain_id);
-        if named == computed { Ok(named) } else { Err(BundlerError::OtherHash { named, computed }) }
+        match self.transport.call_once("eth_sendUserOperation", params).await.map_err(BundlerError::from) {
+            Ok(named) if named == computed => Ok(computed),
+            Ok(named) => Err(BundlerError::OtherHash { named, computed }),
+            Err(error) if error.send_outcome() == SendOutcome::Taken => Ok(computed),
+            Err(error) => Err(error),
+        }
     }
 
     /// How an operation ended; none while it is not in a block (`eth_getUserOperationReceipt`).
     ///
+    /// None is also an error by which the bundler says that it does not find the operation. A receipt without a hash is
+    /// taken for that of the operation asked for.
+    ///
     /// # Errors
-    /// A transport error, or a receipt that cannot be read.
+    /// A transport error, a receipt that cannot be read, or [`BundlerError::OtherReceipt`]. After some of them,
+    /// [`BundlerError::is_transient`], asking again may help.
     pub async fn user_operation_receipt(
         &self,
         user_op_hash: B256,
     ) -> Result<Option<UserOperationReceipt>, BundlerError> {
-        Ok(self.transport.call("eth_getUserOperationReceipt", (user_op_hash,)).await?)
+        let fill_in = |answer: &mut Map<String, Value>| receipt::fill_in(answer, user_op_hash);
+        let receipt: Option<UserOperationReceipt> =
+            self.find("eth_getUserOperationReceipt", user_op_hash, fill_in).await?;
+        match receipt {
+            Some(receipt) if receipt.user_op_hash != user_op_hash => {
+                Err(BundlerError::OtherReceipt { named: receipt.user_op_hash, asked: user_op_hash })
+            }
+            receipt => Ok(receipt),
+        }
     }
 
-    /// An operation by its hash; none if the bundler does not know it (`eth_getUserOperationByHash`).
+    /// An operation by its hash; none if the bundler does not know it, also if it says so by an error
+    /// (`eth_getUserOperationByHash`).
     ///
     /// # Errors
     /// A transport error, or an answer that cannot be read.
@@ -79,7 +105,29 @@ impl Bundler {
         &self,
         user_op_hash: B256,
     ) -> Result<Option<UserOperationByHash>, BundlerError> {
-        Ok(self.transport.call("eth_getUserOperationByHash", (user_op_hash,)).await?)
+        self.find("eth_getUserOperationByHash", user_op_hash, |_| {}).await
+    }
+
+    /// What the bundler gives for a hash. `{}`, `false` and an empty string are read as the `null` that ERC-4337 has.
+    async fn find<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        user_op_hash: B256,
+        fill_in: impl FnOnce(&mut Map<String, Value>),
+    ) -> Result<Option<T>, BundlerError> {
+        let mut answer: Value = match self.transport.call(method, (user_op_hash,)).await {
+            Ok(answer) => answer,
+            Err(error) if error::is_not_found(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match &mut answer {
+            Value::Null | Value::Bool(false) => return Ok(None),
+            Value::String(text) if text.is_empty() => return Ok(None),
+            Value::Object(fields) if fields.is_empty() => return Ok(None),
+            Value::Object(fields) => fill_in(fields),
+            _ => {}
+        }
+        Ok(Some(decode_result(method, answer)?))
     }
 
     /// The entry points that the bundler serves (`eth_supportedEntryPoints`).
@@ -95,20 +143,31 @@ impl Bundler {
     /// # Errors
     /// A transport error, or an answer that cannot be read.
     pub async fn chain_id(&self) -> Result<u64, BundlerError> {
-        let id: U64 = self.transport.call("eth_chainId", ()).await?;
-        Ok(id.to())
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct ChainId(#[serde(deserialize_with = "types::chain_id")] u64);
+        let ChainId(id) = self.transport.call("eth_chainId", ()).await?;
+        Ok(id)
     }
 
-    /// The fees that the bundler asks for at present (`pimlico_getUserOperationGasPrice`).
+    /// The fees that the bundler asks for at present (`pimlico_getUserOperationGasPrice`, its `standard` tier).
+    ///
+    /// None where the bundler has no such method, whether it says so by a JSON-RPC error, by an HTTP status such as 404,
+    /// by `null` or by another shape of answer. Ask the chain's node then.
     ///
     /// # Errors
-    /// [`BundlerError::Rejected`] by bundlers that have not the method: ask the chain's node then.
-    pub async fn gas_price(&self) -> Result<Fees, BundlerError> {
+    /// A transport error that says nothing of the method: a rate limit, a timeout, a server that fails. The bundler's
+    /// fees are not known then, and another source may be too low for it.
+    pub async fn gas_price(&self) -> Result<Option<Fees>, BundlerError> {
         #[derive(Deserialize)]
         struct Prices {
             standard: Fees,
         }
-        let prices: Prices = self.transport.call("pimlico_getUserOperationGasPrice", ()).await?;
-        Ok(prices.standard)
+        match self.transport.call::<Prices>("pimlico_getUserOperationGasPrice", ()).await {
+            Ok(prices) => Ok(Some(prices.standard)),
+            Err(TransportError::InvalidResponse { .. }) => Ok(None),
+            Err(error) if error.is_unsupported_method() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

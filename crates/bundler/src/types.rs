@@ -1,21 +1,57 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::number;
+use crate::{number, receipt};
 
 /// What a user operation needs, in gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "WireGas")]
 pub struct GasEstimate {
     /// For the bundler's own costs.
-    #[serde(deserialize_with = "number::read")]
     pub pre_verification_gas: U256,
     /// For validation, and deployment where the account does not exist.
-    #[serde(deserialize_with = "number::read")]
     pub verification_gas_limit: U256,
     /// For the call itself.
-    #[serde(deserialize_with = "number::read")]
     pub call_gas_limit: U256,
+}
+
+/// Under the names of ERC-4337 or under shorter ones, as `verificationGas` in earlier drafts and in some bundlers still.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireGas {
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    pre_verification_gas: Option<U256>,
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    pre_verification_gas_limit: Option<U256>,
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    pre_verification: Option<U256>,
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    verification_gas_limit: Option<U256>,
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    verification_gas: Option<U256>,
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    call_gas_limit: Option<U256>,
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    call_gas: Option<U256>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("missing field `{0}`")]
+struct Missing(&'static str);
+
+impl TryFrom<WireGas> for GasEstimate {
+    type Error = Missing;
+
+    fn try_from(wire: WireGas) -> Result<Self, Missing> {
+        let pre_verification =
+            wire.pre_verification_gas.or(wire.pre_verification_gas_limit).or(wire.pre_verification);
+        let verification = wire.verification_gas_limit.or(wire.verification_gas);
+        Ok(Self {
+            pre_verification_gas: pre_verification.ok_or(Missing("preVerificationGas"))?,
+            verification_gas_limit: verification.ok_or(Missing("verificationGasLimit"))?,
+            call_gas_limit: wire.call_gas_limit.or(wire.call_gas).ok_or(Missing("callGasLimit"))?,
+        })
+    }
 }
 
 /// Fees in wei for each unit of gas.
@@ -23,80 +59,35 @@ pub struct GasEstimate {
 #[serde(rename_all = "camelCase")]
 pub struct Fees {
     /// The most that is paid.
-    #[serde(deserialize_with = "number::read")]
+    #[serde(deserialize_with = "number::deserialize")]
     pub max_fee_per_gas: U256,
     /// The most that goes to the block's builder.
-    #[serde(deserialize_with = "number::read")]
+    #[serde(deserialize_with = "number::deserialize")]
     pub max_priority_fee_per_gas: U256,
-}
-
-/// How a user operation ended, once it is in a block.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UserOperationReceipt {
-    /// The operation.
-    pub user_op_hash: B256,
-    /// The account.
-    pub sender: Address,
-    /// Whether its call went through; where not, the fee is paid all the same.
-    #[serde(deserialize_with = "read_bool")]
-    pub success: bool,
-    /// Why its call reverted, where the bundler says so.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// What was paid, in wei.
-    #[serde(default, deserialize_with = "number::read_optional")]
-    pub actual_gas_cost: Option<U256>,
-    /// What was used, in gas.
-    #[serde(default, deserialize_with = "number::read_optional")]
-    pub actual_gas_used: Option<U256>,
-    /// Who paid; the zero address or none where the account did.
-    #[serde(default)]
-    pub paymaster: Option<Address>,
-    /// The transaction that carried it.
-    pub receipt: TransactionReceipt,
-}
-
-/// The part of a transaction's receipt that says where an operation is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TransactionReceipt {
-    /// The transaction.
-    pub transaction_hash: B256,
-    /// Its block.
-    #[serde(default, deserialize_with = "number::read_optional")]
-    pub block_number: Option<U256>,
 }
 
 /// A user operation known to the bundler, and where it was mined.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserOperationByHash {
-    /// The entry point.
-    pub entry_point: Address,
+    /// The entry point, where the bundler says it.
+    #[serde(default, deserialize_with = "receipt::optional_address")]
+    pub entry_point: Option<Address>,
     /// The transaction; none while it waits.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "receipt::optional_hash")]
     pub transaction_hash: Option<B256>,
     /// The block; none while it waits.
-    #[serde(default, deserialize_with = "number::read_optional")]
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
     pub block_number: Option<U256>,
-    /// The operation as the bundler writes it.
+    /// The operation as the bundler writes it; null where it does not.
+    #[serde(default)]
     pub user_operation: serde_json::Value,
 }
 
-fn read_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Bool(bool),
-        Text(String),
-    }
-    match Form::deserialize(deserializer)? {
-        Form::Bool(value) => Ok(value),
-        Form::Text(text) if text == "true" => Ok(true),
-        Form::Text(text) if text == "false" => Ok(false),
-        Form::Text(text) => Err(D::Error::custom(format!("`{text}` is neither true nor false"))),
-    }
+/// A chain's id in any form of a number.
+pub(crate) fn chain_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let id = number::deserialize(deserializer)?;
+    u64::try_from(id).map_err(|_| D::Error::custom(format_args!("{id} is not the id of a chain")))
 }
 
 /// A user operation as bundlers take it: quantities in hex without leading zeros.

@@ -6,10 +6,25 @@ use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
-use quorate_bundler::{Bundler, BundlerError};
+use quorate_bundler::{Bundler, BundlerError, Revert, SendOutcome, UserOperationReceipt};
 use quorate_core::{SignedUserOperation, UserOperation};
-use quorate_transport::{Repeat, RpcError, Transport, TransportError};
+use quorate_transport::{Endpoint, Repeat, RpcError, Transport, TransportError};
 use serde_json::{Value, json};
+
+/// A transport that fails in its own way, without an answer.
+#[derive(Debug)]
+struct Failing(fn(String, Endpoint) -> TransportError);
+
+#[async_trait]
+impl Transport for Failing {
+    async fn request(&self, method: &str, _: Value, _: Repeat) -> Result<Value, TransportError> {
+        Err(self.0(method.to_owned(), Endpoint::new(&"http://127.0.0.1/".parse().unwrap())))
+    }
+}
+
+fn failing(error: fn(String, Endpoint) -> TransportError) -> Bundler {
+    Bundler::new(Arc::new(Failing(error)))
+}
 
 #[derive(Debug)]
 struct Scripted {
@@ -122,4 +137,311 @@ async fn a_receipt_is_none_until_the_operation_is_mined() {
     assert!(!receipt.success);
     assert_eq!(receipt.actual_gas_cost, Some(U256::from(16)));
     assert_eq!(receipt.receipt.block_number, Some(U256::from(2)));
+}
+
+#[tokio::test]
+async fn an_operation_that_the_bundler_knows_already_is_sent() {
+    let hash = operation().operation.hash(Address::ZERO, 1);
+    for (code, message) in
+        [(-32602, "Already known"), (-32602, "already known"), (-32000, "userOp ALREADY KNOWN")]
+    {
+        let (bundler, _) = bundler(Err((code, message, Value::Null)));
+        assert_eq!(bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap(), hash);
+    }
+}
+
+#[tokio::test]
+async fn a_send_without_an_answer_of_the_bundlers_is_open() {
+    for message in ["Internal error: upstream timed out", "already known"] {
+        let (bundler, _) = bundler(Err((-32603, message, Value::Null)));
+        let error = bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap_err();
+        assert_eq!(error.send_outcome(), SendOutcome::Open);
+        assert!(!error.to_string().contains("rejects"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn rundlers_reason_is_read_out_of_a_rejection() {
+    let message = "validation reverted: [reason]: AA23 reverted | [inner reason]: ABISV Arg Rule Violated";
+    let reason =
+        json!({ "reason": "AA23 reverted", "innerReason": "ABISV Arg Rule Violated", "revertData": "0x" });
+    for data in [reason, Value::Null] {
+        let (bundler, _) = bundler(Err((-32500, message, data)));
+        let error = bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap_err();
+        assert_eq!(error.revert_reason(), Some("ABISV Arg Rule Violated"));
+        assert_eq!(error.send_outcome(), SendOutcome::Refused);
+        assert!(
+            matches!(error, BundlerError::Rejected { entry_point_code: Some(code), .. } if code == "AA23")
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_contract_keeps_its_selector_and_arguments() {
+    let data = format!("0xdeadbeef{}", "11".repeat(32));
+    let (bundler, _) = bundler(Err((-32521, "execution reverted", json!(data))));
+    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap_err();
+    assert_eq!(error.revert_reason(), None);
+    let Some(Revert::Custom { selector, data }) = error.revert() else { panic!("{error:?}") };
+    assert_eq!((selector.0, data.len()), ([0xde, 0xad, 0xbe, 0xef], 32));
+}
+
+#[tokio::test]
+async fn an_estimate_is_read_under_each_name_that_bundlers_give_it() {
+    for (answer, expected) in [
+        (json!({ "preVerificationGas": 1, "verificationGas": "0x2", "callGasLimit": "3" }), [1, 2, 3]),
+        (
+            json!({ "preVerificationGas": 1, "verificationGas": 9, "verificationGasLimit": 2, "callGasLimit": 3 }),
+            [1, 2, 3],
+        ),
+        (
+            json!({ "preVerificationGas": 1, "verificationGas": 2, "verificationGasLimit": null, "callGas": 3 }),
+            [1, 2, 3],
+        ),
+        (
+            json!({
+                "preVerificationGas": { "type": "BigNumber", "hex": "0x01" }, "verificationGasLimit": "0X2",
+                "callGasLimit": 3.0, "validUntil": "", "maxFeePerGas": "7",
+            }),
+            [1, 2, 3],
+        ),
+    ] {
+        let (bundler, _) = bundler(Ok(answer.clone()));
+        let gas = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap();
+        let read = [gas.pre_verification_gas, gas.verification_gas_limit, gas.call_gas_limit];
+        assert_eq!(read, expected.map(U256::from), "{answer}");
+    }
+    let (bundler, _) = bundler(Ok(json!({ "preVerificationGas": 1, "callGasLimit": 1 })));
+    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.source().unwrap().to_string().contains("verificationGasLimit"));
+}
+
+/// The receipt read from one with `fields` set; `undefined` takes a field out.
+async fn receipt_with(fields: Value) -> Result<Option<UserOperationReceipt>, BundlerError> {
+    let mut receipt = json!({
+        "userOpHash": HASH, "sender": Address::repeat_byte(5), "success": true,
+        "receipt": { "transactionHash": B256::repeat_byte(1) },
+    });
+    for (name, value) in fields.as_object().unwrap() {
+        if value == "undefined" {
+            receipt.as_object_mut().unwrap().remove(name);
+        } else {
+            receipt[name] = value.clone();
+        }
+    }
+    bundler(Ok(receipt)).0.user_operation_receipt(HASH).await
+}
+
+const HASH: B256 = B256::repeat_byte(7);
+
+#[tokio::test]
+async fn a_receipt_without_a_paymaster_is_read_in_every_form() {
+    for none in [json!(""), json!("0x"), json!(null), json!(Address::ZERO), json!("undefined")] {
+        let receipt = receipt_with(json!({ "paymaster": none })).await.unwrap().unwrap();
+        assert_eq!(receipt.paymaster, None, "{none}");
+    }
+    let paymaster = Address::repeat_byte(3);
+    let receipt = receipt_with(json!({ "paymaster": paymaster })).await.unwrap().unwrap();
+    assert_eq!(receipt.paymaster, Some(paymaster));
+}
+
+#[tokio::test]
+async fn a_receipts_numbers_are_read_in_every_form() {
+    for (form, expected) in [
+        (json!({ "type": "BigNumber", "hex": "0x10" }), Some(16)),
+        (json!({ "_hex": "0x10" }), Some(16)),
+        (json!("16"), Some(16)),
+        (json!("0X10"), Some(16)),
+        (json!("0x"), Some(0)),
+        (json!(16), Some(16)),
+        (json!(""), None),
+        (json!(null), None),
+        (json!("undefined"), None),
+    ] {
+        let fields = json!({ "actualGasCost": form, "actualGasUsed": form });
+        let receipt = receipt_with(fields).await.unwrap().unwrap();
+        assert_eq!(receipt.actual_gas_cost, expected.map(U256::from), "{form}");
+        assert_eq!(receipt.actual_gas_used, expected.map(U256::from), "{form}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipts_success_is_read_in_every_form() {
+    for (form, expected) in [
+        (json!(true), true),
+        (json!("true"), true),
+        (json!("TRUE"), true),
+        (json!("0x1"), true),
+        (json!("1"), true),
+        (json!(1), true),
+        (json!(false), false),
+        (json!("false"), false),
+        (json!("0x0"), false),
+        (json!("0x"), false),
+        (json!(0), false),
+    ] {
+        let receipt = receipt_with(json!({ "success": form })).await.unwrap().unwrap();
+        assert_eq!(receipt.success, expected, "{form}");
+    }
+    for nonsense in [json!("perhaps"), json!(2), json!([])] {
+        receipt_with(json!({ "success": nonsense })).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_without_success_is_judged_by_the_entry_points_event() {
+    // UserOperationEvent(bytes32,address,address,uint256,bool,uint256,uint256)
+    const EVENT: &str = "0x49628fd1471006c1482da88028e9ce4dbb080b815c9b0344d39e5a8e6ec1419f";
+    let event = |hash: B256, success: u8| {
+        let words = [0, success, 1, 1].map(|word| format!("{word:064x}")).concat();
+        json!({
+            "address": Address::repeat_byte(9), "data": format!("0x{words}"),
+            "topics": [EVENT, hash, B256::ZERO, B256::ZERO],
+        })
+    };
+    for success in [0, 1] {
+        let logs = json!([event(B256::ZERO, 1 - success), event(HASH, success)]);
+        let transaction = json!({ "transactionHash": B256::repeat_byte(1), "blockHash": HASH, "logs": logs });
+        for fields in [
+            json!({ "success": "undefined", "logs": logs }),
+            json!({ "success": null, "receipt": transaction }),
+        ] {
+            let receipt = receipt_with(fields.clone()).await.unwrap().unwrap();
+            assert_eq!(receipt.success, success == 1, "{fields}");
+            assert_eq!(receipt.logs.len() + receipt.receipt.logs.len(), 2);
+        }
+    }
+    let transaction = json!({ "transactionHash": B256::repeat_byte(1), "status": "0x1" });
+    let error = receipt_with(json!({ "success": "undefined", "receipt": transaction })).await.unwrap_err();
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn a_receipt_with_little_in_it_is_read() {
+    for fields in [
+        json!({ "sender": "undefined", "userOpHash": "undefined", "logs": "undefined" }),
+        json!({ "sender": "", "userOpHash": null, "logs": null, "reason": null, "unknown": [1] }),
+    ] {
+        let receipt = receipt_with(fields).await.unwrap().unwrap();
+        assert_eq!((receipt.user_op_hash, receipt.sender), (HASH, None));
+        assert_eq!((receipt.logs.len(), receipt.receipt.block_hash, receipt.reason), (0, None, None));
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_may_hold_its_transaction_beside_its_own_fields() {
+    let hash = B256::repeat_byte(1);
+    let fields = json!({ "receipt": "undefined", "transactionHash": hash, "blockNumber": "0x2" });
+    let receipt = receipt_with(fields).await.unwrap().unwrap();
+    assert_eq!((receipt.receipt.transaction_hash, receipt.receipt.block_number), (hash, Some(U256::from(2))));
+    receipt_with(json!({ "receipt": "undefined" })).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_receipts_reason_in_hex_is_decoded() {
+    let data = "0x08c379a0\
+        0000000000000000000000000000000000000000000000000000000000000020\
+        0000000000000000000000000000000000000000000000000000000000000004\
+        6e6f706500000000000000000000000000000000000000000000000000000000";
+    for reason in [json!("nope"), json!(data), json!({ "data": data }), json!({ "reason": "nope" })] {
+        let receipt = receipt_with(json!({ "reason": reason })).await.unwrap().unwrap();
+        assert_eq!(receipt.reason.as_deref(), Some("nope"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn the_receipt_of_another_operation_is_an_error() {
+    let error = receipt_with(json!({ "userOpHash": B256::ZERO })).await.unwrap_err();
+    assert!(matches!(error, BundlerError::OtherReceipt { named: B256::ZERO, asked: HASH }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_operation_that_is_not_found_is_none_however_the_bundler_says_it() {
+    for answer in [
+        Ok(json!(null)),
+        Ok(json!({})),
+        Ok(json!(false)),
+        Ok(json!("")),
+        Err((-32601, "UserOperation not found", Value::Null)),
+        Err((-32601, "User operation NOT FOUND", Value::Null)),
+        Err((-32000, "userOp not found for hash 0x07", Value::Null)),
+        Err((-32500, "could not find the user operation", Value::Null)),
+    ] {
+        let (bundler, _) = bundler(answer.clone());
+        assert_eq!(bundler.user_operation_receipt(HASH).await.unwrap(), None, "{answer:?}");
+        assert_eq!(bundler.user_operation_by_hash(HASH).await.unwrap(), None, "{answer:?}");
+    }
+    for (code, message) in
+        [(-32601, "Method not found"), (-32603, "Internal error"), (-32602, "invalid hash")]
+    {
+        let (bundler, _) = bundler(Err((code, message, Value::Null)));
+        let error = bundler.user_operation_receipt(HASH).await.unwrap_err();
+        assert!(matches!(error, BundlerError::Transport(TransportError::Rpc { .. })), "{message}: {error:?}");
+        assert_eq!(error.is_transient(), code == -32603);
+        bundler.user_operation_by_hash(HASH).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_operation_is_found_by_its_hash() {
+    let waiting = json!({
+        "userOperation": {}, "entryPoint": Address::repeat_byte(9), "transactionHash": "", "blockNumber": null,
+    });
+    let (bundler, _) = bundler(Ok(waiting));
+    let found = bundler.user_operation_by_hash(HASH).await.unwrap().unwrap();
+    assert_eq!((found.entry_point, found.transaction_hash), (Some(Address::repeat_byte(9)), None));
+}
+
+#[tokio::test]
+async fn a_bundler_without_a_gas_price_has_none() {
+    for answer in [
+        Ok(json!(null)),
+        Ok(json!([])),
+        Ok(json!({ "slow": {} })),
+        Ok(json!("0x10")),
+        Err((-32601, "Method not found", Value::Null)),
+        Err((-32602, "method not supported", Value::Null)),
+        Err((-32600, "Unsupported method", Value::Null)),
+    ] {
+        let (bundler, _) = bundler(answer.clone());
+        assert_eq!(bundler.gas_price().await.unwrap(), None, "{answer:?}");
+    }
+    let absent = failing(|method, endpoint| TransportError::Http { method, endpoint, status: 404 });
+    assert_eq!(absent.gas_price().await.unwrap(), None);
+
+    let tier = json!({ "maxFeePerGas": "0x3", "maxPriorityFeePerGas": 2 });
+    let (priced, _) = bundler(Ok(json!({ "slow": {}, "standard": tier, "fast": {} })));
+    let fees = priced.gas_price().await.unwrap().unwrap();
+    assert_eq!([fees.max_fee_per_gas, fees.max_priority_fee_per_gas], [3, 2].map(U256::from));
+}
+
+#[tokio::test]
+async fn a_rate_limit_or_a_failure_is_not_taken_for_a_missing_gas_price() {
+    let limited = |method, endpoint| {
+        let error = RpcError { code: -32601, message: "over capacity".to_owned(), data: None };
+        TransportError::RateLimited { method, endpoint, status: 429, retry_after: None, answer: Some(error) }
+    };
+    let timeout = |method, endpoint| TransportError::Timeout { method, endpoint, after: Default::default() };
+    let broken = |method, endpoint| TransportError::Http { method, endpoint, status: 503 };
+    for bundler in [failing(limited), failing(timeout), failing(broken)] {
+        let error = bundler.gas_price().await.unwrap_err();
+        assert!(matches!(error, BundlerError::Transport(_)) && error.is_transient(), "{error:?}");
+    }
+    for (code, message) in
+        [(-32603, "Internal error"), (-32005, "limit exceeded"), (429, "too many requests")]
+    {
+        let (bundler, _) = bundler(Err((code, message, Value::Null)));
+        assert!(bundler.gas_price().await.unwrap_err().is_transient(), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_chains_id_is_read_in_every_form() {
+    for form in [json!("0x7a69"), json!("31337"), json!(31337), json!("0X7A69")] {
+        let (bundler, _) = bundler(Ok(form));
+        assert_eq!(bundler.chain_id().await.unwrap(), 31337);
+    }
+    let (bundler, _) = bundler(Ok(json!("0x10000000000000000")));
+    bundler.chain_id().await.unwrap_err();
 }
