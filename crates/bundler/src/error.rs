@@ -1,5 +1,5 @@
 use alloy_primitives::B256;
-use quorate_transport::{RpcError, TransportError};
+use quorate_transport::TransportError;
 use serde_json::Value;
 
 use crate::revert::{self, Revert};
@@ -85,6 +85,15 @@ impl BundlerError {
         }
     }
 
+    /// Whether the bundler has as many operations of the sender waiting as it takes: the same one may be sent again when
+    /// one of them is in a block.
+    pub fn is_full_pool(&self) -> bool {
+        match self {
+            Self::Rejected { message, .. } => outcome::is_full(message),
+            _ => false,
+        }
+    }
+
     /// The fees, in wei for each unit of gas, of the operation in the pool that this one could not replace; a
     /// replacement pays at least a tenth more of both.
     ///
@@ -107,34 +116,12 @@ impl BundlerError {
     /// Says nothing of sends; see [`send_outcome`](Self::send_outcome).
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(error) => match error {
-                TransportError::Rpc { error: rpc, .. } => {
-                    rpc_is_transient(rpc) && !error.is_unsupported_method() || is_not_found(error)
-                }
-                TransportError::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
-                TransportError::InvalidResponse { reason, .. } => !matches!(
-                    reason,
-                    quorate_transport::InvalidResponse::Result { .. }
-                        | quorate_transport::InvalidResponse::TooLong { .. }
-                ),
-                TransportError::Params { .. } => false,
-                // Timeout, no or a broken connection, a rate limit.
-                _ => true,
-            },
+            Self::Transport(error) => error.is_transient() || is_not_found(error),
             // Answers to an estimate that are failures of the server, whatever they quote.
             Self::Rejected { code, .. } => matches!(code, -32603 | -32005),
             Self::OtherHash { .. } | Self::OtherReceipt { .. } => false,
         }
     }
-}
-
-/// The server's own failures and limits, by code or by what the message says.
-fn rpc_is_transient(error: &RpcError) -> bool {
-    const TEXTS: [&str; 6] =
-        ["rate limit", "too many requests", "timed out", "timeout", "try again", "temporarily"];
-    let message = error.message.to_ascii_lowercase();
-    matches!(error.code, -32603 | -32005 | -32002 | -32000 | 429 | 500..=599)
-        || TEXTS.iter().any(|text| message.contains(text))
 }
 
 /// Whether a bundler says by an error, where ERC-4337 has `null`, that it does not find an operation.
@@ -179,6 +166,8 @@ impl From<TransportError> for BundlerError {
 
 #[cfg(test)]
 mod tests {
+    use quorate_transport::RpcError;
+
     use super::*;
     use quorate_transport::{ConnectionFailure, Endpoint, InvalidResponse};
     use serde_json::json;

@@ -42,12 +42,12 @@ impl Bundler {
     ///
     /// # Errors
     /// [`BundlerError::Rejected`] if the operation's validation or its call reverts.
-    pub async fn estimate_user_operation_gas<B: AsRef<[u8]>>(
+    pub async fn estimate_user_operation_gas(
         &self,
-        operation: &SignedUserOperation<B>,
+        operation: &SignedUserOperation<Vec<u8>>,
         entry_point: Address,
     ) -> Result<GasEstimate, BundlerError> {
-        let params = (types::to_wire(operation), entry_point);
+        let params = (operation, entry_point);
         Ok(self.transport.call("eth_estimateUserOperationGas", params).await?)
     }
 
@@ -57,13 +57,13 @@ impl Bundler {
     /// # Errors
     /// [`BundlerError::Rejected`] if the bundler does not take it, [`BundlerError::OtherHash`] if it took something
     /// else. What any error says of the operation is [`BundlerError::send_outcome`].
-    pub async fn send_user_operation<B: AsRef<[u8]>>(
+    pub async fn send_user_operation(
         &self,
-        operation: &SignedUserOperation<B>,
+        operation: &SignedUserOperation<Vec<u8>>,
         entry_point: Address,
         chain_id: u64,
     ) -> Result<B256, BundlerError> {
-        let params = (types::to_wire(operation), entry_point);
+        let params = (operation, entry_point);
         let computed = operation.operation.hash(entry_point, chain_id);
         match self.transport.call_once("eth_sendUserOperation", params).await.map_err(BundlerError::from) {
             Ok(named) if named == computed => Ok(computed),

@@ -47,9 +47,23 @@ pub(crate) fn of(code: i64, message: &str) -> SendOutcome {
     }
 }
 
+/// Whether the message says that the sender has as many operations waiting as the bundler takes (Alto, by default 10).
+pub(crate) fn is_full(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("maximum number of parallel") || message.contains("maximum number of queued")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{SendOutcome::*, of};
+    use super::{SendOutcome::*, is_full, of};
+
+    #[test]
+    fn a_full_pool_is_told_from_a_wrong_nonce() {
+        assert!(is_full(
+            "AA25 invalid account nonce: Maximum number of parallel user operations for this sender is 10"
+        ));
+        assert!(!is_full("AA25 invalid account nonce"));
+    }
 
     #[test]
     fn each_entry_of_the_table_has_its_outcome() {

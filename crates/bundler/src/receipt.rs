@@ -39,7 +39,7 @@ pub struct UserOperationReceipt {
 }
 
 /// The part of a transaction's receipt that says where an operation is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionReceipt {
     /// The transaction.

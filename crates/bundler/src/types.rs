@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{number, receipt};
@@ -88,23 +88,4 @@ pub struct UserOperationByHash {
 pub(crate) fn chain_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let id = number::deserialize(deserializer)?;
     u64::try_from(id).map_err(|_| D::Error::custom(format_args!("{id} is not the id of a chain")))
-}
-
-/// A user operation as bundlers take it: quantities in hex without leading zeros.
-pub(crate) fn to_wire<B: AsRef<[u8]>>(signed: &quorate_core::SignedUserOperation<B>) -> serde_json::Value {
-    let op = &signed.operation;
-    let bytes = |bytes: &B| Bytes::copy_from_slice(bytes.as_ref());
-    serde_json::json!({
-        "sender": op.sender,
-        "nonce": op.nonce,
-        "initCode": bytes(&op.init_code),
-        "callData": bytes(&op.call_data),
-        "callGasLimit": op.call_gas_limit,
-        "verificationGasLimit": op.verification_gas_limit,
-        "preVerificationGas": op.pre_verification_gas,
-        "maxFeePerGas": op.max_fee_per_gas,
-        "maxPriorityFeePerGas": op.max_priority_fee_per_gas,
-        "paymasterAndData": bytes(&op.paymaster_and_data),
-        "signature": bytes(&signed.signature),
-    })
 }

@@ -6,6 +6,7 @@ use crate::{
     abi::{WORD, length_at, word_at},
     call::selectors,
     epoch::SessionEpoch,
+    mistake::Mistake,
     selector::FunctionSelector,
     show::Decimal,
     sink::{BufferFull, Encode, Sink},
@@ -25,6 +26,13 @@ pub struct Erc20Policy {
     pub max_amount: U256,
     /// When the session is valid.
     pub epoch: SessionEpoch,
+}
+
+impl Erc20Policy {
+    /// What can be encoded and enforced, and yet is evidently not what was meant.
+    pub fn mistakes(&self) -> impl Iterator<Item = Mistake> + use<> {
+        Mistake::in_epoch(self.epoch)
+    }
 }
 
 /// A session key and what it may do, as the ERC-20 session validation module reads it: `abi.encode(session key, token,

@@ -24,6 +24,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod leaf;
 mod operation;
 mod policy;
 mod value;

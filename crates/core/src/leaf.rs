@@ -46,3 +46,37 @@ impl Encode for SessionLeaf<'_> {
         sink.put(self.session_key_data)
     }
 }
+
+/// A [`SessionLeaf`] that owns its session key data: as it is stored, and as JSON.
+///
+/// ```
+/// use quorate_core::{Address, Leaf, SessionEpoch};
+///
+/// let validation_module = Address::repeat_byte(0x22);
+/// let leaf = Leaf { epoch: SessionEpoch::UNLIMITED, validation_module, session_key_data: vec![0x33; 62] };
+/// assert_eq!(leaf.hash(), leaf.borrow().hash());
+/// ```
+#[cfg(feature = "alloc")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Leaf {
+    /// When the session is valid.
+    pub epoch: SessionEpoch,
+    /// The session validation module.
+    pub validation_module: Address,
+    /// The encoded [`SessionKeyData`](crate::SessionKeyData), or what another module takes.
+    pub session_key_data: alloc::vec::Vec<u8>,
+}
+
+#[cfg(feature = "alloc")]
+impl Leaf {
+    /// The leaf of the tree.
+    pub fn hash(&self) -> B256 {
+        self.borrow().hash()
+    }
+
+    /// The same leaf without ownership.
+    pub fn borrow(&self) -> SessionLeaf<'_> {
+        let Self { epoch, validation_module, ref session_key_data } = *self;
+        SessionLeaf { epoch, validation_module, session_key_data }
+    }
+}

@@ -94,6 +94,8 @@ pub use epoch::{SessionEpoch, TimeField};
 pub use erc20::{Erc20Policy, Erc20Refusal, Erc20SessionKeyData, evaluate_erc20};
 pub use evaluate::{Refusal, evaluate};
 pub use key_request::{KeyRequest, KeyRequestError, TaggedValue};
+#[cfg(feature = "alloc")]
+pub use leaf::Leaf;
 pub use leaf::SessionLeaf;
 pub use mistake::Mistake;
 pub use packed_user_operation::{

@@ -88,6 +88,83 @@ impl Proof {
     }
 }
 
+/// A whole tree with its inner nodes, so that a proof takes no hashing.
+///
+/// ```
+/// use quorate_core::{B256, merkle};
+///
+/// let leaves = [1, 2, 3].map(B256::with_last_byte);
+/// let tree = merkle::Tree::new(leaves.to_vec())?;
+/// assert_eq!(tree.root(), merkle::root(&leaves)?);
+/// assert_eq!(tree.proof(leaves[1])?, merkle::Proof::of(&leaves, leaves[1])?);
+/// assert_eq!(merkle::Tree::default().root(), B256::ZERO, "as the chain has it where there are no sessions");
+/// # Ok::<(), merkle::TreeError>(())
+/// ```
+#[cfg(feature = "alloc")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// The leaves first, then each level above them; none for a tree without leaves.
+    levels: alloc::vec::Vec<alloc::vec::Vec<B256>>,
+}
+
+#[cfg(feature = "alloc")]
+impl Tree {
+    /// Hashes the tree over `leaves`, of which there may be none: one keccak for each leaf but one.
+    ///
+    /// # Errors
+    /// [`TreeError::TooManyLeaves`] for more than 2^32.
+    pub fn new(leaves: alloc::vec::Vec<B256>) -> Result<Self, TreeError> {
+        if leaves.len() > MAX_LEAVES {
+            return Err(TreeError::TooManyLeaves { leaves: leaves.len() });
+        }
+        let mut levels = alloc::vec::Vec::new();
+        let mut level = leaves;
+        while level.len() > 1 {
+            let above = level.chunks(2).filter_map(|pair| match pair {
+                [left, right] => Some(parent(left, right)),
+                odd => odd.first().copied(),
+            });
+            let above = above.collect();
+            levels.push(core::mem::replace(&mut level, above));
+        }
+        if !level.is_empty() {
+            levels.push(level);
+        }
+        Ok(Self { levels })
+    }
+
+    /// The root; zero without leaves, as the chain has it.
+    pub fn root(&self) -> B256 {
+        self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
+    }
+
+    /// The leaves in order.
+    pub fn leaves(&self) -> &[B256] {
+        self.levels.first().map(alloc::vec::Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The proof for `leaf`; for the first, where it occurs more than once.
+    ///
+    /// # Errors
+    /// [`TreeError::LeafNotFound`] when the leaf is not there, [`TreeError::Empty`] without leaves.
+    pub fn proof(&self, leaf: B256) -> Result<Proof, TreeError> {
+        let Some((leaves, above)) = self.levels.split_first() else { return Err(TreeError::Empty) };
+        let mut position =
+            leaves.iter().position(|other| *other == leaf).ok_or(TreeError::LeafNotFound { leaf })?;
+        let mut siblings = heapless::Vec::new();
+        for level in core::iter::once(leaves).chain(above) {
+            // The last node of an odd level goes up unchanged.
+            if let Some(sibling) = level.get(position ^ 1)
+                && siblings.push(*sibling).is_err()
+            {
+                return Err(TreeError::TooManyLeaves { leaves: leaves.len() });
+            }
+            position /= 2;
+        }
+        Ok(Proof { siblings, root: self.root() })
+    }
+}
+
 /// Why there is no tree or no proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -211,6 +288,8 @@ mod tests {
                 let proof = Proof::of(leaves, *leaf).unwrap();
                 assert_eq!(proof.root(), expected, "{len} leaves");
                 assert!(verify(expected, *leaf, proof.siblings()));
+                #[cfg(feature = "alloc")]
+                assert_eq!(Tree::new(leaves.to_vec()).unwrap().proof(*leaf), Ok(proof), "{len} leaves");
             }
         }
     }

@@ -9,7 +9,7 @@ use std::vec::Vec;
 use alloy_primitives::{Address, B256, ChainId, Signature};
 use alloy_signer::Signer;
 use async_trait::async_trait;
-use quorate_core::{OperationHead, SessionLeaf, Target, UserOperation, signing_hash};
+use quorate_core::{Leaf, OperationHead, SessionLeaf, Target, UserOperation, signing_hash};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
@@ -65,18 +65,7 @@ pub struct SigningRequest {
     /// The operation.
     pub operation: UserOperation<Vec<u8>>,
     /// The encoded sessions that it grants, all of them; none for an operation that grants nothing.
-    pub sessions: Vec<Session>,
-}
-
-/// A session of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// When it is valid.
-    pub epoch: quorate_core::SessionEpoch,
-    /// Its session validation module.
-    pub validation_module: Address,
-    /// What that is given.
-    pub session_key_data: Vec<u8>,
+    pub sessions: Vec<Leaf>,
 }
 
 /// Stands for whoever looks at the device's screen and presses its button.
@@ -148,13 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync, P: Person> RequestSigner<S
             chain_id: target.chain_id,
             head: OperationHead::V0_6(operation.without_call_data()).into(),
         };
-        let sessions = sessions.iter().map(|session| {
-            ToDevice::session(&SessionLeaf {
-                epoch: session.epoch,
-                validation_module: session.validation_module,
-                session_key_data: &session.session_key_data,
-            })
-        });
+        let leaves: Vec<SessionLeaf<'_>> = sessions.iter().map(Leaf::borrow).collect();
+        let sessions = leaves.iter().map(ToDevice::session);
         let pieces = operation.call_data.chunks(PIECE).map(ToDevice::CallData);
         for frame in core::iter::once(begin).chain(sessions).chain(pieces) {
             send(&mut *stream, &frame).await?;

@@ -12,10 +12,10 @@ use alloy_signer::Signer as _;
 use alloy_signer_local::PrivateKeySigner;
 use k256::ecdsa::SigningKey;
 use quorate_core::{
-    Call, Condition, Encode as _, Execute, Known, Policy, Rule, SessionEpoch, SessionKeyData, SessionLeaf,
-    Target, UserOperation,
+    Call, Condition, Encode as _, Execute, Known, Leaf, Policy, Rule, SessionEpoch, SessionKeyData,
+    SessionLeaf, Target, UserOperation,
 };
-use quorate_device::host::{DeviceError, DeviceSigner, Person, Session, SigningRequest};
+use quorate_device::host::{DeviceError, DeviceSigner, Person, SigningRequest};
 use quorate_device::{Device, Link};
 use quorate_signer::sign_as_owner;
 
@@ -98,7 +98,7 @@ fn grant() -> SigningRequest {
             call_data,
             ..UserOperation::default()
         },
-        sessions: vec![Session { epoch, validation_module: MODULE, session_key_data }],
+        sessions: vec![Leaf { epoch, validation_module: MODULE, session_key_data }],
     }
 }
 

@@ -1,7 +1,7 @@
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use quorate_core::UserOperation;
-use quorate_protocol::{AttestedKey, OperationMessage};
+use quorate_protocol::{AttestedKey, ClientError, OperationMessage};
 use quorate_signer::{SIGNATURE_LEN, SessionSigner, SignerError};
 
 use crate::{EphemeralKey, SigningNetwork};
@@ -18,6 +18,23 @@ impl DistributedSigner {
     /// The signer for a key that the network made under `ephemeral`.
     pub const fn new(network: SigningNetwork, key: AttestedKey, ephemeral: EphemeralKey) -> Self {
         Self { network, key, ephemeral }
+    }
+
+    /// The signer for a key that was stored, whose evidence is checked again.
+    ///
+    /// # Errors
+    /// [`ClientError::Evidence`] for text that is no evidence, [`ClientError::Unattested`] for a key of another network,
+    /// and [`ClientError::OtherEphemeral`] for a key that was made under another ephemeral key.
+    pub fn restore(
+        network: SigningNetwork,
+        evidence: &str,
+        ephemeral: EphemeralKey,
+    ) -> Result<Self, ClientError> {
+        let key = AttestedKey::from_json(network.descriptor(), evidence)?;
+        if key.birth.ephemeral != ephemeral.public().to_bytes() {
+            return Err(ClientError::OtherEphemeral { key_id: key.key_id });
+        }
+        Ok(Self::new(network, key, ephemeral))
     }
 
     /// What the client asks for signatures under. It is a secret, to be stored encrypted beside the session: with

@@ -10,15 +10,18 @@ use crate::{NetworkDescriptor, NodeIndex, Transcript};
 ///
 /// A client takes a key only with attestations of [`NetworkDescriptor::bind_quorum`] nodes, so that neither a
 /// gateway nor t − 1 nodes can hand out a key of their own or one key twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Birth {
     /// The key's id.
     pub key_id: String,
     /// The public key, compressed SEC1.
+    #[serde(with = "hex::serde")]
     pub public_key: [u8; 33],
     /// Who owns it.
     pub owner: Address,
     /// The ephemeral Ed25519 key registered with it.
+    #[serde(with = "hex::serde")]
     pub ephemeral: [u8; 32],
     /// keccak-256 of the permissions text; zero where there are none.
     pub permissions: B256,

@@ -39,8 +39,47 @@ pub struct AttestedKey {
     pub public_key: [u8; 33],
     /// The public key's Ethereum address: the session key.
     pub address: Address,
-    /// The evidence.
+    /// The evidence: what was attested to, and by whom.
+    pub birth: Birth,
+    /// The nodes' signatures over it.
     pub attestations: Vec<Attestation>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Evidence {
+    birth: Birth,
+    attestations: Vec<Attestation>,
+}
+
+impl AttestedKey {
+    /// A key that enough nodes of the pinned network attest to.
+    fn new(
+        network: &NetworkDescriptor,
+        birth: Birth,
+        attestations: Vec<Attestation>,
+    ) -> Result<Self, ClientError> {
+        birth.verify(network, &attestations)?;
+        let public_key = birth.public_key;
+        let address = address_of(&public_key).ok_or(ClientError::PublicKey)?;
+        Ok(Self { key_id: birth.key_id.clone(), public_key, address, birth, attestations })
+    }
+
+    /// The evidence as JSON, to be stored beside the session.
+    pub fn to_json(&self) -> String {
+        let Self { birth, attestations, .. } = self.clone();
+        serde_json::to_string(&Evidence { birth, attestations }).unwrap_or_default()
+    }
+
+    /// Reads stored evidence, and checks it again.
+    ///
+    /// # Errors
+    /// Text that is no evidence, and a key that too few nodes of the pinned network attest to: another network's, or one
+    /// that somebody put into the store.
+    pub fn from_json(network: &NetworkDescriptor, text: &str) -> Result<Self, ClientError> {
+        let Evidence { birth, attestations } = json::read(text).map_err(ClientError::Evidence)?;
+        Self::new(network, birth, attestations)
+    }
 }
 
 /// A request for a session's signature: its setup is the first frame to send.
@@ -84,6 +123,15 @@ pub enum ClientError {
     /// A stored draft that is not one.
     #[error("the stored key draft cannot be read")]
     Draft(#[source] JsonError),
+    /// Stored evidence of a key that is none.
+    #[error("the stored evidence of a distributed key cannot be read")]
+    Evidence(#[source] JsonError),
+    /// An ephemeral key that the network does not know the key by.
+    #[error("key {key_id} was made under another ephemeral key than the stored one; its nodes would refuse")]
+    OtherEphemeral {
+        /// The key's id.
+        key_id: String,
+    },
     /// A stored draft whose setup is not one.
     #[error("the setup in the key draft cannot be read")]
     Setup(#[from] SetupError),
@@ -171,9 +219,7 @@ impl KeyDraft {
             permissions: setup.permissions_hash(),
             challenge: self.challenge.clone(),
         };
-        birth.verify(network, &attestations)?;
-        let address = address_of(&public_key).ok_or(ClientError::PublicKey)?;
-        Ok(AttestedKey { key_id: birth.key_id, public_key, address, attestations })
+        AttestedKey::new(network, birth, attestations)
     }
 
     /// The draft as JSON.

@@ -1,6 +1,7 @@
 use alloy_primitives::{Address, U256, hex};
 use quorate_core::UserOperation;
-use serde::{Deserialize, Serialize};
+use quorate_core::json::number;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::json::{self, JsonError};
 
@@ -30,14 +31,6 @@ pub enum MessageError {
         /// The version in the message.
         found: String,
     },
-    /// A number that is none.
-    #[error("`{field}` is `{found}`, which is neither a decimal nor a 0x-hex number below 2^256")]
-    Number {
-        /// The field.
-        field: &'static str,
-        /// What stands there.
-        found: String,
-    },
     /// Bytes that are none.
     #[error("`{field}` is not hex")]
     Bytes {
@@ -61,14 +54,14 @@ impl OperationMessage {
         }
         let operation = UserOperation {
             sender: op.sender,
-            nonce: op.nonce.read("nonce")?,
+            nonce: op.nonce,
             init_code: bytes("initCode", &op.init_code)?,
             call_data: bytes("callData", &op.call_data)?,
-            call_gas_limit: op.call_gas_limit.read("callGasLimit")?,
-            verification_gas_limit: op.verification_gas_limit.read("verificationGasLimit")?,
-            pre_verification_gas: op.pre_verification_gas.read("preVerificationGas")?,
-            max_fee_per_gas: op.max_fee_per_gas.read("maxFeePerGas")?,
-            max_priority_fee_per_gas: op.max_priority_fee_per_gas.read("maxPriorityFeePerGas")?,
+            call_gas_limit: op.call_gas_limit,
+            verification_gas_limit: op.verification_gas_limit,
+            pre_verification_gas: op.pre_verification_gas,
+            max_fee_per_gas: op.max_fee_per_gas,
+            max_priority_fee_per_gas: op.max_priority_fee_per_gas,
             paymaster_and_data: bytes("paymasterAndData", &op.paymaster_and_data)?,
         };
         Ok(Self { operation, entry_point: entry_point_address, chain_id })
@@ -77,18 +70,16 @@ impl OperationMessage {
     /// The JSON, in the JavaScript SDK's own form.
     pub fn to_json(&self) -> String {
         let op = &self.operation;
-        let hexadecimal = |number: U256| NumberText::Text(format!("{number:#x}"));
-        let decimal = |number: U256| NumberText::Text(number.to_string());
         let user_operation = OperationText {
             sender: op.sender,
-            nonce: hexadecimal(op.nonce),
+            nonce: op.nonce,
             init_code: hex::encode(&op.init_code),
             call_data: hex::encode(&op.call_data),
-            call_gas_limit: decimal(op.call_gas_limit),
-            verification_gas_limit: decimal(op.verification_gas_limit),
-            pre_verification_gas: hexadecimal(op.pre_verification_gas),
-            max_fee_per_gas: hexadecimal(op.max_fee_per_gas),
-            max_priority_fee_per_gas: hexadecimal(op.max_priority_fee_per_gas),
+            call_gas_limit: op.call_gas_limit,
+            verification_gas_limit: op.verification_gas_limit,
+            pre_verification_gas: op.pre_verification_gas,
+            max_fee_per_gas: op.max_fee_per_gas,
+            max_priority_fee_per_gas: op.max_priority_fee_per_gas,
             paymaster_and_data: hex::encode(&op.paymaster_and_data),
             signature: None,
         };
@@ -119,40 +110,30 @@ struct MessageText {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OperationText {
     sender: Address,
-    nonce: NumberText,
+    #[serde(deserialize_with = "number", serialize_with = "hexadecimal")]
+    nonce: U256,
     init_code: String,
     call_data: String,
-    call_gas_limit: NumberText,
-    verification_gas_limit: NumberText,
-    pre_verification_gas: NumberText,
-    max_fee_per_gas: NumberText,
-    max_priority_fee_per_gas: NumberText,
+    #[serde(deserialize_with = "number", serialize_with = "decimal")]
+    call_gas_limit: U256,
+    #[serde(deserialize_with = "number", serialize_with = "decimal")]
+    verification_gas_limit: U256,
+    #[serde(deserialize_with = "number", serialize_with = "hexadecimal")]
+    pre_verification_gas: U256,
+    #[serde(deserialize_with = "number", serialize_with = "hexadecimal")]
+    max_fee_per_gas: U256,
+    #[serde(deserialize_with = "number", serialize_with = "hexadecimal")]
+    max_priority_fee_per_gas: U256,
     paymaster_and_data: String,
     /// The JavaScript SDK leaves its dummy signature in; the hash does not cover it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a whole number below 2^64, or a decimal or 0x-hex string")]
-enum NumberText {
-    Number(u64),
-    Text(String),
+fn hexadecimal<S: Serializer>(number: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{number:#x}"))
 }
 
-impl NumberText {
-    fn read(&self, field: &'static str) -> Result<U256, MessageError> {
-        match self {
-            Self::Number(number) => Ok(U256::from(*number)),
-            Self::Text(text) => {
-                parse_number(text).ok_or_else(|| MessageError::Number { field, found: text.clone() })
-            }
-        }
-    }
-}
-
-fn parse_number(text: &str) -> Option<U256> {
-    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
-    let plain = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
-    plain.then(|| U256::from_str_radix(digits, radix.into()).ok()).flatten()
+fn decimal<S: Serializer>(number: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
 }

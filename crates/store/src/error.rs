@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use crate::{AccountId, SessionId, Status, StretchError};
+use alloy_primitives::B256;
+
+use crate::{AccountId, SessionId, StretchError};
 
 /// Why a store does not do what it was asked. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -30,30 +32,27 @@ pub enum StoreError {
         /// The session.
         id: SessionId,
     },
-    /// A change that cannot be true.
-    #[error("session {id} of {account} is {from} and cannot become {to}")]
-    Transition {
-        /// The account.
+    /// A session among the changes of another account.
+    #[error("session {id} is one of {session}, and the changes are of {account}")]
+    OtherAccount {
+        /// The account whose store is changed.
         account: AccountId,
+        /// The session's account.
+        session: AccountId,
         /// The session.
         id: SessionId,
-        /// Where it stands.
-        from: Status,
-        /// Where it was to stand.
-        to: Status,
     },
-    /// A session that the tree needs.
+    /// A session that an operation under way grants or is made by.
     #[error(
-        "session {id} of {account} is {status}, so its leaves belong to the tree; only a revoked or inactive one can \
-         be removed"
+        "session {id} of {account} has the operation {user_op_hash} under way; settle, cancel or abandon that first"
     )]
-    InTree {
+    InUse {
         /// The account.
         account: AccountId,
         /// The session.
         id: SessionId,
-        /// Where it stands.
-        status: Status,
+        /// The operation.
+        user_op_hash: B256,
     },
     /// A session that is not as the store wrote it.
     #[error("session {id} of {account} was altered outside of the store; restore the database from a backup")]

@@ -1,31 +1,33 @@
 //! Where sessions are kept: in memory, or in SQLite with their secrets encrypted.
 //!
-//! A [`Store`] keeps the sessions of accounts in the order of each account's tree, with what is needed to list them
-//! and to prove them, and the key of each. It knows where a session stands ([`Status`]), and leaves it to its caller
-//! to ask the chain.
+//! A [`Store`] keeps the sessions of accounts with the key of each, the trees that hold their leaves, and the
+//! operations that are under way. Where a session stands is the chain's to say, and its caller's to ask. All that
+//! changes together is one step ([`Store::apply`]).
 //!
 //! [`MemoryStore`] ends with its process. [`SqliteStore`] may be used by several processes at once, and is opened
 //! with a [`SealingKey`] from a file or the system's keyring (feature `keyring`), or with a [`Passphrase`]. What the
 //! original SDK stored is read and written by [`original`].
 
+mod change;
 mod error;
 mod key;
 mod memory;
+mod operation;
 pub mod original;
 mod seal;
 mod sealing;
 mod session;
 mod sqlite;
 mod store;
-mod tree;
 
+pub use change::Change;
 pub use error::{DatabaseError, StoreError};
 pub use key::{Key, Secret};
 pub use memory::MemoryStore;
-pub use quorate_core::SessionEpoch;
+pub use operation::{Answer, Operation, RootChange};
+pub use quorate_core::{Leaf, SessionEpoch};
 pub use seal::StretchError;
 pub use sealing::{Passphrase, Sealing, SealingKey, SealingKeyError};
-pub use session::{AccountId, InvalidSessionId, Leaf, NewSession, Session, SessionId, Status, TreeLeaf};
+pub use session::{AccountId, InvalidSessionId, NewSession, Session, SessionId};
 pub use sqlite::SqliteStore;
 pub use store::Store;
-pub use tree::Tree;

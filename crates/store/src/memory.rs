@@ -3,8 +3,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
 use async_trait::async_trait;
+use quorate_core::merkle;
 
-use crate::{AccountId, Key, NewSession, Session, SessionId, Status, Store, StoreError, Tree};
+use crate::{AccountId, Change, Key, Operation, Session, SessionId, Store, StoreError};
 
 /// Sessions in this process's memory; they end with it.
 ///
@@ -21,17 +22,16 @@ use crate::{AccountId, Key, NewSession, Session, SessionId, Status, Store, Store
 /// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    accounts: Mutex<HashMap<AccountId, Vec<Kept>>>,
-    trees: Mutex<HashMap<AccountId, Vec<Tree>>>,
+    accounts: Mutex<HashMap<AccountId, Kept>>,
 }
 
-#[derive(Debug)]
+/// What is kept of one account.
+#[derive(Clone, Debug, Default)]
 struct Kept {
-    session: Session,
-    key: Key,
+    sessions: Vec<(Session, Key)>,
+    trees: Vec<(B256, Vec<B256>)>,
+    operations: Vec<Operation>,
 }
-
-type Accounts = HashMap<AccountId, Vec<Kept>>;
 
 impl MemoryStore {
     /// A store without sessions.
@@ -39,98 +39,126 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Each step checks before it changes anything, so a panic elsewhere leaves nothing half done.
-    fn lock(&self) -> MutexGuard<'_, Accounts> {
+    /// Each step puts a finished copy in place, so that a panic elsewhere leaves nothing half done.
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Kept>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_trees(&self) -> MutexGuard<'_, HashMap<AccountId, Vec<Tree>>> {
-        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read<T>(&self, account: AccountId, read: impl FnOnce(&Kept) -> T) -> T {
+        read(self.lock().entry(account).or_default())
     }
 
-    fn with<T>(
+    fn read_session<T>(
         &self,
         account: AccountId,
         id: &SessionId,
-        step: impl FnOnce(&mut Vec<Kept>, usize) -> Result<T, StoreError>,
+        read: impl FnOnce(&(Session, Key)) -> T,
     ) -> Result<T, StoreError> {
-        let mut accounts = self.lock();
-        let unknown = || StoreError::UnknownSession { account, id: id.clone() };
-        let sessions = accounts.get_mut(&account).ok_or_else(unknown)?;
-        let place = sessions.iter().position(|kept| kept.session.id == *id).ok_or_else(unknown)?;
-        step(sessions, place)
+        let found =
+            self.read(account, |kept| kept.sessions.iter().find(|(session, _)| session.id == *id).map(read));
+        found.ok_or_else(|| StoreError::UnknownSession { account, id: id.clone() })
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn add_all(&self, sessions: Vec<NewSession>) -> Result<(), StoreError> {
+    async fn apply(&self, account: AccountId, changes: Vec<Change>) -> Result<(), StoreError> {
         let mut accounts = self.lock();
-        for (place, session) in sessions.iter().enumerate() {
-            session.check()?;
-            let same = |account, id: &SessionId| account == session.account && *id == session.id;
-            let stored = accounts.get(&session.account).into_iter().flatten();
-            if stored.map(|kept| &kept.session).any(|other| same(other.account, &other.id))
-                || sessions.iter().take(place).any(|other| same(other.account, &other.id))
-            {
-                return Err(StoreError::DuplicateSession {
-                    account: session.account,
-                    id: session.id.clone(),
-                });
-            }
+        let mut kept = accounts.get(&account).cloned().unwrap_or_default();
+        for change in changes {
+            kept.apply(account, change)?;
         }
-        for session in sessions {
-            let (session, key) = session.into_parts();
-            accounts.entry(session.account).or_default().push(Kept { session, key });
-        }
+        accounts.insert(account, kept);
         Ok(())
     }
 
     async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
-        Ok(self.lock().get(&account).into_iter().flatten().map(|kept| kept.session.clone()).collect())
+        Ok(self.read(account, |kept| kept.sessions.iter().map(|(session, _)| session.clone()).collect()))
     }
 
     async fn session(&self, account: AccountId, id: &SessionId) -> Result<Session, StoreError> {
-        self.with(account, id, |sessions, place| Ok(sessions[place].session.clone()))
+        self.read_session(account, id, |(session, _)| session.clone())
     }
 
     async fn key(&self, account: AccountId, id: &SessionId) -> Result<Key, StoreError> {
-        self.with(account, id, |sessions, place| Ok(sessions[place].key.clone()))
+        self.read_session(account, id, |(_, key)| key.clone())
     }
 
-    async fn set_status(&self, account: AccountId, id: &SessionId, status: Status) -> Result<(), StoreError> {
-        self.with(account, id, |sessions, place| {
-            let stored = &mut sessions[place].session.status;
-            stored.check_change(status, account, id)?;
-            *stored = status;
-            Ok(())
-        })
+    async fn roots(&self, account: AccountId) -> Result<Vec<B256>, StoreError> {
+        Ok(self.read(account, |kept| kept.trees.iter().map(|(root, _)| *root).collect()))
     }
 
-    async fn remove(&self, account: AccountId, id: &SessionId) -> Result<(), StoreError> {
-        self.with(account, id, |sessions, place| {
-            sessions[place].session.status.check_removal(account, id)?;
-            sessions.remove(place);
-            Ok(())
-        })
+    async fn tree(&self, account: AccountId, root: B256) -> Result<Option<Vec<B256>>, StoreError> {
+        Ok(self.read(account, |kept| {
+            kept.trees.iter().find(|(known, _)| *known == root).map(|(_, leaves)| leaves.clone())
+        }))
     }
 
-    async fn add_tree(&self, account: AccountId, tree: Tree) -> Result<(), StoreError> {
-        let mut accounts = self.lock_trees();
-        let trees = accounts.entry(account).or_default();
-        trees.retain(|other| other.root() != tree.root());
-        trees.push(tree);
-        let forgotten = trees.len().saturating_sub(Tree::KEPT);
-        trees.drain(..forgotten);
+    async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError> {
+        Ok(self.read(account, |kept| kept.operations.clone()))
+    }
+}
+
+impl Kept {
+    fn apply(&mut self, account: AccountId, change: Change) -> Result<(), StoreError> {
+        match change {
+            Change::AddSession(session) => {
+                session.check(account)?;
+                if self.sessions.iter().any(|(other, _)| other.id == session.id) {
+                    return Err(StoreError::DuplicateSession { account, id: session.id });
+                }
+                self.sessions.push(session.into_parts());
+            }
+            Change::SetLanded { session: id, block } => {
+                if let Some((session, _)) = self.sessions.iter_mut().find(|(session, _)| session.id == id) {
+                    session.landed = block;
+                }
+            }
+            Change::RemoveSession(id) => {
+                let using = self.operations.iter().find(|operation| operation.session.as_ref() == Some(&id));
+                if let Some(Operation { user_op_hash, .. }) = using {
+                    return Err(StoreError::InUse { account, id, user_op_hash: *user_op_hash });
+                }
+                let Some(place) = self.sessions.iter().position(|(session, _)| session.id == id) else {
+                    return Err(StoreError::UnknownSession { account, id });
+                };
+                self.sessions.remove(place);
+            }
+            Change::AddTree(leaves) => {
+                let root = merkle::root(&leaves).unwrap_or_default();
+                if root != B256::ZERO && self.trees.iter().all(|(known, _)| *known != root) {
+                    self.trees.push((root, leaves));
+                }
+            }
+            Change::RemoveTree(root) => {
+                let changes = self.operations.iter().filter_map(|operation| operation.root_change);
+                if changes.into_iter().all(|change| change.replaces != root && change.sets != root) {
+                    self.trees.retain(|(known, _)| *known != root);
+                }
+            }
+            Change::AddOperation(operation) => {
+                if self.operations.iter().all(|other| other.user_op_hash != operation.user_op_hash) {
+                    self.operations.push(*operation);
+                }
+            }
+            Change::SetAnswer { user_op_hash, answer } => {
+                if let Some(operation) = self.operation(user_op_hash) {
+                    operation.answer = answer;
+                }
+            }
+            Change::SetClosed { user_op_hash, block } => {
+                if let Some(operation) = self.operation(user_op_hash) {
+                    operation.closed_at_block = block;
+                }
+            }
+            Change::RemoveOperation(user_op_hash) => {
+                self.operations.retain(|operation| operation.user_op_hash != user_op_hash);
+            }
+        }
         Ok(())
     }
 
-    async fn trees(&self, account: AccountId) -> Result<Vec<Tree>, StoreError> {
-        Ok(self.lock_trees().get(&account).cloned().unwrap_or_default())
-    }
-
-    async fn remove_tree(&self, account: AccountId, root: B256) -> Result<(), StoreError> {
-        self.lock_trees().entry(account).or_default().retain(|tree| tree.root() != root);
-        Ok(())
+    fn operation(&mut self, user_op_hash: B256) -> Option<&mut Operation> {
+        self.operations.iter_mut().find(|operation| operation.user_op_hash == user_op_hash)
     }
 }

@@ -2,19 +2,19 @@
 //! `<account>_sessions` and `<account>_signers`.
 //!
 //! The original keeps one session for each leaf, and its tree holds every leaf of the document in order, whatever
-//! the status beside it says: it never learns that a grant got into a block, and revoking adds leaves. So what it
-//! calls pending, inactive or revoked is [`Pending`](Status::Pending) here, and the chain's root decides.
+//! the status beside it says: it never learns that a grant got into a block, and revoking adds leaves. So only what it
+//! calls active or expired was on chain for certain ([`Session::landed`]), and the chain's root decides.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy_primitives::{Address, B256, Bytes, hex};
 use k256::ecdsa::SigningKey;
-use quorate_core::{SessionEpoch, merkle};
+use quorate_core::{Leaf, SessionEpoch, merkle};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::{AccountId, Key, Leaf, NewSession, Secret, Session, SessionId, Status, Store, StoreError};
+use crate::{AccountId, Key, NewSession, Secret, Session, SessionId, Store, StoreError};
 
 /// The original's documents for one account. Both hold secrets in plain text.
 #[derive(Clone)]
@@ -88,6 +88,17 @@ pub enum OriginalError {
         /// The session.
         id: SessionId,
     },
+    /// A leaf of which only the hash is known, as of one that another device made.
+    #[error(
+        "leaf {place} of the tree, {leaf}, belongs to no session in the store; import the session that it belongs to, \
+         or end it"
+    )]
+    UnknownLeaf {
+        /// The leaf's place in the tree, from 0.
+        place: usize,
+        /// The leaf.
+        leaf: B256,
+    },
     /// The system's randomness.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
@@ -96,8 +107,7 @@ pub enum OriginalError {
     Store(#[from] StoreError),
 }
 
-/// The sessions of an account, to be stored in a store of ours. Their [`record`](NewSession::record) is empty, as the
-/// original has none.
+/// The sessions of an account, to be stored in a store of ours.
 ///
 /// `created` is when they are taken over, in seconds since 1970. The original knows no chain, so the caller says
 /// which one it was. A distributed key keeps what the original knows of it as its `attested_key`. Signers that no
@@ -107,7 +117,7 @@ pub enum OriginalError {
 /// [`OriginalError`], which names the field. A signer whose private key is another address's is refused.
 ///
 /// ```
-/// use quorate_store::{AccountId, Key, Status, original};
+/// use quorate_store::{AccountId, Key, original};
 ///
 /// let documents = original::Documents {
 ///     sessions: r#"{"merkleRoot": "", "leafNodes": [{
@@ -124,7 +134,7 @@ pub enum OriginalError {
 /// let account = AccountId { chain_id: 137, address: [0x11; 20].into() };
 /// let sessions = original::read(account, &documents, 1_700_000_000)?;
 /// assert_eq!(sessions[0].id.as_str(), "4a2b8c0d1e");
-/// assert_eq!(sessions[0].status, Status::Pending);
+/// assert_eq!(sessions[0].landed, None, "what the original calls pending may be on chain or not");
 /// assert!(matches!(sessions[0].key, Key::Local(_)));
 /// # Ok::<(), original::OriginalError>(())
 /// ```
@@ -161,54 +171,56 @@ pub fn read(
                 validation_module: node.session_validation_module,
                 session_key_data: node.session_key_data.into(),
             }],
-            record: String::new(),
-            status: node.status.into(),
             created,
             user_op_hash: None,
+            landed: node.status.was_on_chain().then_some(0),
         })
     });
     sessions.collect()
 }
 
-/// What the original would have stored of an account's sessions, so that its tree is the same: a session for each
-/// leaf, without those that are revoked or inactive. The second leaf of a session `a` becomes the session `a.1`.
+/// What the original would have stored of an account's sessions, so that its tree is the one with these `leaves`: a
+/// session for each leaf. The second leaf of a session `a` becomes the session `a.1`.
 ///
 /// `quorum` is needed for distributed keys that this SDK had made.
 ///
 /// # Errors
-/// [`OriginalError::NoQuorum`], and what the store says.
+/// [`OriginalError::UnknownLeaf`] for a leaf that no session of the store has, [`OriginalError::NoQuorum`], and what the
+/// store says.
 pub async fn write(
     store: &dyn Store,
     account: AccountId,
+    leaves: &[B256],
     quorum: Option<Quorum>,
 ) -> Result<Documents, OriginalError> {
-    let mut sessions = store.sessions(account).await?;
-    sessions.retain(|session| session.status.is_in_tree());
+    let sessions = store.sessions(account).await?;
+    let owned = sessions.iter().flat_map(|session| session.leaves.iter().map(move |leaf| (session, leaf)));
+    let owned: HashMap<B256, (&Session, &Leaf)> =
+        owned.map(|(session, leaf)| (leaf.hash(), (session, leaf))).collect();
 
     let mut leaf_nodes = Vec::new();
     let mut signers = BTreeMap::new();
     let mut taken = HashSet::new();
-    for session in &sessions {
+    for (place, hash) in leaves.iter().enumerate() {
+        let unknown = OriginalError::UnknownLeaf { place, leaf: *hash };
+        let (session, leaf) = owned.get(hash).copied().ok_or(unknown)?;
         let key = store.key(account, &session.id).await?;
         if let Key::Local(private_key) = &key {
             let signer = Signer { address: session.session_key, private_key: HexSecret(private_key.clone()) };
             signers.insert(session.session_key, signer);
         }
-        for leaf in &session.leaves {
-            leaf_nodes.push(LeafNode {
-                valid_until: leaf.epoch.valid_until(),
-                valid_after: leaf.epoch.valid_after(),
-                session_validation_module: leaf.validation_module,
-                session_key_data: leaf.session_key_data.clone().into(),
-                session_public_key: session.session_key,
-                session_id: Some(free_id(session.id.as_str(), &mut taken)),
-                status: session.status.into(),
-                dan_module_info: DanModuleInfo::of(session, &key, quorum)?,
-            });
-        }
+        leaf_nodes.push(LeafNode {
+            valid_until: leaf.epoch.valid_until(),
+            valid_after: leaf.epoch.valid_after(),
+            session_validation_module: leaf.validation_module,
+            session_key_data: leaf.session_key_data.clone().into(),
+            session_public_key: session.session_key,
+            session_id: Some(free_id(session.id.as_str(), &mut taken)),
+            status: OriginalStatus::Active,
+            dan_module_info: DanModuleInfo::of(session, &key, quorum)?,
+        });
     }
-    let leaves: Vec<B256> = sessions.iter().flat_map(|session| &session.leaves).map(Leaf::hash).collect();
-    let merkle_root = merkle::root(&leaves).map(|root| root.to_string()).unwrap_or_default();
+    let merkle_root = merkle::root(leaves).map(|root| root.to_string()).unwrap_or_default();
     Ok(Documents {
         sessions: to_json(&SessionsDocument { merkle_root, leaf_nodes }),
         signers: to_json(&signers),
@@ -274,25 +286,10 @@ enum OriginalStatus {
     Revoked,
 }
 
-impl From<OriginalStatus> for Status {
-    fn from(status: OriginalStatus) -> Self {
-        match status {
-            OriginalStatus::Active => Self::Active,
-            OriginalStatus::Expired => Self::Expired,
-            OriginalStatus::Pending | OriginalStatus::Inactive | OriginalStatus::Revoked => Self::Pending,
-        }
-    }
-}
-
-impl From<Status> for OriginalStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Pending => Self::Pending,
-            Status::Active => Self::Active,
-            Status::Expired => Self::Expired,
-            Status::Revoked => Self::Revoked,
-            Status::Inactive => Self::Inactive,
-        }
+impl OriginalStatus {
+    /// Whether the original has seen the leaf on chain.
+    const fn was_on_chain(self) -> bool {
+        matches!(self, Self::Active | Self::Expired)
     }
 }
 

@@ -6,7 +6,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use crate::{Key, Leaf, Passphrase, Secret, Session};
+use crate::{Key, Passphrase, Secret, Session};
 
 /// XChaCha20-Poly1305 under one key, with random nonces.
 pub(crate) struct Seal(XChaCha20Poly1305);
@@ -64,20 +64,23 @@ const NONCE: usize = 24;
 
 const STORE_KEY: &[u8] = b"quorate store key";
 
-/// Everything about a session but where it stands, in a form that is the same for no other session.
+/// Everything about a session but whether it was seen on chain, in a form that is the same for no other session.
 fn context(session: &Session) -> Vec<u8> {
-    let Session { id, account, session_key, key_id, leaves, record, status: _, created, user_op_hash } =
-        session;
-    let mut context = b"quorate session".to_vec();
+    let Session { id, account, session_key, key_id, leaves, created, user_op_hash, landed: _ } = session;
+    let mut context = Vec::with_capacity(512);
+    context.extend_from_slice(b"quorate session");
     context.extend(account.chain_id.to_be_bytes());
-    context.extend(account.address);
-    context.extend(session_key);
+    context.extend_from_slice(account.address.as_slice());
+    context.extend_from_slice(session_key.as_slice());
     context.extend(created.to_be_bytes());
     optional(&mut context, user_op_hash.as_ref().map(B256::as_slice));
     optional(&mut context, key_id.as_deref().map(str::as_bytes));
     field(&mut context, id.as_str().as_bytes());
-    field(&mut context, record.as_bytes());
-    context.extend(leaves.iter().flat_map(Leaf::hash));
+    // Where the first version had a text that was always empty.
+    field(&mut context, &[]);
+    for leaf in leaves {
+        context.extend_from_slice(leaf.hash().as_slice());
+    }
     context
 }
 

@@ -2,7 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use alloy_primitives::{Address, B256, hex};
-use quorate_core::{SessionEpoch, SessionLeaf};
+use quorate_core::Leaf;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{Key, StoreError};
 
@@ -71,135 +72,23 @@ impl FromStr for SessionId {
     }
 }
 
+/// As text.
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Where a session stands. The chain decides; the store only knows which changes can be true.
-///
-/// | from | to | because |
-/// |---|---|---|
-/// | pending | active | the grant is in a block |
-/// | pending | inactive | the grant was dropped, reverted or given up |
-/// | active | expired | its time is over |
-/// | active, expired | revoked | the owner took it out of the tree |
-/// | active, expired | inactive | somebody replaced the tree |
-/// | active, expired | pending | the grant's block was reorganised away |
-/// | inactive | pending | the grant was prepared, and is sent now |
-/// | revoked, inactive | active | what ended it was reorganised away, or the grant got into a block after all |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Granted, not seen on chain yet.
-    Pending,
-    /// Under the account's root.
-    Active,
-    /// Past its time; its leaves stay under the root until the next one is set.
-    Expired,
-    /// Taken out of the tree by the owner.
-    Revoked,
-    /// Not under the root: the grant never got there, or another tree replaced it.
-    Inactive,
-}
-
-impl Status {
-    /// Whether a session may go from here to `next`. It may always stay as it is.
-    ///
-    /// ```
-    /// use quorate_store::Status;
-    ///
-    /// assert!(Status::Active.may_become(Status::Pending), "a block can be reorganised away");
-    /// assert!(!Status::Expired.may_become(Status::Active), "time does not come back");
-    /// ```
-    pub const fn may_become(self, next: Self) -> bool {
-        use Status::{Active, Expired, Inactive, Pending, Revoked};
-        matches!(
-            (self, next),
-            (Pending, Pending | Active | Inactive)
-                | (Active, Pending | Active | Expired | Revoked | Inactive)
-                | (Expired, Pending | Expired | Revoked | Inactive)
-                | (Revoked, Active | Revoked)
-                | (Inactive, Pending | Active | Inactive)
-        )
-    }
-
-    /// Whether the session's leaves belong to the account's tree.
-    pub const fn is_in_tree(self) -> bool {
-        matches!(self, Self::Pending | Self::Active | Self::Expired)
-    }
-
-    pub(crate) fn check_change(
-        self,
-        next: Self,
-        account: AccountId,
-        id: &SessionId,
-    ) -> Result<(), StoreError> {
-        if self.may_become(next) {
-            return Ok(());
-        }
-        Err(StoreError::Transition { account, id: id.clone(), from: self, to: next })
-    }
-
-    pub(crate) fn check_removal(self, account: AccountId, id: &SessionId) -> Result<(), StoreError> {
-        if !self.is_in_tree() {
-            return Ok(());
-        }
-        Err(StoreError::InTree { account, id: id.clone(), status: self })
-    }
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::Inactive => "inactive",
-        }
-    }
-
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Active, Self::Expired, Self::Revoked, Self::Inactive]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// One leaf of an account's tree: when it is valid, and what a session validation module is given. It owns what
-/// [`SessionLeaf`] borrows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Leaf {
-    /// When the leaf is valid.
-    pub epoch: SessionEpoch,
-    /// The session validation module.
-    pub validation_module: Address,
-    /// What the module is given.
-    pub session_key_data: Vec<u8>,
-}
-
-impl Leaf {
-    /// The leaf as the tree holds it.
-    pub fn hash(&self) -> B256 {
-        let Self { epoch, validation_module, ref session_key_data } = *self;
-        SessionLeaf { epoch, validation_module, session_key_data }.hash()
-    }
-}
-
-/// A leaf at its place in the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TreeLeaf {
-    /// The leaf's hash.
-    pub hash: B256,
-    /// The session that it belongs to.
-    pub session: SessionId,
-    /// Where that session stands.
-    pub status: Status,
 }
 
 /// A session as it is stored, without its secret.
@@ -213,16 +102,14 @@ pub struct Session {
     pub session_key: Address,
     /// The key's id at a signing network; none where no network holds the key.
     pub key_id: Option<String>,
-    /// Its leaves, in the order of the tree.
+    /// Its leaves, one for each policy.
     pub leaves: Vec<Leaf>,
-    /// What the session is, in the words of whoever stored it; the store does not read it.
-    pub record: String,
-    /// Where it stands.
-    pub status: Status,
     /// When it was made, in seconds since 1970.
     pub created: u64,
-    /// The user operation that grants it, where it is known.
+    /// The user operation that was first made to grant it, where it is known.
     pub user_op_hash: Option<B256>,
+    /// The block in which it was first seen in the account's tree; 0 where only that it was there is known.
+    pub landed: Option<u64>,
 }
 
 /// A session to be stored, with its key.
@@ -236,20 +123,21 @@ pub struct NewSession {
     pub session_key: Address,
     /// How that signature is made.
     pub key: Key,
-    /// Its leaves, at least one; they come after all others of the account.
+    /// Its leaves, one for each policy, and at least one.
     pub leaves: Vec<Leaf>,
-    /// What the session is, in the words of whoever stores it; the store does not read it.
-    pub record: String,
-    /// Where it stands: [`Pending`](Status::Pending), unless it comes from elsewhere.
-    pub status: Status,
     /// When it was made, in seconds since 1970.
     pub created: u64,
-    /// The user operation that grants it, where it is known.
+    /// The user operation that was first made to grant it, where it is known.
     pub user_op_hash: Option<B256>,
+    /// The block in which it was first seen in the account's tree; 0 where only that it was there is known.
+    pub landed: Option<u64>,
 }
 
 impl NewSession {
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
+    pub(crate) fn check(&self, account: AccountId) -> Result<(), StoreError> {
+        if self.account != account {
+            return Err(StoreError::OtherAccount { account, session: self.account, id: self.id.clone() });
+        }
         if self.leaves.is_empty() {
             return Err(StoreError::NoLeaves { account: self.account, id: self.id.clone() });
         }
@@ -257,9 +145,9 @@ impl NewSession {
     }
 
     pub(crate) fn into_parts(self) -> (Session, Key) {
-        let Self { id, account, session_key, key, leaves, record, status, created, user_op_hash } = self;
+        let Self { id, account, session_key, key, leaves, created, user_op_hash, landed } = self;
         let key_id = key.key_id().map(ToOwned::to_owned);
-        (Session { id, account, session_key, key_id, leaves, record, status, created, user_op_hash }, key)
+        (Session { id, account, session_key, key_id, leaves, created, user_op_hash, landed }, key)
     }
 }
 

@@ -1,4 +1,5 @@
 mod open;
+mod operations;
 mod rows;
 mod trees;
 
@@ -6,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::B256;
 use async_trait::async_trait;
+use sqlx::SqliteTransaction;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Row as _, SqliteTransaction};
 
 use crate::seal::Seal;
 use crate::{
-    AccountId, DatabaseError, Key, NewSession, Sealing, Session, SessionId, Status, Store, StoreError, Tree,
+    AccountId, Change, DatabaseError, Key, Operation, Sealing, Session, SessionId, Store, StoreError,
 };
 
 /// Sessions in a SQLite database, their keys encrypted (XChaCha20-Poly1305) and bound to the rest of the session.
@@ -19,12 +20,12 @@ use crate::{
 /// Any number of processes may have it open. What a call has written is on disk when it returns, and a process that
 /// is killed leaves a call done or not begun. The database is readable by its owner alone.
 ///
-/// A session that was altered is refused by name. What the encryption does not show is where a session stands, that
-/// sessions are missing or in another order, and that the whole file is an earlier one: there, the chain decides.
+/// A session that was altered is refused by name. What the encryption does not show is that sessions are missing or in
+/// another order, and that the whole file is an earlier one: there, the chain decides.
 ///
 /// ```
 /// use quorate_store::{
-///     AccountId, Key, Leaf, NewSession, SealingKey, SessionEpoch, SessionId, SqliteStore, Status, Store,
+///     AccountId, Key, Leaf, NewSession, SealingKey, SessionEpoch, SessionId, SqliteStore, Store,
 /// };
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -44,16 +45,14 @@ use crate::{
 ///     session_key: [0x33; 20].into(),
 ///     key: Key::Local([0x44; 32].into()),
 ///     leaves: vec![leaf.clone()],
-///     record: "what the session is".to_owned(),
-///     status: Status::Pending,
 ///     created: 1_700_000_000,
 ///     user_op_hash: None,
+///     landed: None,
 /// };
 /// let id = session.id.clone();
 /// store.add(session).await?;
 ///
-/// store.set_status(account, &id, Status::Active).await?;
-/// assert_eq!(store.leaves(account).await?[0].hash, leaf.hash());
+/// assert_eq!(store.session(account, &id).await?.leaves, [leaf]);
 /// assert!(matches!(store.key(account, &id).await?, Key::Local(_)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
@@ -89,10 +88,6 @@ impl SqliteStore {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.refusal(error))
     }
 
-    async fn commit(&self, step: &str, transaction: SqliteTransaction<'_>) -> Result<(), StoreError> {
-        commit(step, transaction).await.map_err(|error| self.refusal(error))
-    }
-
     fn refusal(&self, source: sqlx::Error) -> StoreError {
         DatabaseError::sqlite(&self.path, source).into()
     }
@@ -100,19 +95,22 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn add_all(&self, sessions: Vec<NewSession>) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        for session in sessions {
-            session.check()?;
-            let (session, key) = session.into_parts();
-            self.insert(&mut transaction, &session, &key).await?;
+    async fn apply(&self, account: AccountId, changes: Vec<Change>) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
         }
-        self.commit("add", transaction).await
+        let mut transaction = self.begin().await?;
+        for (place, change) in changes.into_iter().enumerate() {
+            if place > 0 {
+                fail_point("apply: half");
+            }
+            self.make(&mut transaction, account, change).await?;
+        }
+        commit("apply", transaction).await.map_err(|error| self.refusal(error))
     }
 
     async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
-        let rows = rows::of_account(&self.pool, account).await.map_err(|error| self.refusal(error))?;
-        rows.into_iter().map(|row| Ok(row.open(account, &self.seal)?.0)).collect()
+        rows::of_account(&self.pool, account, &self.seal).await.map_err(|error| self.refusal(error))?
     }
 
     async fn session(&self, account: AccountId, id: &SessionId) -> Result<Session, StoreError> {
@@ -123,49 +121,52 @@ impl Store for SqliteStore {
         Ok(self.read(account, id).await?.1)
     }
 
-    async fn set_status(&self, account: AccountId, id: &SessionId, status: Status) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        let (position, stored) = self.status(&mut transaction, account, id).await?;
-        stored.check_change(status, account, id)?;
-        sqlx::query("UPDATE sessions SET status = ? WHERE position = ?")
-            .bind(status.as_str())
-            .bind(position)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| self.refusal(error))?;
-        self.commit("set status", transaction).await
+    async fn roots(&self, account: AccountId) -> Result<Vec<B256>, StoreError> {
+        trees::roots(&self.pool, account).await.map_err(|error| self.refusal(error))
     }
 
-    async fn remove(&self, account: AccountId, id: &SessionId) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        let (position, stored) = self.status(&mut transaction, account, id).await?;
-        stored.check_removal(account, id)?;
-        sqlx::query("DELETE FROM sessions WHERE position = ?")
-            .bind(position)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| self.refusal(error))?;
-        self.commit("remove", transaction).await
+    async fn tree(&self, account: AccountId, root: B256) -> Result<Option<Vec<B256>>, StoreError> {
+        trees::leaves(&self.pool, account, root).await.map_err(|error| self.refusal(error))
     }
 
-    async fn add_tree(&self, account: AccountId, tree: Tree) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        trees::insert(&mut transaction, account, &tree).await.map_err(|error| self.refusal(error))?;
-        self.commit("add tree", transaction).await
-    }
-
-    async fn trees(&self, account: AccountId) -> Result<Vec<Tree>, StoreError> {
-        trees::of_account(&self.pool, account).await.map_err(|error| self.refusal(error))
-    }
-
-    async fn remove_tree(&self, account: AccountId, root: B256) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        trees::delete(&mut transaction, account, root).await.map_err(|error| self.refusal(error))?;
-        self.commit("remove tree", transaction).await
+    async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError> {
+        operations::of_account(&self.pool, account).await.map_err(|error| self.refusal(error))
     }
 }
 
 impl SqliteStore {
+    async fn make(
+        &self,
+        transaction: &mut SqliteTransaction<'_>,
+        account: AccountId,
+        change: Change,
+    ) -> Result<(), StoreError> {
+        let made = match change {
+            Change::AddSession(session) => {
+                session.check(account)?;
+                let (session, key) = session.into_parts();
+                return self.insert(transaction, &session, &key).await;
+            }
+            Change::RemoveSession(id) => return self.remove(transaction, account, id).await,
+            Change::SetLanded { session, block } => {
+                rows::set_landed(transaction, account, &session, block).await
+            }
+            Change::AddTree(leaves) => trees::insert(transaction, account, &leaves).await,
+            Change::RemoveTree(root) => trees::delete(transaction, account, root).await,
+            Change::AddOperation(operation) => operations::insert(transaction, account, &operation).await,
+            Change::SetAnswer { user_op_hash, answer } => {
+                operations::set_answer(transaction, account, user_op_hash, answer).await
+            }
+            Change::SetClosed { user_op_hash, block } => {
+                operations::set_closed(transaction, account, user_op_hash, block).await
+            }
+            Change::RemoveOperation(user_op_hash) => {
+                operations::delete(transaction, account, user_op_hash).await
+            }
+        };
+        made.map_err(|error| self.refusal(error))
+    }
+
     async fn insert(
         &self,
         transaction: &mut SqliteTransaction<'_>,
@@ -181,34 +182,27 @@ impl SqliteStore {
         })
     }
 
-    async fn read(&self, account: AccountId, id: &SessionId) -> Result<(Session, Key), StoreError> {
-        let row = rows::of_session(&self.pool, account, id).await.map_err(|error| self.refusal(error))?;
-        row.ok_or_else(|| unknown(account, id))?.open(account, &self.seal)
-    }
-
-    async fn status(
+    async fn remove(
         &self,
         transaction: &mut SqliteTransaction<'_>,
         account: AccountId,
-        id: &SessionId,
-    ) -> Result<(i64, Status), StoreError> {
-        let row = sqlx::query(
-            "SELECT position, status FROM sessions WHERE chain_id = ? AND account = ? AND id = ?",
-        )
-        .bind(account.chain_id.cast_signed())
-        .bind(account.address.as_slice())
-        .bind(id.as_str())
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(|error| self.refusal(error))?
-        .ok_or_else(|| unknown(account, id))?;
-        let read = || Some((row.try_get(0).ok()?, Status::from_text(row.try_get(1).ok()?)?));
-        read().ok_or_else(|| StoreError::Altered { account, id: id.to_string() })
+        id: SessionId,
+    ) -> Result<(), StoreError> {
+        let using = operations::of_session(transaction, account, id.as_str()).await;
+        if let Some(user_op_hash) = using.map_err(|error| self.refusal(error))? {
+            return Err(StoreError::InUse { account, id, user_op_hash });
+        }
+        match rows::delete(transaction, account, &id).await.map_err(|error| self.refusal(error))? {
+            0 => Err(StoreError::UnknownSession { account, id }),
+            _ => Ok(()),
+        }
     }
-}
 
-fn unknown(account: AccountId, id: &SessionId) -> StoreError {
-    StoreError::UnknownSession { account, id: id.clone() }
+    async fn read(&self, account: AccountId, id: &SessionId) -> Result<(Session, Key), StoreError> {
+        let found = rows::of_session(&self.pool, account, id, &self.seal).await;
+        let unknown = || StoreError::UnknownSession { account, id: id.clone() };
+        found.map_err(|error| self.refusal(error))?.ok_or_else(unknown)?
+    }
 }
 
 /// Makes a step durable.

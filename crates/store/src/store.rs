@@ -1,30 +1,23 @@
 use alloy_primitives::B256;
 use async_trait::async_trait;
 
-use crate::{AccountId, Key, NewSession, Session, SessionId, Status, StoreError, Tree, TreeLeaf};
+use crate::{AccountId, Change, Key, Operation, Session, SessionId, StoreError};
 
-/// Where sessions are kept.
+/// Where sessions are kept, the trees that hold them, and the operations that are under way.
 ///
 /// Any number of processes and tasks may use one store: each call is one step that happens whole or not at all, and
 /// is durable when it returns, as far as the implementation is.
 #[async_trait]
 pub trait Store: std::fmt::Debug + Send + Sync {
-    /// Stores sessions, all or none. Their leaves come after all others of their accounts, in the order given.
+    /// Makes changes in the order given, all or none.
     ///
     /// # Errors
-    /// [`StoreError::DuplicateSession`] for an id that its account has already, [`StoreError::NoLeaves`] for a
-    /// session without any.
-    async fn add_all(&self, sessions: Vec<NewSession>) -> Result<(), StoreError>;
+    /// [`StoreError::DuplicateSession`] for an id that the account has already, [`StoreError::NoLeaves`] for a session
+    /// without any, [`StoreError::OtherAccount`] for one of another account, [`StoreError::UnknownSession`] and
+    /// [`StoreError::InUse`] for a session that cannot be removed.
+    async fn apply(&self, account: AccountId, changes: Vec<Change>) -> Result<(), StoreError>;
 
-    /// Stores one session.
-    ///
-    /// # Errors
-    /// As [`add_all`](Self::add_all).
-    async fn add(&self, session: NewSession) -> Result<(), StoreError> {
-        self.add_all(vec![session]).await
-    }
-
-    /// All sessions of an account, in the order of its tree.
+    /// All sessions of an account, in the order in which they were added.
     ///
     /// # Errors
     /// [`StoreError::Altered`] for a session that somebody else wrote.
@@ -42,50 +35,30 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// [`StoreError::UnknownSession`], [`StoreError::Altered`].
     async fn key(&self, account: AccountId, id: &SessionId) -> Result<Key, StoreError>;
 
-    /// The leaves of an account's tree, in order: those of its pending, active and expired sessions.
+    /// The roots of the trees that are remembered, in the order in which they were added.
     ///
     /// # Errors
-    /// As [`sessions`](Self::sessions).
-    async fn leaves(&self, account: AccountId) -> Result<Vec<TreeLeaf>, StoreError> {
-        let sessions = self.sessions(account).await?;
-        let in_tree = sessions.iter().filter(|session| session.status.is_in_tree());
-        let leaves = in_tree.flat_map(|session| {
-            let leaf = |hash| TreeLeaf { hash, session: session.id.clone(), status: session.status };
-            session.leaves.iter().map(move |stored| leaf(stored.hash()))
-        });
-        Ok(leaves.collect())
+    /// [`StoreError::Database`].
+    async fn roots(&self, account: AccountId) -> Result<Vec<B256>, StoreError>;
+
+    /// The leaves of the tree with this root, in order; none where it is not remembered. The caller compares their root
+    /// with the one asked for, which shows whether somebody else wrote them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    async fn tree(&self, account: AccountId, root: B256) -> Result<Option<Vec<B256>>, StoreError>;
+
+    /// The operations that are stored, in the order in which they were added.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError>;
+
+    /// Stores one session.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    async fn add(&self, session: crate::NewSession) -> Result<(), StoreError> {
+        self.apply(session.account, vec![Change::AddSession(Box::new(session))]).await
     }
-
-    /// Says where a session stands now.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownSession`], and [`StoreError::Transition`] for a change that cannot be true
-    /// ([`Status::may_become`]).
-    async fn set_status(&self, account: AccountId, id: &SessionId, status: Status) -> Result<(), StoreError>;
-
-    /// Forgets a session and its key.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownSession`], and [`StoreError::InTree`] for one whose leaves belong to the tree: without
-    /// them no root could be made that keeps the others.
-    async fn remove(&self, account: AccountId, id: &SessionId) -> Result<(), StoreError>;
-
-    /// Remembers a tree as the account's newest, and forgets those before the newest [`Tree::KEPT`]. One of the same
-    /// root takes the other's place.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    async fn add_tree(&self, account: AccountId, tree: Tree) -> Result<(), StoreError>;
-
-    /// The trees of an account that are remembered, the newest last.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    async fn trees(&self, account: AccountId) -> Result<Vec<Tree>, StoreError>;
-
-    /// Forgets the tree with this root, if it is remembered.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    async fn remove_tree(&self, account: AccountId, root: B256) -> Result<(), StoreError>;
 }

@@ -7,10 +7,10 @@ mod sessions;
 use alloy_primitives::{Address, B256};
 use quorate_core::merkle;
 use quorate_store::original::{self, Documents, OriginalError, Quorum};
-use quorate_store::{AccountId, Key, MemoryStore, NewSession, Status, Store};
+use quorate_store::{AccountId, Key, MemoryStore, NewSession};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sessions::session;
+use sessions::{add_all, session};
 
 /// What the original itself stored.
 #[derive(Deserialize)]
@@ -48,12 +48,14 @@ fn number(secret: u8) -> [u8; 32] {
     B256::with_last_byte(secret).0
 }
 
+fn hashes(sessions: &[NewSession]) -> Vec<B256> {
+    sessions.iter().flat_map(|session| &session.leaves).map(|leaf| leaf.hash()).collect()
+}
+
 #[test]
 fn every_leaf_is_the_originals() {
     let fixture = Fixture::load();
-    let sessions = fixture.read();
-    let leaves: Vec<_> =
-        sessions.iter().flat_map(|session| &session.leaves).map(|leaf| leaf.hash()).collect();
+    let leaves = hashes(&fixture.read());
     assert_eq!(leaves, fixture.leaves);
     assert_eq!(merkle::root(&leaves).unwrap(), fixture.root);
 }
@@ -76,11 +78,12 @@ fn every_key_is_found() {
 async fn what_was_moved_here_can_be_moved_back() {
     let fixture = Fixture::load();
     let store = MemoryStore::new();
-    store.add_all(fixture.read()).await.unwrap();
-    let written = original::write(&store, fixture.account(), None).await.unwrap();
+    add_all(&store, fixture.read()).await;
+    let written = original::write(&store, fixture.account(), &fixture.leaves, None).await.unwrap();
 
     let (mut found, mut expected) = (value(&written.sessions), value(&fixture.sessions));
-    // The one difference: hex in lower case, which is the same to the original's hash.
+    // The differences: hex in lower case, which is the same to the original's hash, and that the leaves of a tree are
+    // active.
     for document in [&mut found, &mut expected] {
         for node in document["leafNodes"].as_array_mut().unwrap() {
             node["sessionKeyData"] = node["sessionKeyData"].as_str().unwrap().to_lowercase().into();
@@ -89,8 +92,15 @@ async fn what_was_moved_here_can_be_moved_back() {
             }
         }
     }
+    for node in expected["leafNodes"].as_array_mut().unwrap() {
+        node["status"] = "ACTIVE".into();
+    }
     assert_eq!(found, expected);
     assert_eq!(value(&written.signers), value(&fixture.signers));
+
+    let again = original::read(fixture.account(), &written, 0).unwrap();
+    assert_eq!(hashes(&again), fixture.leaves);
+    assert!(again.iter().all(|session| session.landed == Some(0)));
 }
 
 #[tokio::test]
@@ -103,24 +113,20 @@ async fn sessions_made_here_are_written_as_the_original_has_them() {
         attested_key: "attestations of our own".to_owned(),
         ephemeral: [8; 32].into(),
     };
-    distributed.status = Status::Active;
-    let mut revoked = session("r");
-    revoked.status = Status::Revoked;
     let account = distributed.account;
+    let tree = hashes(std::slice::from_ref(&distributed));
     let store = MemoryStore::new();
-    store.add_all(vec![distributed, revoked]).await.unwrap();
+    add_all(&store, [distributed, session("not in the tree")]).await;
 
-    let error = original::write(&store, account, None).await.unwrap_err();
+    let error = original::write(&store, account, &tree, None).await.unwrap_err();
     assert!(matches!(error, OriginalError::NoQuorum { .. }), "{error}");
 
-    let written = original::write(&store, account, Some(quorum)).await.unwrap();
+    let written = original::write(&store, account, &tree, Some(quorum)).await.unwrap();
     let document = value(&written.sessions);
-    let leaves: Vec<_> = store.leaves(account).await.unwrap().iter().map(|leaf| leaf.hash).collect();
-    assert_eq!(document["merkleRoot"], merkle::root(&leaves).unwrap().to_string());
+    assert_eq!(document["merkleRoot"], merkle::root(&tree).unwrap().to_string());
     let nodes = document["leafNodes"].as_array().unwrap();
     let ids: Vec<_> = nodes.iter().map(|node| &node["sessionID"]).collect();
-    assert_eq!(ids, ["d", "d.1"], "a revoked leaf would be put on chain again");
-    assert_eq!(nodes[0]["status"], "ACTIVE");
+    assert_eq!(ids, ["d", "d.1"]);
     assert_eq!(
         nodes[1]["danModuleInfo"],
         json!({
@@ -129,6 +135,50 @@ async fn sessions_made_here_are_written_as_the_original_has_them() {
         })
     );
     assert_eq!(written.signers.as_str(), "{}");
+}
+
+#[tokio::test]
+async fn the_tree_that_is_given_is_the_one_written() {
+    // The address of the private key 1.
+    let session_key = alloy_primitives::address!("7e5f4552091a69125d5dfcb7b8c2659029395bdf");
+    let key = Key::Local(number(1).into());
+    let sessions = [
+        NewSession { session_key, key, landed: Some(9), ..session("a") },
+        NewSession { key: Key::External, ..session("b") },
+        session("not in the tree"),
+    ];
+    let [a, b, _] = [0, 1, 2].map(|place: usize| hashes(&sessions[place..=place]));
+    let account = sessions[0].account;
+    let store = MemoryStore::new();
+    add_all(&store, sessions).await;
+
+    // Neither the order of the store nor all that it has.
+    let tree = [b[1], a[1], b[0]];
+    let written = original::write(&store, account, &tree, None).await.unwrap();
+    let document = value(&written.sessions);
+    assert_eq!(document["merkleRoot"], merkle::root(&tree).unwrap().to_string());
+    let nodes = document["leafNodes"].as_array().unwrap();
+    let shown: Vec<_> = nodes
+        .iter()
+        .map(|node| (node["sessionID"].as_str().unwrap(), node["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(shown, [("b", "ACTIVE"), ("a", "ACTIVE"), ("b.1", "ACTIVE")]);
+    assert_eq!(hashes(&original::read(account, &written, 0).unwrap()), tree);
+    assert_eq!(value(&written.signers).as_object().unwrap().len(), 1, "the key of a device is not here");
+
+    let nothing = original::write(&store, account, &[], None).await.unwrap();
+    assert_eq!(value(&nothing.sessions), json!({"merkleRoot": "", "leafNodes": []}));
+    assert_eq!(nothing.signers.as_str(), "{}");
+
+    let stranger = B256::repeat_byte(0xee);
+    for (place, tree) in [(0, [stranger, a[0]]), (1, [a[0], stranger])] {
+        let error = original::write(&store, account, &tree, None).await.unwrap_err();
+        let named = matches!(
+            &error,
+            OriginalError::UnknownLeaf { place: at, leaf } if *at == place && *leaf == stranger
+        );
+        assert!(named, "{error}");
+    }
 }
 
 /// The fixture's sessions after a change of their JSON.
@@ -141,17 +191,16 @@ fn changed(change: impl FnOnce(&mut Value)) -> Result<Vec<NewSession>, OriginalE
 }
 
 #[test]
-fn what_the_original_calls_revoked_is_for_the_chain_to_say() {
-    for (theirs, ours) in [
-        ("PENDING", Status::Pending),
-        ("ACTIVE", Status::Active),
-        ("EXPIRED", Status::Expired),
-        ("INACTIVE", Status::Pending),
-        ("REVOKED", Status::Pending),
-    ] {
-        let sessions = changed(|document| document["leafNodes"][1]["status"] = theirs.into()).unwrap();
-        assert_eq!(sessions[1].status, ours, "{theirs}");
+fn only_what_the_original_has_seen_on_chain_landed() {
+    for (status, landed) in
+        [("PENDING", None), ("ACTIVE", Some(0)), ("EXPIRED", Some(0)), ("INACTIVE", None), ("REVOKED", None)]
+    {
+        let sessions = changed(|document| document["leafNodes"][1]["status"] = status.into()).unwrap();
+        let expected = [None, landed, None, None];
+        assert!(sessions.iter().map(|session| session.landed).eq(expected), "{status}");
     }
+    let unknown = changed(|document| document["leafNodes"][1]["status"] = "LOST".into());
+    assert!(matches!(unknown, Err(OriginalError::Form { .. })));
 }
 
 #[test]

@@ -7,22 +7,27 @@ mod sessions;
 use std::env;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use quorate_store::{SealingKey, Session, SessionId, SqliteStore, Status, Store};
-use sessions::{Database, account, session};
+use alloy_primitives::B256;
+use quorate_store::{Answer, Change, Operation, RootChange, SealingKey, Session, SqliteStore, Store};
+use sessions::{Contents, Database, account, id, leaves, operation, root, session};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 const DATABASE: &str = "STORE_TEST_DATABASE";
 const TASK: &str = "STORE_TEST_TASK";
 const FAIL_POINT: &str = "STORE_TEST_FAIL_POINT";
+const PASSES: &str = "STORE_TEST_PASSES";
 
-/// This very program, with one of the tasks below.
-fn start(database: &Database, task: &str, fail_point: Option<&str>) -> Child {
+/// This very program, with one of the tasks below. It is killed at the fail point after as many passes of it.
+fn start(database: &Database, task: &str, fail_point: Option<(&str, usize)>) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture"]);
     command.env(DATABASE, database.path()).env(TASK, task);
-    command.envs(fail_point.map(|name| (FAIL_POINT, name)));
+    if let Some((name, passes)) = fail_point {
+        command.env(FAIL_POINT, name).env(PASSES, passes.to_string());
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -31,7 +36,14 @@ fn start(database: &Database, task: &str, fail_point: Option<&str>) -> Child {
 async fn child() {
     let Ok(task) = env::var(TASK) else { return };
     if let Ok(name) = env::var(FAIL_POINT) {
-        fail::cfg_callback(name, || std::process::abort()).unwrap();
+        let passes: usize = env::var(PASSES).unwrap().parse().unwrap();
+        let passed = AtomicUsize::new(0);
+        let pass = move || {
+            if passed.fetch_add(1, Ordering::Relaxed) == passes {
+                std::process::abort();
+            }
+        };
+        fail::cfg_callback(name, pass).unwrap();
     }
     let open = async || {
         let path = env::var(DATABASE).unwrap();
@@ -39,9 +51,8 @@ async fn child() {
     };
     match task.split_once(' ').unwrap_or((&task, "")) {
         ("open", _) => drop(open().await),
-        ("add", id) => open().await.add(session(id)).await.unwrap(),
-        ("activate", id) => open().await.set_status(account(), &self::id(id), Status::Active).await.unwrap(),
-        ("remove", id) => open().await.remove(account(), &self::id(id)).await.unwrap(),
+        ("grant", _) => open().await.apply(account(), grant()).await.unwrap(),
+        ("settle", _) => open().await.apply(account(), settle()).await.unwrap(),
         ("ten", name) => {
             println!("\nready");
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -61,8 +72,35 @@ async fn child() {
     }
 }
 
-fn id(text: &str) -> SessionId {
-    text.parse().unwrap()
+/// What stands in the store before a grant: the session `a` in its tree, a tree before that, two operations.
+fn given() -> Vec<Change> {
+    vec![
+        Change::AddSession(Box::new(session("a"))),
+        Change::AddTree(leaves(1)),
+        Change::AddTree(leaves(2)),
+        Change::AddOperation(Box::new(operation(1))),
+        Change::AddOperation(Box::new(operation(2))),
+    ]
+}
+
+fn grant() -> Vec<Change> {
+    let root_change = Some(RootChange { replaces: root(&leaves(2)), sets: root(&leaves(3)) });
+    let operation = Operation { session: Some(id("b")), root_change, ..operation(3) };
+    vec![
+        Change::AddSession(Box::new(session("b"))),
+        Change::AddTree(leaves(3)),
+        Change::AddOperation(Box::new(operation)),
+    ]
+}
+
+fn settle() -> Vec<Change> {
+    vec![
+        Change::SetLanded { session: id("a"), block: Some(7) },
+        Change::RemoveTree(root(&leaves(1))),
+        Change::RemoveOperation(B256::repeat_byte(1)),
+        Change::SetClosed { user_op_hash: B256::repeat_byte(2), block: Some(8) },
+        Change::SetAnswer { user_op_hash: B256::repeat_byte(2), answer: Answer::Taken },
+    ]
 }
 
 /// Reads a child's lines up to the next that begins with `start`, and gives the rest of it.
@@ -115,9 +153,9 @@ async fn processes_that_make_a_store_at_once_lose_no_session() {
     }
 }
 
-/// How a task ends that is killed at a fail point, and whether it was done by then.
-async fn kill(database: &Database, task: &str, fail_point: &str) {
-    let status = start(database, task, Some(fail_point)).wait().unwrap();
+/// Runs a task until it is killed at a fail point.
+fn kill(database: &Database, task: &str, fail_point: &str, passes: usize) {
+    let status = start(database, task, Some((fail_point, passes))).wait().unwrap();
     assert_eq!(status.code(), None, "`{task}` was to be killed at `{fail_point}`, and ended with {status}");
 }
 
@@ -125,7 +163,7 @@ async fn kill(database: &Database, task: &str, fail_point: &str) {
 async fn a_process_killed_while_it_makes_a_store_leaves_one_to_be_made() {
     for fail_point in ["set up: before", "set up: after"] {
         let database = Database::new();
-        kill(&database, "open", fail_point).await;
+        kill(&database, "open", fail_point, 0);
         assert!(sessions_of(&database).await.is_empty());
         database.open().await.add(session("a")).await.unwrap();
         assert_eq!(sessions_of(&database).await.len(), 1);
@@ -134,24 +172,36 @@ async fn a_process_killed_while_it_makes_a_store_leaves_one_to_be_made() {
 
 #[tokio::test]
 async fn a_process_killed_while_it_writes_leaves_all_or_nothing() {
-    for (task, fail_point, expected) in [
-        ("add b", "add: without leaves", [("a", Status::Inactive)].as_slice()),
-        ("add b", "add: before", &[("a", Status::Inactive)]),
-        ("add b", "add: after", &[("a", Status::Inactive), ("b", Status::Pending)]),
-        ("activate a", "set status: before", &[("a", Status::Inactive)]),
-        ("activate a", "set status: after", &[("a", Status::Active)]),
-        ("remove a", "remove: before", &[("a", Status::Inactive)]),
-        ("remove a", "remove: after", &[]),
-    ] {
-        let database = Database::new();
-        let mut first = session("a");
-        first.status = Status::Inactive;
-        database.open().await.add(first).await.unwrap();
+    const ADDED: &str = "add session: without leaves";
+    let grant_ends = [(ADDED, 1), ("apply: half", 2), ("apply: before", 1)];
+    let settle_ends = [("apply: half", 4), ("apply: before", 1)];
+    for (task, changes, before_the_commit) in
+        [("grant", grant(), grant_ends.as_slice()), ("settle", settle(), settle_ends.as_slice())]
+    {
+        let untouched = Database::new();
+        let store = untouched.open().await;
+        store.apply(account(), given()).await.unwrap();
+        let nothing = Contents::of(&store, account()).await;
+        store.apply(account(), changes.clone()).await.unwrap();
+        let all = Contents::of(&store, account()).await;
+        assert_ne!(nothing, all);
 
-        kill(&database, task, fail_point).await;
-        let found = sessions_of(&database).await;
-        let found: Vec<_> = found.iter().map(|session| (session.id.as_str(), session.status)).collect();
-        assert_eq!(found, expected, "`{task}` killed at `{fail_point}`");
+        let kills =
+            before_the_commit.iter().flat_map(|(name, times)| (0..*times).map(|n| (*name, n, &nothing)));
+        for (fail_point, passes, expected) in kills.chain([("apply: after", 0, &all)]) {
+            let database = Database::new();
+            database.open().await.apply(account(), given()).await.unwrap();
+            kill(&database, task, fail_point, passes);
+
+            sessions_of(&database).await;
+            let store = database.open().await;
+            let found = Contents::of(&store, account()).await;
+            assert_eq!(found, *expected, "`{task}` killed at `{fail_point}` after {passes} passes");
+            if expected == &nothing {
+                store.apply(account(), changes.clone()).await.unwrap();
+                assert_eq!(Contents::of(&store, account()).await, all, "the next process does it");
+            }
+        }
     }
 }
 

@@ -6,9 +6,12 @@ mod sessions;
 
 use std::sync::Arc;
 
-use alloy_primitives::B256;
-use quorate_store::{Key, MemoryStore, Session, SessionId, Status, Store, StoreError, Tree};
-use sessions::{Database, account, session};
+use alloy_primitives::{B256, U256};
+use quorate_store::{
+    AccountId, Answer, Change, Key, MemoryStore, NewSession, Operation, RootChange, Session, Store,
+    StoreError,
+};
+use sessions::{Contents, Database, account, id, leaves, operation, root, session};
 
 /// Runs a test on each store.
 macro_rules! on_every_store {
@@ -33,216 +36,460 @@ macro_rules! on_every_store {
 on_every_store!(
     a_session_is_given_back_as_it_was_stored,
     each_kind_of_key_is_given_back,
+    sessions_stand_in_the_order_they_were_added,
     accounts_and_chains_are_apart,
-    leaves_stand_in_the_order_they_were_added,
-    the_tree_holds_what_may_be_on_chain,
-    a_status_changes_only_as_it_can,
-    only_what_is_not_in_the_tree_is_removed,
     an_id_is_taken_once_for_each_account,
-    all_sessions_are_added_or_none,
     a_session_needs_a_leaf,
+    a_session_of_another_account_is_refused,
     what_is_not_there_is_named,
-    tasks_lose_no_session_of_each_other,
+    where_a_session_landed_is_set_and_cleared,
+    a_session_in_use_is_not_removed,
+    a_removed_session_leaves_its_id_free,
+    all_changes_are_made_or_none,
+    later_changes_see_earlier_ones,
+    a_tree_is_remembered_once,
+    a_tree_without_a_root_is_not_remembered,
+    no_tree_is_forgotten_for_its_age,
+    a_tree_that_an_operation_names_is_not_removed,
+    operations_are_given_back_as_they_were_stored,
+    the_first_operation_of_one_hash_is_kept,
+    an_operation_changes_in_its_answer_and_its_end,
+    tasks_that_add_lose_nothing_of_each_other,
     tasks_that_change_one_session_take_turns,
     the_largest_numbers_are_kept,
-    the_newest_trees_are_remembered,
-    a_tree_without_leaves_has_no_root,
 );
 
 type Shared = Arc<dyn Store>;
 
+async fn apply(store: &Shared, changes: impl IntoIterator<Item = Change>) {
+    store.apply(account(), changes.into_iter().collect()).await.unwrap();
+}
+
+async fn refused(store: &Shared, changes: impl IntoIterator<Item = Change>) -> StoreError {
+    store.apply(account(), changes.into_iter().collect()).await.unwrap_err()
+}
+
+fn add(session: NewSession) -> Change {
+    Change::AddSession(Box::new(session))
+}
+
+fn add_operation(operation: Operation) -> Change {
+    Change::AddOperation(Box::new(operation))
+}
+
+fn hash(byte: u8) -> B256 {
+    B256::repeat_byte(byte)
+}
+
+async fn ids(store: &Shared, account: AccountId) -> Vec<String> {
+    store.sessions(account).await.unwrap().into_iter().map(|session| session.id.to_string()).collect()
+}
+
 async fn a_session_is_given_back_as_it_was_stored(store: Shared) {
-    let new = session("a");
-    store.add(new.clone()).await.unwrap();
-    let expected = Session {
-        id: new.id.clone(),
+    let plain = NewSession { user_op_hash: None, ..session("a") };
+    let landed = NewSession { landed: Some(70_000_000), created: 1_700_000_001, ..session("b") };
+    apply(&store, [add(plain.clone()), add(landed.clone())]).await;
+    let expected = [plain, landed].map(|new| Session {
+        id: new.id,
         account: new.account,
         session_key: new.session_key,
         key_id: None,
         leaves: new.leaves,
-        record: new.record,
-        status: Status::Pending,
         created: new.created,
         user_op_hash: new.user_op_hash,
-    };
-    assert_eq!(store.session(new.account, &new.id).await.unwrap(), expected);
-    assert_eq!(store.sessions(new.account).await.unwrap(), [expected]);
+        landed: new.landed,
+    });
+    assert_eq!(store.sessions(account()).await.unwrap(), expected);
+    for session in expected {
+        assert_eq!(store.session(account(), &session.id).await.unwrap(), session);
+    }
 }
 
 async fn each_kind_of_key_is_given_back(store: Shared) {
-    let mut distributed = session("distributed");
-    distributed.key = Key::Distributed {
+    let key = Key::Distributed {
         key_id: "key 1".to_owned(),
         attested_key: "attestations".to_owned(),
         ephemeral: [8; 32].into(),
     };
-    let mut external = session("external");
-    external.key = Key::External;
-    let ids = [session("local").id, distributed.id.clone(), external.id.clone()];
-    store.add_all(vec![session("local"), distributed, external]).await.unwrap();
+    let distributed = NewSession { key, ..session("distributed") };
+    let external = NewSession { key: Key::External, ..session("external") };
+    apply(&store, [session("local"), distributed, external].map(add)).await;
 
-    let Key::Local(secret) = store.key(account(), &ids[0]).await.unwrap() else { panic!("not local") };
+    let Key::Local(secret) = store.key(account(), &id("local")).await.unwrap() else { panic!("not local") };
     assert_eq!(*secret.expose(), [7; 32]);
-    let Key::Distributed { key_id, attested_key, ephemeral } = store.key(account(), &ids[1]).await.unwrap()
+    let Key::Distributed { key_id, attested_key, ephemeral } =
+        store.key(account(), &id("distributed")).await.unwrap()
     else {
         panic!("not distributed")
     };
     assert_eq!((key_id.as_str(), attested_key.as_str()), ("key 1", "attestations"));
     assert_eq!(*ephemeral.expose(), [8; 32]);
-    assert!(matches!(store.key(account(), &ids[2]).await.unwrap(), Key::External));
+    assert!(matches!(store.key(account(), &id("external")).await.unwrap(), Key::External));
 
     let key_ids = store.sessions(account()).await.unwrap().into_iter().map(|session| session.key_id);
     assert_eq!(key_ids.collect::<Vec<_>>(), [None, Some("key 1".to_owned()), None]);
 }
 
-async fn accounts_and_chains_are_apart(store: Shared) {
-    let here = session("a");
-    let mut elsewhere = session("a");
-    elsewhere.account.chain_id += 1;
-    elsewhere.record = "on another chain".to_owned();
-    let mut of_another = session("a");
-    of_another.account.address = [0x99; 20].into();
-    of_another.record = "of another account".to_owned();
-    for new in [&here, &elsewhere, &of_another] {
-        store.add(new.clone()).await.unwrap();
-    }
-    for new in [&here, &elsewhere, &of_another] {
-        let stored = store.sessions(new.account).await.unwrap();
-        assert_eq!(stored.iter().map(|session| &session.record).collect::<Vec<_>>(), [&new.record]);
-    }
-    store.set_status(here.account, &here.id, Status::Active).await.unwrap();
-    assert_eq!(
-        store.session(elsewhere.account, &elsewhere.id).await.unwrap().status,
-        Status::Pending,
-        "the same id on another chain is another session"
-    );
-}
-
-async fn leaves_stand_in_the_order_they_were_added(store: Shared) {
-    // Neither the ids' nor the hashes' order.
-    for id in ["c", "a", "b"] {
-        store.add(session(id)).await.unwrap();
-    }
-    store.set_status(account(), &"c".parse().unwrap(), Status::Active).await.unwrap();
-    let expected = ["c", "a", "b"].map(session);
-    let expected: Vec<_> =
-        expected.iter().flat_map(|new| new.leaves.iter().map(|leaf| (new.id.clone(), leaf.hash()))).collect();
-    let found = store.leaves(account()).await.unwrap();
-    assert_eq!(found.iter().map(|leaf| (leaf.session.clone(), leaf.hash)).collect::<Vec<_>>(), expected);
-    assert_eq!(found[0].status, Status::Active);
-    assert_eq!(found[2].status, Status::Pending);
-}
-
-async fn the_tree_holds_what_may_be_on_chain(store: Shared) {
-    let statuses = [Status::Pending, Status::Active, Status::Expired, Status::Revoked, Status::Inactive];
-    for status in statuses {
-        let mut new = session(&status.to_string());
-        new.status = status;
-        store.add(new).await.unwrap();
-    }
-    let mut in_tree: Vec<_> =
-        store.leaves(account()).await.unwrap().into_iter().map(|leaf| leaf.session.to_string()).collect();
-    in_tree.dedup();
-    assert_eq!(in_tree, ["pending", "active", "expired"]);
-}
-
-async fn a_status_changes_only_as_it_can(store: Shared) {
-    use Status::{Active, Expired, Inactive, Pending, Revoked};
-    let all = [Pending, Active, Expired, Revoked, Inactive];
-    let possible = [
-        (Pending, [true, true, false, false, true]),
-        (Active, [true, true, true, true, true]),
-        (Expired, [true, false, true, true, true]),
-        (Revoked, [false, true, false, true, false]),
-        (Inactive, [true, true, false, false, true]),
-    ];
-    for (from, row) in possible {
-        for (to, possible) in all.into_iter().zip(row) {
-            let mut new = session(&format!("{from} to {to}"));
-            new.status = from;
-            let id = new.id.clone();
-            store.add(new).await.unwrap();
-            let changed = store.set_status(account(), &id, to).await;
-            let now = store.session(account(), &id).await.unwrap().status;
-            if possible {
-                changed.unwrap();
-                assert_eq!(now, to);
-            } else {
-                let error = changed.unwrap_err();
-                assert!(matches!(&error, StoreError::Transition { .. }), "{error}");
-                assert!(error.to_string().contains(&format!("is {from} and cannot become {to}")), "{error}");
-                assert_eq!(now, from);
-            }
-        }
-    }
-}
-
-async fn only_what_is_not_in_the_tree_is_removed(store: Shared) {
-    store.add_all(["a", "b", "c"].map(session).into()).await.unwrap();
-    let b: SessionId = "b".parse().unwrap();
-    let error = store.remove(account(), &b).await.unwrap_err();
-    assert!(matches!(error, StoreError::InTree { status: Status::Pending, .. }), "{error}");
-    assert_eq!(store.sessions(account()).await.unwrap().len(), 3);
-
-    store.set_status(account(), &b, Status::Inactive).await.unwrap();
-    store.remove(account(), &b).await.unwrap();
-    let left: Vec<_> = store.sessions(account()).await.unwrap();
-    assert_eq!(left.iter().map(|session| session.id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
-    assert!(matches!(store.key(account(), &b).await, Err(StoreError::UnknownSession { .. })));
-
+async fn sessions_stand_in_the_order_they_were_added(store: Shared) {
+    // Neither the ids' nor the hashes' order, and neither one change nor one step for all.
+    apply(&store, ["c", "a"].map(session).map(add)).await;
     store.add(session("b")).await.unwrap();
-    let again = store.sessions(account()).await.unwrap();
-    assert_eq!(again.iter().map(|session| session.id.as_str()).collect::<Vec<_>>(), ["a", "c", "b"]);
-    assert_eq!(again[2].leaves, session("b").leaves);
+    apply(&store, [Change::SetLanded { session: id("c"), block: Some(1) }]).await;
+    assert_eq!(ids(&store, account()).await, ["c", "a", "b"]);
+    for stored in store.sessions(account()).await.unwrap() {
+        assert_eq!(stored.leaves, session(stored.id.as_str()).leaves);
+    }
+}
+
+async fn accounts_and_chains_are_apart(store: Shared) {
+    let on_another_chain = AccountId { chain_id: account().chain_id + 1, ..account() };
+    let another = AccountId { address: [0x99; 20].into(), ..account() };
+    let accounts = [account(), on_another_chain, another];
+    for (number, account) in (1_u8..).zip(accounts) {
+        let changes = vec![
+            add(NewSession { account, created: number.into(), ..session("a") }),
+            Change::AddTree(vec![hash(1)]),
+            Change::AddTree(vec![hash(number + 1)]),
+            add_operation(Operation { message: number.to_string(), ..operation(1) }),
+        ];
+        store.apply(account, changes).await.unwrap();
+    }
+    let expected = |number: u8| {
+        let of_one = session("a");
+        Contents {
+            sessions: vec![(of_one.id, None)],
+            trees: vec![(hash(1), vec![hash(1)]), (hash(number + 1), vec![hash(number + 1)])],
+            operations: vec![Operation { message: number.to_string(), ..operation(1) }],
+        }
+    };
+    for (number, account) in (1_u8..).zip(accounts) {
+        let stored = store.session(account, &id("a")).await.unwrap();
+        assert_eq!((stored.account, stored.created), (account, number.into()));
+        assert_eq!(Contents::of(&*store, account).await, expected(number));
+    }
+
+    let change_all = [
+        Change::SetLanded { session: id("a"), block: Some(1) },
+        Change::SetAnswer { user_op_hash: hash(1), answer: Answer::Refused },
+        Change::SetClosed { user_op_hash: hash(1), block: Some(1) },
+        Change::RemoveOperation(hash(1)),
+        Change::RemoveSession(id("a")),
+        Change::RemoveTree(hash(1)),
+        Change::RemoveTree(hash(2)),
+    ];
+    apply(&store, change_all).await;
+    assert_eq!(Contents::of(&*store, account()).await, Contents::default());
+    assert_eq!(Contents::of(&*store, on_another_chain).await, expected(2));
+    assert_eq!(Contents::of(&*store, another).await, expected(3));
 }
 
 async fn an_id_is_taken_once_for_each_account(store: Shared) {
     store.add(session("a")).await.unwrap();
-    let mut other = session("a");
-    other.record = "another one".to_owned();
-    let error = store.add(other.clone()).await.unwrap_err();
-    assert!(matches!(&error, StoreError::DuplicateSession { id, .. } if *id == other.id), "{error}");
-    assert_eq!(store.session(account(), &other.id).await.unwrap().record, session("a").record);
-}
+    let other = NewSession { created: 1, ..session("a") };
+    let error = store.add(other).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::DuplicateSession { account: of, id } if *of == account() && id.as_str() == "a"),
+        "{error}"
+    );
+    assert_eq!(store.session(account(), &id("a")).await.unwrap().created, session("a").created);
 
-async fn all_sessions_are_added_or_none(store: Shared) {
-    store.add(session("c")).await.unwrap();
-    let taken = store.add_all(["a", "b", "c"].map(session).into()).await;
-    assert!(matches!(taken, Err(StoreError::DuplicateSession { .. })));
-    let twice = store.add_all(["a", "a"].map(session).into()).await;
-    assert!(matches!(twice, Err(StoreError::DuplicateSession { .. })));
-    assert_eq!(store.sessions(account()).await.unwrap().len(), 1);
+    let error = refused(&store, ["b", "c", "b"].map(session).map(add)).await;
+    assert!(matches!(&error, StoreError::DuplicateSession { id, .. } if id.as_str() == "b"), "{error}");
+    assert_eq!(ids(&store, account()).await, ["a"]);
 }
 
 async fn a_session_needs_a_leaf(store: Shared) {
-    let mut bare = session("b");
-    bare.leaves.clear();
-    let error = store.add_all(vec![session("a"), bare]).await.unwrap_err();
+    let bare = NewSession { leaves: Vec::new(), ..session("b") };
+    let error = refused(&store, [session("a"), bare].map(add)).await;
     assert!(matches!(&error, StoreError::NoLeaves { id, .. } if id.as_str() == "b"), "{error}");
     assert!(store.sessions(account()).await.unwrap().is_empty());
 }
 
-async fn what_is_not_there_is_named(store: Shared) {
-    let id: SessionId = "nothing".parse().unwrap();
-    for error in [
-        store.session(account(), &id).await.unwrap_err(),
-        store.key(account(), &id).await.unwrap_err(),
-        store.set_status(account(), &id, Status::Active).await.unwrap_err(),
-        store.remove(account(), &id).await.unwrap_err(),
-    ] {
-        let expected = format!("{} has no session nothing in this store", account());
-        assert_eq!(error.to_string(), expected);
-    }
-    assert!(store.leaves(account()).await.unwrap().is_empty());
+async fn a_session_of_another_account_is_refused(store: Shared) {
+    let elsewhere = AccountId { chain_id: 1, ..account() };
+    let stranger = NewSession { account: elsewhere, ..session("b") };
+    let error = refused(&store, [session("a"), stranger].map(add)).await;
+    let named = matches!(
+        &error,
+        StoreError::OtherAccount { account: of, session, id }
+            if *of == account() && *session == elsewhere && id.as_str() == "b"
+    );
+    assert!(named, "{error}");
+    assert!(store.sessions(account()).await.unwrap().is_empty());
+    assert!(store.sessions(elsewhere).await.unwrap().is_empty());
 }
 
-async fn tasks_lose_no_session_of_each_other(store: Shared) {
-    let tasks: Vec<_> = (0..8)
+async fn what_is_not_there_is_named(store: Shared) {
+    let nothing = id("nothing");
+    for error in [
+        store.session(account(), &nothing).await.unwrap_err(),
+        store.key(account(), &nothing).await.unwrap_err(),
+        refused(&store, [Change::RemoveSession(nothing)]).await,
+    ] {
+        assert!(matches!(error, StoreError::UnknownSession { .. }), "{error:?}");
+        assert_eq!(error.to_string(), format!("{} has no session nothing in this store", account()));
+    }
+    assert_eq!(store.tree(account(), hash(1)).await.unwrap(), None);
+
+    apply(&store, []).await;
+    let without_effect = [
+        Change::SetLanded { session: id("nothing"), block: Some(1) },
+        Change::RemoveTree(hash(1)),
+        Change::SetAnswer { user_op_hash: hash(1), answer: Answer::Taken },
+        Change::SetClosed { user_op_hash: hash(1), block: Some(1) },
+        Change::RemoveOperation(hash(1)),
+    ];
+    apply(&store, without_effect).await;
+    assert_eq!(Contents::of(&*store, account()).await, Contents::default());
+}
+
+async fn where_a_session_landed_is_set_and_cleared(store: Shared) {
+    apply(&store, ["a", "b"].map(session).map(add)).await;
+    for block in [Some(0), Some(7), None, Some(8)] {
+        apply(&store, [Change::SetLanded { session: id("a"), block }]).await;
+        let landed = store.sessions(account()).await.unwrap().into_iter().map(|session| session.landed);
+        assert_eq!(landed.collect::<Vec<_>>(), [block, None]);
+        assert_eq!(store.session(account(), &id("a")).await.unwrap().landed, block);
+        assert!(matches!(store.key(account(), &id("a")).await.unwrap(), Key::Local(_)));
+    }
+}
+
+async fn a_session_in_use_is_not_removed(store: Shared) {
+    let grant = Operation { session: Some(id("a")), ..operation(1) };
+    let call = Operation { session: Some(id("a")), root_change: None, ..operation(2) };
+    let owners = Operation { session: None, ..operation(3) };
+    apply(&store, [add(session("a")), add(session("b"))]).await;
+    apply(&store, [grant, call, owners].map(add_operation)).await;
+
+    for first in [1, 2] {
+        let error = refused(&store, [Change::RemoveSession(id("a"))]).await;
+        let named = matches!(
+            &error,
+            StoreError::InUse { account: of, id, user_op_hash }
+                if *of == account() && id.as_str() == "a" && *user_op_hash == hash(first)
+        );
+        assert!(named, "{error}");
+        assert_eq!(ids(&store, account()).await, ["a", "b"]);
+        // One that is over is not yet forgotten.
+        apply(&store, [Change::SetClosed { user_op_hash: hash(first), block: Some(1) }]).await;
+        assert!(matches!(refused(&store, [Change::RemoveSession(id("a"))]).await, StoreError::InUse { .. }));
+        apply(&store, [Change::RemoveOperation(hash(first))]).await;
+    }
+    apply(&store, [Change::RemoveSession(id("a")), Change::RemoveSession(id("b"))]).await;
+    assert!(store.sessions(account()).await.unwrap().is_empty());
+    assert_eq!(store.operations(account()).await.unwrap().len(), 1);
+}
+
+async fn a_removed_session_leaves_its_id_free(store: Shared) {
+    apply(&store, ["a", "b", "c"].map(session).map(add)).await;
+    apply(&store, [Change::RemoveSession(id("b"))]).await;
+    assert_eq!(ids(&store, account()).await, ["a", "c"]);
+    assert!(matches!(store.key(account(), &id("b")).await, Err(StoreError::UnknownSession { .. })));
+
+    let mut again = session("b");
+    again.leaves.truncate(1);
+    apply(&store, [Change::RemoveSession(id("c")), add(again.clone())]).await;
+    assert_eq!(ids(&store, account()).await, ["a", "b"]);
+    assert_eq!(store.session(account(), &again.id).await.unwrap().leaves, again.leaves);
+}
+
+async fn all_changes_are_made_or_none(store: Shared) {
+    let given = [
+        add(session("a")),
+        add(session("b")),
+        Change::AddTree(leaves(1)),
+        Change::AddTree(leaves(2)),
+        add_operation(Operation { session: Some(id("a")), ..operation(1) }),
+        add_operation(operation(2)),
+    ];
+    apply(&store, given).await;
+    let before = Contents::of(&*store, account()).await;
+    assert_eq!((before.sessions.len(), before.trees.len(), before.operations.len()), (2, 2, 2));
+
+    for last in [
+        add(session("a")),
+        add(session("c")),
+        add(NewSession { leaves: Vec::new(), ..session("e") }),
+        add(NewSession { account: AccountId { chain_id: 1, ..account() }, ..session("e") }),
+        Change::RemoveSession(id("a")),
+        Change::RemoveSession(id("nothing")),
+    ] {
+        let shown = format!("{last:?}");
+        let changes = [
+            add(session("c")),
+            Change::SetLanded { session: id("a"), block: Some(1) },
+            Change::RemoveSession(id("b")),
+            Change::AddTree(leaves(3)),
+            Change::RemoveTree(root(&leaves(2))),
+            add_operation(operation(3)),
+            Change::SetAnswer { user_op_hash: hash(1), answer: Answer::Taken },
+            Change::SetClosed { user_op_hash: hash(1), block: Some(1) },
+            Change::RemoveOperation(hash(2)),
+            last,
+        ];
+        refused(&store, changes).await;
+        assert_eq!(Contents::of(&*store, account()).await, before, "{shown}");
+        assert!(matches!(store.key(account(), &id("b")).await.unwrap(), Key::Local(_)));
+        assert!(store.session(account(), &id("c")).await.is_err());
+        assert_eq!(store.tree(account(), root(&leaves(3))).await.unwrap(), None);
+    }
+}
+
+async fn later_changes_see_earlier_ones(store: Shared) {
+    let changes = [
+        add_operation(Operation { session: Some(id("a")), ..operation(1) }),
+        add(session("a")),
+        Change::SetLanded { session: id("a"), block: Some(5) },
+        Change::SetAnswer { user_op_hash: hash(1), answer: Answer::Conflict },
+        Change::RemoveOperation(hash(1)),
+        Change::RemoveSession(id("a")),
+        add(session("b")),
+        add(session("a")),
+    ];
+    apply(&store, changes).await;
+    let found = Contents::of(&*store, account()).await;
+    assert_eq!(found.sessions, [(id("b"), None), (id("a"), None)]);
+    assert!(found.operations.is_empty());
+
+    let unused =
+        [add_operation(Operation { session: Some(id("a")), ..operation(1) }), Change::RemoveSession(id("a"))];
+    assert!(matches!(refused(&store, unused).await, StoreError::InUse { .. }));
+}
+
+async fn a_tree_is_remembered_once(store: Shared) {
+    apply(&store, [3, 1, 2].map(leaves).map(Change::AddTree)).await;
+    let expected = [3, 1, 2].map(|number| root(&leaves(number)));
+    assert_eq!(store.roots(account()).await.unwrap(), expected);
+    apply(&store, [Change::AddTree(leaves(3)), Change::AddTree(leaves(3))]).await;
+    assert_eq!(store.roots(account()).await.unwrap(), expected, "neither twice nor moved");
+
+    // A pair is hashed in the order of its bytes: another order of leaves, the same root.
+    let mut swapped = leaves(2);
+    swapped.reverse();
+    assert_eq!(root(&swapped), root(&leaves(2)));
+    apply(&store, [Change::AddTree(swapped)]).await;
+    assert_eq!(store.roots(account()).await.unwrap(), expected);
+    for number in [3, 1, 2] {
+        let found = store.tree(account(), root(&leaves(number))).await.unwrap();
+        assert_eq!(found, Some(leaves(number)), "the first is given back, in its order");
+    }
+
+    // A leaf may stand in a tree twice.
+    let double = vec![hash(9), hash(9), hash(8)];
+    apply(&store, [Change::AddTree(double.clone())]).await;
+    assert_eq!(store.tree(account(), root(&double)).await.unwrap(), Some(double));
+
+    apply(&store, [Change::RemoveTree(root(&leaves(1)))]).await;
+    assert_eq!(store.tree(account(), root(&leaves(1))).await.unwrap(), None);
+    apply(&store, [Change::AddTree(leaves(1))]).await;
+    assert_eq!(store.roots(account()).await.unwrap().last(), Some(&root(&leaves(1))));
+}
+
+async fn a_tree_without_a_root_is_not_remembered(store: Shared) {
+    // The root of the second is zero too, which stands for the tree without leaves.
+    for leaves in [vec![], vec![B256::ZERO]] {
+        apply(&store, [Change::AddTree(leaves)]).await;
+        assert!(store.roots(account()).await.unwrap().is_empty());
+        assert_eq!(store.tree(account(), B256::ZERO).await.unwrap(), None);
+    }
+}
+
+async fn no_tree_is_forgotten_for_its_age(store: Shared) {
+    for number in 1..=40 {
+        apply(&store, [Change::AddTree(leaves(number))]).await;
+    }
+    let roots = store.roots(account()).await.unwrap();
+    assert_eq!(roots, (1..=40).map(|number| root(&leaves(number))).collect::<Vec<_>>());
+    for (number, root) in (1..=40).zip(roots) {
+        assert_eq!(store.tree(account(), root).await.unwrap(), Some(leaves(number)));
+    }
+}
+
+async fn a_tree_that_an_operation_names_is_not_removed(store: Shared) {
+    let [before, after, other] = [1, 2, 3].map(|number| root(&leaves(number)));
+    apply(&store, [1, 2, 3].map(leaves).map(Change::AddTree)).await;
+    let root_change = Some(RootChange { replaces: before, sets: after });
+    apply(&store, [add_operation(Operation { root_change, ..operation(1) })]).await;
+    apply(&store, [before, after, other].map(Change::RemoveTree)).await;
+    assert_eq!(store.roots(account()).await.unwrap(), [before, after]);
+
+    // The tree of another account's operation is nobody's here.
+    let elsewhere = AccountId { chain_id: 1, ..account() };
+    store.apply(elsewhere, vec![Change::AddTree(leaves(1)), Change::RemoveTree(before)]).await.unwrap();
+    assert!(store.roots(elsewhere).await.unwrap().is_empty());
+
+    apply(&store, [Change::SetClosed { user_op_hash: hash(1), block: Some(9) }, Change::RemoveTree(before)])
+        .await;
+    assert_eq!(store.roots(account()).await.unwrap(), [before, after], "one that is over is stored still");
+    apply(&store, [Change::RemoveOperation(hash(1)), Change::RemoveTree(before)]).await;
+    assert_eq!(store.roots(account()).await.unwrap(), [after]);
+    apply(&store, [Change::RemoveTree(after)]).await;
+    assert!(store.roots(account()).await.unwrap().is_empty());
+}
+
+async fn operations_are_given_back_as_they_were_stored(store: Shared) {
+    let root_change = Some(RootChange { replaces: hash(0xaa), sets: hash(0xbb) });
+    let from_nothing_to_nothing = Some(RootChange { replaces: B256::ZERO, sets: B256::ZERO });
+    let plain = |number: u8| Operation { session: None, root_change: None, ..operation(number) };
+    let operations = [
+        Operation { session: Some(id("für é")), root_change, closed_at_block: Some(12), ..operation(9) },
+        Operation { answer: Answer::Taken, ..plain(1) },
+        Operation { session: Some(id("a")), answer: Answer::Conflict, ..plain(2) },
+        Operation { root_change, answer: Answer::Refused, ..plain(3) },
+        Operation { root_change: from_nothing_to_nothing, answer: Answer::Open, ..plain(4) },
+        Operation { closed_at_block: Some(0), message: String::new(), nonce: U256::ZERO, ..plain(5) },
+        Operation { message: "{\"a\": \"✓\n\"}".repeat(1000), ..plain(0) },
+    ];
+    apply(&store, operations.clone().map(add_operation)).await;
+    assert_eq!(store.operations(account()).await.unwrap(), operations);
+}
+
+async fn the_first_operation_of_one_hash_is_kept(store: Shared) {
+    let first = operation(1);
+    let second = Operation {
+        user_op_hash: first.user_op_hash,
+        message: "signed again".to_owned(),
+        answer: Answer::Taken,
+        ..operation(2)
+    };
+    apply(&store, [first.clone(), operation(3)].map(add_operation)).await;
+    apply(&store, [add_operation(second.clone()), add_operation(second)]).await;
+    assert_eq!(store.operations(account()).await.unwrap(), [first, operation(3)]);
+}
+
+async fn an_operation_changes_in_its_answer_and_its_end(store: Shared) {
+    let user_op_hash = hash(1);
+    let mut expected = [operation(1), operation(2)];
+    apply(&store, expected.clone().map(add_operation)).await;
+    for answer in [Answer::Taken, Answer::Conflict, Answer::Refused, Answer::Open] {
+        apply(&store, [Change::SetAnswer { user_op_hash, answer }]).await;
+        expected[0].answer = answer;
+        assert_eq!(store.operations(account()).await.unwrap(), expected);
+    }
+    for block in [Some(0), Some(5), None, Some(6)] {
+        apply(&store, [Change::SetClosed { user_op_hash, block }]).await;
+        expected[0].closed_at_block = block;
+        assert_eq!(store.operations(account()).await.unwrap(), expected);
+    }
+    apply(&store, [Change::RemoveOperation(user_op_hash)]).await;
+    assert_eq!(store.operations(account()).await.unwrap(), expected[1..]);
+    apply(&store, [add_operation(operation(1))]).await;
+    let found = store.operations(account()).await.unwrap();
+    assert_eq!(found, [operation(2), operation(1)], "one that comes again is the last");
+}
+
+async fn tasks_that_add_lose_nothing_of_each_other(store: Shared) {
+    let tasks: Vec<_> = (0..8_u8)
         .map(|task| {
             let store = store.clone();
             tokio::spawn(async move {
-                for number in 0..8 {
-                    store.add(session(&format!("{task}-{number}"))).await.unwrap();
+                for number in (1..=8).map(|number| 8 * task + number) {
+                    let changes = vec![
+                        add(session(&number.to_string())),
+                        Change::AddTree(leaves(number)),
+                        add_operation(operation(number)),
+                    ];
+                    store.apply(account(), changes).await.unwrap();
                 }
             })
         })
@@ -250,68 +497,69 @@ async fn tasks_lose_no_session_of_each_other(store: Shared) {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(store.sessions(account()).await.unwrap().len(), 64);
+    let found = Contents::of(&*store, account()).await;
+    let steps: Vec<u8> = found.sessions.iter().map(|(id, _)| id.as_str().parse().unwrap()).collect();
+    let mut sorted = steps.clone();
+    sorted.sort_unstable();
+    assert!(sorted.into_iter().eq(1..=64));
+    let trees = found.trees.iter().map(|(_, leaves)| leaves.clone());
+    assert!(trees.eq(steps.iter().map(|number| leaves(*number))), "each step stands behind the one before");
+    assert!(found.operations.into_iter().eq(steps.iter().map(|number| operation(*number))));
 }
 
 async fn tasks_that_change_one_session_take_turns(store: Shared) {
-    store.add(session("a")).await.unwrap();
-    let tasks: Vec<_> = (0..4)
-        .map(|_| {
+    apply(&store, [add(session("a")), add_operation(operation(1))]).await;
+    apply(&store, (1..=4).map(|task: u64| add(session(&task.to_string())))).await;
+    let writers: Vec<_> = (1..=4_u64)
+        .map(|task| {
             let store = store.clone();
             tokio::spawn(async move {
-                for status in [Status::Active, Status::Pending].repeat(16) {
-                    store.set_status(account(), &session("a").id, status).await.unwrap();
+                for round in 0..16 {
+                    let block = Some(task * 100 + round);
+                    // What it reads first decides what it writes.
+                    let changes = vec![
+                        Change::RemoveSession(id(&task.to_string())),
+                        add(session(&task.to_string())),
+                        Change::SetLanded { session: id("a"), block },
+                        Change::SetClosed { user_op_hash: hash(1), block },
+                    ];
+                    store.apply(account(), changes).await.unwrap();
                 }
             })
         })
         .collect();
-    for task in tasks {
-        task.await.unwrap();
+    for writer in writers {
+        writer.await.unwrap();
     }
+    let landed = store.session(account(), &id("a")).await.unwrap().landed.unwrap();
+    assert_eq!(landed % 100, 15, "the last step of one of them was the last of all");
+    assert_eq!(store.operations(account()).await.unwrap()[0].closed_at_block, Some(landed));
+    assert_eq!(ids(&store, account()).await.last(), Some(&(landed / 100).to_string()));
 }
 
 async fn the_largest_numbers_are_kept(store: Shared) {
-    let mut new = session("a");
-    new.account.chain_id = u64::MAX;
-    new.created = u64::MAX;
-    let (account, id) = (new.account, new.id.clone());
-    store.add(new).await.unwrap();
-    let stored = store.session(account, &id).await.unwrap();
-    assert_eq!((stored.account.chain_id, stored.created), (u64::MAX, u64::MAX));
-}
+    let account = AccountId { chain_id: u64::MAX, ..account() };
+    let new = NewSession { account, created: u64::MAX, landed: Some(u64::MAX), ..session("a") };
+    let largest = Operation {
+        nonce: U256::MAX,
+        signed_at_block: u64::MAX,
+        closed_at_block: Some(u64::MAX),
+        ..operation(1)
+    };
+    let changes =
+        vec![add(new), Change::AddTree(vec![B256::repeat_byte(0xff)]), add_operation(largest.clone())];
+    store.apply(account, changes).await.unwrap();
+    let stored = store.session(account, &id("a")).await.unwrap();
+    assert_eq!((stored.account, stored.created, stored.landed), (account, u64::MAX, Some(u64::MAX)));
+    assert!(matches!(store.key(account, &id("a")).await.unwrap(), Key::Local(_)));
+    assert_eq!(store.operations(account).await.unwrap(), [largest]);
+    assert_eq!(store.roots(account).await.unwrap(), [B256::repeat_byte(0xff)]);
 
-fn tree(leaves: impl IntoIterator<Item = u8>) -> Tree {
-    Tree {
-        leaves: leaves.into_iter().map(B256::repeat_byte).collect(),
-        replaces: B256::repeat_byte(0x77),
-        user_op_hash: Some(B256::repeat_byte(0x88)),
-        operation: "an operation".to_owned(),
-    }
-}
-
-async fn the_newest_trees_are_remembered(store: Shared) {
-    let kept = u8::try_from(Tree::KEPT).unwrap();
-    for last in 1..=kept + 2 {
-        store.add_tree(account(), tree(1..=last)).await.unwrap();
-    }
-    let expected: Vec<_> = (3..=kept + 2).map(|last| tree(1..=last)).collect();
-    assert_eq!(store.trees(account()).await.unwrap(), expected);
-
-    // One that comes again is the newest, and takes nobody's place.
-    let again = Tree { operation: "another".to_owned(), user_op_hash: None, ..tree(1..=5) };
-    store.add_tree(account(), again.clone()).await.unwrap();
-    let trees = store.trees(account()).await.unwrap();
-    assert_eq!((trees.len(), trees.last()), (Tree::KEPT, Some(&again)));
-
-    store.remove_tree(account(), again.root()).await.unwrap();
-    assert_eq!(store.trees(account()).await.unwrap().len(), Tree::KEPT - 1);
-    let mut elsewhere = account();
-    elsewhere.chain_id += 1;
-    assert!(store.trees(elsewhere).await.unwrap().is_empty());
-}
-
-async fn a_tree_without_leaves_has_no_root(store: Shared) {
-    store.add_tree(account(), tree([])).await.unwrap();
-    let trees = store.trees(account()).await.unwrap();
-    assert_eq!(trees.iter().map(Tree::root).collect::<Vec<_>>(), [B256::ZERO]);
+    let changes = vec![
+        Change::SetLanded { session: id("a"), block: Some(u64::MAX - 1) },
+        Change::SetClosed { user_op_hash: hash(1), block: Some(u64::MAX - 1) },
+    ];
+    store.apply(account, changes).await.unwrap();
+    assert_eq!(store.session(account, &id("a")).await.unwrap().landed, Some(u64::MAX - 1));
+    assert_eq!(store.operations(account).await.unwrap()[0].closed_at_block, Some(u64::MAX - 1));
 }

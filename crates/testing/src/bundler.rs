@@ -51,8 +51,8 @@ impl ScriptedBundler {
     }
 
     /// Decides for each request, by method and parameters, whether it meets a fault.
-    pub fn on_request(&self, hook: Box<dyn Fn(&str, &Value) -> Option<Fault> + Send + Sync>) {
-        self.script.set_hook(hook);
+    pub fn on_request(&self, hook: impl Fn(&str, &Value) -> Option<Fault> + Send + Sync + 'static) {
+        self.script.set_hook(Box::new(hook));
     }
 
     /// Takes all faults and the hook away.

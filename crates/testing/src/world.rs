@@ -9,6 +9,9 @@ use std::{
 use alloy_primitives::{Address, B256, U256, aliases::U192};
 use quorate_contracts::Deployment;
 
+/// Who signed what, by digest and signature.
+type Recovered = HashMap<(B256, [u8; 65]), Option<Address>>;
+
 /// What holds at every block: the same contracts are there from the first block on.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -21,7 +24,7 @@ pub(crate) struct Rules {
     pub(crate) reverting: BTreeSet<Address>,
     /// Who signed what: each signature is checked when it is sent and again in a block, and checking is what takes
     /// the time here.
-    pub(crate) recovered: RefCell<HashMap<(B256, [u8; 65]), Option<Address>>>,
+    pub(crate) recovered: RefCell<Recovered>,
 }
 
 impl Rules {

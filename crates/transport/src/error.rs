@@ -117,6 +117,22 @@ impl TransportError {
         }
     }
 
+    /// Whether the same read may succeed later: nothing came, or a server that is busy, limits requests, or failed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Rpc { error, .. } => error.is_transient() && !self.is_unsupported_method(),
+            Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            Self::InvalidResponse { reason, .. } => {
+                !matches!(reason, InvalidResponse::Result { .. } | InvalidResponse::TooLong { .. })
+            }
+            Self::Params { .. } => false,
+            Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::RateLimited { .. } => true,
+        }
+    }
+
     /// Whether the request may have taken effect in spite of the error.
     ///
     /// False only where nothing was sent: no connection was made, or the parameters have no JSON form. Every other
@@ -175,6 +191,17 @@ pub struct RpcError {
     pub message: String,
     /// What the endpoint added, for example revert data.
     pub data: Option<Value>,
+}
+
+impl RpcError {
+    /// Whether it is the server's own failure or limit, by its code or by what it says.
+    fn is_transient(&self) -> bool {
+        const TEXTS: [&str; 6] =
+            ["rate limit", "too many requests", "timed out", "timeout", "try again", "temporarily"];
+        let message = self.message.to_ascii_lowercase();
+        matches!(self.code, -32603 | -32005 | -32002 | -32000 | 429 | 500..=599)
+            || TEXTS.iter().any(|text| message.contains(text))
+    }
 }
 
 /// What is wrong with an answer.

@@ -32,5 +32,6 @@ alloy_sol_types::sol! {
         function getNonce(address sender, uint192 key) external view returns (uint256 nonce);
         function getUserOpHash(UserOperation memory userOp) external view returns (bytes32);
         function handleOps(UserOperation[] memory ops, address beneficiary) external;
+        function incrementNonce(uint192 key) external;
     }
 }

@@ -65,6 +65,7 @@ async fn connect(path: &Path) -> Result<SqlitePool, sqlx::Error> {
     let options = options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .row_buffer_size(ROWS_READ_AHEAD)
         .foreign_keys(true);
     let attempt = || SqlitePoolOptions::new().max_connections(4).connect_with(options.clone());
     let pause = Duration::from_millis(10);
@@ -75,6 +76,9 @@ async fn connect(path: &Path) -> Result<SqlitePool, sqlx::Error> {
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).disable_statement_logging()
 }
+
+/// As many rows wait to be verified; with few of them, the two threads wait for each other at every row.
+const ROWS_READ_AHEAD: usize = 4096;
 
 /// Brings the schema up to date, and seals a new store: all in one step, so that no two processes do it.
 async fn set_up(path: &Path, pool: &SqlitePool, sealing: &Sealing) -> Result<(), DatabaseError> {

@@ -1,65 +1,45 @@
 //! Sessions as rows.
 
 use alloy_primitives::{Address, B256};
-use quorate_core::SessionEpoch;
+use quorate_core::{Leaf, SessionEpoch};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::fail_point;
 use crate::seal::Seal;
-use crate::{AccountId, Key, Leaf, Session, SessionId, Status, StoreError};
+use crate::{AccountId, Key, Session, SessionId, StoreError};
 
-/// A session as it stands in the database, not verified.
-pub(super) struct SessionRow {
-    row: SqliteRow,
-    leaves: Vec<SqliteRow>,
-}
-
+/// The sessions of an account. Each is verified while the database reads on, as both take their time.
 pub(super) async fn of_account(
     pool: &SqlitePool,
     account: AccountId,
-) -> Result<Vec<SessionRow>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let rows = sqlx::query(SESSIONS_OF_ACCOUNT)
+    seal: &Seal,
+) -> Result<Result<Vec<Session>, StoreError>, sqlx::Error> {
+    let mut listing =
+        Listing { account, seal, rows: Vec::new(), verified: 0, position: 0, sessions: Ok(Vec::new()) };
+    sqlx::query(SESSIONS_OF_ACCOUNT)
         .bind(account.chain_id.cast_signed())
         .bind(account.address.as_slice())
-        .fetch_all(&mut *transaction)
+        .try_map(|row| listing.take(row))
+        .fetch_all(pool)
         .await?;
-    let leaves = sqlx::query(LEAVES_OF_ACCOUNT)
-        .bind(account.chain_id.cast_signed())
-        .bind(account.address.as_slice())
-        .fetch_all(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-
-    let mut leaves = leaves.into_iter().peekable();
-    let mut sessions = Vec::with_capacity(rows.len());
-    for row in rows {
-        let position: i64 = row.try_get("position")?;
-        let own = |leaf: &SqliteRow| leaf.try_get("session").is_ok_and(|session: i64| session == position);
-        let leaves = std::iter::from_fn(|| leaves.next_if(own)).collect();
-        sessions.push(SessionRow { row, leaves });
-    }
-    Ok(sessions)
+    listing.verify();
+    Ok(listing.sessions)
 }
 
 pub(super) async fn of_session(
     pool: &SqlitePool,
     account: AccountId,
     id: &SessionId,
-) -> Result<Option<SessionRow>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let row = sqlx::query(SESSION)
+    seal: &Seal,
+) -> Result<Option<Result<(Session, Key), StoreError>>, sqlx::Error> {
+    let rows = sqlx::query(SESSION)
         .bind(account.chain_id.cast_signed())
         .bind(account.address.as_slice())
         .bind(id.as_str())
-        .fetch_optional(&mut *transaction)
+        .fetch_all(pool)
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let position: i64 = row.try_get("position")?;
-    let leaves = sqlx::query(LEAVES_OF_SESSION).bind(position).fetch_all(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(Some(SessionRow { row, leaves }))
+    Ok(open(&rows, account, seal))
 }
 
 /// Writes a session and its leaves.
@@ -69,22 +49,21 @@ pub(super) async fn insert(
     sealed: &[u8],
 ) -> Result<(), sqlx::Error> {
     let inserted = sqlx::query(
-        "INSERT INTO sessions (chain_id, account, id, session_key, key_id, record, status, created, user_op_hash, \
-         sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO sessions (chain_id, account, id, session_key, key_id, record, created, user_op_hash, landed, \
+         sealed) VALUES (?, ?, ?, ?, ?, '', ?, ?, ?, ?)",
     )
     .bind(session.account.chain_id.cast_signed())
     .bind(session.account.address.as_slice())
     .bind(session.id.as_str())
     .bind(session.session_key.as_slice())
     .bind(session.key_id.as_deref())
-    .bind(&session.record)
-    .bind(session.status.as_str())
     .bind(session.created.cast_signed())
     .bind(session.user_op_hash.as_ref().map(B256::as_slice))
+    .bind(session.landed.map(u64::cast_signed))
     .bind(sealed)
     .execute(&mut **transaction)
     .await?;
-    fail_point("add: without leaves");
+    fail_point("add session: without leaves");
     for (place, leaf) in (0_i64..).zip(&session.leaves) {
         sqlx::query(
             "INSERT INTO leaves (session, place, valid_after, valid_until, validation_module, session_key_data) \
@@ -102,32 +81,103 @@ pub(super) async fn insert(
     Ok(())
 }
 
-impl SessionRow {
-    /// The session and its key, if they are as the store wrote them.
-    pub(super) fn open(&self, account: AccountId, seal: &Seal) -> Result<(Session, Key), StoreError> {
-        self.read(account, seal).ok_or_else(|| StoreError::Altered {
-            account,
-            id: self.row.try_get("id").unwrap_or_else(|_| "(unreadable)".to_owned()),
-        })
+pub(super) async fn set_landed(
+    transaction: &mut SqliteTransaction<'_>,
+    account: AccountId,
+    id: &SessionId,
+    block: Option<u64>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE sessions SET landed = ? WHERE chain_id = ? AND account = ? AND id = ?")
+        .bind(block.map(u64::cast_signed))
+        .bind(account.chain_id.cast_signed())
+        .bind(account.address.as_slice())
+        .bind(id.as_str())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// How many sessions are gone: one, or none where there was none.
+pub(super) async fn delete(
+    transaction: &mut SqliteTransaction<'_>,
+    account: AccountId,
+    id: &SessionId,
+) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query("DELETE FROM sessions WHERE chain_id = ? AND account = ? AND id = ?")
+        .bind(account.chain_id.cast_signed())
+        .bind(account.address.as_slice())
+        .bind(id.as_str())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Sessions from rows that come one by one.
+struct Listing<'a> {
+    account: AccountId,
+    seal: &'a Seal,
+    /// All rows so far. They are kept to the end, as freeing one takes a lock that the reading thread needs for the
+    /// next.
+    rows: Vec<SqliteRow>,
+    /// How many of them were verified; the rest are those of one session.
+    verified: usize,
+    /// Where that one stands.
+    position: i64,
+    sessions: Result<Vec<Session>, StoreError>,
+}
+
+impl Listing<'_> {
+    fn take(&mut self, row: SqliteRow) -> Result<(), sqlx::Error> {
+        let position = row.try_get("position")?;
+        if position != self.position {
+            self.verify();
+            self.position = position;
+        }
+        self.rows.push(row);
+        Ok(())
     }
 
-    fn read(&self, account: AccountId, seal: &Seal) -> Option<(Session, Key)> {
-        let row = &self.row;
-        let user_op_hash: Option<&[u8]> = row.try_get("user_op_hash").ok()?;
-        let session = Session {
-            id: row.try_get::<&str, _>("id").ok()?.parse().ok()?,
-            account,
-            session_key: Address::try_from(row.try_get::<&[u8], _>("session_key").ok()?).ok()?,
-            key_id: row.try_get("key_id").ok()?,
-            leaves: self.leaves.iter().map(read_leaf).collect::<Option<_>>()?,
-            record: row.try_get("record").ok()?,
-            status: Status::from_text(row.try_get("status").ok()?)?,
-            created: row.try_get::<i64, _>("created").ok()?.cast_unsigned(),
-            user_op_hash: user_op_hash.map(B256::try_from).transpose().ok()?,
-        };
-        let key = seal.open_key(&session, row.try_get("sealed").ok()?)?;
-        Some((session, key))
+    fn verify(&mut self) {
+        let rows = self.rows.get(self.verified..).unwrap_or_default();
+        if let Ok(sessions) = &mut self.sessions {
+            match open(rows, self.account, self.seal) {
+                Some(Ok((session, _))) => sessions.push(session),
+                Some(Err(altered)) => self.sessions = Err(altered),
+                None => {}
+            }
+        }
+        self.verified = self.rows.len();
     }
+}
+
+/// The session of these rows, one for each leaf, and its key, if they are as the store wrote them; none without rows.
+fn open(rows: &[SqliteRow], account: AccountId, seal: &Seal) -> Option<Result<(Session, Key), StoreError>> {
+    let first = rows.first()?;
+    Some(read(first, rows, account, seal).ok_or_else(|| StoreError::Altered {
+        account,
+        id: first.try_get("id").unwrap_or_else(|_| "(unreadable)".to_owned()),
+    }))
+}
+
+fn read(row: &SqliteRow, rows: &[SqliteRow], account: AccountId, seal: &Seal) -> Option<(Session, Key)> {
+    let user_op_hash: Option<&[u8]> = row.try_get("user_op_hash").ok()?;
+    let session = Session {
+        id: row.try_get::<&str, _>("id").ok()?.parse().ok()?,
+        account,
+        session_key: Address::try_from(row.try_get::<&[u8], _>("session_key").ok()?).ok()?,
+        key_id: row.try_get("key_id").ok()?,
+        leaves: rows.iter().map(read_leaf).collect::<Option<_>>()?,
+        created: row.try_get::<i64, _>("created").ok()?.cast_unsigned(),
+        user_op_hash: user_op_hash.map(B256::try_from).transpose().ok()?,
+        landed: row.try_get::<Option<i64>, _>("landed").ok()?.map(i64::cast_unsigned),
+    };
+    let key = seal.open_key(&session, row.try_get("sealed").ok()?)?;
+    Some((session, key))
+}
+
+/// A hash as it stands in the database.
+pub(super) fn hash(bytes: &[u8]) -> Result<B256, sqlx::Error> {
+    B256::try_from(bytes).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 fn read_leaf(row: &SqliteRow) -> Option<Leaf> {
@@ -140,16 +190,23 @@ fn read_leaf(row: &SqliteRow) -> Option<Leaf> {
     })
 }
 
-const SESSIONS_OF_ACCOUNT: &str =
-    "SELECT * FROM sessions WHERE chain_id = ? AND account = ? ORDER BY position";
+/// A row for each leaf, and one for a session that lost its leaves, which is seen by that.
+macro_rules! sessions_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT position, id, session_key, key_id, created, user_op_hash, landed, sealed, valid_after, \
+             valid_until, validation_module, session_key_data \
+             FROM sessions LEFT JOIN leaves ON leaves.session = sessions.position \
+             WHERE chain_id = ? AND account = ?",
+            $condition,
+            " ORDER BY position, place"
+        )
+    };
+}
 
-const LEAVES_OF_ACCOUNT: &str = "SELECT leaves.* FROM sessions JOIN leaves ON leaves.session = sessions.position \
-                                 WHERE sessions.chain_id = ? AND sessions.account = ? \
-                                 ORDER BY sessions.position, leaves.place";
+const SESSIONS_OF_ACCOUNT: &str = sessions_where!("");
 
-const SESSION: &str = "SELECT * FROM sessions WHERE chain_id = ? AND account = ? AND id = ?";
-
-const LEAVES_OF_SESSION: &str = "SELECT * FROM leaves WHERE session = ? ORDER BY place";
+const SESSION: &str = sessions_where!(" AND id = ?");
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let key = crate::SealingKey::random().unwrap();
         let store = crate::SqliteStore::open(folder.path().join("sessions.db"), key).await.unwrap();
-        for query in [SESSIONS_OF_ACCOUNT, LEAVES_OF_ACCOUNT, SESSION, LEAVES_OF_SESSION] {
+        for query in [SESSIONS_OF_ACCOUNT, SESSION] {
             let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
             for step in sqlx::query(explain).fetch_all(&store.pool).await.unwrap() {
                 let step: &str = step.get("detail");

@@ -1,74 +1,73 @@
 //! Trees as rows.
 
 use alloy_primitives::B256;
+use quorate_core::merkle;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteTransaction};
 
-use crate::{AccountId, Tree};
+use super::rows::hash;
+use crate::AccountId;
 
 pub(super) async fn insert(
     transaction: &mut SqliteTransaction<'_>,
     account: AccountId,
-    tree: &Tree,
+    leaves: &[B256],
 ) -> Result<(), sqlx::Error> {
-    delete(transaction, account, tree.root()).await?;
+    let root = merkle::root(leaves).unwrap_or_default();
+    if root.is_zero() {
+        return Ok(());
+    }
     sqlx::query(
-        "INSERT INTO trees (chain_id, account, root, leaves, replaces, user_op_hash, operation) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO trees (chain_id, account, root, leaves) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (chain_id, account, root) DO NOTHING",
     )
     .bind(account.chain_id.cast_signed())
     .bind(account.address.as_slice())
-    .bind(tree.root().as_slice())
-    .bind(tree.leaves.concat())
-    .bind(tree.replaces.as_slice())
-    .bind(tree.user_op_hash.as_ref().map(B256::as_slice))
-    .bind(&tree.operation)
-    .execute(&mut **transaction)
-    .await?;
-    sqlx::query(
-        "DELETE FROM trees WHERE chain_id = ? AND account = ? AND position NOT IN \
-         (SELECT position FROM trees WHERE chain_id = ? AND account = ? ORDER BY position DESC LIMIT ?)",
-    )
-    .bind(account.chain_id.cast_signed())
-    .bind(account.address.as_slice())
-    .bind(account.chain_id.cast_signed())
-    .bind(account.address.as_slice())
-    .bind(i64::try_from(Tree::KEPT).unwrap_or(i64::MAX))
+    .bind(root.as_slice())
+    .bind(leaves.concat())
     .execute(&mut **transaction)
     .await?;
     Ok(())
 }
 
-pub(super) async fn of_account(pool: &SqlitePool, account: AccountId) -> Result<Vec<Tree>, sqlx::Error> {
-    let rows = sqlx::query("SELECT * FROM trees WHERE chain_id = ? AND account = ? ORDER BY position")
-        .bind(account.chain_id.cast_signed())
-        .bind(account.address.as_slice())
-        .fetch_all(pool)
-        .await?;
-    rows.iter().map(read).collect()
-}
-
+/// Forgets a tree that no operation needs.
 pub(super) async fn delete(
     transaction: &mut SqliteTransaction<'_>,
     account: AccountId,
     root: B256,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM trees WHERE chain_id = ? AND account = ? AND root = ?")
-        .bind(account.chain_id.cast_signed())
-        .bind(account.address.as_slice())
-        .bind(root.as_slice())
-        .execute(&mut **transaction)
-        .await?;
+    sqlx::query(
+        "DELETE FROM trees WHERE chain_id = ?1 AND account = ?2 AND root = ?3 AND NOT EXISTS \
+         (SELECT 1 FROM operations WHERE chain_id = ?1 AND account = ?2 AND (replaces = ?3 OR sets = ?3))",
+    )
+    .bind(account.chain_id.cast_signed())
+    .bind(account.address.as_slice())
+    .bind(root.as_slice())
+    .execute(&mut **transaction)
+    .await?;
     Ok(())
 }
 
-fn read(row: &SqliteRow) -> Result<Tree, sqlx::Error> {
-    let hash = |bytes: &[u8]| B256::try_from(bytes).map_err(|error| sqlx::Error::Decode(error.into()));
-    let leaves = row.try_get::<&[u8], _>("leaves")?.chunks(32).map(hash);
-    Ok(Tree {
-        leaves: leaves.collect::<Result<_, _>>()?,
-        replaces: hash(row.try_get("replaces")?)?,
-        user_op_hash: row.try_get::<Option<&[u8]>, _>("user_op_hash")?.map(hash).transpose()?,
-        operation: row.try_get("operation")?,
-    })
+pub(super) async fn roots(pool: &SqlitePool, account: AccountId) -> Result<Vec<B256>, sqlx::Error> {
+    let rows = sqlx::query("SELECT root FROM trees WHERE chain_id = ? AND account = ? ORDER BY position")
+        .bind(account.chain_id.cast_signed())
+        .bind(account.address.as_slice())
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(|row| hash(row.try_get("root")?)).collect()
+}
+
+pub(super) async fn leaves(
+    pool: &SqlitePool,
+    account: AccountId,
+    root: B256,
+) -> Result<Option<Vec<B256>>, sqlx::Error> {
+    let row = sqlx::query("SELECT leaves FROM trees WHERE chain_id = ? AND account = ? AND root = ?")
+        .bind(account.chain_id.cast_signed())
+        .bind(account.address.as_slice())
+        .bind(root.as_slice())
+        .fetch_optional(pool)
+        .await?;
+    let read = |row: SqliteRow| row.try_get::<&[u8], _>("leaves")?.chunks(32).map(hash).collect();
+    row.map(read).transpose()
 }

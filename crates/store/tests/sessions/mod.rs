@@ -1,17 +1,26 @@
-//! Sessions to store, and a database to store them in.
+//! Sessions, trees and operations to store, and a database to store them in.
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::path::PathBuf;
 
-use quorate_store::{AccountId, Key, Leaf, NewSession, SealingKey, SessionEpoch, SqliteStore, Status};
+use alloy_primitives::{B256, U256};
+use quorate_core::merkle;
+use quorate_store::{
+    AccountId, Answer, Change, Key, Leaf, NewSession, Operation, RootChange, SealingKey, SessionEpoch,
+    SessionId, SqliteStore, Store,
+};
 use tempfile::TempDir;
 
 pub(crate) fn account() -> AccountId {
     AccountId { chain_id: 137, address: [0x11; 20].into() }
 }
 
-/// A pending session with two leaves, which no other id has.
+pub(crate) fn id(text: &str) -> SessionId {
+    text.parse().unwrap()
+}
+
+/// A session with two leaves, which no other id has.
 pub(crate) fn session(id: &str) -> NewSession {
     let leaf = |place: u8, epoch| Leaf {
         epoch,
@@ -27,10 +36,66 @@ pub(crate) fn session(id: &str) -> NewSession {
             leaf(0, SessionEpoch::new(1_700_000_000, 1_800_000_000).unwrap()),
             leaf(1, SessionEpoch::UNLIMITED),
         ],
-        record: format!("{{\"session\": \"{id}\"}}"),
-        status: Status::Pending,
         created: 1_700_000_000,
         user_op_hash: Some([0x44; 32].into()),
+        landed: None,
+    }
+}
+
+/// Adds them in one step.
+pub(crate) async fn add_all(store: &dyn Store, sessions: impl IntoIterator<Item = NewSession>) {
+    let mut changes = Vec::new();
+    let mut account = account();
+    for session in sessions {
+        account = session.account;
+        changes.push(Change::AddSession(Box::new(session)));
+    }
+    store.apply(account, changes).await.unwrap();
+}
+
+/// As many leaves as the number says, in an order that is not sorted.
+pub(crate) fn leaves(number: u8) -> Vec<B256> {
+    (1..=number).rev().map(B256::repeat_byte).collect()
+}
+
+pub(crate) fn root(leaves: &[B256]) -> B256 {
+    merkle::root(leaves).unwrap()
+}
+
+/// An operation of the owner, with a hash that no other number has.
+pub(crate) fn operation(number: u8) -> Operation {
+    Operation {
+        user_op_hash: B256::repeat_byte(number),
+        nonce: (U256::from(number) << 64) | U256::from(3),
+        session: None,
+        root_change: Some(RootChange { replaces: B256::repeat_byte(0x77), sets: B256::repeat_byte(0x88) }),
+        answer: Answer::Open,
+        signed_at_block: 1000 + u64::from(number),
+        closed_at_block: None,
+        message: format!("operation {number}"),
+    }
+}
+
+/// All that a store holds of an account, the sessions with the block in which they landed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) sessions: Vec<(SessionId, Option<u64>)>,
+    pub(crate) trees: Vec<(B256, Vec<B256>)>,
+    pub(crate) operations: Vec<Operation>,
+}
+
+impl Contents {
+    pub(crate) async fn of(store: &dyn Store, account: AccountId) -> Self {
+        let sessions = store.sessions(account).await.unwrap();
+        let mut trees = Vec::new();
+        for root in store.roots(account).await.unwrap() {
+            trees.push((root, store.tree(account, root).await.unwrap().unwrap()));
+        }
+        Self {
+            sessions: sessions.into_iter().map(|session| (session.id, session.landed)).collect(),
+            trees,
+            operations: store.operations(account).await.unwrap(),
+        }
     }
 }
 

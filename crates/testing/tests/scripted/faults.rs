@@ -120,9 +120,9 @@ async fn the_nth_request_of_any_kind_is_the_last() {
 async fn a_hook_of_one_endpoint_sees_the_parameters() {
     let chain = ScriptedChain::new();
     let (node, other) = (chain.node(), chain.node());
-    node.on_request(Box::new(|method, params| {
+    node.on_request(|method, params| {
         (method == "eth_getBlockByNumber" && params[0] == "latest").then_some(Fault::Null)
-    }));
+    });
     let latest = json!(["latest", false]);
     assert!(node.call::<Value>("eth_getBlockByNumber", latest.clone()).await.unwrap().is_null());
     assert!(!node.call::<Value>("eth_getBlockByNumber", ("0x0", false)).await.unwrap().is_null());

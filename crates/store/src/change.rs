@@ -1,0 +1,44 @@
+use alloy_primitives::B256;
+
+use crate::{Answer, NewSession, Operation, SessionId};
+
+/// One change of what a store holds of an account. [`Store::apply`](crate::Store::apply) makes several in one step.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// Stores a session after all others of its account.
+    AddSession(Box<NewSession>),
+    /// Says in which block a session was first seen in the account's tree, or that it was not seen there after all.
+    /// Without effect where there is no such session.
+    SetLanded {
+        /// The session.
+        session: SessionId,
+        /// The block's number.
+        block: Option<u64>,
+    },
+    /// Forgets a session and its key.
+    RemoveSession(SessionId),
+    /// Remembers the tree with these leaves. One without leaves needs no memory: its root is zero.
+    AddTree(Vec<B256>),
+    /// Forgets the tree with this root. Without effect while an operation is stored that replaces or sets it.
+    RemoveTree(B256),
+    /// Stores an operation; without effect where one of its hash is stored.
+    AddOperation(Box<Operation>),
+    /// Says what a bundler answered. Without effect where there is no such operation.
+    SetAnswer {
+        /// The operation.
+        user_op_hash: B256,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Says in which block an operation was first seen to be over, or that it is not over after all. Without effect
+    /// where there is no such operation.
+    SetClosed {
+        /// The operation.
+        user_op_hash: B256,
+        /// The block's number.
+        block: Option<u64>,
+    },
+    /// Forgets an operation, if it is stored.
+    RemoveOperation(B256),
+}
