@@ -129,7 +129,7 @@ async fn play(stage: &Stage, show: &Show) -> anyhow::Result<()> {
 
     show.begin("one user operation deploys the account and grants the session");
     let pending = account.send(grant, &key, &owner).await?;
-    let session = client.session(pending.wait().await?, Arc::new(key));
+    let session = client.session(pending.wait().await?, Arc::new(key))?;
     show.done(&format!("session granted in user operation {}", pending.user_op_hash()));
 
     show.begin("the session mints");
@@ -174,12 +174,13 @@ async fn refusals(
     show.begin("the owner grants the same policy to a local key");
     let local = LocalSessionKey::random();
     let grant = account.grant([mint_to_itself(nft, account.address())?])?;
-    let grant = grant.keeping(session.record().leaves());
-    let record = account.send(grant, &local, owner).await?.wait().await?;
-    let Err(refusal) = client.session(record, Arc::new(local)).send_unchecked(call, gas).await else {
+    let granted = account.send(grant, &local, owner).await?.wait().await?;
+    let Err(refusal) = client.session(granted, Arc::new(local))?.send_unchecked(call, gas).await else {
         bail!("the bundler took a mint to another address");
     };
-    let Error::Bundler(rejection) = &refusal else { bail!("not the bundler's refusal: {refusal}") };
+    // The call is signed and was sent, so that the error names its operation; the reason is the bundler's.
+    let Error::Unsettled { source, .. } = &refusal else { bail!("not the bundler's refusal: {refusal}") };
+    let Error::Bundler(rejection) = source.as_ref() else { bail!("not the bundler's refusal: {refusal}") };
     ensure!(
         rejection.revert_reason() == Some("ABISV Arg Rule Violated"),
         "the bundler refuses for another reason: {rejection}"

@@ -1,18 +1,20 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::{Bundler, Fees, GasEstimate};
 use quorate_contracts::{Deployment, account};
-use quorate_core::UserOperation;
+use quorate_core::{UserOperation, merkle};
 use quorate_network::SigningNetwork;
 use quorate_signer::SessionSigner;
-use quorate_store::{MemoryStore, Store};
+use quorate_store::{AccountId, MemoryStore, Store};
 use quorate_transport::{HttpTransport, Transport};
 use url::Url;
 
 use crate::chain::Chain;
+use crate::pace::Pace;
 use crate::{Error, Options, PendingOperation, Session, SessionRecord, SmartAccount};
 
 /// A chain and a bundler: where accounts live and operations go.
@@ -26,45 +28,73 @@ pub struct Quorate {
     pub(crate) network: Option<SigningNetwork>,
     /// Blocks on top of one before what it says counts.
     pub(crate) confirmations: u64,
-    /// The newest nonce stream given out.
-    streams: Arc<AtomicU64>,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) shared: Arc<Shared>,
 }
+
+/// What a client and its clones know together.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The newest block's number that any node answered for.
+    pub(crate) newest_block: AtomicU64,
+    /// Operations that a task of this process is sending at this moment.
+    pub(crate) in_flight: Mutex<HashSet<B256>>,
+    trees: Mutex<HashMap<B256, Arc<merkle::Tree>>>,
+}
+
+/// How many trees are kept with their inner nodes.
+const CACHED_TREES: usize = 32;
 
 impl Quorate {
     /// Connects to a chain's node and a bundler over HTTP, with the contracts at their canonical addresses.
     ///
     /// # Errors
-    /// A URL that is not HTTP, or a node that does not say which chain it serves.
+    /// A URL that is not HTTP; an endpoint that gives no answer; [`Error::OtherChains`] where the two serve different
+    /// chains, and [`Error::NoEntryPoint`] where the bundler does not serve the entry point.
     pub async fn connect(node: Url, bundler: Url) -> Result<Self, Error> {
+        let is_local = [&node, &bundler].into_iter().all(is_loopback);
         let node = HttpTransport::builder(node).build()?;
         let bundler = HttpTransport::builder(bundler).build()?;
-        Self::connect_by(Deployment::canonical(), Arc::new(node), Arc::new(bundler)).await
+        let client = Self::connect_by(Deployment::canonical(), Arc::new(node), Arc::new(bundler)).await?;
+        Ok(if is_local { client.with_unlimited_requests() } else { client })
     }
 
     /// The same by transports with options of their own, and for contracts at other addresses.
     ///
     /// # Errors
-    /// The node does not say which chain it serves.
+    /// As [`connect`](Self::connect).
     pub async fn connect_by(
         deployment: Deployment,
         node: Arc<dyn Transport>,
         bundler: Arc<dyn Transport>,
     ) -> Result<Self, Error> {
         let chain = Chain::new(node, deployment);
-        let chain_id = chain.id().await?;
+        let bundler = Bundler::new(bundler);
+        let (chain_id, bundler_s, entry_points) =
+            tokio::try_join!(chain.id(), async { Ok(bundler.chain_id().await?) }, async {
+                Ok(bundler.supported_entry_points().await?)
+            },)?;
+        if chain_id != bundler_s {
+            return Err(Error::OtherChains { node: chain_id, bundler: bundler_s });
+        }
+        if !entry_points.contains(&deployment.entry_point) {
+            return Err(Error::NoEntryPoint { needed: deployment.entry_point, served: entry_points });
+        }
         Ok(Self {
             chain,
-            bundler: Bundler::new(bundler),
+            bundler,
             deployment,
             chain_id,
             store: Arc::new(MemoryStore::new()),
             network: None,
             confirmations: 0,
-            streams: Arc::default(),
+            pace: Arc::new(Pace::remote()),
+            shared: Arc::default(),
         })
     }
 
-    /// Keeps sessions in this store. Without one they are kept in memory, and end with the client and its clones.
+    /// Keeps sessions and operations in this store. Without one they are kept in memory, and end with the client and its
+    /// clones.
     #[must_use]
     pub fn with_store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = store;
@@ -78,11 +108,34 @@ impl Quorate {
         self
     }
 
-    /// Calls a session active when there are so many blocks on top of the one that it is in; 0 unless set. A reorganised
-    /// block makes it pending again.
+    /// Believes a block when there are so many blocks on top of it; 0 unless set. It decides when a wait ends, when a
+    /// session is active, and when what became of an operation is final. A reorganised block makes a session pending
+    /// again.
     #[must_use]
     pub const fn with_confirmations(mut self, blocks: u64) -> Self {
         self.confirmations = blocks;
+        self
+    }
+
+    /// Waits with at most so many requests a second to the node and the bundler together, one at a time; 10 unless set,
+    /// and for endpoints on this machine any number.
+    #[must_use]
+    pub fn with_requests_per_second(mut self, requests: u32) -> Self {
+        self.pace = Arc::new(self.pace.with_budget(Some(requests)));
+        self
+    }
+
+    /// Waits with any number of requests, as fits a chain on the same machine.
+    #[must_use]
+    pub fn with_unlimited_requests(mut self) -> Self {
+        self.pace = Arc::new(self.pace.with_budget(None));
+        self
+    }
+
+    /// How far apart blocks are, which decides how often a wait looks; where it is not set it is read from the chain once.
+    #[must_use]
+    pub fn with_block_time(mut self, time: Duration) -> Self {
+        self.pace = Arc::new(self.pace.with_block_time(time));
         self
     }
 
@@ -109,107 +162,116 @@ impl Quorate {
     }
 
     /// A session that was granted, to be used with the signer of its key.
-    pub fn session(&self, record: impl Into<SessionRecord>, signer: Arc<dyn SessionSigner>) -> Session {
-        Session::new(self.clone(), record.into(), signer)
+    ///
+    /// # Errors
+    /// [`Error::OtherKey`] for another key's signer.
+    pub fn session(
+        &self,
+        record: impl Into<SessionRecord>,
+        signer: Arc<dyn SessionSigner>,
+    ) -> Result<Session, Error> {
+        let record = record.into();
+        if signer.address() != record.session_key {
+            return Err(Error::OtherKey { session: record.id, address: record.session_key });
+        }
+        Ok(Session::new(self.clone(), record, signer))
     }
 
     /// An operation that was sent, here or elsewhere, to be waited for.
-    pub fn pending(&self, user_op_hash: alloy_primitives::B256) -> PendingOperation {
-        PendingOperation::new(self.bundler.clone(), user_op_hash)
+    pub fn pending(&self, user_op_hash: B256) -> PendingOperation {
+        PendingOperation::by_hash(self.clone(), user_op_hash)
     }
 
-    /// The nonce that the options name, or the next one of their stream or of `stream`.
-    pub(crate) async fn nonce(
+    /// The tree of an account with this root; none where the store does not know it. Each is hashed once.
+    pub(crate) async fn tree(
         &self,
-        account: Address,
-        stream: u64,
-        options: &Options,
-    ) -> Result<U256, Error> {
-        match options.nonce() {
-            Some(nonce) => Ok(nonce),
-            None => self.chain.nonce(account, options.nonce_key().unwrap_or(stream)).await,
+        account: AccountId,
+        root: B256,
+    ) -> Result<Option<Arc<merkle::Tree>>, Error> {
+        if root == B256::ZERO {
+            return Ok(Some(Arc::default()));
         }
+        if let Some(tree) = self.cached_trees().get(&root) {
+            return Ok(Some(Arc::clone(tree)));
+        }
+        let Some(leaves) = self.store.tree(account, root).await? else { return Ok(None) };
+        let tree = merkle::Tree::new(leaves).map_err(Error::Tree)?;
+        if tree.root() != root {
+            return Err(Error::AlteredTree { account, root });
+        }
+        Ok(Some(self.cache(tree)))
+    }
+
+    pub(crate) fn cache(&self, tree: merkle::Tree) -> Arc<merkle::Tree> {
+        let tree = Arc::new(tree);
+        let mut trees = self.cached_trees();
+        if trees.len() >= CACHED_TREES {
+            trees.clear();
+        }
+        trees.insert(tree.root(), Arc::clone(&tree));
+        tree
+    }
+
+    /// A tree is put there whole, so that a panic elsewhere leaves nothing half done.
+    fn cached_trees(&self) -> std::sync::MutexGuard<'_, HashMap<B256, Arc<merkle::Tree>>> {
+        self.shared.trees.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fills in fees and gas, the gas by an estimate under a signature of the right form and length.
-    pub(crate) async fn size(
+    pub(crate) async fn fill(
         &self,
-        mut operation: UserOperation<Vec<u8>>,
+        operation: UserOperation<Vec<u8>>,
         dummy_signature: Vec<u8>,
+        fees: Fees,
         options: &Options,
     ) -> Result<UserOperation<Vec<u8>>, Error> {
-        operation = self.with_fees(operation).await?;
+        let operation = with_fees(operation, fees);
         let dummy = operation.clone().sign(dummy_signature);
         let gas = self.bundler.estimate_user_operation_gas(&dummy, self.deployment.entry_point).await?;
-        Ok(options.raise(with_gas(operation, gas)))
-    }
-
-    /// Fills in fees, and gas that the caller knows.
-    pub(crate) async fn size_as(
-        &self,
-        operation: UserOperation<Vec<u8>>,
-        gas: GasEstimate,
-    ) -> Result<UserOperation<Vec<u8>>, Error> {
-        Ok(with_gas(self.with_fees(operation).await?, gas))
-    }
-
-    async fn with_fees(
-        &self,
-        mut operation: UserOperation<Vec<u8>>,
-    ) -> Result<UserOperation<Vec<u8>>, Error> {
-        let fees = self.fees().await?;
-        operation.max_fee_per_gas = fees.max_fee_per_gas;
-        operation.max_priority_fee_per_gas = fees.max_priority_fee_per_gas;
-        Ok(operation)
-    }
-
-    pub(crate) async fn send(
-        &self,
-        operation: UserOperation<Vec<u8>>,
-        signature: Vec<u8>,
-    ) -> Result<PendingOperation, Error> {
-        let signed = operation.sign(signature);
-        let hash =
-            self.bundler.send_user_operation(&signed, self.deployment.entry_point, self.chain_id).await?;
-        Ok(self.pending(hash))
-    }
-
-    /// A nonce stream of its own for each use of a session, so that uses run in parallel: the milliseconds since
-    /// 1970, or the next number where two uses fall into one.
-    pub(crate) fn new_nonce_stream(&self) -> u64 {
-        let now = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);
-        let next = |newest: u64| Some(now.max(newest + 1));
-        let newest = self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        now.max(newest.unwrap_or_default() + 1)
+        Ok(options.apply_offsets(with_gas(operation, gas)))
     }
 
     /// The bundler's fees, or where it has no method for them the node's gas price.
-    async fn fees(&self) -> Result<Fees, Error> {
-        match self.bundler.gas_price().await {
-            Ok(fees) => Ok(fees),
-            Err(quorate_bundler::BundlerError::Rejected { .. }) => {
+    pub(crate) async fn fees(&self) -> Result<Fees, Error> {
+        match self.bundler.gas_price().await? {
+            Some(fees) => Ok(fees),
+            None => {
                 let price = self.chain.gas_price().await?;
                 Ok(Fees { max_fee_per_gas: price, max_priority_fee_per_gas: price })
             }
-            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The time since 1970.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// This machine's time since 1970. Only what nobody else can say is taken from it.
 pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-fn with_gas(mut operation: UserOperation<Vec<u8>>, gas: GasEstimate) -> UserOperation<Vec<u8>> {
+pub(crate) fn with_fees(mut operation: UserOperation<Vec<u8>>, fees: Fees) -> UserOperation<Vec<u8>> {
+    operation.max_fee_per_gas = fees.max_fee_per_gas;
+    operation.max_priority_fee_per_gas = fees.max_priority_fee_per_gas;
+    operation
+}
+
+pub(crate) fn with_gas(mut operation: UserOperation<Vec<u8>>, gas: GasEstimate) -> UserOperation<Vec<u8>> {
     operation.pre_verification_gas = gas.pre_verification_gas;
     operation.verification_gas_limit = gas.verification_gas_limit;
     operation.call_gas_limit = gas.call_gas_limit;
     operation
 }
 
-/// A blank operation of an account.
-pub(crate) fn draft(sender: Address, nonce: U256, call_data: Vec<u8>) -> UserOperation<Vec<u8>> {
+/// An operation of an account without fees, gas and signature.
+pub(crate) fn unsigned(sender: Address, nonce: U256, call_data: Vec<u8>) -> UserOperation<Vec<u8>> {
     UserOperation {
         sender,
         nonce,

@@ -1,23 +1,57 @@
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::BundlerError;
-use quorate_core::{EncodeError, Mistake};
+use quorate_core::merkle::TreeError;
+use quorate_core::{DecodeError, EncodeError, Mistake};
 use quorate_network::NetworkError;
 use quorate_protocol::{MessageError, PermissionsError};
 use quorate_signer::SignerError;
-use quorate_store::{InvalidSessionId, SessionId, StoreError};
+use quorate_store::original::OriginalError;
+use quorate_store::{AccountId, SessionId, StoreError};
 use quorate_transport::{BuildError, TransportError};
 
-use crate::CallRefusal;
+use crate::{CallRefusal, Status};
 
 /// Why something did not happen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The chain's node.
-    #[error("the chain's node gave no answer")]
+    #[error("the chain's node gives no result: {0}")]
     Chain(#[from] TransportError),
+    /// The node has no such block.
+    #[error("the chain's node has no block {block}")]
+    NoBlock {
+        /// The block asked for.
+        block: String,
+    },
+    /// The node is behind: what it says now is older than what was seen before.
+    #[error(
+        "the chain's node is at block {found}, and block {newest} was seen before; nothing is decided by it"
+    )]
+    Behind {
+        /// The newest block that it has.
+        found: u64,
+        /// The newest block that was seen.
+        newest: u64,
+    },
+    /// Node and bundler do not belong together.
+    #[error("the node serves chain {node}, and the bundler chain {bundler}; give the URLs of one chain")]
+    OtherChains {
+        /// The node's chain.
+        node: u64,
+        /// The bundler's.
+        bundler: u64,
+    },
+    /// The bundler serves other entry points.
+    #[error("the bundler does not serve the entry point {needed}, but {served:?}")]
+    NoEntryPoint {
+        /// The entry point of the accounts.
+        needed: Address,
+        /// What it serves.
+        served: Vec<Address>,
+    },
     /// An endpoint's URL, or the system's HTTP client.
     #[error(transparent)]
     Endpoint(#[from] BuildError),
@@ -56,8 +90,8 @@ pub enum Error {
     },
     /// The account has sessions that this grant does not know of, and that it would end.
     #[error(
-        "the account's session root on chain is {found}, expected {expected}: another device made sessions that this \
-         change would end; import their leaves to keep them, or name this root as one to replace"
+        "the account's session root on chain is {found}, and the store does not know its leaves: another device changed \
+         the sessions, and this update would end some; import the leaves to keep them, or name this root as one to replace"
     )]
     ForeignRoot {
         /// The root of the leaves given; zero where there are none.
@@ -65,6 +99,171 @@ pub enum Error {
         /// The root on chain.
         found: B256,
     },
+    /// The tree on chain is another device's, so that nothing here can be proved against it.
+    #[error(
+        "the store does not know the leaves under the root {root} of {account}: another device changed the sessions; \
+         take its leaves in (`import_leaves`) to go on using those made here"
+    )]
+    UnknownTree {
+        /// The account.
+        account: AccountId,
+        /// The root on chain.
+        root: B256,
+    },
+    /// A stored tree that somebody else wrote.
+    #[error("the tree of {account} stored under the root {root} was altered; take its leaves in again")]
+    AlteredTree {
+        /// The account.
+        account: AccountId,
+        /// The root that it is stored under.
+        root: B256,
+    },
+    /// A stored operation that somebody else wrote.
+    #[error("the operation stored as {stored} was altered: it hashes to {found}")]
+    AlteredOperation {
+        /// The hash that it is stored under.
+        stored: B256,
+        /// Its hash.
+        found: B256,
+    },
+    /// A tree that cannot be hashed.
+    #[error(transparent)]
+    Tree(TreeError),
+    /// A leaf that was granted before. It has no salt, so that the two sessions would be one.
+    #[error(
+        "the leaf {leaf} is or was one of the account's sessions{}; choose another start (`validAfter`), key or rule",
+        session.as_ref().map(|id| format!(", {id}")).unwrap_or_default()
+    )]
+    DuplicateLeaf {
+        /// The leaf.
+        leaf: B256,
+        /// The session that has it; none where another device made it, or where it is given twice.
+        session: Option<SessionId>,
+    },
+    /// A revocation that would change nothing; nothing was sent.
+    #[error(
+        "none of the sessions is in the account's tree on chain, so that there is nothing to revoke: {sessions:?}"
+    )]
+    NothingToRevoke {
+        /// The sessions asked for.
+        sessions: Vec<SessionId>,
+    },
+    /// Another operation of the owner's is on its way, and this one would take its place.
+    #[error(
+        "user operation {user_op_hash} of the owner's is under way, and this one would have its nonce; wait for it, \
+         resume, rebuild or cancel it first"
+    )]
+    UnderWay {
+        /// The operation.
+        user_op_hash: B256,
+    },
+    /// Nothing left this machine, and nothing is left in the store.
+    #[error("user operation {user_op_hash} was not sent: {source}")]
+    NotSent {
+        /// The operation.
+        user_op_hash: B256,
+        /// Why.
+        source: Box<Self>,
+    },
+    /// The operation was sent, or may have been, and can get on chain or not. Sending it again is safe by the same
+    /// draft, the same call, or [`resume`](crate::SmartAccount::resume): all keep its nonce.
+    #[error("user operation {user_op_hash} may get on chain or not: {source}")]
+    Unsettled {
+        /// The operation.
+        user_op_hash: B256,
+        /// What the bundler or the connection said.
+        source: Box<Self>,
+    },
+    /// An operation whose fees do not pay for the next block any more.
+    #[error(
+        "the fees of user operation {user_op_hash} are below the market's; rebuild it, and have its owner sign it"
+    )]
+    FeesTooLow {
+        /// The operation.
+        user_op_hash: B256,
+    },
+    /// Another operation took the nonce.
+    #[error("user operation {by} in transaction {transaction} took the place of {user_op_hash}")]
+    Replaced {
+        /// The operation that was waited for.
+        user_op_hash: B256,
+        /// The one that is on chain.
+        by: B256,
+        /// Its transaction.
+        transaction: B256,
+    },
+    /// The nonce is used, and not by this operation.
+    #[error(
+        "the nonce {nonce:#x} of user operation {user_op_hash} is used, so that it cannot get on chain any more"
+    )]
+    NonceUsed {
+        /// The operation.
+        user_op_hash: B256,
+        /// Its nonce.
+        nonce: U256,
+    },
+    /// No such operation in the store.
+    #[error("the store has no user operation {user_op_hash} of {account}")]
+    UnknownOperation {
+        /// The account.
+        account: AccountId,
+        /// The hash asked for.
+        user_op_hash: B256,
+    },
+    /// An operation that a session made, and not the owner.
+    #[error(
+        "user operation {user_op_hash} is one of session {session}, which makes it anew by itself: resume it"
+    )]
+    NotTheOwner {
+        /// The operation.
+        user_op_hash: B256,
+        /// The session.
+        session: SessionId,
+    },
+    /// A session that would be lost.
+    #[error("session {session} is {status}; only a session that has ended or never began can be forgotten")]
+    StillLive {
+        /// The session.
+        session: SessionId,
+        /// Where it stands.
+        status: Status,
+    },
+    /// A network judges by the permissions that its key was made with.
+    #[error(
+        "a signing network holds the key {key_id} and signs until the end that it was made for; grant a session with a \
+         new key instead"
+    )]
+    NotExtendable {
+        /// The key's id there.
+        key_id: String,
+    },
+    /// A network's nodes judge single calls.
+    #[error("a signing network signs no batches; grant without batches, or with a key of another kind")]
+    NoDistributedBatches,
+    /// A module of which it is not known where a session's key stands in its data.
+    #[error(
+        "where the session's key stands in the data of module {module} is not known; grant a new session"
+    )]
+    UnknownModule {
+        /// The module.
+        module: Address,
+    },
+    /// Two withdrawals that cannot both be had.
+    #[error(
+        "withdrawal {withdrawal} asks for what is left of token {token}, and the others leave nothing certain"
+    )]
+    WithdrawnTwice {
+        /// The withdrawal's place, from 0.
+        withdrawal: usize,
+        /// The token.
+        token: Address,
+    },
+    /// Stored call data that is none of the account's.
+    #[error(transparent)]
+    Decode(DecodeError),
+    /// The original's documents.
+    #[error(transparent)]
+    Original(OriginalError),
     /// The account's sessions changed after the operation was prepared; nothing was sent.
     #[error(
         "the account's session root on chain is {found}, and the prepared operation expects to replace {expected}: \
@@ -109,8 +308,8 @@ pub enum Error {
         /// What the nearest found; none where no session is active.
         refusal: Option<CallRefusal>,
     },
-    /// The stored key is another's.
-    #[error("the store's key of session {session} is not the key of {address}")]
+    /// A key of another session.
+    #[error("the key given for session {session} is not its key, {address}")]
     OtherKey {
         /// The session.
         session: SessionId,
@@ -125,7 +324,7 @@ pub enum Error {
     },
     /// The key is in no store.
     #[error("the key {address} of session {session} is not in the store; use the session with its signer")]
-    KeyElsewhere {
+    ExternalKey {
         /// The session.
         session: SessionId,
         /// The session's key.
@@ -181,17 +380,24 @@ pub enum Error {
         /// The root on chain.
         found: B256,
     },
-    /// A stored draft of another account.
-    #[error("the draft is for account {draft} on chain {draft_chain}, not for {account} on chain {chain}")]
+    /// A draft, or a session, of another account.
+    #[error("this belongs to {draft}, not to {account}")]
     OtherAccount {
-        /// The draft's account.
-        draft: Address,
-        /// Its chain.
-        draft_chain: u64,
+        /// The account of what was given.
+        draft: AccountId,
         /// This account.
+        account: AccountId,
+    },
+    /// A draft that another owner was to sign.
+    #[error(
+        "the draft is for the signature of {draft}, and the account's owner is {account}: the ownership was transferred; \
+         prepare it again"
+    )]
+    OtherOwner {
+        /// The draft's owner.
+        draft: Address,
+        /// The account's owner.
         account: Address,
-        /// This chain.
-        chain: u64,
     },
     /// A session of another chain.
     #[error("the session is granted on chain {session}, and this client's chain is {chain}")]
@@ -204,9 +410,6 @@ pub enum Error {
     /// A value that has no encoding.
     #[error(transparent)]
     Encode(EncodeError),
-    /// A stored id that is none.
-    #[error(transparent)]
-    SessionId(InvalidSessionId),
     /// The session store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -219,12 +422,18 @@ pub enum Error {
         reason: Option<String>,
     },
     /// Not in a block yet. The operation may still get there: wait again by its hash.
-    #[error("user operation {user_op_hash} is not in a block after {} s; wait again later", after.as_secs())]
+    #[error(
+        "user operation {user_op_hash} is not in a block with the confirmations asked for after {} s; wait again later{}",
+        after.as_secs(),
+        source.as_ref().map(|source| format!(" (the last look failed: {source})")).unwrap_or_default()
+    )]
     Timeout {
         /// The operation.
         user_op_hash: B256,
         /// How long was waited.
         after: Duration,
+        /// Why the last look that failed did.
+        source: Option<Box<Self>>,
     },
     /// Something stored that cannot be read.
     #[error("the stored {what} cannot be read")]
@@ -240,4 +449,39 @@ pub enum Error {
     /// The stored operation.
     #[error(transparent)]
     Message(#[from] MessageError),
+}
+
+impl Error {
+    /// Leaves an operation's fate open, whatever went wrong with it.
+    pub(crate) fn unsettled(user_op_hash: B256, source: Self) -> Self {
+        match source {
+            source @ Self::Unsettled { .. } => source,
+            source => Self::Unsettled { user_op_hash, source: Box::new(source) },
+        }
+    }
+
+    /// The operation that the error is of, where it is of one: what it waits for, or what may get on chain.
+    pub const fn user_op_hash(&self) -> Option<B256> {
+        match self {
+            Self::NotSent { user_op_hash, .. }
+            | Self::Unsettled { user_op_hash, .. }
+            | Self::UnderWay { user_op_hash }
+            | Self::FeesTooLow { user_op_hash }
+            | Self::Replaced { user_op_hash, .. }
+            | Self::NonceUsed { user_op_hash, .. }
+            | Self::Reverted { user_op_hash, .. }
+            | Self::Timeout { user_op_hash, .. } => Some(*user_op_hash),
+            _ => None,
+        }
+    }
+
+    /// Whether the same read may succeed later: a timeout, a busy endpoint, a node that is behind.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Behind { .. } | Self::NoBlock { .. } => true,
+            Self::Bundler(error) => error.is_transient(),
+            Self::Chain(error) => error.is_transient(),
+            _ => false,
+        }
+    }
 }

@@ -2,19 +2,21 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use alloy_signer::Signer;
-use quorate_core::{Encode as _, Erc20Policy, Erc20SessionKeyData, SessionEpoch, SessionKeyData};
+use quorate_bundler::UserOperationReceipt;
+use quorate_contracts::Deployment;
+use quorate_core::{
+    Encode as _, Erc20Policy, Erc20SessionKeyData, Leaf, Mistake, SessionEpoch, SessionKeyData,
+};
 use quorate_network::{DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
-use quorate_protocol::{Limits, OperationMessage, Permissions};
-use quorate_signer::{SIGNATURE_LEN, sign_as_owner, sign_typed_data};
-use quorate_store::{Key, NewSession, SessionId, Status};
+use quorate_protocol::{Limits, Permissions};
+use quorate_signer::sign_typed_data;
+use quorate_store::{AccountId, Change, Key, NewSession, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::change::{ChangeDraft, ChangeText, Plan};
 use crate::client::now;
-use crate::record::RecordText;
-use crate::{
-    EncodedPolicy, Ended, Error, PendingChange, PendingOperation, SessionRecord, SmartAccount, StorableKey,
-};
+use crate::life::plan::{Overwritten, UpdateRequest};
+use crate::life::update::{OwnerIntent, PendingUpdate, TreeUpdate, Updated};
+use crate::{Draft, Error, PendingOperation, SessionRecord, SmartAccount, StorableKey};
 
 /// Policies for one account, checked for evident mistakes, and what becomes of the account's other sessions.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,36 +25,44 @@ pub struct Grant {
     tokens: Vec<Erc20Policy>,
     id: Option<SessionId>,
     batches: bool,
-    plan: Plan,
+    request: UpdateRequest,
 }
 
-/// A grant that waits for its owner's signature. It can be stored, and go on in another process: the owner's wallet
-/// is often in a browser or on a device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GrantDraft {
-    change: ChangeDraft,
-    id: SessionId,
-    session: SessionRecord,
+/// The grant of a session: what the tree becomes, and the session that is added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SessionGrant {
+    /// What the tree becomes.
+    pub update: TreeUpdate,
+    /// The session as it will be.
+    pub session: SessionRecord,
+    /// When it was prepared, in seconds since 1970.
+    pub created: u64,
 }
 
 /// A grant that was sent.
 #[derive(Clone, Debug)]
 pub struct PendingGrant {
-    change: PendingChange,
-    id: SessionId,
+    update: PendingUpdate,
     session: SessionRecord,
 }
 
 /// A session that is on chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Granted {
-    /// Its id in the store.
-    pub id: SessionId,
     /// What it is.
     pub record: SessionRecord,
-    /// What the grant ended without having been prepared for it: sessions that another device had granted in the
-    /// meantime. Grant them again to have them back.
-    pub overwritten: Option<Ended>,
+    /// The receipt of its operation.
+    pub receipt: UserOperationReceipt,
+    /// What the grant did to sessions that another device had made in the meantime. Grant them again to have them back.
+    pub overwritten: Overwritten,
+}
+
+impl Granted {
+    /// The session's id in the store.
+    pub const fn id(&self) -> &SessionId {
+        self.record.id()
+    }
 }
 
 impl From<Granted> for SessionRecord {
@@ -63,7 +73,7 @@ impl From<Granted> for SessionRecord {
 
 impl Grant {
     pub(crate) fn new(permissions: Permissions) -> Self {
-        Self { permissions, tokens: Vec::new(), id: None, batches: false, plan: Plan::default() }
+        Self { permissions, tokens: Vec::new(), id: None, batches: false, request: UpdateRequest::default() }
     }
 
     /// Lets the session also move a token, by the ERC-20 validation module.
@@ -94,22 +104,22 @@ impl Grant {
     /// for sessions that the client's store knows.
     #[must_use]
     pub fn keeping(mut self, leaves: impl IntoIterator<Item = B256>) -> Self {
-        self.plan.kept.extend(leaves);
+        self.request.kept.extend(leaves);
         self
     }
 
     /// Ends these sessions of the account in the same operation.
     #[must_use]
     pub fn replacing(mut self, sessions: impl IntoIterator<Item = SessionId>) -> Self {
-        self.plan.ended.extend(sessions);
+        self.request.revoked.extend(sessions);
         self
     }
 
-    /// Ends whatever sessions are under this root, which no store here knows. [`GrantDraft::ends`] lists them as far as
-    /// that can be done.
+    /// Ends whatever sessions are under this root, which no store here knows. The draft's [`TreeUpdate::revoked`] lists
+    /// them as far as that can be done.
     #[must_use]
     pub const fn replacing_root(mut self, root: B256) -> Self {
-        self.plan.foreign = Some(root);
+        self.request.foreign = Some(root);
         self
     }
 
@@ -134,7 +144,8 @@ impl Grant {
     ///
     /// # Errors
     /// The network's refusal, a key that too few nodes attest to, or the signer's own error;
-    /// [`Error::NotDistributable`] for a session that moves tokens by the ERC-20 module.
+    /// [`Error::NotDistributable`] for a session that moves tokens by the ERC-20 module, and
+    /// [`Error::NoDistributedBatches`] for one with batches.
     pub async fn distributed_key<S: Signer + Sync + ?Sized>(
         &self,
         network: &SigningNetwork,
@@ -143,12 +154,22 @@ impl Grant {
         if !self.tokens.is_empty() {
             return Err(Error::NotDistributable);
         }
+        if self.batches {
+            return Err(Error::NoDistributedBatches);
+        }
         let ephemeral = EphemeralKey::random()?;
         let claim = ephemeral.claim("quorate", self.longest_policy_ends());
         let draft = network.prepare_key(&self.permissions, &claim).await?;
         let signature = sign_key_draft(&draft, owner).await?;
         let key = network.submit_key(&draft, &signature).await?;
         Ok(DistributedSigner::new(network.clone(), key, ephemeral))
+    }
+
+    /// Evident mistakes in the times of token policies, each with the policy's place after the others.
+    fn mistakes_in_tokens(&self) -> impl Iterator<Item = (usize, Mistake)> + '_ {
+        let first = self.permissions.policies.len();
+        let tokens = self.tokens.iter().enumerate();
+        tokens.flat_map(move |(place, policy)| policy.mistakes().map(move |mistake| (first + place, mistake)))
     }
 
     /// Seconds since 1970.
@@ -159,13 +180,13 @@ impl Grant {
     }
 
     /// The policies as `session_key`'s leaves hold them.
-    fn encode(&self, session_key: Address, erc20_module: Address) -> Vec<EncodedPolicy> {
-        let rules = self.permissions.policies.iter().map(|permitted| EncodedPolicy {
+    fn encode(&self, session_key: Address, erc20_module: Address) -> Vec<Leaf> {
+        let rules = self.permissions.policies.iter().map(|permitted| Leaf {
             epoch: permitted.policy.epoch(),
             validation_module: permitted.validation_module,
             session_key_data: SessionKeyData::new(session_key, &permitted.policy).to_vec(),
         });
-        let tokens = self.tokens.iter().map(|policy| EncodedPolicy {
+        let tokens = self.tokens.iter().map(|policy| Leaf {
             epoch: policy.epoch,
             validation_module: erc20_module,
             session_key_data: Erc20SessionKeyData::new(session_key, *policy).to_vec(),
@@ -193,59 +214,71 @@ impl SmartAccount {
     /// is inactive until the grant is sent.
     ///
     /// # Errors
-    /// [`Error::ForeignRoot`] if the account has sessions that neither the store knows nor the grant keeps; a node or
+    /// [`Error::ForeignRoot`] if the account has sessions that neither the store knows nor the grant keeps;
+    /// [`Error::DuplicateLeaf`] if a session with the same key, policy and times is or was there; [`Error::UnderWay`] if
+    /// another operation of the owner's is; [`Error::Mistake`] for evident mistakes in a token policy's times; a node or
     /// bundler that gives no answer.
-    pub async fn prepare(&self, grant: Grant, key: &dyn StorableKey) -> Result<GrantDraft, Error> {
+    pub async fn prepare(&self, grant: Grant, key: &dyn StorableKey) -> Result<Draft<SessionGrant>, Error> {
+        if let Some((policy, mistake)) = grant.mistakes_in_tokens().next() {
+            return Err(Error::Mistake { policy, mistake });
+        }
+        let stored = key.to_stored();
+        if grant.batches && matches!(stored, Key::Distributed { .. }) {
+            return Err(Error::NoDistributedBatches);
+        }
         let policies = grant.encode(key.address(), self.client.deployment().erc20_session_validation_module);
-        self.prepare_session(policies, grant.id, grant.plan, grant.batches, key.address(), key.to_stored())
-            .await
+        let Grant { id, request, batches, .. } = grant;
+        self.prepare_session(policies, id, request, batches, key.address(), stored).await
     }
 
     pub(crate) async fn prepare_session(
         &self,
-        policies: Vec<EncodedPolicy>,
+        policies: Vec<Leaf>,
         id: Option<SessionId>,
-        plan: Plan,
+        request: UpdateRequest,
         batches: bool,
         session_key: Address,
         key: Key,
-    ) -> Result<GrantDraft, Error> {
+    ) -> Result<Draft<SessionGrant>, Error> {
         if policies.is_empty() {
             return Err(Error::NoPolicy);
         }
-        let added = policies.iter().map(EncodedPolicy::leaf).collect();
-        let change = self.prepare_change(plan, added, batches).await?;
+        let unsent = self.unsent_with(&policies).await?;
+        let request = UpdateRequest { added: policies.clone(), unsent: unsent.clone(), ..request };
+        let draft = self.prepare_update(request, batches).await?;
         let session = SessionRecord {
+            id: match id {
+                Some(id) => id,
+                None => SessionId::random()?,
+            },
             account: self.address,
             chain_id: self.client.chain_id(),
             session_key,
             key_id: key.key_id().map(ToOwned::to_owned),
             policies,
-            tree: change.leaves.clone(),
         };
-        let id = match id {
-            Some(id) => id,
-            None => SessionId::random()?,
-        };
-        let draft = GrantDraft { change, id, session };
-        self.client.store.add(draft.to_be_stored(key)).await?;
-        Ok(draft)
+        let user_op_hash = draft.user_op_hash();
+        let Draft { signer, operation, block, supersedes, intent: update } = draft;
+        let intent = SessionGrant { update, session, created: now().as_secs() };
+        let mut changes: Vec<Change> = unsent.into_iter().map(Change::RemoveSession).collect();
+        changes.push(Change::AddSession(Box::new(intent.to_be_stored(user_op_hash, key))));
+        self.client.store.apply(self.id(), changes).await?;
+        Ok(Draft { signer, operation, block, supersedes, intent })
     }
 
-    /// Sends a grant that its owner signed. From here on the session is pending in the store.
-    ///
-    /// # Errors
-    /// A signature that is not the owner's over this draft, [`Error::RootChanged`] where the account's sessions changed
-    /// since it was prepared, or a bundler that does not take the operation.
-    pub async fn submit(
-        &self,
-        draft: GrantDraft,
-        signature: &[u8; SIGNATURE_LEN],
-    ) -> Result<PendingGrant, Error> {
-        let new = draft.to_be_stored(Key::External);
-        let GrantDraft { change, id, session } = draft;
-        let change = self.submit_change(change, Some(new), signature).await?;
-        Ok(PendingGrant { change, id, session })
+    /// Sessions that were prepared with one of these leaves and never sent.
+    async fn unsent_with(&self, policies: &[Leaf]) -> Result<Vec<SessionId>, Error> {
+        let store = &self.client.store;
+        let (sessions, operations) =
+            tokio::try_join!(store.sessions(self.id()), store.operations(self.id()))?;
+        let was_sent = |session: &quorate_store::Session| {
+            session.landed.is_some()
+                || operations.iter().any(|operation| operation.session.as_ref() == Some(&session.id))
+        };
+        let shares =
+            |session: &quorate_store::Session| session.leaves.iter().any(|leaf| policies.contains(leaf));
+        let unsent = sessions.into_iter().filter(|session| shares(session) && !was_sent(session));
+        Ok(unsent.map(|session| session.id).collect())
     }
 
     /// Prepares, signs and sends a grant in one step, where the owner's signer is at hand.
@@ -261,114 +294,82 @@ impl SmartAccount {
         let draft = self.prepare(grant, key).await?;
         self.sign_and_submit(draft, owner).await
     }
-
-    pub(crate) async fn sign_and_submit<S: Signer + Sync + ?Sized>(
-        &self,
-        draft: GrantDraft,
-        owner: &S,
-    ) -> Result<PendingGrant, Error> {
-        let signature = sign_as_owner(owner, draft.user_op_hash()).await?;
-        self.submit(draft, &signature).await
-    }
 }
 
-impl GrantDraft {
-    /// What the owner signs as a message (EIP-191, `personal_sign` of these 32 bytes).
-    pub fn user_op_hash(&self) -> B256 {
-        self.change.user_op_hash()
-    }
-
-    /// The same with the EIP-191 prefix hashed in, for signers that take a digest.
-    pub fn digest(&self) -> B256 {
-        quorate_core::signing_hash(self.user_op_hash())
-    }
-
-    /// The session's id in the store.
-    pub const fn id(&self) -> &SessionId {
-        &self.id
-    }
-
-    /// The session as it will be.
-    pub const fn session(&self) -> &SessionRecord {
-        &self.session
-    }
-
-    /// The sessions that the grant ends.
-    pub const fn ends(&self) -> &Ended {
-        &self.change.ends
-    }
-
-    /// The whole operation that the owner signs, for a device that reviews it.
-    pub const fn operation(&self) -> &OperationMessage {
-        &self.change.operation
-    }
-
-    fn to_be_stored(&self, key: Key) -> NewSession {
+impl SessionGrant {
+    fn to_be_stored(&self, user_op_hash: B256, key: Key) -> NewSession {
+        let SessionRecord { id, account, chain_id, session_key, policies, .. } = self.session.clone();
         NewSession {
-            id: self.id.clone(),
-            account: self.change.account_id(),
-            session_key: self.session.session_key,
+            id,
+            account: AccountId { chain_id, address: account },
+            session_key,
             key,
-            leaves: self.session.stored_leaves(),
-            record: String::new(),
-            status: Status::Inactive,
-            created: now().as_secs(),
-            user_op_hash: Some(self.user_op_hash()),
+            leaves: policies,
+            created: self.created,
+            user_op_hash: Some(user_op_hash),
+            landed: None,
         }
     }
-
-    /// The draft as JSON.
-    pub fn to_json(&self) -> String {
-        let text = DraftText {
-            change: self.change.to_text(),
-            id: self.id.to_string(),
-            session: (&self.session).into(),
-        };
-        serde_json::to_string(&text).unwrap_or_default()
-    }
-
-    /// Reads a stored draft.
-    ///
-    /// # Errors
-    /// Text that is no draft.
-    pub fn from_json(text: &str) -> Result<Self, Error> {
-        let text: DraftText =
-            serde_json::from_str(text).map_err(|source| Error::Stored { what: "grant draft", source })?;
-        Ok(Self {
-            change: text.change.read()?,
-            id: text.id.parse().map_err(Error::SessionId)?,
-            session: text.session.read()?,
-        })
-    }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DraftText {
-    change: ChangeText,
-    id: String,
-    session: RecordText,
+impl OwnerIntent for SessionGrant {
+    type Pending = PendingGrant;
+
+    fn tree_update(&self) -> Option<&TreeUpdate> {
+        Some(&self.update)
+    }
+
+    fn session_id(&self) -> Option<&SessionId> {
+        Some(self.session.id())
+    }
+
+    /// A store that did not prepare the grant learns of its session, whose key it does not have.
+    fn changes(&self, user_op_hash: B256, known_sessions: &[SessionId]) -> Vec<Change> {
+        if known_sessions.contains(self.session.id()) {
+            return Vec::new();
+        }
+        vec![Change::AddSession(Box::new(self.to_be_stored(user_op_hash, Key::External)))]
+    }
+
+    fn pending(self, account: &SmartAccount, operation: PendingOperation) -> PendingGrant {
+        let change = self.update.root_change();
+        PendingGrant { update: PendingUpdate::new(account.clone(), operation, change), session: self.session }
+    }
 }
 
 impl PendingGrant {
     /// The operation's hash.
     pub const fn user_op_hash(&self) -> B256 {
-        self.change.user_op_hash()
+        self.update.user_op_hash()
     }
 
     /// The operation, to wait for by other means.
     pub const fn operation(&self) -> &PendingOperation {
-        self.change.operation()
+        self.update.operation()
     }
 
     /// The session's id in the store.
     pub const fn id(&self) -> &SessionId {
-        &self.id
+        self.session.id()
     }
 
     /// The session as it will be.
     pub const fn session(&self) -> &SessionRecord {
         &self.session
+    }
+
+    /// The same with another patience; see [`PendingOperation::with_deadline`].
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.update = self.update.with_deadline(deadline);
+        self
+    }
+
+    /// The same with other confirmations; see [`PendingOperation::with_confirmations`].
+    #[must_use]
+    pub fn with_confirmations(mut self, blocks: u64) -> Self {
+        self.update = self.update.with_confirmations(blocks);
+        self
     }
 
     /// Waits until the session is on chain, and gives it.
@@ -376,42 +377,42 @@ impl PendingGrant {
     /// # Errors
     /// As [`PendingOperation::wait`].
     pub async fn wait(&self) -> Result<Granted, Error> {
-        let overwritten = self.change.wait().await?.overwritten;
-        Ok(Granted { id: self.id.clone(), record: self.session.clone(), overwritten })
-    }
-
-    /// Waits like [`wait`](Self::wait), and gives the hash of the transaction that carried the operation.
-    ///
-    /// # Errors
-    /// As [`PendingOperation::wait`].
-    pub async fn wait_for_tx_hash(&self) -> Result<B256, Error> {
-        Ok(self.change.wait().await?.receipt.receipt.transaction_hash)
+        let Updated { receipt, overwritten } = self.update.wait().await?;
+        Ok(Granted { record: self.session.clone(), receipt, overwritten })
     }
 }
 
 /// The same policies until another time.
-pub(crate) fn until(policies: Vec<EncodedPolicy>, valid_until: u64) -> Result<Vec<EncodedPolicy>, Error> {
-    let extend = |policy: EncodedPolicy| {
+pub(crate) fn until(policies: Vec<Leaf>, valid_until: u64) -> Result<Vec<Leaf>, Error> {
+    let extend = |policy: Leaf| {
         let epoch = SessionEpoch::new(policy.epoch.valid_after(), valid_until).map_err(Error::Encode)?;
-        Ok(EncodedPolicy { epoch, ..policy })
+        Ok(Leaf { epoch, ..policy })
     };
     policies.into_iter().map(extend).collect()
 }
 
 /// The same policies for another key.
 ///
-/// Both modules' session key data begin with the key: as 20 bytes, and as a word.
+/// Both modules' session key data begin with the key: as 20 bytes, and as a word. What another module takes is not known.
 pub(crate) fn for_key(
-    policies: Vec<EncodedPolicy>,
-    erc20_module: Address,
+    policies: Vec<Leaf>,
+    deployment: &Deployment,
     key: Address,
-) -> Vec<EncodedPolicy> {
-    let replace = |mut policy: EncodedPolicy| {
-        let start = if policy.validation_module == erc20_module { 12 } else { 0 };
-        if let Some(place) = policy.session_key_data.get_mut(start..start + 20) {
-            place.copy_from_slice(key.as_slice());
+) -> Result<Vec<Leaf>, Error> {
+    let replace = |mut policy: Leaf| {
+        let module = policy.validation_module;
+        let start = if module == deployment.erc20_session_validation_module {
+            12
+        } else if module == deployment.abi_session_validation_module {
+            0
+        } else {
+            return Err(Error::UnknownModule { module });
+        };
+        match policy.session_key_data.get_mut(start..start + 20) {
+            Some(place) => place.copy_from_slice(key.as_slice()),
+            None => return Err(Error::UnknownModule { module }),
         }
-        policy
+        Ok(policy)
     };
     policies.into_iter().map(replace).collect()
 }

@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
-use alloy_primitives::{Address, hex};
+use alloy_primitives::Address;
 use async_trait::async_trait;
 use quorate_core::UserOperation;
-use quorate_network::{DistributedSigner, EphemeralKey, SigningNetwork};
-use quorate_protocol::OperationMessage;
+use quorate_network::{DistributedSigner, EphemeralKey, NetworkError, SigningNetwork};
 use quorate_signer::{LocalSessionKey, SIGNATURE_LEN, SessionSigner, SignerError};
 use quorate_store as store;
 
@@ -24,16 +23,9 @@ impl StorableKey for LocalSessionKey {
 
 impl StorableKey for DistributedSigner {
     fn to_stored(&self) -> store::Key {
-        let key = self.key();
-        let evidence = serde_json::json!({
-            "keyId": key.key_id,
-            "publicKey": hex::encode_prefixed(key.public_key),
-            "address": key.address,
-            "attestations": key.attestations,
-        });
         store::Key::Distributed {
-            key_id: key.key_id.clone(),
-            attested_key: evidence.to_string(),
+            key_id: self.key().key_id.clone(),
+            attested_key: self.key().to_json(),
             ephemeral: store::Secret::from(*self.ephemeral().to_bytes()),
         }
     }
@@ -41,16 +33,16 @@ impl StorableKey for DistributedSigner {
 
 /// A signer whose secret is nothing for the store: a device, a service.
 #[derive(Clone, Debug)]
-pub struct KeyElsewhere<S>(pub S);
+pub struct ExternalKey<S>(pub S);
 
-impl<S: SessionSigner> StorableKey for KeyElsewhere<S> {
+impl<S: SessionSigner> StorableKey for ExternalKey<S> {
     fn to_stored(&self) -> store::Key {
         store::Key::External
     }
 }
 
 #[async_trait]
-impl<S: SessionSigner> SessionSigner for KeyElsewhere<S> {
+impl<S: SessionSigner> SessionSigner for ExternalKey<S> {
     fn address(&self) -> Address {
         self.0.address()
     }
@@ -79,38 +71,6 @@ impl<S: SessionSigner> SessionSigner for KeyElsewhere<S> {
     }
 }
 
-/// A key of a network, as the store gives it back.
-#[derive(Debug)]
-struct StoredDistributedKey {
-    network: SigningNetwork,
-    key_id: String,
-    address: Address,
-    ephemeral: EphemeralKey,
-}
-
-#[async_trait]
-impl SessionSigner for StoredDistributedKey {
-    fn address(&self) -> Address {
-        self.address
-    }
-
-    fn key_id(&self) -> Option<&str> {
-        Some(&self.key_id)
-    }
-
-    async fn sign_user_operation(
-        &self,
-        operation: &UserOperation<Vec<u8>>,
-        entry_point: Address,
-        chain_id: u64,
-    ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
-        let message = OperationMessage { operation: operation.clone(), entry_point, chain_id };
-        let signed = self.network.sign(&self.key_id, self.address, &message, &self.ephemeral).await;
-        let refused = |source| SignerError::Session { address: self.address, source: Box::new(source) };
-        Ok(signed.map_err(refused)?.as_bytes())
-    }
-}
-
 /// The signer of a session's key, from the store.
 pub(crate) fn signer(
     session: &store::Session,
@@ -123,11 +83,12 @@ pub(crate) fn signer(
             Some(key) if key.address() == address => Ok(Arc::new(key)),
             _ => Err(Error::OtherKey { session: session.id.clone(), address }),
         },
-        store::Key::Distributed { key_id, ephemeral, .. } => {
-            let network = network.cloned().ok_or_else(|| Error::NoNetwork { key_id: key_id.clone() })?;
+        store::Key::Distributed { key_id, attested_key, ephemeral } => {
+            let network = network.cloned().ok_or(Error::NoNetwork { key_id })?;
             let ephemeral = EphemeralKey::from_bytes(ephemeral.expose());
-            Ok(Arc::new(StoredDistributedKey { network, key_id, address, ephemeral }))
+            let signer = DistributedSigner::restore(network, &attested_key, ephemeral);
+            Ok(Arc::new(signer.map_err(NetworkError::from)?))
         }
-        store::Key::External => Err(Error::KeyElsewhere { session: session.id.clone(), address }),
+        store::Key::External => Err(Error::ExternalKey { session: session.id.clone(), address }),
     }
 }

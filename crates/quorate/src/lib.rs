@@ -9,16 +9,17 @@
 
 mod account;
 mod chain;
-mod change;
 mod client;
+mod draft;
 mod error;
 mod grant;
-mod judgement;
 mod key;
 mod life;
 mod operations;
 mod options;
+mod pace;
 mod pending;
+mod preflight;
 mod record;
 mod session;
 
@@ -26,19 +27,24 @@ mod session;
 pub mod migration {}
 
 pub use account::SmartAccount;
-pub use change::{ChangeDraft, Changed, Ended, Interrupted, PendingChange};
 pub use client::Quorate;
+pub use draft::Draft;
 pub use error::Error;
-pub use grant::{Grant, GrantDraft, Granted, PendingGrant};
-pub use judgement::CallRefusal;
-pub use key::{KeyElsewhere, StorableKey};
-pub use life::{Choice, ListedSession};
-pub use operations::{Asset, Balances, Cost, OperationDraft, Withdrawal};
+pub use grant::{Grant, Granted, PendingGrant, SessionGrant};
+pub use key::{ExternalKey, StorableKey};
+pub use life::import::Imported;
+pub use life::plan::{Overwritten, Revoked};
+pub use life::resume::{Abandoned, Interrupted, OwnerDraft, Resumed};
+pub use life::sessions::{Choice, ListedSession};
+pub use life::status::Status;
+pub use life::update::{OwnerIntent, PendingUpdate, TreeUpdate, Updated};
+pub use operations::{Asset, Balances, Calls, Cost, Withdrawal};
 pub use options::{Options, Percent, PercentError};
 pub use pending::PendingOperation;
+pub use preflight::CallRefusal;
 pub use quorate_bundler::{Fees, GasEstimate, UserOperationReceipt};
 pub use quorate_core::{
-    Address, B256, Call, Condition, Erc20Policy, FunctionSelector, Policy, ReferenceValue, Rule,
+    Address, B256, Call, Condition, Erc20Policy, FunctionSelector, Leaf, Policy, ReferenceValue, Rule,
     SessionEpoch, U256,
 };
 pub use quorate_network::{
@@ -47,10 +53,12 @@ pub use quorate_network::{
 pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
 pub use quorate_signer::{LocalSessionKey, SessionSigner};
 pub use quorate_store;
-pub use quorate_store::{MemoryStore, SealingKey, SessionId, SqliteStore, Status, Store};
+pub use quorate_store::{AccountId, MemoryStore, SealingKey, SessionId, SqliteStore, Store};
+#[cfg(feature = "testing")]
+pub use quorate_testing as testing;
 pub use quorate_transport::{HttpTransport, Transport};
-pub use record::{EncodedPolicy, SessionRecord};
-pub use session::Session;
+pub use record::SessionRecord;
+pub use session::{Session, SessionCalls};
 
 /// The README's example, compiled and run.
 #[cfg(doctest)]

@@ -1,22 +1,42 @@
 //! What an account's owner does with it besides granting sessions.
 
+use alloy_primitives::aliases::U192;
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer::Signer;
 use alloy_sol_types::SolCall as _;
 use quorate_bundler::{Fees, GasEstimate};
-use quorate_contracts::{EcdsaOwnershipModule, Erc20, account};
-use quorate_core::{Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ExecuteBatch};
-use quorate_protocol::OperationMessage;
-use quorate_signer::{SIGNATURE_LEN, SignerError, sign_as_owner, verify_signature};
+use quorate_contracts::{EcdsaOwnershipModule, Erc20};
+use quorate_core::{Call, Encode as _, Execute, ExecuteBatch};
+use quorate_store::{Change, SessionId};
+use serde::{Deserialize, Serialize};
 
-use crate::client::draft;
-use crate::{Error, Options, PendingOperation, SmartAccount};
+use crate::life::facts::Query;
+use crate::life::update::{OwnerIntent, TreeUpdate};
+use crate::{Draft, Error, Options, PendingOperation, SmartAccount};
 
-/// An operation of an account that waits for its owner's signature.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OperationDraft {
-    owner: Address,
-    operation: OperationMessage,
+/// Calls that the account's owner has it make. What they are stands in the operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {}
+
+impl OwnerIntent for Calls {
+    type Pending = PendingOperation;
+
+    fn tree_update(&self) -> Option<&TreeUpdate> {
+        None
+    }
+
+    fn session_id(&self) -> Option<&SessionId> {
+        None
+    }
+
+    fn changes(&self, _: B256, _: &[SessionId]) -> Vec<Change> {
+        Vec::new()
+    }
+
+    fn pending(self, _: &SmartAccount, operation: PendingOperation) -> PendingOperation {
+        operation
+    }
 }
 
 /// What an account has.
@@ -113,12 +133,12 @@ impl SmartAccount {
         self.client.chain.owner(self.address).await
     }
 
-    /// The next nonce of one of the account's parallel streams.
+    /// The next nonce of one of the account's parallel streams, which 192 bits name.
     ///
     /// # Errors
     /// The node gives no answer: an account without one has the nonce 0, and no other failure is taken for that.
-    pub async fn nonce(&self, key: u64) -> Result<U256, Error> {
-        self.client.chain.nonce(self.address, key).await
+    pub async fn nonce(&self, stream: U192) -> Result<U256, Error> {
+        self.client.chain.nonce(self.address, stream.to()).await
     }
 
     /// What the account has of native coin and of these tokens.
@@ -147,8 +167,8 @@ impl SmartAccount {
         if self.is_deployed().await? {
             return Err(Error::AlreadyDeployed { account: self.address });
         }
-        let draft = self.draft_operation(Vec::new(), options).await?;
-        self.sign_operation(draft, owner).await
+        let draft = self.prepare_call_data(Vec::new(), options).await?;
+        self.sign_and_submit(draft, owner).await
     }
 
     /// Has the account make calls, one as `execute` and several as `executeBatch`.
@@ -162,35 +182,15 @@ impl SmartAccount {
         options: &Options,
     ) -> Result<PendingOperation, Error> {
         let draft = self.prepare_calls(calls, options).await?;
-        self.sign_operation(draft, owner).await
+        self.sign_and_submit(draft, owner).await
     }
 
     /// Builds the operation that makes calls, and deploys the account where it does not exist.
     ///
     /// # Errors
     /// [`Error::NoCalls`]; what a node or the bundler says.
-    pub async fn prepare_calls(
-        &self,
-        calls: &[Call<'_>],
-        options: &Options,
-    ) -> Result<OperationDraft, Error> {
-        self.draft_operation(encode(calls, options)?, options).await
-    }
-
-    /// Sends an operation that its owner signed.
-    ///
-    /// # Errors
-    /// A signature that is not the owner's over this draft, or a bundler that does not take the operation.
-    pub async fn submit_calls(
-        &self,
-        draft: OperationDraft,
-        signature: &[u8; SIGNATURE_LEN],
-    ) -> Result<PendingOperation, Error> {
-        if draft.owner != self.owner {
-            return Err(SignerError::Unverified { address: self.owner }.into());
-        }
-        verify_signature(self.owner, draft.user_op_hash(), signature)?;
-        self.client.send(draft.operation.operation, self.owner_signature(signature)).await
+    pub async fn prepare_calls(&self, calls: &[Call<'_>], options: &Options) -> Result<Draft<Calls>, Error> {
+        self.prepare_call_data(encode(calls, options)?, options).await
     }
 
     /// Makes somebody else the account's owner. Sessions stay; go on with
@@ -210,10 +210,11 @@ impl SmartAccount {
     }
 
     /// Moves native coin and tokens out of the account, in one operation: each to its own recipient where it names one,
-    /// to `recipient` otherwise.
+    /// to `recipient` otherwise. All of a token is what the other withdrawals of it leave.
     ///
     /// # Errors
-    /// [`Error::AllOfNative`] for all native coin, of which the account pays the gas; [`Error::NoCalls`] where there is
+    /// [`Error::AllOfNative`] for all native coin, of which the account pays the gas; [`Error::WithdrawnTwice`] where two
+    /// withdrawals ask for all of one token, or the others for more than there is; [`Error::NoCalls`] where there is
     /// nothing to move; what a node, the bundler or the signer says.
     pub async fn withdraw<S: Signer + Sync + ?Sized>(
         &self,
@@ -225,18 +226,23 @@ impl SmartAccount {
         let mut moves = Vec::with_capacity(withdrawals.len());
         for (place, withdrawal) in withdrawals.iter().enumerate() {
             let recipient = withdrawal.recipient.unwrap_or(recipient);
-            match (withdrawal.asset, withdrawal.amount) {
+            let amount = match (withdrawal.asset, withdrawal.amount) {
                 (Asset::Native, None) => return Err(Error::AllOfNative { withdrawal: place }),
-                (Asset::Native, Some(wei)) => moves.push((recipient, wei, Vec::new())),
-                (Asset::Token(token), amount) => {
-                    let amount = match amount {
-                        Some(amount) => amount,
-                        None => self.client.chain.token_balance(token, self.address).await?,
-                    };
-                    let data = Erc20::transferCall { to: recipient, amount }.abi_encode();
-                    moves.push((token, U256::ZERO, data));
+                (_, Some(amount)) => amount,
+                (Asset::Token(token), None) => {
+                    let balance = self.client.chain.token_balance(token, self.address).await?;
+                    rest(withdrawals, place, token, balance)?
                 }
+            };
+            if amount == U256::ZERO {
+                continue;
             }
+            moves.push(match withdrawal.asset {
+                Asset::Native => (recipient, amount, Vec::new()),
+                Asset::Token(token) => {
+                    (token, U256::ZERO, Erc20::transferCall { to: recipient, amount }.abi_encode())
+                }
+            });
         }
         let calls: Vec<_> =
             moves.iter().map(|(to, value, data)| Call { to: *to, value: *value, data }).collect();
@@ -264,29 +270,29 @@ impl SmartAccount {
         Ok(Cost { gas, fees, wei: total.saturating_mul(fees.max_fee_per_gas) })
     }
 
-    async fn draft_operation(&self, call_data: Vec<u8>, options: &Options) -> Result<OperationDraft, Error> {
-        let deployment = *self.client.deployment();
-        let (deployed, nonce) =
-            tokio::try_join!(self.is_deployed(), self.client.nonce(self.address, 0, options))?;
-        let mut operation = draft(self.address, nonce, call_data);
-        if !deployed {
-            operation.init_code = account::init_code(&deployment, self.creator, self.index).to_vec();
-        }
-        let dummy = self.owner_signature(&DUMMY_SESSION_SIGNATURE);
-        let operation = self.client.size(operation, dummy, options).await?;
-        let entry_point = deployment.entry_point;
-        let operation = OperationMessage { operation, entry_point, chain_id: self.client.chain_id() };
-        Ok(OperationDraft { owner: self.owner, operation })
+    async fn prepare_call_data(&self, call_data: Vec<u8>, options: &Options) -> Result<Draft<Calls>, Error> {
+        let client = &self.client;
+        let operations = client.store.operations(self.id()).await?;
+        let mut query = Query::of_operations(&operations);
+        query.streams.extend(options.nonce_key().map(U256::from));
+        let (facts, fees) = tokio::try_join!(client.facts(self.address, &query), client.fees())?;
+        let slot = self.owner_slot(&facts, &operations, Vec::new(), options)?;
+        self.fill_owner_s(&facts, slot, call_data, fees, options, Calls {}).await
     }
+}
 
-    async fn sign_operation<S: Signer + Sync + ?Sized>(
-        &self,
-        draft: OperationDraft,
-        owner: &S,
-    ) -> Result<PendingOperation, Error> {
-        let signature = sign_as_owner(owner, draft.user_op_hash()).await?;
-        self.submit_calls(draft, &signature).await
+/// What the other withdrawals of a token leave of its balance to the one at `place`, which asks for all.
+fn rest(withdrawals: &[Withdrawal], place: usize, token: Address, balance: U256) -> Result<U256, Error> {
+    let others = withdrawals
+        .iter()
+        .enumerate()
+        .filter(|(other, withdrawal)| *other != place && withdrawal.asset == Asset::Token(token));
+    let mut rest = balance;
+    for (_, other) in others {
+        let taken = other.amount.and_then(|amount| rest.checked_sub(amount));
+        rest = taken.ok_or(Error::WithdrawnTwice { withdrawal: place, token })?;
     }
+    Ok(rest)
 }
 
 fn encode(calls: &[Call<'_>], options: &Options) -> Result<Vec<u8>, Error> {
@@ -297,14 +303,21 @@ fn encode(calls: &[Call<'_>], options: &Options) -> Result<Vec<u8>, Error> {
     }
 }
 
-impl OperationDraft {
-    /// What the owner signs as a message (EIP-191, `personal_sign` of these 32 bytes).
-    pub fn user_op_hash(&self) -> B256 {
-        self.operation.operation.hash(self.operation.entry_point, self.operation.chain_id)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// The whole operation that the owner signs, for a device that reviews it.
-    pub const fn operation(&self) -> &OperationMessage {
-        &self.operation
+    #[test]
+    fn all_of_a_token_is_what_the_other_withdrawals_leave() {
+        let (gold, iron) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let of = |token, amount: u64| Withdrawal::of(Asset::Token(token), U256::from(amount));
+        let all = Withdrawal::all(Asset::Token(gold));
+        let rest = |withdrawals: &[Withdrawal], place, balance: u64| {
+            super::rest(withdrawals, place, gold, U256::from(balance)).ok()
+        };
+        assert_eq!(rest(&[of(gold, 5), of(iron, 50), all], 2, 30), Some(U256::from(25)));
+        assert_eq!(rest(&[all, of(gold, 30)], 0, 30), Some(U256::ZERO));
+        assert_eq!(rest(&[all, of(gold, 31)], 0, 30), None, "there is not so much");
+        assert_eq!(rest(&[all, all], 0, 30), None, "who gets it?");
     }
 }

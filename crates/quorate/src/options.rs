@@ -1,4 +1,5 @@
 use alloy_primitives::U256;
+use alloy_primitives::aliases::U192;
 use quorate_core::UserOperation;
 
 /// How an operation is made, where it should differ from what is usual.
@@ -18,9 +19,10 @@ use quorate_core::UserOperation;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     gas: Offsets,
-    nonce_key: Option<u64>,
+    nonce_key: Option<U192>,
     nonce: Option<U256>,
     force_batch: Option<bool>,
+    repeated: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl Options {
             nonce_key: None,
             nonce: None,
             force_batch: None,
+            repeated: None,
         }
     }
 
@@ -101,15 +104,16 @@ impl Options {
         with_max_priority_fee_offset max_priority_fee_offset max_priority_fee_per_gas "the builder's fee",
     }
 
-    /// Takes the next nonce of this stream: 0 unless set, and for a session's uses a new one each time.
+    /// Takes the next nonce of this stream, named by 192 bits: 0 unless set, and for a session's uses a new one at random
+    /// each time.
     #[must_use]
-    pub const fn with_nonce_key(mut self, key: u64) -> Self {
+    pub const fn with_nonce_key(mut self, key: U192) -> Self {
         self.nonce_key = Some(key);
         self
     }
 
     /// The nonce's stream.
-    pub const fn nonce_key(&self) -> Option<u64> {
+    pub const fn nonce_key(&self) -> Option<U192> {
         self.nonce_key
     }
 
@@ -137,10 +141,23 @@ impl Options {
         self.force_batch
     }
 
+    /// Has a session make a call a second time where the same call was sent before and its fate is not known. Without it
+    /// the second sending goes on with the first one's operation, so that a retry executes nothing twice.
+    #[must_use]
+    pub const fn with_repetition(mut self, repeat: bool) -> Self {
+        self.repeated = Some(repeat);
+        self
+    }
+
+    /// Whether a call is made a second time where the first one's fate is not known.
+    pub const fn repetition(&self) -> Option<bool> {
+        self.repeated
+    }
+
     /// Both, where `later` counts for what both set.
     #[must_use]
     pub fn merged(self, later: Self) -> Self {
-        let Self { gas, nonce_key, nonce, force_batch } = later;
+        let Self { gas, nonce_key, nonce, force_batch, repeated } = later;
         Self {
             gas: Offsets {
                 call_gas_limit: gas.call_gas_limit.or(self.gas.call_gas_limit),
@@ -152,11 +169,12 @@ impl Options {
             nonce_key: nonce_key.or(self.nonce_key),
             nonce: nonce.or(self.nonce),
             force_batch: force_batch.or(self.force_batch),
+            repeated: repeated.or(self.repeated),
         }
     }
 
     /// Adds the offsets to what was estimated.
-    pub(crate) fn raise(&self, mut operation: UserOperation<Vec<u8>>) -> UserOperation<Vec<u8>> {
+    pub(crate) fn apply_offsets(&self, mut operation: UserOperation<Vec<u8>>) -> UserOperation<Vec<u8>> {
         let Offsets {
             call_gas_limit,
             verification_gas_limit,

@@ -1,17 +1,24 @@
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use quorate_bundler::GasEstimate;
 use quorate_core::{
-    Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ExecuteBatch, ModuleSignature, RoutedSession,
-    RoutedSignature, SessionSignature, UserOperation, merkle,
+    AccountCall, Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ExecuteBatch, Leaf, ModuleSignature,
+    RoutedSession, RoutedSignature, SessionSignature, merkle, routed_hash,
 };
-use quorate_signer::{SIGNATURE_LEN, SessionSigner};
-use quorate_store::{AccountId, Tree};
+use quorate_protocol::OperationMessage;
+use quorate_signer::{SIGNATURE_LEN, SessionSigner, normalize_signature};
+use quorate_store::{AccountId, Answer, Operation};
+use serde::{Deserialize, Serialize};
 
-use crate::client::{draft, now};
-use crate::judgement::allowing;
-use crate::{EncodedPolicy, Error, Options, PendingOperation, Quorate, SessionRecord};
+use crate::client::{now, unsigned, with_fees, with_gas};
+use crate::draft::SignedOperation;
+use crate::life::facts::{Facts, Query};
+use crate::life::settle::{self, Nonce};
+use crate::life::submit::Outgoing;
+use crate::life::update::fees_of;
+use crate::preflight::{policy_for, preflight};
+use crate::{Draft, Error, Options, PendingOperation, Quorate, SessionRecord};
 
 /// A granted session, ready to act for its account.
 #[derive(Clone, Debug)]
@@ -19,14 +26,34 @@ pub struct Session {
     client: Quorate,
     record: SessionRecord,
     /// Other sessions of the same key.
-    joined: Vec<SessionRecord>,
+    others: Vec<SessionRecord>,
     signer: Arc<dyn SessionSigner>,
     options: Options,
 }
 
+/// Calls that a session makes, each under a policy of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SessionCalls {
+    /// The policy that allows each call.
+    policies: Vec<Leaf>,
+    /// The root that the policies are proved against.
+    root: B256,
+    /// Whether they go through the batched router.
+    is_batch: bool,
+}
+
+impl SessionCalls {
+    /// When the first of the policies ends, in seconds since 1970; 0 where none does.
+    fn valid_until(&self) -> u64 {
+        let ends = self.policies.iter().map(|policy| policy.epoch.valid_until());
+        ends.filter(|end| *end != 0).min().unwrap_or_default()
+    }
+}
+
 impl Session {
     pub(crate) const fn new(client: Quorate, record: SessionRecord, signer: Arc<dyn SessionSigner>) -> Self {
-        Self { client, record, joined: Vec::new(), signer, options: Options::new() }
+        Self { client, record, others: Vec::new(), signer, options: Options::new() }
     }
 
     /// What the session is.
@@ -46,7 +73,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::OtherSession`] for a session of another key, account or chain.
-    pub fn joined(mut self, other: &Self) -> Result<Self, Error> {
+    pub fn combined(mut self, other: &Self) -> Result<Self, Error> {
         let (one, two) = (&self.record, &other.record);
         if one.session_key != two.session_key {
             return Err(Error::OtherSession { one: one.session_key, other: two.session_key });
@@ -54,32 +81,32 @@ impl Session {
         if (one.account, one.chain_id) != (two.account, two.chain_id) {
             return Err(Error::OtherSession { one: one.account, other: two.account });
         }
-        self.joined.push(other.record.clone());
-        self.joined.extend(other.joined.iter().cloned());
+        self.others.push(other.record.clone());
+        self.others.extend(other.others.iter().cloned());
         Ok(self)
     }
 
     /// Whether the session allows each of these calls now, as far as that can be said without a node: by the evaluator
-    /// and the clock. Nothing is sent.
+    /// and this machine's clock. Nothing is sent.
     ///
     /// # Errors
     /// [`Error::Forbidden`], which names the call, and the rule with both values.
     pub fn check(&self, calls: &[Call<'_>]) -> Result<(), Error> {
-        self.permitting(calls).map(drop)
+        self.policies_for(calls, Some(now().as_secs())).map(drop)
     }
 
     /// Has the account make a call that the session allows. The policy is checked before anything is sent or paid.
     ///
+    /// The operation is written to the store before it leaves. Where the same call was sent before and its fate is not
+    /// known, this goes on with that operation and sends no other: a retry executes nothing twice. Who means a second call
+    /// says so by [`Options::with_repetition`].
+    ///
     /// # Errors
     /// [`Error::Forbidden`], which names the rule and both values; [`Error::NotGranted`] for a session that is not, or
-    /// no longer, under the account's root; the signer's refusal; the bundler's.
+    /// no longer, under the account's root; the signer's refusal: then nothing was sent. [`Error::NotSent`] where the
+    /// bundler could not be reached, and otherwise [`Error::Unsettled`].
     pub async fn send(&self, call: Call<'_>) -> Result<PendingOperation, Error> {
-        self.check_place()?;
-        let policies = self.permitting(&[call])?;
-        let (operation, tree) = self.draft(Execute(call).to_vec()).await?;
-        let dummy = self.module_signature(&policies, &tree, &DUMMY_SESSION_SIGNATURE)?;
-        let operation = self.client.size(operation, dummy, &self.options).await?;
-        self.sign_and_send(&policies, &tree, operation).await
+        self.send_encoded(&[call], Execute(call).to_vec(), false).await
     }
 
     /// Has the account make several calls in one operation, through the batched router, which the grant has to have
@@ -88,23 +115,10 @@ impl Session {
     /// # Errors
     /// As [`send`](Self::send); [`Error::NoCalls`] without calls.
     pub async fn send_batch(&self, calls: &[Call<'_>]) -> Result<PendingOperation, Error> {
-        self.check_place()?;
         if calls.is_empty() {
             return Err(Error::NoCalls);
         }
-        let policies = self.permitting(calls)?;
-        let (operation, tree) = self.draft(ExecuteBatch(calls).to_vec()).await?;
-        let dummy = self.routed_signature(&policies, &tree, &DUMMY_SESSION_SIGNATURE)?;
-        let operation = self.client.size(operation, dummy, &self.options).await?;
-        let deployment = self.client.deployment();
-        let signing = self.signer.sign_routed_user_operation(
-            &operation,
-            deployment.entry_point,
-            self.client.chain_id(),
-            deployment.session_key_manager,
-        );
-        let signature = self.routed_signature(&policies, &tree, &signing.await?)?;
-        self.client.send(operation, signature).await
+        self.send_encoded(calls, ExecuteBatch(calls).to_vec(), true).await
     }
 
     /// The same as [`send`](Self::send) without this side's own check and without an estimate, which would fail where
@@ -114,10 +128,174 @@ impl Session {
     /// # Errors
     /// The signer's refusal; the bundler's.
     pub async fn send_unchecked(&self, call: Call<'_>, gas: GasEstimate) -> Result<PendingOperation, Error> {
-        let policy = self.record.policies.first().ok_or(Error::NoPolicy)?;
-        let (operation, tree) = self.draft(Execute(call).to_vec()).await?;
-        let operation = self.client.size_as(operation, gas).await?;
-        self.sign_and_send(&[policy], &tree, operation).await
+        self.check_place()?;
+        let policies = vec![self.record.policies.first().ok_or(Error::NoPolicy)?.clone()];
+        let place = self.read_place().await?;
+        let operation = unsigned(self.record.account, place.nonce, Execute(call).to_vec());
+        let operation = with_gas(with_fees(operation, place.fees), gas);
+        let intent = SessionCalls { policies, root: place.tree.root(), is_batch: false };
+        self.submit(self.draft(operation, place.facts.block.number, intent)).await
+    }
+
+    /// Builds the operation that makes a call, to be sent by [`submit`](Self::submit), now or after a restart.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send) before anything is sent.
+    pub async fn prepare(&self, call: Call<'_>) -> Result<Draft<SessionCalls>, Error> {
+        self.prepare_encoded(&[call], Execute(call).to_vec(), false).await
+    }
+
+    /// Builds the operation that makes several calls, to be sent by [`submit`](Self::submit).
+    ///
+    /// # Errors
+    /// As [`send_batch`](Self::send_batch) before anything is sent.
+    pub async fn prepare_batch(&self, calls: &[Call<'_>]) -> Result<Draft<SessionCalls>, Error> {
+        if calls.is_empty() {
+            return Err(Error::NoCalls);
+        }
+        self.prepare_encoded(calls, ExecuteBatch(calls).to_vec(), true).await
+    }
+
+    /// Signs and sends a prepared operation. Submitting it again sends no second one.
+    ///
+    /// # Errors
+    /// A draft of another session ([`Error::OtherKey`]), a tree without the session, the signer's refusal: then nothing
+    /// was sent. [`Error::NotSent`] where the bundler could not be reached, and otherwise [`Error::Unsettled`].
+    pub async fn submit(&self, draft: Draft<SessionCalls>) -> Result<PendingOperation, Error> {
+        self.check_place()?;
+        if draft.signer != self.record.session_key || draft.account() != self.account() {
+            return Err(Error::OtherKey {
+                session: self.record.id.clone(),
+                address: self.record.session_key,
+            });
+        }
+        let user_op_hash = draft.user_op_hash();
+        let operations = self.client.store.operations(self.account()).await?;
+        if let Some(stored) = operations.iter().find(|operation| operation.user_op_hash == user_op_hash) {
+            return self.client.resend(self.account(), stored).await;
+        }
+        let tree = self.client.tree(self.account(), draft.intent.root).await?;
+        let tree = tree.ok_or_else(|| self.not_granted())?;
+        let signature = self.sign(&draft, &tree).await?;
+        let outgoing = Outgoing {
+            message: draft.operation,
+            signature,
+            session: Some(self.record.id.clone()),
+            root_change: None,
+            root: Some(draft.intent.root),
+            valid_until: draft.intent.valid_until(),
+            block: draft.block,
+            with: Vec::new(),
+            undo: Vec::new(),
+        };
+        self.client.dispatch(outgoing).await
+    }
+
+    async fn send_encoded(
+        &self,
+        calls: &[Call<'_>],
+        call_data: Vec<u8>,
+        is_batch: bool,
+    ) -> Result<PendingOperation, Error> {
+        self.check_place()?;
+        self.policies_for(calls, None)?;
+        if self.options.repetition() != Some(true)
+            && let Some(stored) = self.unsettled(&call_data).await?
+        {
+            return self.go_on(&stored).await;
+        }
+        let draft = self.prepare_encoded(calls, call_data, is_batch).await?;
+        self.submit(draft).await
+    }
+
+    async fn prepare_encoded(
+        &self,
+        calls: &[Call<'_>],
+        call_data: Vec<u8>,
+        is_batch: bool,
+    ) -> Result<Draft<SessionCalls>, Error> {
+        self.check_place()?;
+        self.policies_for(calls, None)?;
+        let place = self.read_place().await?;
+        let policies = self.policies_for(calls, Some(place.facts.block.timestamp))?;
+        let policies: Vec<Leaf> = policies.into_iter().cloned().collect();
+        let intent = SessionCalls { policies, root: place.tree.root(), is_batch };
+        let dummy = self.whole_signature(&intent, &place.tree, &DUMMY_SESSION_SIGNATURE)?;
+        let operation = unsigned(self.record.account, place.nonce, call_data);
+        let operation = self.client.fill(operation, dummy, place.fees, &self.options).await?;
+        Ok(self.draft(operation, place.facts.block.number, intent))
+    }
+
+    fn draft(
+        &self,
+        operation: quorate_core::UserOperation<Vec<u8>>,
+        block: u64,
+        intent: SessionCalls,
+    ) -> Draft<SessionCalls> {
+        let entry_point = self.client.deployment().entry_point;
+        let operation = OperationMessage { operation, entry_point, chain_id: self.client.chain_id() };
+        Draft { signer: self.record.session_key, operation, block, supersedes: Vec::new(), intent }
+    }
+
+    /// The operation that made the same call before and whose fate is not known: its sending was never answered for, or
+    /// refused. One that a task of this process is sending at this moment is another call.
+    async fn unsettled(&self, call_data: &[u8]) -> Result<Option<Operation>, Error> {
+        let operations = self.client.store.operations(self.account()).await?;
+        let mut own = operations.into_iter().filter(|operation| {
+            operation.session.as_ref() == Some(&self.record.id)
+                && operation.root_change.is_none()
+                && operation.answer != Answer::Taken
+                && operation.closed_at_block.is_none()
+                && !self.client.is_in_flight(operation.user_op_hash)
+        });
+        Ok(own.rfind(|operation| {
+            let signed = SignedOperation::read(&operation.message, operation.user_op_hash);
+            signed.is_ok_and(|signed| signed.message.operation.call_data == call_data)
+        }))
+    }
+
+    /// Goes on with an operation that was signed before: the same bytes while they can still be right, and otherwise
+    /// another operation at the same nonce, so that one of them gets on chain at most.
+    pub(crate) async fn go_on(&self, stored: &Operation) -> Result<PendingOperation, Error> {
+        let signed = SignedOperation::read(&stored.message, stored.user_op_hash)?;
+        let account = self.account();
+        let query = Query { streams: vec![Nonce::from(stored.nonce).stream], modules: Vec::new() };
+        let unsettled = |source| Error::unsettled(stored.user_op_hash, source);
+        let facts = self.client.facts(account.address, &query).await.map_err(unsettled)?;
+        if settle::fate(stored, &signed, &facts).is_over() || self.client.is_known(stored.user_op_hash).await
+        {
+            return self.client.taken(account, stored).await;
+        }
+        let still_right = signed.root == Some(facts.root)
+            && settle::pays_enough(fees_of(&signed.message.operation), &facts)
+            && stored.answer != Answer::Refused;
+        if still_right {
+            return self.client.give_again(account, stored, &signed).await;
+        }
+        self.replace(stored, &signed, &facts).await.map_err(unsettled)
+    }
+
+    /// Makes the same call anew, at the same nonce.
+    async fn replace(
+        &self,
+        stored: &Operation,
+        signed: &SignedOperation,
+        facts: &Facts,
+    ) -> Result<PendingOperation, Error> {
+        let operation = &signed.message.operation;
+        let calls = AccountCall::decode(&operation.call_data).map_err(Error::Decode)?;
+        let is_batch = matches!(calls, AccountCall::Batch(_));
+        let calls: Vec<Call<'_>> = calls.calls().collect();
+        let policies = self.policies_for(&calls, Some(facts.block.timestamp))?;
+        let policies: Vec<Leaf> = policies.into_iter().cloned().collect();
+        // A session that ended has no proof: a call of old does not come alive by a new grant.
+        let tree = self.tree_under(facts.root).await?;
+        let intent = SessionCalls { policies, root: facts.root, is_batch };
+        let dummy = self.whole_signature(&intent, &tree, &DUMMY_SESSION_SIGNATURE)?;
+        let fees = settle::replacement_fees(self.client.fees().await?, [fees_of(operation)]);
+        let again = unsigned(operation.sender, stored.nonce, operation.call_data.clone());
+        let again = self.client.fill(again, dummy, fees, &self.options).await?;
+        self.submit(self.draft(again, facts.block.number, intent)).await
     }
 
     /// A session of another chain has nothing to do here.
@@ -126,113 +304,129 @@ impl Session {
         if session == chain { Ok(()) } else { Err(Error::OtherChain { session, chain }) }
     }
 
-    /// The policy that allows each call.
-    fn permitting(&self, calls: &[Call<'_>]) -> Result<Vec<&EncodedPolicy>, Error> {
-        let (now, deployment) = (now().as_secs(), self.client.deployment());
-        let policies = || [&self.record].into_iter().chain(&self.joined).flat_map(|record| &record.policies);
-        let permit = |(place, call): (usize, &Call<'_>)| {
-            allowing(policies(), |policy| policy.judge(deployment, *call, now)).map_err(|refusal| {
+    const fn account(&self) -> AccountId {
+        AccountId { chain_id: self.record.chain_id, address: self.record.account }
+    }
+
+    /// The policy that allows each call, at a time in seconds since 1970, or at any.
+    fn policies_for(&self, calls: &[Call<'_>], now: Option<u64>) -> Result<Vec<&Leaf>, Error> {
+        let deployment = self.client.deployment();
+        let policies = || [&self.record].into_iter().chain(&self.others).flat_map(|record| &record.policies);
+        let find = |(place, call): (usize, &Call<'_>)| {
+            policy_for(policies(), |policy| preflight(policy, deployment, *call, now)).map_err(|refusal| {
                 match refusal {
                     Some(refusal) => Error::Forbidden { call: place, refusal },
                     None => Error::NoPolicy,
                 }
             })
         };
-        calls.iter().enumerate().map(permit).collect()
+        calls.iter().enumerate().map(find).collect()
     }
 
-    /// An operation, and the leaves of the tree that the chain holds it against.
-    async fn draft(&self, call_data: Vec<u8>) -> Result<(UserOperation<Vec<u8>>, Vec<B256>), Error> {
-        let account = self.record.account();
-        let stream = self.client.new_nonce_stream();
-        let (nonce, tree) = tokio::try_join!(self.client.nonce(account, stream, &self.options), self.tree())?;
-        Ok((draft(account, nonce, call_data), tree))
+    /// What an operation is made for: two round trips, of which the fees are beside the first.
+    async fn read_place(&self) -> Result<Place, Error> {
+        let stream =
+            self.options.nonce().is_none().then(|| self.options.nonce_key().map(U256::from)).flatten();
+        let query = Query { streams: stream.into_iter().collect(), modules: Vec::new() };
+        let (facts, fees) =
+            tokio::try_join!(self.client.facts(self.record.account, &query), self.client.fees())?;
+        let nonce = match (self.options.nonce(), stream) {
+            (Some(nonce), _) => nonce,
+            (None, Some(stream)) => Nonce { stream, sequence: facts.sequence(stream) }.into(),
+            // Nobody else finds the same 192 bits, so that the stream's first nonce is 0.
+            (None, None) => Nonce { stream: random_stream()?, sequence: 0 }.into(),
+        };
+        let tree = self.tree_under(facts.root).await?;
+        Ok(Place { facts, fees, nonce, tree })
     }
 
-    /// The leaves under the account's root.
-    async fn tree(&self) -> Result<Vec<B256>, Error> {
-        let account = AccountId { chain_id: self.record.chain_id, address: self.record.account };
-        let found = self.client.chain.session_root(account.address).await?;
-        if merkle::root(&self.record.tree) == Ok(found) {
-            return Ok(self.record.tree.clone());
+    async fn tree_under(&self, root: B256) -> Result<Arc<merkle::Tree>, Error> {
+        match self.client.tree(self.account(), root).await? {
+            Some(_) if root == B256::ZERO => Err(self.not_granted()),
+            Some(tree) => Ok(tree),
+            None => Err(Error::UnknownTree { account: self.account(), root }),
         }
-        let trees = self.client.store.trees(account).await?;
-        if let Some(tree) = trees.iter().rfind(|tree| tree.root() == found) {
-            return Ok(tree.leaves.clone());
-        }
-        if found == B256::ZERO {
-            return Err(self.not_granted());
-        }
-        let newest = trees.last().map(Tree::root);
-        let expected = newest.or_else(|| merkle::root(&self.record.tree).ok()).unwrap_or_default();
-        Err(Error::ForeignRoot { expected, found })
     }
 
-    async fn sign_and_send(
+    /// The whole signature of a draft. What the signer gives is checked before it is used.
+    async fn sign(&self, draft: &Draft<SessionCalls>, tree: &merkle::Tree) -> Result<Vec<u8>, Error> {
+        let OperationMessage { operation, entry_point, chain_id } = &draft.operation;
+        let (entry_point, chain_id) = (*entry_point, *chain_id);
+        let manager = self.client.deployment().session_key_manager;
+        let user_op_hash = draft.user_op_hash();
+        let (signature, signed) = if draft.intent.is_batch {
+            let signing =
+                self.signer.sign_routed_user_operation(operation, entry_point, chain_id, manager).await?;
+            (signing, routed_hash(user_op_hash, manager))
+        } else {
+            (self.signer.sign_user_operation(operation, entry_point, chain_id).await?, user_op_hash)
+        };
+        let signature = normalize_signature(self.record.session_key, signed, &signature)?;
+        self.whole_signature(&draft.intent, tree, &signature)
+    }
+
+    /// The session key's signature with what its module has to see beside it.
+    fn whole_signature(
         &self,
-        policies: &[&EncodedPolicy],
-        tree: &[B256],
-        operation: UserOperation<Vec<u8>>,
-    ) -> Result<PendingOperation, Error> {
-        let entry_point = self.client.deployment().entry_point;
-        let signature =
-            self.signer.sign_user_operation(&operation, entry_point, self.client.chain_id()).await?;
-        let signature = self.module_signature(policies, tree, &signature)?;
-        self.client.send(operation, signature).await
-    }
-
-    fn module_signature(
-        &self,
-        policies: &[&EncodedPolicy],
-        tree: &[B256],
+        intent: &SessionCalls,
+        tree: &merkle::Tree,
         signature: &[u8; SIGNATURE_LEN],
     ) -> Result<Vec<u8>, Error> {
-        let policy = policies.first().ok_or(Error::NoPolicy)?;
-        let proof = self.proof(policy, tree)?;
-        let session = SessionSignature {
+        let proofs = intent.policies.iter().map(|policy| self.proof(policy, tree));
+        let proofs = proofs.collect::<Result<Vec<_>, _>>()?;
+        let deployment = self.client.deployment();
+        if intent.is_batch {
+            let sessions: Vec<_> = intent.policies.iter().zip(&proofs).map(routed_session).collect();
+            let module_signature = RoutedSignature {
+                session_key_manager: deployment.session_key_manager,
+                sessions: &sessions,
+                signature,
+            };
+            return Ok(
+                ModuleSignature { module_signature, module: deployment.batched_session_router }.to_vec()
+            );
+        }
+        let (policy, proof) = intent.policies.first().zip(proofs.first()).ok_or(Error::NoPolicy)?;
+        let module_signature = SessionSignature {
             epoch: policy.epoch,
             validation_module: policy.validation_module,
             session_key_data: &policy.session_key_data,
             proof: proof.siblings(),
             signature,
         };
-        let module = self.client.deployment().session_key_manager;
-        Ok(ModuleSignature { module_signature: session, module }.to_vec())
-    }
-
-    fn routed_signature(
-        &self,
-        policies: &[&EncodedPolicy],
-        tree: &[B256],
-        signature: &[u8; SIGNATURE_LEN],
-    ) -> Result<Vec<u8>, Error> {
-        let proofs = policies.iter().map(|policy| self.proof(policy, tree)).collect::<Result<Vec<_>, _>>()?;
-        let sessions: Vec<_> = policies
-            .iter()
-            .zip(&proofs)
-            .map(|(policy, proof)| RoutedSession {
-                epoch: policy.epoch,
-                validation_module: policy.validation_module,
-                session_key_data: &policy.session_key_data,
-                proof: proof.siblings(),
-                call_specific_data: &[],
-            })
-            .collect();
-        let deployment = self.client.deployment();
-        let module_signature = RoutedSignature {
-            session_key_manager: deployment.session_key_manager,
-            sessions: &sessions,
-            signature,
-        };
-        Ok(ModuleSignature { module_signature, module: deployment.batched_session_router }.to_vec())
+        Ok(ModuleSignature { module_signature, module: deployment.session_key_manager }.to_vec())
     }
 
     /// A leaf that is not in the tree has no proof, and is an error of its own.
-    fn proof(&self, policy: &EncodedPolicy, tree: &[B256]) -> Result<merkle::Proof, Error> {
-        merkle::Proof::of(tree, policy.leaf()).map_err(|_| self.not_granted())
+    fn proof(&self, policy: &Leaf, tree: &merkle::Tree) -> Result<merkle::Proof, Error> {
+        tree.proof(policy.hash()).map_err(|_| self.not_granted())
     }
 
     const fn not_granted(&self) -> Error {
         Error::NotGranted { account: self.record.account, session_key: self.record.session_key }
     }
+}
+
+/// What an operation of a session is made for.
+struct Place {
+    facts: Facts,
+    fees: quorate_bundler::Fees,
+    nonce: U256,
+    tree: Arc<merkle::Tree>,
+}
+
+fn routed_session<'a>((policy, proof): (&'a Leaf, &'a merkle::Proof)) -> RoutedSession<'a> {
+    RoutedSession {
+        epoch: policy.epoch,
+        validation_module: policy.validation_module,
+        session_key_data: &policy.session_key_data,
+        proof: proof.siblings(),
+        call_specific_data: &[],
+    }
+}
+
+fn random_stream() -> Result<U256, Error> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes)?;
+    Ok(U256::from_be_slice(&bytes))
 }

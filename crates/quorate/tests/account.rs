@@ -4,10 +4,11 @@
 
 mod player;
 
+use alloy_primitives::aliases::U192;
 use alloy_primitives::{Address, U256};
 use alloy_signer_local::PrivateKeySigner;
 use player::{Player, block_on, call, devnet, ether, mint, nft, token};
-use quorate::{Asset, Call, Error, LocalSessionKey, Options, Percent, Withdrawal};
+use quorate::{Asset, Call, Calls, Draft, Error, LocalSessionKey, Options, Percent, Withdrawal};
 use quorate_contracts::Deployment;
 use quorate_core::AccountCall;
 
@@ -39,7 +40,7 @@ fn one_call_is_executed_and_several_are_a_batch() {
         let usual = Options::new();
         let forced = usual.with_forced_batch(true);
         let draft = async |calls, options| player.account.prepare_calls(calls, options).await.unwrap();
-        let is_batch = |draft: &quorate::OperationDraft| {
+        let is_batch = |draft: &Draft<Calls>| {
             matches!(AccountCall::decode(&draft.operation().operation.call_data), Ok(AccountCall::Batch(_)))
         };
         assert!(!is_batch(&draft(&calls[..1], &usual).await));
@@ -64,18 +65,18 @@ fn a_nonce_is_what_it_is_set_to() {
         let send =
             async |options: Options| player.account.send_calls(&[call(&data)], &player.owner, &options).await;
         send(usual).await.unwrap().wait().await.unwrap();
-        assert_eq!(player.account.nonce(0).await.unwrap(), U256::from(1));
+        assert_eq!(player.account.nonce(U192::ZERO).await.unwrap(), U256::from(1));
         let error = send(usual.with_nonce(U256::ZERO)).await.unwrap_err();
         assert!(error.to_string().contains("AA25"), "nonce 0 is used up, and was asked for: {error}");
 
-        let stream = usual.with_nonce_key(77);
+        let stream = usual.with_nonce_key(U192::from(77));
         let sent = send(stream).await.unwrap();
         sent.wait().await.unwrap();
         let expected = (U256::from(77) << 64) + U256::from(1);
-        assert_eq!(player.account.nonce(77).await.unwrap(), expected);
+        assert_eq!(player.account.nonce(U192::from(77)).await.unwrap(), expected);
 
         let broken = player.by(unreachable_node().await);
-        assert!(matches!(broken.account.nonce(0).await, Err(Error::Chain(_))));
+        assert!(matches!(broken.account.nonce(U192::ZERO).await, Err(Error::Chain(_))));
     });
 }
 
@@ -115,7 +116,7 @@ fn an_account_passes_to_another_owner_with_its_sessions() {
         assert_eq!(account.address(), player.account.address());
         let data = player.mint();
         account.send_calls(&[call(&data)], &heir, &usual).await.unwrap().wait().await.unwrap();
-        player.mint_with(&account.session(&granted.id).await.unwrap()).await;
+        player.mint_with(&account.session(granted.id()).await.unwrap()).await;
         let error = player.account.send_calls(&[call(&data)], &player.owner, &usual).await.unwrap_err();
         assert!(error.to_string().contains("signature"), "the old owner signs in vain: {error}");
     });
@@ -169,10 +170,10 @@ fn a_draft_of_calls_is_sent_with_its_owner_s_signature_only() {
         let draft = player.account.prepare_calls(&[call], &Options::new()).await.unwrap();
         let thief = PrivateKeySigner::random();
         let stolen = quorate_signer::sign_as_owner(&thief, draft.user_op_hash()).await.unwrap();
-        let error = player.account.submit_calls(draft.clone(), &stolen).await.unwrap_err();
+        let error = player.account.submit(draft.clone(), &stolen).await.unwrap_err();
         assert!(matches!(error, Error::Signer(_)), "{error}");
         let signature = quorate_signer::sign_as_owner(&player.owner, draft.user_op_hash()).await.unwrap();
-        player.account.submit_calls(draft, &signature).await.unwrap().wait().await.unwrap();
+        player.account.submit(draft, &signature).await.unwrap().wait().await.unwrap();
         assert_eq!(player.minted().await, 1);
     });
 }
@@ -184,12 +185,12 @@ fn a_session_takes_the_caller_s_options() {
         let player = Player::new().await;
         let key = LocalSessionKey::random();
         let granted = player.granted_to(&key).await;
-        let session = player.account.session(granted.id).await.unwrap();
-        let session = session.with_options(Options::new().with_nonce_key(5));
+        let session = player.account.session(granted.id()).await.unwrap();
+        let session = session.with_options(Options::new().with_nonce_key(U192::from(5)));
         player.mint_with(&session).await;
         player.mint_with(&session).await;
         let expected = (U256::from(5) << 64) + U256::from(2);
-        assert_eq!(player.account.nonce(5).await.unwrap(), expected);
+        assert_eq!(player.account.nonce(U192::from(5)).await.unwrap(), expected);
     });
 }
 

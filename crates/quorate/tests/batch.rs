@@ -95,12 +95,12 @@ fn a_batch_spans_sessions_of_one_key() {
         let calls = [call(&minted), call_of(gold, &moved)];
         let alone = open(0).await.send_batch(&calls).await.unwrap_err();
         assert!(matches!(alone, Error::Forbidden { call: 1, .. }), "{alone}");
-        let both = open(0).await.joined(&open(1).await).unwrap();
+        let both = open(0).await.combined(&open(1).await).unwrap();
         both.send_batch(&calls).await.unwrap().wait().await.unwrap();
         assert_eq!(player.minted().await, 1);
         assert_eq!(token_balance(gold, friend).await, U256::from(60));
 
-        let error = open(0).await.joined(&open(2).await).unwrap_err();
+        let error = open(0).await.combined(&open(2).await).unwrap_err();
         assert!(matches!(error, Error::OtherSession { .. }), "{error}");
     });
 }

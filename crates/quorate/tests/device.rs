@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
-use quorate::{Call, Condition, FunctionSelector, GrantDraft, LocalSessionKey, Policy, Quorate, Rule};
+use quorate::{
+    Call, Condition, Draft, FunctionSelector, LocalSessionKey, Policy, Quorate, Rule, SessionGrant,
+};
 use quorate_contracts::Erc721;
 use quorate_core::Target;
-use quorate_device::host::{DeviceSigner, Person, Session, SigningRequest};
+use quorate_device::host::{DeviceSigner, Person, SigningRequest};
 use quorate_devnet::Devnet;
 use quorate_signer::sign_as_owner;
 use tokio::net::TcpStream;
@@ -76,17 +78,12 @@ impl Person for Reader {
     }
 }
 
-fn request(draft: &GrantDraft) -> SigningRequest {
+fn request(draft: &Draft<SessionGrant>) -> SigningRequest {
     let message = draft.operation();
-    let sessions = draft.session().encoded_policies().map(|policy| Session {
-        epoch: policy.epoch,
-        validation_module: policy.validation_module,
-        session_key_data: policy.session_key_data,
-    });
     SigningRequest {
         target: Target { entry_point: message.entry_point, chain_id: message.chain_id },
         operation: message.operation.clone(),
-        sessions: sessions.collect(),
+        sessions: draft.intent().session.policies().to_vec(),
     }
 }
 
@@ -123,8 +120,8 @@ async fn a_device_shows_and_signs_a_grant_that_the_chain_takes() {
     assert!(screen.contains("lets sessions act for the account"), "{screen}");
     assert!(screen.ends_with(&format!("Hash of all this: {}", draft.user_op_hash())), "{screen}");
 
-    let record = account.submit(draft, &signature).await.unwrap().wait().await.unwrap();
-    let session = client.session(record, Arc::new(key));
+    let granted = account.submit(draft, &signature).await.unwrap().wait().await.unwrap();
+    let session = client.session(granted, Arc::new(key)).unwrap();
     let data = Erc721::safeMintCall { to: account.address() }.abi_encode();
     let minted = session.send(Call { to: devnet.nft(), value: U256::ZERO, data: &data }).await.unwrap();
     assert!(minted.wait().await.unwrap().success);

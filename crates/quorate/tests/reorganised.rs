@@ -20,8 +20,13 @@ fn an_active_session_is_pending_again_when_its_block_is_taken_back() {
             listed.into_iter().map(|session| session.status).collect::<Vec<_>>()
         };
         assert_eq!(statuses(&player).await, [Status::Active]);
+        let granted_in = rpc("eth_blockNumber", json!([])).await;
 
         assert_eq!(rpc("evm_revert", json!([before])).await, json!(true));
+        // The branch that wins is no shorter: a node with fewer blocks than were seen decides nothing.
+        while rpc("eth_blockNumber", json!([])).await != granted_in {
+            rpc("evm_mine", json!([])).await;
+        }
         assert!(!player.account.is_deployed().await.unwrap());
         assert_eq!(statuses(&player).await, [Status::Pending]);
     });

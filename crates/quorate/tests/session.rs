@@ -8,14 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
-use alloy_signer::Signer as _;
-use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolCall as _;
-use player::{Player, balance_of, block_on, call, connect, mint, mint_policy, nft};
-use quorate::{
-    Call, Condition, Error, GasEstimate, GrantDraft, LocalSessionKey, Rule, SessionEpoch, SessionRecord,
-};
-use quorate_contracts::Erc721;
+use player::{Player, balance_of, block_on, call, connect, mint, mint_policy};
+use quorate::{Draft, Error, GasEstimate, LocalSessionKey, Overwritten, SessionGrant, SessionRecord};
 use quorate_signer::sign_as_owner;
 
 const GAS: GasEstimate = GasEstimate {
@@ -33,52 +27,26 @@ fn a_grant_is_signed_and_sent_by_others_than_prepared_it() {
         let draft = player.account.prepare(grant, &key).await.unwrap().to_json();
 
         // The wallet, which knows the hash alone.
-        let hash = GrantDraft::from_json(&draft).unwrap().user_op_hash();
+        let hash = Draft::<SessionGrant>::from_json(&draft).unwrap().user_op_hash();
         let signature = sign_as_owner(&player.owner, hash).await.unwrap();
 
-        // Another process.
-        let client = connect().await;
-        let account = client.account(player.owner.address(), 0);
-        let pending = account.submit(GrantDraft::from_json(&draft).unwrap(), &signature).await.unwrap();
+        // Another process, with a store of its own.
+        let sender = player.on_another_device().await;
+        let draft = Draft::<SessionGrant>::from_json(&draft).unwrap();
+        let pending = sender.account.submit(draft, &signature).await.unwrap();
         assert_eq!(pending.user_op_hash(), hash);
         let stored = pending.wait().await.unwrap().record.to_json();
+        let leaves = sender.account.export_leaves().await.unwrap();
 
-        // And one more, which has the stored session and its key.
-        let session = connect().await.session(SessionRecord::from_json(&stored).unwrap(), Arc::new(key));
-        session.send(call(&player.mint())).await.unwrap().wait().await.unwrap();
-        assert_eq!(balance_of(account.address()).await, 1);
-    });
-}
-
-#[test]
-fn a_signature_of_somebody_else_is_not_sent() {
-    block_on(async {
-        let player = Player::new().await;
-        let grant = player.account.grant([player.mint_policy()]).unwrap();
-        let draft = player.account.prepare(grant, &LocalSessionKey::random()).await.unwrap();
-        let thief = PrivateKeySigner::random();
-        let signature = thief.sign_message(draft.user_op_hash().as_slice()).await.unwrap().as_bytes();
-        let error = player.account.submit(draft, &signature).await.unwrap_err();
-        assert!(matches!(error, Error::Signer(_)), "{error}");
-        assert!(error.to_string().contains(&player.owner.address().to_string()), "{error}");
-    });
-}
-
-#[test]
-fn what_is_evidently_a_mistake_needs_to_be_allowed() {
-    block_on(async {
-        let player = Player::new().await;
-        let odd = [
-            mint_policy().with_rule(Rule::new(4, Condition::Equal, Address::ZERO)).unwrap(),
-            mint_policy().with_epoch(SessionEpoch::new(0, 1_900_000_000_000).unwrap()),
-            mint_policy().with_epoch(SessionEpoch::new(20, 10).unwrap()),
-        ];
-        for (policy, field) in odd.into_iter().zip(["offset 4", "milliseconds", "validAfter"]) {
-            let error = player.account.grant([player.mint_policy(), policy.clone()]).unwrap_err().to_string();
-            assert!(error.contains("policy 1") && error.contains(field), "{error}");
-            player.account.grant_with_mistakes_allowed([policy]).unwrap();
-        }
-        assert!(matches!(player.account.grant([]), Err(Error::NoPolicy)));
+        // And one more, which has the stored session, its key, and the leaves of the account's tree.
+        let user = player.on_another_device().await;
+        let record = SessionRecord::from_json(&stored).unwrap();
+        let session = user.client.session(record, Arc::new(key)).unwrap();
+        let error = session.send(call(&player.mint())).await.unwrap_err();
+        assert!(matches!(error, Error::UnknownTree { .. }), "{error}");
+        user.account.import_leaves(leaves).await.unwrap();
+        user.mint_with(&session).await;
+        assert_eq!(player.minted().await, 1);
     });
 }
 
@@ -96,31 +64,18 @@ fn sessions_of_another_device_are_not_ended_unseen() {
         assert!(matches!(error, Error::ForeignRoot { .. }), "{error}");
 
         let grant = grant.keeping(first.record().leaves());
-        let record = other.account.send(grant, &key, &player.owner).await.unwrap().wait().await.unwrap();
-        let second = player.client.session(record, Arc::new(key));
-        second.send(call(&player.mint())).await.unwrap().wait().await.unwrap();
-        assert_eq!(balance_of(player.account.address()).await, 1);
-    });
-}
+        let granted = other.account.send(grant, &key, &player.owner).await.unwrap().wait().await.unwrap();
+        assert_eq!(granted.overwritten, Overwritten::Nothing);
+        other.mint_with(&other.account.session(granted.id()).await.unwrap()).await;
 
-#[test]
-fn a_call_outside_the_policy_goes_nowhere() {
-    block_on(async {
-        let player = Player::new().await;
-        let session = player.session().await;
-        let data = player.mint();
-        let elsewhere = Call { to: Address::repeat_byte(1), value: U256::ZERO, data: &data };
-        let paid = Call { to: nft(), value: U256::from(1), data: &data };
-        for (call, words) in [
-            (call(&mint(nft())), "rule 0"),
-            (elsewhere, "0x0101010101010101010101010101010101010101"),
-            (paid, "1 wei"),
-            (call(&Erc721::balanceOfCall { owner: nft() }.abi_encode()), "0x70a08231"),
-        ] {
-            let error = session.send(call).await.unwrap_err();
-            assert!(matches!(error, Error::Forbidden { .. }), "{error}");
-            assert!(error.to_string().contains(words), "`{words}` is not in: {error}");
-        }
+        // The first device can use either, once it knows the tree.
+        let second = player.client.session(granted, Arc::new(key)).unwrap();
+        let error = second.send(call(&player.mint())).await.unwrap_err();
+        assert!(matches!(error, Error::UnknownTree { .. }), "{error}");
+        player.account.import_leaves(other.account.export_leaves().await.unwrap()).await.unwrap();
+        player.mint_with(&second).await;
+        player.mint_with(&first).await;
+        assert_eq!(player.minted().await, 3);
     });
 }
 
@@ -160,8 +115,8 @@ fn an_operation_whose_call_reverts_is_not_taken_for_done() {
         let player = Player::new().await;
         let key = LocalSessionKey::random();
         let grant = player.account.grant([mint_policy()]).unwrap();
-        let record = player.account.send(grant, &key, &player.owner).await.unwrap().wait().await.unwrap();
-        let session = player.client.session(record, Arc::new(key));
+        let granted = player.account.send(grant, &key, &player.owner).await.unwrap().wait().await.unwrap();
+        let session = player.client.session(granted, Arc::new(key)).unwrap();
 
         // The policy has no rule, the contract does: it mints nothing to the zero address.
         let pending = session.send_unchecked(call(&mint(Address::ZERO)), GAS).await.unwrap();

@@ -57,7 +57,7 @@ impl Player {
     pub(crate) async fn session(&self) -> Session {
         let key = LocalSessionKey::random();
         let granted = self.granted_to(&key).await;
-        self.client.session(granted, Arc::new(key))
+        self.client.session(granted, Arc::new(key)).unwrap()
     }
 
     /// A new session with a key that is in the store alone.
