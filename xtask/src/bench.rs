@@ -14,9 +14,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     run_with("release", &arguments.bench)
 }
 
-/// A short run in the profile of the tests, which shows that the benchmarks work, and fails on no goal.
+/// A short run in the profile of the tests, which shows that the benchmarks work, and fail on no goal.
 pub(crate) fn quick() -> anyhow::Result<()> {
-    run_with("dev", &["core".to_owned(), "--quick".to_owned()])
+    for what in ["core", "client"] {
+        run_with("dev", &[what.to_owned(), "--quick".to_owned()])?;
+    }
+    Ok(())
 }
 
 fn run_with(profile: &str, arguments: &[String]) -> anyhow::Result<()> {

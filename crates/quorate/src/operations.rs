@@ -7,10 +7,12 @@ use alloy_sol_types::SolCall as _;
 use quorate_bundler::{Fees, GasEstimate};
 use quorate_contracts::{EcdsaOwnershipModule, Erc20};
 use quorate_core::{Call, Encode as _, Execute, ExecuteBatch};
-use quorate_store::{Change, SessionId};
+use quorate_store::{Answer, Change, Operation, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::life::facts::Query;
+use crate::life::resume::OwnerDraft;
+use crate::life::settle;
 use crate::life::update::{OwnerIntent, TreeUpdate};
 use crate::{Draft, Error, Options, PendingOperation, SmartAccount};
 
@@ -167,30 +169,37 @@ impl SmartAccount {
         if self.is_deployed().await? {
             return Err(Error::AlreadyDeployed { account: self.address });
         }
-        let draft = self.prepare_call_data(Vec::new(), options).await?;
-        self.sign_and_submit(draft, owner).await
+        self.send_call_data(Vec::new(), owner, options).await
     }
 
     /// Has the account make calls, one as `execute` and several as `executeBatch`.
     ///
+    /// Where the same calls were sent before and their fate is not known, this goes on with that operation, so that a retry
+    /// executes nothing twice; [`Options::with_repetition`] makes them a second time.
+    ///
     /// # Errors
-    /// [`Error::NoCalls`]; what a node, the bundler or the signer says.
+    /// [`Error::NoCalls`], [`Error::UnderWay`] while another operation of the owner's is; what a node or the signer says;
+    /// [`Error::NotSent`] where the bundler could not be reached, and otherwise [`Error::Unsettled`].
     pub async fn send_calls<S: Signer + Sync + ?Sized>(
         &self,
         calls: &[Call<'_>],
         owner: &S,
         options: &Options,
     ) -> Result<PendingOperation, Error> {
-        let draft = self.prepare_calls(calls, options).await?;
-        self.sign_and_submit(draft, owner).await
+        self.send_call_data(encode(calls, options)?, owner, options).await
     }
 
     /// Builds the operation that makes calls, and deploys the account where it does not exist.
     ///
     /// # Errors
-    /// [`Error::NoCalls`]; what a node or the bundler says.
+    /// [`Error::NoCalls`]; [`Error::UnderWay`] where the same calls were sent before and their fate is not known, unless
+    /// the options have [`Options::with_repetition`]; what a node or the bundler says.
     pub async fn prepare_calls(&self, calls: &[Call<'_>], options: &Options) -> Result<Draft<Calls>, Error> {
-        self.prepare_call_data(encode(calls, options)?, options).await
+        let call_data = encode(calls, options)?;
+        match self.unsettled_calls(&call_data, options).await? {
+            Some(stored) => Err(Error::UnderWay { user_op_hash: stored.user_op_hash }),
+            None => self.prepare_call_data(call_data, options).await,
+        }
     }
 
     /// Makes somebody else the account's owner. Sessions stay; go on with
@@ -268,6 +277,38 @@ impl SmartAccount {
             .into_iter()
             .fold(U256::ZERO, U256::saturating_add);
         Ok(Cost { gas, fees, wei: total.saturating_mul(fees.max_fee_per_gas) })
+    }
+
+    /// Makes calls, or goes on with those that were made before and whose fate the caller does not know: the same bytes,
+    /// or where the bundler refused them an operation at the same nonce.
+    async fn send_call_data<S: Signer + Sync + ?Sized>(
+        &self,
+        call_data: Vec<u8>,
+        owner: &S,
+        options: &Options,
+    ) -> Result<PendingOperation, Error> {
+        let Some(stored) = self.unsettled_calls(&call_data, options).await? else {
+            let draft = self.prepare_call_data(call_data, options).await?;
+            return self.sign_and_submit(draft, owner).await;
+        };
+        if stored.answer == Answer::Refused
+            && let Ok(OwnerDraft::Calls(draft)) = self.rebuild(stored.user_op_hash).await
+        {
+            let pending = self.sign_and_submit(draft, owner).await?;
+            self.client.told(self.id(), stored.nonce).await?;
+            return Ok(pending);
+        }
+        self.client.resend(self.id(), &stored).await
+    }
+
+    /// The owner's operation with the same calls of which nobody was told what became.
+    async fn unsettled_calls(&self, call_data: &[u8], options: &Options) -> Result<Option<Operation>, Error> {
+        if options.repetition() == Some(true) || options.nonce().is_some() {
+            return Ok(None);
+        }
+        let mut operations = self.client.store.operations(self.id()).await?;
+        operations.retain(|operation| !self.client.is_in_flight(operation.user_op_hash));
+        Ok(settle::unsettled_call(&operations, None, call_data).cloned())
     }
 
     async fn prepare_call_data(&self, call_data: Vec<u8>, options: &Options) -> Result<Draft<Calls>, Error> {

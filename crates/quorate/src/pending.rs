@@ -106,7 +106,7 @@ impl PendingOperation {
             tokio::time::sleep(pause).await;
         };
         let user_op_hash = landed.event.user_op_hash;
-        self.tell_store(landed.event.sender).await?;
+        self.tell_store(landed.event.sender, landed.event.nonce).await?;
         let receipt = landed.into_receipt();
         if !receipt.success {
             return Err(Error::Reverted { user_op_hash, reason: receipt.reason });
@@ -201,14 +201,9 @@ impl PendingOperation {
     }
 
     /// Whoever waited knows the end: the same call made after this is another.
-    async fn tell_store(&self, sender: Address) -> Result<(), Error> {
+    async fn tell_store(&self, sender: Address, nonce: U256) -> Result<(), Error> {
         let account = AccountId { chain_id: self.client.chain_id(), address: sender };
-        let operations = self.client.store.operations(account).await?;
-        let own = operations.iter().find(|operation| operation.user_op_hash == self.user_op_hash);
-        if let Some(own) = own {
-            self.client.taken(account, own).await?;
-        }
-        Ok(())
+        self.client.told(account, nonce).await
     }
 
     /// Whether the operation that took the nonce is a replacement made here, of the same call.

@@ -237,21 +237,12 @@ impl Session {
         Draft { signer: self.record.session_key, operation, block, supersedes: Vec::new(), intent }
     }
 
-    /// The operation that made the same call before and whose fate is not known: its sending was never answered for, or
-    /// refused. One that a task of this process is sending at this moment is another call.
+    /// The operation that made the same call before and whose fate the caller does not know. One that a task of this
+    /// process is sending at this moment is another call.
     async fn unsettled(&self, call_data: &[u8]) -> Result<Option<Operation>, Error> {
-        let operations = self.client.store.operations(self.account()).await?;
-        let mut own = operations.into_iter().filter(|operation| {
-            operation.session.as_ref() == Some(&self.record.id)
-                && operation.root_change.is_none()
-                && operation.answer != Answer::Taken
-                && operation.closed_at_block.is_none()
-                && !self.client.is_in_flight(operation.user_op_hash)
-        });
-        Ok(own.rfind(|operation| {
-            let signed = SignedOperation::read(&operation.message, operation.user_op_hash);
-            signed.is_ok_and(|signed| signed.message.operation.call_data == call_data)
-        }))
+        let mut operations = self.client.store.operations(self.account()).await?;
+        operations.retain(|operation| !self.client.is_in_flight(operation.user_op_hash));
+        Ok(settle::unsettled_call(&operations, Some(&self.record.id), call_data).cloned())
     }
 
     /// Goes on with an operation that was signed before: the same bytes while they can still be right, and otherwise
@@ -295,7 +286,10 @@ impl Session {
         let fees = settle::replacement_fees(self.client.fees().await?, [fees_of(operation)]);
         let again = unsigned(operation.sender, stored.nonce, operation.call_data.clone());
         let again = self.client.fill(again, dummy, fees, &self.options).await?;
-        self.submit(self.draft(again, facts.block.number, intent)).await
+        let pending = self.submit(self.draft(again, facts.block.number, intent)).await?;
+        // Who is told of the new one is told of the old ones.
+        self.client.told(self.account(), stored.nonce).await?;
+        Ok(pending)
     }
 
     /// A session of another chain has nothing to do here.

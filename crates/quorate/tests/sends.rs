@@ -63,15 +63,93 @@ async fn a_withdrawal_whose_answer_is_lost_is_not_made_twice() {
     scene.bundler.on_next("eth_sendUserOperation", Fault::Timeout.after_acting());
     let error = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap_err();
     let hash = Scene::unsettled(&error);
-    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap_err();
+    let other = [quorate::Withdrawal::of(quorate::Asset::Native, wei + wei)];
+    let error = scene.account.withdraw(&other, friend, &scene.owner, &options).await.unwrap_err();
     assert!(matches!(error, Error::UnderWay { user_op_hash } if user_op_hash == hash), "{error}");
-
-    let resumed = scene.account.resume().await.unwrap();
-    let [interrupted] = resumed.as_slice() else { panic!("{resumed:?}") };
-    let Resumed::Pending(pending) = &interrupted.outcome else { panic!("{interrupted:?}") };
+    let again = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    assert_eq!(again.user_op_hash(), hash);
     scene.chain.mine();
-    pending.wait().await.unwrap();
+    again.wait().await.unwrap();
     assert_eq!(scene.chain.balance(friend), wei);
+
+    // Whoever knows the end of the first means a second one.
+    let second = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    assert_ne!(second.user_op_hash(), hash);
+    scene.chain.mine();
+    second.wait().await.unwrap();
+    assert_eq!(scene.chain.balance(friend), wei + wei);
+}
+
+/// D1: the retry comes an hour later, the operation was mined at once, and the application has looked at its sessions in
+/// between.
+#[tokio::test]
+async fn a_retry_long_after_the_operation_was_mined_executes_nothing_twice() {
+    let scene = Scene::new().await;
+    let session = scene.session().await;
+    let friend = alloy_primitives::Address::repeat_byte(0xfe);
+    let wei = alloy_primitives::U256::from(5);
+    let withdrawal = [quorate::Withdrawal::of(quorate::Asset::Native, wei)];
+    let options = Options::new();
+    scene.bundler.on_next("eth_sendUserOperation", Fault::Http(504).after_acting());
+    let call = Scene::unsettled(&scene.mint_with(&session).await.unwrap_err());
+    scene.bundler.on_next("eth_sendUserOperation", Fault::Timeout.after_acting());
+    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap_err();
+    let own = Scene::unsettled(&error);
+    for _ in 0..3 {
+        for _ in 0..70 {
+            scene.chain.mine();
+        }
+        scene.account.sessions().await.unwrap();
+    }
+    let restarted = scene.restarted().await;
+    let session = restarted.account.session(0).await.unwrap();
+    assert_eq!(restarted.mint_with(&session).await.unwrap().user_op_hash(), call);
+    let again = restarted.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    assert_eq!(again.user_op_hash(), own);
+    again.wait().await.unwrap();
+    assert_eq!((scene.minted(), scene.chain.balance(friend)), (1, wei));
+    // Now that it was told, it goes.
+    scene.account.sessions().await.unwrap();
+    assert_eq!(scene.stored_operations().await, 0);
+}
+
+/// What was refused and made anew is one call; the next one is another.
+#[tokio::test]
+async fn the_call_after_one_that_was_made_anew_is_another() {
+    let scene = Scene::new().await;
+    let session = scene.session().await;
+    scene.chain.set_automine(false);
+    scene.bundler.on_next("eth_sendUserOperation", Fault::rpc(-32500, "preVerificationGas is not enough"));
+    scene.mint_with(&session).await.unwrap_err();
+    let first = scene.mint_with(&session).await.unwrap();
+    let second = scene.mint_with(&session).await.unwrap();
+    assert_ne!(first.user_op_hash(), second.user_op_hash());
+    scene.chain.mine();
+    first.wait().await.unwrap();
+    second.wait().await.unwrap();
+    assert_eq!(scene.minted(), 2);
+}
+
+/// The owner's calls that were refused are made anew at their nonce, where the owner is at hand.
+#[tokio::test]
+async fn a_refused_withdrawal_is_made_anew_at_its_nonce() {
+    let scene = Scene::new().await;
+    scene.granted().await;
+    let friend = alloy_primitives::Address::repeat_byte(0xfe);
+    let wei = alloy_primitives::U256::from(5);
+    let withdrawal = [quorate::Withdrawal::of(quorate::Asset::Native, wei)];
+    let options = Options::new();
+    scene.bundler.on_next("eth_sendUserOperation", Fault::rpc(-32500, "AA40 over verificationGasLimit"));
+    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap_err();
+    let refused = Scene::unsettled(&error);
+    let again = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    assert_ne!(again.user_op_hash(), refused);
+    again.wait().await.unwrap();
+    assert_eq!(scene.chain.balance(friend), wei);
+    let operations = scene.client.store().operations(scene.account.id()).await.unwrap();
+    let nonces = operations.iter().filter(|operation| operation.root_change.is_none());
+    let nonces: Vec<_> = nonces.map(|operation| operation.nonce).collect();
+    assert!(matches!(nonces[..], [one, other] if one == other), "{nonces:?}");
 }
 
 /// Nothing left the machine: nothing is left in the store, and the next sending is another operation.

@@ -7,7 +7,7 @@ use alloy_signer::Signer;
 use alloy_sol_types::SolCall as _;
 use quorate_contracts::EntryPoint;
 use quorate_core::Call;
-use quorate_store::{Change, Operation, SessionId};
+use quorate_store::{Answer, Change, Operation, SessionId};
 
 use crate::draft::SignedOperation;
 use crate::grant::SessionGrant;
@@ -102,11 +102,14 @@ impl SmartAccount {
             if self.client.is_in_flight(user_op_hash) {
                 continue;
             }
-            let pending = || Box::new(PendingOperation::new(self.client.clone(), self.id(), operation));
+            let is_news = overview.newly_over.contains(&user_op_hash) || operation.answer != Answer::Taken;
             let outcome = match fate {
-                Fate::Consumed | Fate::Dead if !overview.newly_over.contains(&user_op_hash) => continue,
-                Fate::Consumed => Resumed::Settled(pending()),
-                Fate::Dead => Resumed::Dead,
+                Fate::Consumed | Fate::Dead if !is_news => continue,
+                Fate::Consumed => Resumed::Settled(Box::new(self.client.taken(self.id(), operation).await?)),
+                Fate::Dead => {
+                    self.client.told(self.id(), operation.nonce).await?;
+                    Resumed::Dead
+                }
                 Fate::Open | Fate::Conflicting => self.go_on(operation).await,
             };
             interrupted.push(Interrupted { user_op_hash, session: operation.session.clone(), outcome });

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{B256, U256};
 use quorate_bundler::Fees;
-use quorate_store::{Answer, Change, Operation};
+use quorate_store::{Answer, Change, Operation, SessionId};
 
 use crate::draft::SignedOperation;
 use crate::life::facts::Facts;
@@ -80,6 +80,22 @@ pub(crate) fn under_way<'a>(
     })
 }
 
+/// The operation that made the same call before, and of which nobody was told that it is under way or over: its sending
+/// was never answered for, or refused.
+pub(crate) fn unsettled_call<'a>(
+    operations: &'a [Operation],
+    session: Option<&SessionId>,
+    call_data: &[u8],
+) -> Option<&'a Operation> {
+    operations.iter().rfind(|operation| {
+        let signed = || SignedOperation::read(&operation.message, operation.user_op_hash);
+        operation.session.as_ref() == session
+            && operation.root_change.is_none()
+            && operation.answer != Answer::Taken
+            && signed().is_ok_and(|signed| signed.message.operation.call_data == call_data)
+    })
+}
+
 /// The fees of an operation that takes the place of others with its nonce: a tenth more than each of theirs, both of
 /// them, rounded up, and no less than today's.
 pub(crate) fn replacement_fees(today: Fees, replaced: impl IntoIterator<Item = Fees>) -> Fees {
@@ -105,8 +121,9 @@ pub(crate) const KEPT_BLOCKS: u64 = 64;
 
 /// What of an operation changes in the store.
 ///
-/// It is forgotten when it was over for as many blocks as count, and not while the root on chain is unknown and it sets
-/// one: its tree may then be under what another device made.
+/// It is forgotten when it was over for as many blocks as count. Not while the root on chain is unknown and it sets one:
+/// its tree may then be under what another device made. And not while nobody was told what became of its calls: who made
+/// them may come back and make them again.
 pub(crate) fn close(
     operation: &Operation,
     fate: Fate,
@@ -120,7 +137,10 @@ pub(crate) fn close(
         (Some(_), false) => Some(Change::SetClosed { user_op_hash, block: None }),
         (Some(closed), true) => {
             let last = closed.saturating_add(confirmations.max(KEPT_BLOCKS));
-            let needed = operation.root_change.is_some() && !root_is_known;
+            let needed = match operation.root_change {
+                Some(_) => !root_is_known,
+                None => operation.answer != Answer::Taken,
+            };
             (facts.block.number >= last && !needed).then_some(Change::RemoveOperation(user_op_hash))
         }
         (None, false) => None,
@@ -325,6 +345,9 @@ mod tests {
             "nothing",
             "its leaves may be under the foreign root"
         );
+        let call = |answer| Operation { answer, root_change: None, ..closed(0) };
+        assert_eq!(change(&call(Answer::Taken), Fate::Consumed, false, 0), "removed");
+        assert_eq!(change(&call(Answer::Open), Fate::Consumed, true, 0), "nothing", "nobody was told");
     }
 
     #[test]

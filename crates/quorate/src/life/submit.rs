@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::{BundlerError, SendOutcome};
 use quorate_core::SignedUserOperation;
 use quorate_protocol::OperationMessage;
@@ -108,11 +108,26 @@ impl Quorate {
         account: AccountId,
         stored: &Operation,
     ) -> Result<PendingOperation, Error> {
-        if stored.answer != Answer::Taken {
-            let change = Change::SetAnswer { user_op_hash: stored.user_op_hash, answer: Answer::Taken };
-            self.store.apply(account, vec![change]).await?;
-        }
+        self.told(account, stored.nonce).await?;
         Ok(PendingOperation::new(self.clone(), account, stored))
+    }
+
+    /// Notes that the caller knows of what has this nonce.
+    pub(crate) async fn told(&self, account: AccountId, nonce: U256) -> Result<(), Error> {
+        let operations = self.store.operations(account).await?;
+        let untold = operations
+            .iter()
+            .filter(|operation| operation.nonce == nonce && operation.answer != Answer::Taken);
+        let changes: Vec<Change> = untold
+            .map(|operation| Change::SetAnswer {
+                user_op_hash: operation.user_op_hash,
+                answer: Answer::Taken,
+            })
+            .collect();
+        if !changes.is_empty() {
+            self.store.apply(account, changes).await?;
+        }
+        Ok(())
     }
 
     /// Gives the bundler the same bytes again. That they do not leave this time says nothing of the last.
