@@ -89,6 +89,48 @@ async fn a_grant_whose_nonce_another_took_is_inactive_and_can_be_forgotten() {
     assert_eq!(scene.statuses().await, [Status::Active]);
 }
 
+/// What was given up may land all the same, and loses nothing then.
+#[tokio::test]
+async fn an_abandoned_grant_that_lands_ends_no_session() {
+    let scene = Scene::new().await;
+    let first = scene.session().await;
+    scene.chain.set_automine(false);
+    let pending = scene.send_grant().await.unwrap();
+    let abandoned = scene.account.abandon(pending.user_op_hash()).await.unwrap();
+    assert!(abandoned.to_string().contains("can still get on chain"), "{abandoned}");
+    assert_eq!(scene.statuses().await, [Status::Active, Status::Inactive]);
+    assert!(scene.account.resume().await.unwrap().is_empty());
+    let restarted = scene.restarted().await;
+    restarted.account.forget(pending.id()).await.unwrap();
+    assert_eq!(restarted.statuses().await, [Status::Active]);
+    scene.chain.set_automine(true);
+    scene.chain.mine();
+    assert_eq!(restarted.statuses().await, [Status::Active]);
+    restarted.mint_with(&first).await.unwrap().wait().await.unwrap();
+    assert_eq!(restarted.account.export_leaves().await.unwrap().len(), 2);
+    for _ in 0..70 {
+        scene.chain.mine();
+    }
+    restarted.granted().await;
+    assert_eq!(restarted.statuses().await, [Status::Active, Status::Active]);
+}
+
+/// A session that was revoked with a call under way is forgotten with it.
+#[tokio::test]
+async fn a_revoked_session_is_forgotten_with_its_calls() {
+    let scene = Scene::new().await;
+    let session = scene.session().await;
+    scene.granted().await;
+    scene.bundler.on_next("eth_sendUserOperation", Fault::Timeout);
+    scene.mint_with(&session).await.unwrap_err();
+    scene.account.revoke_all(&scene.owner).await.unwrap().wait().await.unwrap();
+    let resumed = scene.account.resume().await.unwrap();
+    assert!(matches!(resumed[..], [ref one] if matches!(one.outcome, Resumed::Unsettled(_))), "{resumed:?}");
+    assert_eq!(scene.account.forget_ended().await.unwrap().len(), 2);
+    assert!(scene.account.resume().await.unwrap().is_empty());
+    assert!(scene.statuses().await.is_empty());
+}
+
 /// D11: a device whose clock is a year ahead ends nobody's session.
 #[tokio::test]
 async fn a_clock_ahead_of_time_revokes_nothing() {

@@ -32,7 +32,7 @@ CREATE TABLE operations (
     -- The root that it replaces and the one that it sets, where it sets one.
     replaces BLOB CHECK (length(replaces) = 32),
     sets BLOB CHECK (length(sets) = 32),
-    answer TEXT NOT NULL CHECK (answer IN ('taken', 'conflict', 'refused', 'open')),
+    answer TEXT NOT NULL CHECK (answer IN ('taken', 'conflict', 'refused', 'open', 'abandoned')),
     signed_at_block INTEGER NOT NULL,
     -- The block in which it was first seen to be over.
     closed_at_block INTEGER,

@@ -16,7 +16,7 @@ pub enum Change {
         /// The block's number.
         block: Option<u64>,
     },
-    /// Forgets a session and its key.
+    /// Forgets a session and its key; refused while an operation that is followed grants it or is made by it.
     RemoveSession(SessionId),
     /// Remembers the tree with these leaves. One without leaves needs no memory: its root is zero.
     AddTree(Vec<B256>),

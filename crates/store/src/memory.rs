@@ -5,7 +5,7 @@ use alloy_primitives::B256;
 use async_trait::async_trait;
 use quorate_core::merkle;
 
-use crate::{AccountId, Change, Key, Operation, Session, SessionId, Store, StoreError};
+use crate::{AccountId, Answer, Change, Key, Operation, Session, SessionId, Store, StoreError};
 
 /// Sessions in this process's memory; they end with it.
 ///
@@ -115,7 +115,9 @@ impl Kept {
                 }
             }
             Change::RemoveSession(id) => {
-                let using = self.operations.iter().find(|operation| operation.session.as_ref() == Some(&id));
+                let using = self.operations.iter().find(|operation| {
+                    operation.session.as_ref() == Some(&id) && operation.answer != Answer::Abandoned
+                });
                 if let Some(Operation { user_op_hash, .. }) = using {
                     return Err(StoreError::InUse { account, id, user_op_hash: *user_op_hash });
                 }

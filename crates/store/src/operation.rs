@@ -49,10 +49,14 @@ pub enum Answer {
     Refused,
     /// It has not been asked yet, or its answer does not tell.
     Open,
+    /// Whatever it said, nobody follows the operation any more. It is kept for the sake of its tree, as it may still get on
+    /// chain.
+    Abandoned,
 }
 
 impl Answer {
-    pub(crate) const ALL: [Self; 4] = [Self::Taken, Self::Conflict, Self::Refused, Self::Open];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Taken, Self::Conflict, Self::Refused, Self::Open, Self::Abandoned];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -60,6 +64,7 @@ impl Answer {
             Self::Conflict => "conflict",
             Self::Refused => "refused",
             Self::Open => "open",
+            Self::Abandoned => "abandoned",
         }
     }
 

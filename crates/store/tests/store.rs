@@ -275,9 +275,12 @@ async fn a_session_in_use_is_not_removed(store: Shared) {
         assert!(matches!(refused(&store, [Change::RemoveSession(id("a"))]).await, StoreError::InUse { .. }));
         apply(&store, [Change::RemoveOperation(hash(first))]).await;
     }
+    // Nobody follows one that was abandoned, and it stays all the same.
+    let abandoned = Operation { session: Some(id("a")), answer: Answer::Abandoned, ..operation(4) };
+    apply(&store, [add_operation(abandoned)]).await;
     apply(&store, [Change::RemoveSession(id("a")), Change::RemoveSession(id("b"))]).await;
     assert!(store.sessions(account()).await.unwrap().is_empty());
-    assert_eq!(store.operations(account()).await.unwrap().len(), 1);
+    assert_eq!(store.operations(account()).await.unwrap().len(), 2);
 }
 
 async fn a_removed_session_leaves_its_id_free(store: Shared) {

@@ -99,7 +99,7 @@ impl SmartAccount {
         let mut interrupted = Vec::new();
         for (operation, _, fate) in &overview.operations {
             let user_op_hash = operation.user_op_hash;
-            if self.client.is_in_flight(user_op_hash) {
+            if self.client.is_in_flight(user_op_hash) || operation.answer == Answer::Abandoned {
                 continue;
             }
             let is_news = overview.newly_over.contains(&user_op_hash) || operation.answer != Answer::Taken;
@@ -229,13 +229,14 @@ impl SmartAccount {
     }
 
     /// Stops following an operation, without doing anything about it. What the answer says holds: it may still get on
-    /// chain.
+    /// chain, and its tree is remembered for that case.
     ///
     /// # Errors
     /// [`Error::UnknownOperation`] for a hash that the store has not.
     pub async fn abandon(&self, user_op_hash: B256) -> Result<Abandoned, Error> {
         let (operation, _) = self.stored_operation(user_op_hash).await?;
-        self.client.store.apply(self.id(), vec![Change::RemoveOperation(user_op_hash)]).await?;
+        let change = Change::SetAnswer { user_op_hash, answer: Answer::Abandoned };
+        self.client.store.apply(self.id(), vec![change]).await?;
         Ok(Abandoned { user_op_hash, nonce: operation.nonce, session: operation.session })
     }
 

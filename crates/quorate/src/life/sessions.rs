@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256};
 use alloy_signer::Signer;
 use quorate_core::Call;
 use quorate_signer::SessionSigner;
-use quorate_store::{Change, Operation, Session as StoredSession, SessionId};
+use quorate_store::{Answer, Change, Operation, Session as StoredSession, SessionId};
 
 use crate::draft::SignedOperation;
 use crate::grant::{SessionGrant, for_key, until};
@@ -311,7 +311,7 @@ impl SmartAccount {
         self.prepare_session(policies, None, request, false, stored.session_key, key).await
     }
 
-    /// Removes a session that is not under the account's root, and its key, from the store.
+    /// Removes a session that is not under the account's root, its key and its calls that never landed, from the store.
     ///
     /// # Errors
     /// [`Error::StillLive`] for a session that has to be revoked first, or whose grant can still get on chain.
@@ -322,12 +322,12 @@ impl SmartAccount {
         if let Some(status) = stands.filter(|status| !status.is_over()) {
             return Err(Error::StillLive { session: session.clone(), status });
         }
-        let mut changes = overview.finished_operations(session);
+        let mut changes = overview.operations_to_forget(session);
         changes.push(Change::RemoveSession(session.clone()));
         Ok(self.client.store.apply(self.id(), changes).await?)
     }
 
-    /// Removes every session that has ended or never began, and its key, from the store; gives their ids.
+    /// Removes every session that has ended or never began, as [`forget`](Self::forget) does; gives their ids.
     ///
     /// # Errors
     /// What the store or a node says.
@@ -336,7 +336,7 @@ impl SmartAccount {
         let over = overview.sessions.iter().zip(overview.statuses()).filter(|(_, status)| status.is_over());
         let ids: Vec<SessionId> = over.map(|(session, _)| session.id.clone()).collect();
         let changes = ids.iter().flat_map(|id| {
-            let mut changes = overview.finished_operations(id);
+            let mut changes = overview.operations_to_forget(id);
             changes.push(Change::RemoveSession(id.clone()));
             changes
         });
@@ -370,7 +370,9 @@ impl Overview {
     /// Where each session stands.
     pub(crate) fn statuses(&self) -> Vec<Status> {
         let open = |id: &SessionId| {
-            self.operations.iter().any(|(operation, _, fate)| self.grants(operation, id) && !fate.is_over())
+            self.operations.iter().any(|(operation, _, fate)| {
+                self.grants(operation, id) && !fate.is_over() && operation.answer != Answer::Abandoned
+            })
         };
         self.sessions.iter().map(|session| status(session, &self.trees, open(&session.id))).collect()
     }
@@ -379,12 +381,12 @@ impl Overview {
         operation.root_change.is_some() && operation.session.as_ref() == Some(session)
     }
 
-    /// A session that is over needs its operations no more, as far as they are over too.
-    fn finished_operations(&self, session: &SessionId) -> Vec<Change> {
-        let own = self
-            .operations
-            .iter()
-            .filter(|(operation, _, fate)| operation.session.as_ref() == Some(session) && fate.is_over());
+    /// What goes with a session that is over: its calls, which nobody can make again without its key, and its grants, as
+    /// far as they are over too.
+    fn operations_to_forget(&self, session: &SessionId) -> Vec<Change> {
+        let own = self.operations.iter().filter(|(operation, _, fate)| {
+            operation.session.as_ref() == Some(session) && (operation.root_change.is_none() || fate.is_over())
+        });
         own.map(|(operation, ..)| Change::RemoveOperation(operation.user_op_hash)).collect()
     }
 

@@ -75,7 +75,7 @@ pub(crate) fn under_way<'a>(
         let nonce = Nonce::from(operation.nonce);
         nonce.stream == stream
             && nonce.sequence >= facts.sequence(stream)
-            && operation.answer != Answer::Refused
+            && !matches!(operation.answer, Answer::Refused | Answer::Abandoned)
             && !supersedes.contains(&operation.user_op_hash)
     })
 }
@@ -91,7 +91,7 @@ pub(crate) fn unsettled_call<'a>(
         let signed = || SignedOperation::read(&operation.message, operation.user_op_hash);
         operation.session.as_ref() == session
             && operation.root_change.is_none()
-            && operation.answer != Answer::Taken
+            && !matches!(operation.answer, Answer::Taken | Answer::Abandoned)
             && signed().is_ok_and(|signed| signed.message.operation.call_data == call_data)
     })
 }
@@ -139,7 +139,7 @@ pub(crate) fn close(
             let last = closed.saturating_add(confirmations.max(KEPT_BLOCKS));
             let needed = match operation.root_change {
                 Some(_) => !root_is_known,
-                None => operation.answer != Answer::Taken,
+                None => !matches!(operation.answer, Answer::Taken | Answer::Abandoned),
             };
             (facts.block.number >= last && !needed).then_some(Change::RemoveOperation(user_op_hash))
         }

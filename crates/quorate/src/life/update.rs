@@ -7,7 +7,7 @@ use quorate_contracts::{account, calls};
 use quorate_core::{Call, DUMMY_SESSION_SIGNATURE, Encode as _, ExecuteBatch, merkle};
 use quorate_protocol::OperationMessage;
 use quorate_signer::{SIGNATURE_LEN, normalize_signature, sign_as_owner};
-use quorate_store::{Change, Operation, RootChange, SessionId};
+use quorate_store::{Answer, Change, Operation, RootChange, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{unsigned, with_fees};
@@ -327,14 +327,6 @@ impl SmartAccount {
     ) -> Result<(), Error> {
         let user_op_hash = draft.user_op_hash();
         let nonce = draft.operation.operation.nonce;
-        let rival = operations.iter().find(|operation| {
-            operation.nonce == nonce
-                && operation.answer != quorate_store::Answer::Refused
-                && !draft.supersedes.contains(&operation.user_op_hash)
-        });
-        if let Some(rival) = rival {
-            return Err(Error::UnderWay { user_op_hash: rival.user_op_hash });
-        }
         let chain = &self.client.chain;
         let next = async {
             let own = Nonce::from(nonce);
@@ -347,9 +339,15 @@ impl SmartAccount {
             }
         };
         let (is_used, roots) = tokio::try_join!(next, root)?;
-        match roots {
-            Some((expected, found)) if expected != found => Err(Error::RootChanged { expected, found }),
+        let rival = operations.iter().find(|operation| {
+            operation.nonce == nonce
+                && !matches!(operation.answer, Answer::Refused | Answer::Abandoned)
+                && !draft.supersedes.contains(&operation.user_op_hash)
+        });
+        match (roots, rival) {
+            (Some((expected, found)), _) if expected != found => Err(Error::RootChanged { expected, found }),
             _ if is_used => Err(Error::NonceUsed { user_op_hash, nonce }),
+            (_, Some(rival)) => Err(Error::UnderWay { user_op_hash: rival.user_op_hash }),
             _ => Ok(()),
         }
     }

@@ -82,14 +82,15 @@ pub(super) async fn delete(
     Ok(())
 }
 
-/// The operation that grants a session or is made by it.
+/// The operation that grants a session or is made by it, and that is followed.
 pub(super) async fn of_session(
     transaction: &mut SqliteTransaction<'_>,
     account: AccountId,
     session: &str,
 ) -> Result<Option<B256>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT user_op_hash FROM operations WHERE chain_id = ? AND account = ? AND session = ? LIMIT 1",
+        "SELECT user_op_hash FROM operations WHERE chain_id = ? AND account = ? AND session = ? \
+         AND answer <> 'abandoned' LIMIT 1",
     )
     .bind(account.chain_id.cast_signed())
     .bind(account.address.as_slice())
