@@ -1,7 +1,9 @@
 //! Benchmarks with goals: `cargo xtask bench <what>`.
 
+mod client;
 mod core;
 mod goal;
+mod progress;
 mod ratio;
 
 use std::path::PathBuf;
@@ -27,12 +29,29 @@ struct Arguments {
 enum Bench {
     /// The core's encoders, hashes, tree and evaluator, against bare keccak256 and alloy's encoder.
     Core,
+    /// The client: how long it waits, prepares and lists.
+    Client {
+        /// Where npm packages and compiled contracts are kept between runs.
+        #[arg(long, default_value = "target/tmp/devnet")]
+        cache: PathBuf,
+    },
+    /// Prints how many bytes it takes to list the sessions stored in a folder; `client` starts it.
+    #[command(hide = true)]
+    ListingMemory {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { bench, quick, report } = Arguments::parse();
     let goals = match bench {
         Bench::Core => core::run(quick)?,
+        Bench::Client { cache } => client::run(&cache, quick)?,
+        Bench::ListingMemory { folder } => {
+            println!("{}", client::listing_memory(&folder)?);
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let lines: String = goals.iter().map(|goal| format!("{goal}\n")).collect();
     print!("{lines}");

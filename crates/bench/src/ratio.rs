@@ -23,11 +23,9 @@ impl Plan {
     /// machine does meets both of a round alike.
     pub(crate) fn ratio<S, R>(self, mut subject: impl FnMut() -> S, mut reference: impl FnMut() -> R) -> f64 {
         let (subject_times, reference_times) = (self.times(&mut subject), self.times(&mut reference));
-        let mut ratios: Vec<_> = (0..self.rounds)
-            .map(|_| time(&mut subject, subject_times) / time(&mut reference, reference_times))
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios[self.rounds / 2]
+        let ratios = (0..self.rounds)
+            .map(|_| time(&mut subject, subject_times) / time(&mut reference, reference_times));
+        median(ratios)
     }
 
     /// How often it runs in a turn.
@@ -42,6 +40,13 @@ impl Plan {
             times *= 2;
         }
     }
+}
+
+/// The middle one; not a number where there is none.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Seconds for one of `times` runs.

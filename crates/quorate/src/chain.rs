@@ -101,6 +101,15 @@ impl Chain {
         Ok(self.call_at(self.deployment.session_key_manager, call, block).await?.merkleRoot)
     }
 
+    /// The same at the end of the block with this number, whichever that is.
+    pub(crate) async fn session_root_at_number(&self, account: Address, number: u64) -> Result<B256, Error> {
+        let to = self.deployment.session_key_manager;
+        let call = SessionKeyManager::getSessionKeysCall { smartAccount: account };
+        let request = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
+        let answer: Bytes = self.transport.call("eth_call", (request, format!("{number:#x}"))).await?;
+        Ok(decode::<SessionKeyManager::getSessionKeysCall>(to, &answer)?.merkleRoot)
+    }
+
     /// What a transaction says of operations; nothing while it is in no block that the node knows.
     pub(crate) async fn events_of(&self, hash: B256) -> Result<Vec<OperationEvent>, Error> {
         let receipt: Option<Receipt> = self.transport.call("eth_getTransactionReceipt", (hash,)).await?;

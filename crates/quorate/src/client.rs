@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +19,7 @@ use crate::pace::Pace;
 use crate::{Error, Options, PendingOperation, Session, SessionRecord, SmartAccount};
 
 /// A chain and a bundler: where accounts live and operations go.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Quorate {
     pub(crate) chain: Chain,
     pub(crate) bundler: Bundler,
@@ -39,7 +40,36 @@ pub(crate) struct Shared {
     pub(crate) newest_block: AtomicU64,
     /// Operations that a task of this process is sending at this moment.
     pub(crate) in_flight: Mutex<HashSet<B256>>,
+    /// Operations that a wait of this process has seen end, so that it is no news to anybody.
+    seen: Mutex<HashSet<B256>>,
     trees: Mutex<HashMap<B256, Arc<merkle::Tree>>>,
+}
+
+impl Shared {
+    /// Notes that the end of an operation was seen.
+    pub(crate) fn see(&self, user_op_hash: B256) {
+        self.seen().insert(user_op_hash);
+    }
+
+    /// Whether the end of an operation was seen; only of those that are stored is it remembered.
+    pub(crate) fn has_seen(&self, user_op_hash: B256) -> bool {
+        self.seen().contains(&user_op_hash)
+    }
+
+    pub(crate) fn forget_seen_but(&self, stored: &HashSet<B256>) {
+        self.seen().retain(|user_op_hash| stored.contains(user_op_hash));
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, HashSet<B256>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a client holds is its store's and its endpoints' to show.
+impl fmt::Debug for Quorate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quorate").field("chain_id", &self.chain_id).finish_non_exhaustive()
+    }
 }
 
 /// How many trees are kept with their inner nodes.

@@ -19,6 +19,8 @@ pub(crate) struct Pace {
 /// Between two looks: never more, whatever the chain's block time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const SHORTEST_FLOOR: Duration = Duration::from_millis(10);
+/// Where requests are not counted, as on the machine of the chain itself.
+const LOCAL_FLOOR: Duration = Duration::from_millis(4);
 const LONGEST_FLOOR: Duration = Duration::from_millis(500);
 
 impl Pace {
@@ -46,7 +48,8 @@ impl Pace {
 
     /// How long to wait for the next look, after so long a wait in all.
     pub(crate) fn pause(&self, waited: Duration) -> Duration {
-        pause(waited, self.block_time.get().copied().unwrap_or_default())
+        let block_time = self.block_time.get().copied().unwrap_or_default();
+        pause(waited, block_time, if self.budget.is_some() { SHORTEST_FLOOR } else { LOCAL_FLOOR })
     }
 
     /// Waits until `requests` may be sent; none other are while the turn is held.
@@ -60,8 +63,8 @@ impl Pace {
 }
 
 /// A tenth of the time already waited, and no less than a twentieth of the time between two blocks.
-fn pause(waited: Duration, block_time: Duration) -> Duration {
-    let floor = (block_time / 20).clamp(SHORTEST_FLOOR, LONGEST_FLOOR);
+fn pause(waited: Duration, block_time: Duration, shortest: Duration) -> Duration {
+    let floor = (block_time / 20).clamp(shortest, LONGEST_FLOOR);
     (waited / 10).clamp(floor, LONGEST_PAUSE)
 }
 
@@ -71,8 +74,9 @@ mod tests {
 
     #[test]
     fn looks_are_frequent_at_first_and_rare_later() {
-        let after =
-            |waited, block_time| pause(Duration::from_millis(waited), Duration::from_millis(block_time));
+        let after = |waited, block_time| {
+            pause(Duration::from_millis(waited), Duration::from_millis(block_time), SHORTEST_FLOOR)
+        };
         assert_eq!(after(0, 0).as_millis(), 10);
         assert_eq!(after(1_000, 0).as_millis(), 100);
         assert_eq!(after(60_000, 0).as_millis(), 2_000);
@@ -82,7 +86,7 @@ mod tests {
         // In the first 20 seconds of a fast chain, and for ever after one in 2 s.
         let (mut waited, mut looks) = (Duration::ZERO, 0);
         while waited < Duration::from_secs(20) {
-            waited += pause(waited, Duration::ZERO);
+            waited += pause(waited, Duration::ZERO, SHORTEST_FLOOR);
             looks += 1;
         }
         assert!((50..80).contains(&looks), "{looks}");

@@ -107,6 +107,8 @@ impl PendingOperation {
         };
         let user_op_hash = landed.event.user_op_hash;
         self.tell_store(landed.event.sender, landed.event.nonce).await?;
+        self.client.shared.see(self.user_op_hash);
+        self.client.shared.see(user_op_hash);
         let receipt = landed.into_receipt();
         if !receipt.success {
             return Err(Error::Reverted { user_op_hash, reason: receipt.reason });

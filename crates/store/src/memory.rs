@@ -20,9 +20,15 @@ use crate::{AccountId, Answer, Change, Key, Operation, Session, SessionId, Store
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryStore {
     accounts: Mutex<HashMap<AccountId, Kept>>,
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStore").field("accounts", &self.lock().len()).finish()
+    }
 }
 
 /// What is kept of one account.

@@ -102,7 +102,9 @@ impl SmartAccount {
             if self.client.is_in_flight(user_op_hash) || operation.answer == Answer::Abandoned {
                 continue;
             }
-            let is_news = overview.newly_over.contains(&user_op_hash) || operation.answer != Answer::Taken;
+            let is_new =
+                overview.newly_over.contains(&user_op_hash) && !self.client.shared.has_seen(user_op_hash);
+            let is_news = is_new || operation.answer != Answer::Taken;
             let outcome = match fate {
                 Fate::Consumed | Fate::Dead if !is_news => continue,
                 Fate::Consumed => Resumed::Settled(Box::new(self.client.taken(self.id(), operation).await?)),

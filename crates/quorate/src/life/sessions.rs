@@ -137,6 +137,7 @@ impl SmartAccount {
         overview.apply(&changes);
         let operations: Vec<Operation> =
             overview.operations.iter().map(|(operation, ..)| operation.clone()).collect();
+        client.shared.forget_seen_but(&operations.iter().map(|operation| operation.user_op_hash).collect());
         changes.extend(settle::forgotten_trees(&roots, &operations, &overview.facts, root_is_known));
         if !changes.is_empty() {
             store.apply(self.id(), changes).await?;

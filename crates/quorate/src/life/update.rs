@@ -16,7 +16,7 @@ use crate::life::facts::{Facts, Query};
 use crate::life::plan::{self, Overwritten, Present, Revoked, UpdateRequest};
 use crate::life::settle::{self, Nonce};
 use crate::life::submit::Outgoing;
-use crate::{Draft, Error, Options, PendingOperation, Quorate, SmartAccount};
+use crate::{Draft, Error, Options, PendingOperation, SmartAccount};
 
 /// What an operation makes of the tree of an account's sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -397,7 +397,7 @@ impl PendingUpdate {
         self
     }
 
-    /// Waits until the update is on chain, and brings the store up to date.
+    /// Waits until the update is on chain.
     ///
     /// What else it changed is seen where the other change is in an earlier block, and where the node still has that
     /// block's state.
@@ -407,7 +407,6 @@ impl PendingUpdate {
     pub async fn wait(&self) -> Result<Updated, Error> {
         let receipt = self.operation.wait().await?;
         let overwritten = self.overwritten(&receipt).await?;
-        self.account.sessions().await?;
         Ok(Updated { receipt, overwritten })
     }
 
@@ -415,8 +414,13 @@ impl PendingUpdate {
         let account = &self.account;
         let before = receipt.receipt.block_number.and_then(|block| u64::try_from(block).ok()?.checked_sub(1));
         let Some(before) = before else { return Ok(Overwritten::Unknown) };
-        let Some(found) = account.client.root_at(account.address, before).await else {
-            return Ok(Overwritten::Unknown);
+        // By number, in one round trip: it is told and decides nothing.
+        let found = match account.client.chain.session_root_at_number(account.address, before).await {
+            Ok(root) => root,
+            // The contract is there now, and was not then.
+            Err(Error::Contract { .. }) => B256::ZERO,
+            // The node has not the state of that block any more.
+            Err(_) => return Ok(Overwritten::Unknown),
         };
         if found == self.change.replaces || found == self.change.sets {
             return Ok(Overwritten::Nothing);
@@ -437,18 +441,5 @@ impl PendingUpdate {
             leaves(&ours).as_deref(),
             &sessions,
         ))
-    }
-}
-
-impl Quorate {
-    /// The root at the end of a block; none where the node has not the state of that block any more.
-    async fn root_at(&self, account: Address, block: u64) -> Option<B256> {
-        let block = self.chain.block(block).await.ok()?;
-        match self.chain.session_root_at(account, &block).await {
-            Ok(root) => Some(root),
-            // The contract is there now, and was not then.
-            Err(Error::Contract { .. }) => Some(B256::ZERO),
-            Err(_) => None,
-        }
     }
 }

@@ -1,0 +1,101 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, U256};
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::SolCall as _;
+use quorate::{
+    Call, Condition, FunctionSelector, HttpTransport, LocalSessionKey, Policy, Quorate, Rule, SealingKey,
+    Session, SmartAccount, SqliteStore,
+};
+use quorate_contracts::{Deployment, Erc721};
+use quorate_devnet::Devnet;
+use quorate_transport::Transport;
+use tempfile::TempDir;
+
+use crate::progress::Progress;
+
+/// A real chain and a real bundler, and a folder for the clients' stores.
+#[derive(Debug)]
+pub(super) struct LocalChain {
+    devnet: Devnet,
+    folder: TempDir,
+}
+
+impl LocalChain {
+    pub(super) async fn start(cache: &Path, progress: &Arc<Progress>) -> anyhow::Result<Self> {
+        let devnet = Devnet::builder(cache).progress(progress.clone()).start().await?;
+        Ok(Self { devnet, folder: tempfile::tempdir()? })
+    }
+
+    pub(super) async fn shutdown(self) {
+        self.devnet.shutdown().await;
+    }
+
+    pub(super) fn node(&self) -> anyhow::Result<Arc<dyn Transport>> {
+        Ok(Arc::new(HttpTransport::builder(self.devnet.rpc_url().clone()).build()?))
+    }
+
+    pub(super) fn bundler(&self) -> anyhow::Result<Arc<dyn Transport>> {
+        Ok(Arc::new(HttpTransport::builder(self.devnet.bundler_url().clone()).build()?))
+    }
+
+    /// A client by these transports, with a store in a file named `name`.
+    pub(super) async fn connect(
+        &self,
+        node: Arc<dyn Transport>,
+        bundler: Arc<dyn Transport>,
+        name: &str,
+    ) -> anyhow::Result<Quorate> {
+        let client = Quorate::connect_by(Deployment::canonical(), node, bundler).await?;
+        let store = SqliteStore::open(self.folder.path().join(name), SealingKey::random()?).await?;
+        Ok(client.with_store(Arc::new(store)).with_unlimited_requests())
+    }
+
+    /// A new owner's account with one ether. It is deployed by the first grant.
+    pub(super) async fn account(&self, client: &Quorate) -> anyhow::Result<OwnedAccount> {
+        let owner = PrivateKeySigner::random();
+        let account = client.account(owner.address(), 0);
+        self.devnet.set_balance(account.address(), U256::from(10).pow(U256::from(18))).await?;
+        Ok(OwnedAccount { owner, account, nft: self.devnet.nft() })
+    }
+}
+
+/// An account and its owner's key.
+#[derive(Debug)]
+pub(super) struct OwnedAccount {
+    pub(super) owner: PrivateKeySigner,
+    pub(super) account: SmartAccount,
+    nft: Address,
+}
+
+impl OwnedAccount {
+    /// Whoever has the session may mint to the account itself.
+    pub(super) fn policy(&self) -> anyhow::Result<Policy> {
+        mint_policy(self.nft, self.account.address())
+    }
+
+    pub(super) fn mint(&self) -> Vec<u8> {
+        mint(self.account.address())
+    }
+
+    pub(super) const fn call<'a>(&self, data: &'a [u8]) -> Call<'a> {
+        Call { to: self.nft, value: U256::ZERO, data }
+    }
+
+    /// A session on chain.
+    pub(super) async fn session(&self) -> anyhow::Result<Session> {
+        let grant = self.account.grant([self.policy()?])?;
+        let pending = self.account.send(grant, &LocalSessionKey::random(), &self.owner).await?;
+        Ok(self.account.session(pending.wait().await?.id()).await?)
+    }
+}
+
+pub(super) fn mint_policy(nft: Address, to: Address) -> anyhow::Result<Policy> {
+    let selector = FunctionSelector::parse("safeMint(address)")?;
+    Ok(Policy::new(nft, selector).with_rule(Rule::new(0, Condition::Equal, to))?)
+}
+
+pub(super) fn mint(to: Address) -> Vec<u8> {
+    Erc721::safeMintCall { to }.abi_encode()
+}
