@@ -99,7 +99,8 @@ impl Session {
     ///
     /// The operation is written to the store before it leaves. Where the same call was sent before and its fate is not
     /// known, this goes on with that operation and sends no other: a retry executes nothing twice. Who means a second call
-    /// says so by [`Options::with_repetition`].
+    /// says so by [`Options::with_repetition`]. A process that ends after this has returned was told: what it should not do
+    /// twice, it has to note itself, for example by the hash of a [`prepare`](Self::prepare)d draft.
     ///
     /// # Errors
     /// [`Error::Forbidden`], which names the rule and both values; [`Error::NotGranted`] for a session that is not, or

@@ -115,6 +115,20 @@ async fn an_abandoned_grant_that_lands_ends_no_session() {
     assert_eq!(restarted.statuses().await, [Status::Active, Status::Active]);
 }
 
+/// What ended a session is taken back after the session was forgotten: the other sessions of its tree are not lost.
+#[tokio::test]
+async fn a_forgotten_session_takes_no_tree_with_it() {
+    let scene = Scene::new().await;
+    let first = scene.session().await;
+    let second = scene.granted().await;
+    set_root(&scene, B256::ZERO);
+    scene.account.forget(second.id()).await.unwrap();
+    assert_eq!(scene.statuses().await, [Status::Revoked]);
+    scene.chain.reorganise(1, Orphaned::Lost);
+    assert_eq!(scene.statuses().await, [Status::Active]);
+    scene.mint_with(&first).await.unwrap().wait().await.unwrap();
+}
+
 /// A session that was revoked with a call under way is forgotten with it.
 #[tokio::test]
 async fn a_revoked_session_is_forgotten_with_its_calls() {

@@ -382,13 +382,19 @@ impl Overview {
         operation.root_change.is_some() && operation.session.as_ref() == Some(session)
     }
 
-    /// What goes with a session that is over: its calls, which nobody can make again without its key, and its grants, as
-    /// far as they are over too.
+    /// What goes with a session that is over: its calls, which nobody can make again without its key. Its grants are
+    /// followed no more and stay, as their trees may come back with a reorganisation.
     fn operations_to_forget(&self, session: &SessionId) -> Vec<Change> {
-        let own = self.operations.iter().filter(|(operation, _, fate)| {
-            operation.session.as_ref() == Some(session) && (operation.root_change.is_none() || fate.is_over())
-        });
-        own.map(|(operation, ..)| Change::RemoveOperation(operation.user_op_hash)).collect()
+        let own =
+            self.operations.iter().filter(|(operation, ..)| operation.session.as_ref() == Some(session));
+        let change = |(operation, ..): &(Operation, SignedOperation, Fate)| {
+            let user_op_hash = operation.user_op_hash;
+            match operation.root_change {
+                None => Change::RemoveOperation(user_op_hash),
+                Some(_) => Change::SetAnswer { user_op_hash, answer: Answer::Abandoned },
+            }
+        };
+        own.map(change).collect()
     }
 
     /// Makes the changes here that the store is about to be told.

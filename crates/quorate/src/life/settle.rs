@@ -74,7 +74,7 @@ pub(crate) fn under_way<'a>(
     operations.iter().find(|operation| {
         let nonce = Nonce::from(operation.nonce);
         nonce.stream == stream
-            && nonce.sequence >= facts.sequence(stream)
+            && nonce.sequence == facts.sequence(stream)
             && !matches!(operation.answer, Answer::Refused | Answer::Abandoned)
             && !supersedes.contains(&operation.user_op_hash)
     })
@@ -297,6 +297,10 @@ mod tests {
         assert!(!is_under_way(&taken, &[taken.user_op_hash]), "named");
         assert!(!is_under_way(&refused, &[]), "its owner was told");
         assert!(!is_under_way(&operation(4, None), &[]), "it is over");
+        assert!(
+            !is_under_way(&operation(6, None), &[]),
+            "after a reorganisation, its turn comes after this one's"
+        );
     }
 
     #[test]
