@@ -182,6 +182,15 @@ pub enum Error {
         /// The operation.
         user_op_hash: B256,
     },
+    /// An operation that is refused for ever.
+    #[error(
+        "user operation {user_op_hash} can never get on chain: it would create the account, which exists, or its time is \
+         over; rebuild it"
+    )]
+    Dead {
+        /// The operation.
+        user_op_hash: B256,
+    },
     /// Another operation took the nonce.
     #[error("user operation {by} in transaction {transaction} took the place of {user_op_hash}")]
     Replaced {
@@ -467,6 +476,7 @@ impl Error {
             | Self::Unsettled { user_op_hash, .. }
             | Self::UnderWay { user_op_hash }
             | Self::FeesTooLow { user_op_hash }
+            | Self::Dead { user_op_hash }
             | Self::Replaced { user_op_hash, .. }
             | Self::NonceUsed { user_op_hash, .. }
             | Self::Reverted { user_op_hash, .. }

@@ -291,14 +291,22 @@ impl SmartAccount {
             let draft = self.prepare_call_data(call_data, options).await?;
             return self.sign_and_submit(draft, owner).await;
         };
-        if stored.answer == Answer::Refused
-            && let Ok(OwnerDraft::Calls(draft)) = self.rebuild(stored.user_op_hash).await
-        {
-            let pending = self.sign_and_submit(draft, owner).await?;
-            self.client.told(self.id(), stored.nonce).await?;
-            return Ok(pending);
+        if stored.answer != Answer::Refused {
+            match self.client.resend(self.id(), &stored, true).await {
+                Err(Error::Unsettled { source, .. }) if matches!(*source, Error::Dead { .. }) => {}
+                sent => return sent,
+            }
         }
-        self.client.resend(self.id(), &stored).await
+        match self.rebuild(stored.user_op_hash).await {
+            Ok(OwnerDraft::Calls(draft)) => {
+                let pending = self.sign_and_submit(draft, owner).await?;
+                self.client.told(self.id(), stored.nonce).await?;
+                Ok(pending)
+            }
+            Err(Error::NonceUsed { .. }) => self.client.known(self.id(), &stored, true).await,
+            Ok(_) => Err(Error::UnderWay { user_op_hash: stored.user_op_hash }),
+            Err(error) => Err(Error::unsettled(stored.user_op_hash, error)),
+        }
     }
 
     /// The owner's operation with the same calls of which nobody was told what became.

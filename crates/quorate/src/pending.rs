@@ -95,7 +95,15 @@ impl PendingOperation {
                 Ok(Ok(Some(landed))) => break landed,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) if error.is_transient() => last_error = Some(Box::new(error)),
-                Ok(Err(error)) => return Err(error),
+                Ok(Err(error)) => {
+                    // Its nonce is used: whoever waited knows the end.
+                    if let (Error::Replaced { .. } | Error::NonceUsed { .. }, Some(place)) =
+                        (&error, self.place)
+                    {
+                        self.tell_store(place.account.address, place.nonce).await?;
+                    }
+                    return Err(error);
+                }
                 Err(_) => {}
             }
             let pause = self.client.pace.pause(start.elapsed());
@@ -107,7 +115,6 @@ impl PendingOperation {
         };
         let user_op_hash = landed.event.user_op_hash;
         self.tell_store(landed.event.sender, landed.event.nonce).await?;
-        self.client.shared.see(self.user_op_hash);
         self.client.shared.see(user_op_hash);
         let receipt = landed.into_receipt();
         if !receipt.success {
@@ -205,6 +212,7 @@ impl PendingOperation {
     /// Whoever waited knows the end: the same call made after this is another.
     async fn tell_store(&self, sender: Address, nonce: U256) -> Result<(), Error> {
         let account = AccountId { chain_id: self.client.chain_id(), address: sender };
+        self.client.shared.see(self.user_op_hash);
         self.client.told(account, nonce).await
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::{now, unsigned, with_fees, with_gas};
 use crate::draft::SignedOperation;
 use crate::life::facts::{Facts, Query};
-use crate::life::settle::{self, Nonce};
+use crate::life::settle::{self, Fate, Nonce};
 use crate::life::submit::Outgoing;
 use crate::life::update::fees_of;
 use crate::preflight::{policy_for, preflight};
@@ -173,11 +173,20 @@ impl Session {
         let user_op_hash = draft.user_op_hash();
         let operations = self.client.store.operations(self.account()).await?;
         if let Some(stored) = operations.iter().find(|operation| operation.user_op_hash == user_op_hash) {
-            return self.client.resend(self.account(), stored).await;
+            return self.client.resend(self.account(), stored, true).await;
         }
         let tree = self.client.tree(self.account(), draft.intent.root).await?;
         let tree = tree.ok_or_else(|| self.not_granted())?;
-        let signature = self.sign(&draft, &tree).await?;
+        self.dispatch(draft, &tree, true).await
+    }
+
+    async fn dispatch(
+        &self,
+        draft: Draft<SessionCalls>,
+        tree: &merkle::Tree,
+        tells: bool,
+    ) -> Result<PendingOperation, Error> {
+        let signature = self.sign(&draft, tree).await?;
         let outgoing = Outgoing {
             message: draft.operation,
             signature,
@@ -188,6 +197,7 @@ impl Session {
             block: draft.block,
             with: Vec::new(),
             undo: Vec::new(),
+            tells,
         };
         self.client.dispatch(outgoing).await
     }
@@ -203,7 +213,7 @@ impl Session {
         if self.options.repetition() != Some(true)
             && let Some(stored) = self.unsettled(&call_data).await?
         {
-            return self.go_on(&stored).await;
+            return self.go_on(&stored, true).await;
         }
         let draft = self.prepare_encoded(calls, call_data, is_batch).await?;
         self.submit(draft).await
@@ -248,23 +258,23 @@ impl Session {
 
     /// Goes on with an operation that was signed before: the same bytes while they can still be right, and otherwise
     /// another operation at the same nonce, so that one of them gets on chain at most.
-    pub(crate) async fn go_on(&self, stored: &Operation) -> Result<PendingOperation, Error> {
+    pub(crate) async fn go_on(&self, stored: &Operation, tells: bool) -> Result<PendingOperation, Error> {
         let signed = SignedOperation::read(&stored.message, stored.user_op_hash)?;
         let account = self.account();
         let query = Query { streams: vec![Nonce::from(stored.nonce).stream], modules: Vec::new() };
         let unsettled = |source| Error::unsettled(stored.user_op_hash, source);
         let facts = self.client.facts(account.address, &query).await.map_err(unsettled)?;
-        if settle::fate(stored, &signed, &facts).is_over() || self.client.is_known(stored.user_op_hash).await
-        {
-            return self.client.taken(account, stored).await;
+        let is_used = settle::fate(stored, &signed, &facts) == Fate::Consumed;
+        if is_used || self.client.is_known(stored.user_op_hash).await {
+            return self.client.known(account, stored, tells).await;
         }
         let still_right = signed.root == Some(facts.root)
             && settle::pays_enough(fees_of(&signed.message.operation), &facts)
             && stored.answer != Answer::Refused;
         if still_right {
-            return self.client.give_again(account, stored, &signed).await;
+            return self.client.give_again(account, stored, &signed, tells).await;
         }
-        self.replace(stored, &signed, &facts).await.map_err(unsettled)
+        self.replace(stored, &signed, &facts, tells).await.map_err(unsettled)
     }
 
     /// Makes the same call anew, at the same nonce.
@@ -273,6 +283,7 @@ impl Session {
         stored: &Operation,
         signed: &SignedOperation,
         facts: &Facts,
+        tells: bool,
     ) -> Result<PendingOperation, Error> {
         let operation = &signed.message.operation;
         let calls = AccountCall::decode(&operation.call_data).map_err(Error::Decode)?;
@@ -287,9 +298,12 @@ impl Session {
         let fees = settle::replacement_fees(self.client.fees().await?, [fees_of(operation)]);
         let again = unsigned(operation.sender, stored.nonce, operation.call_data.clone());
         let again = self.client.fill(again, dummy, fees, &self.options).await?;
-        let pending = self.submit(self.draft(again, facts.block.number, intent)).await?;
+        let draft = self.draft(again, facts.block.number, intent);
+        let pending = self.dispatch(draft, &tree, tells).await?;
         // Who is told of the new one is told of the old ones.
-        self.client.told(self.account(), stored.nonce).await?;
+        if tells {
+            self.client.told(self.account(), stored.nonce).await?;
+        }
         Ok(pending)
     }
 

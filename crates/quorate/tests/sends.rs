@@ -113,6 +113,25 @@ async fn a_retry_long_after_the_operation_was_mined_executes_nothing_twice() {
     assert_eq!(scene.stored_operations().await, 0);
 }
 
+/// What another task resumes is not told to whoever made the call: the retry is still one.
+#[tokio::test]
+async fn a_retry_after_a_resume_executes_nothing_twice() {
+    for fault in [Fault::Timeout, Fault::Timeout.after_acting()] {
+        let scene = Scene::new().await;
+        let session = scene.session().await;
+        scene.bundler.on_next("eth_sendUserOperation", fault);
+        let hash = Scene::unsettled(&scene.mint_with(&session).await.unwrap_err());
+        for _ in 0..2 {
+            let resumed = scene.restarted().await.account.resume().await.unwrap();
+            assert!(resumed.iter().any(|one| one.user_op_hash == hash), "{resumed:?}");
+        }
+        assert_eq!(scene.mint_with(&session).await.unwrap().user_op_hash(), hash);
+        assert_eq!(scene.minted(), 1);
+        let resumed = scene.account.resume().await.unwrap();
+        assert!(resumed.iter().all(|one| one.user_op_hash != hash), "told: {resumed:?}");
+    }
+}
+
 /// What was refused and made anew is one call; the next one is another.
 #[tokio::test]
 async fn the_call_after_one_that_was_made_anew_is_another() {

@@ -33,6 +33,8 @@ CREATE TABLE operations (
     replaces BLOB CHECK (length(replaces) = 32),
     sets BLOB CHECK (length(sets) = 32),
     answer TEXT NOT NULL CHECK (answer IN ('taken', 'conflict', 'refused', 'open', 'abandoned')),
+    -- Whether whoever made it knows what became of it.
+    told INTEGER NOT NULL CHECK (told IN (0, 1)),
     signed_at_block INTEGER NOT NULL,
     -- The block in which it was first seen to be over.
     closed_at_block INTEGER,

@@ -31,6 +31,8 @@ pub enum Change {
         /// The answer.
         answer: Answer,
     },
+    /// Says that whoever made an operation knows of it. Without effect where there is no such operation.
+    SetTold(B256),
     /// Says in which block an operation was first seen to be over, or that it is not over after all. Without effect
     /// where there is no such operation.
     SetClosed {

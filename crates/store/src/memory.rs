@@ -154,6 +154,11 @@ impl Kept {
                     operation.answer = answer;
                 }
             }
+            Change::SetTold(user_op_hash) => {
+                if let Some(operation) = self.operation(user_op_hash) {
+                    operation.told = true;
+                }
+            }
             Change::SetClosed { user_op_hash, block } => {
                 if let Some(operation) = self.operation(user_op_hash) {
                     operation.closed_at_block = block;

@@ -20,6 +20,9 @@ pub struct Operation {
     pub root_change: Option<RootChange>,
     /// What the last bundler that was given it said.
     pub answer: Answer,
+    /// Whether whoever made it knows that it is under way, or what became of it. Until then the same call made again is
+    /// the same intent.
+    pub told: bool,
     /// The newest block when it was signed. It is in no earlier one.
     pub signed_at_block: u64,
     /// The block in which it was first seen to be over: its nonce used, or itself impossible.

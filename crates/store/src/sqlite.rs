@@ -157,6 +157,7 @@ impl SqliteStore {
             Change::SetAnswer { user_op_hash, answer } => {
                 operations::set_answer(transaction, account, user_op_hash, answer).await
             }
+            Change::SetTold(user_op_hash) => operations::set_told(transaction, account, user_op_hash).await,
             Change::SetClosed { user_op_hash, block } => {
                 operations::set_closed(transaction, account, user_op_hash, block).await
             }

@@ -436,7 +436,7 @@ async fn operations_are_given_back_as_they_were_stored(store: Shared) {
     let plain = |number: u8| Operation { session: None, root_change: None, ..operation(number) };
     let operations = [
         Operation { session: Some(id("für é")), root_change, closed_at_block: Some(12), ..operation(9) },
-        Operation { answer: Answer::Taken, ..plain(1) },
+        Operation { answer: Answer::Taken, told: true, ..plain(1) },
         Operation { session: Some(id("a")), answer: Answer::Conflict, ..plain(2) },
         Operation { root_change, answer: Answer::Refused, ..plain(3) },
         Operation { root_change: from_nothing_to_nothing, answer: Answer::Open, ..plain(4) },
@@ -464,9 +464,14 @@ async fn an_operation_changes_in_its_answer_and_its_end(store: Shared) {
     let user_op_hash = hash(1);
     let mut expected = [operation(1), operation(2)];
     apply(&store, expected.clone().map(add_operation)).await;
-    for answer in [Answer::Taken, Answer::Conflict, Answer::Refused, Answer::Open] {
+    for answer in [Answer::Taken, Answer::Conflict, Answer::Refused, Answer::Abandoned, Answer::Open] {
         apply(&store, [Change::SetAnswer { user_op_hash, answer }]).await;
         expected[0].answer = answer;
+        assert_eq!(store.operations(account()).await.unwrap(), expected);
+    }
+    for _ in 0..2 {
+        apply(&store, [Change::SetTold(user_op_hash), Change::SetTold(hash(9))]).await;
+        expected[0].told = true;
         assert_eq!(store.operations(account()).await.unwrap(), expected);
     }
     for block in [Some(0), Some(5), None, Some(6)] {

@@ -90,7 +90,10 @@ impl fmt::Display for Abandoned {
 impl SmartAccount {
     /// Goes on with every operation whose end nobody saw, as after a crash, each by itself: what the bundler does not
     /// have is sent again while that can be right, a session's call is made anew at the same nonce where it cannot, and
-    /// what needs its owner says so. What is over is told once.
+    /// what needs its owner says so.
+    ///
+    /// An update of the tree that is over is told once. A call is told until it is waited for, or made again, which goes on
+    /// with it: whoever made it may still come back for it, and knows nothing of what another task resumes.
     ///
     /// # Errors
     /// What the store or a node says. What happens to one operation is its own [`Resumed`].
@@ -104,14 +107,14 @@ impl SmartAccount {
             }
             let is_new =
                 overview.newly_over.contains(&user_op_hash) && !self.client.shared.has_seen(user_op_hash);
-            let is_news = is_new || operation.answer != Answer::Taken;
+            let is_news = is_new || operation.root_change.is_none() && !operation.told;
             let outcome = match fate {
                 Fate::Consumed | Fate::Dead if !is_news => continue,
-                Fate::Consumed => Resumed::Settled(Box::new(self.client.taken(self.id(), operation).await?)),
-                Fate::Dead => {
-                    self.client.told(self.id(), operation.nonce).await?;
-                    Resumed::Dead
+                Fate::Consumed => {
+                    let known = self.client.known(self.id(), operation, false);
+                    Resumed::Settled(Box::new(known.await?))
                 }
+                Fate::Dead => Resumed::Dead,
                 Fate::Open | Fate::Conflicting => self.go_on(operation).await,
             };
             interrupted.push(Interrupted { user_op_hash, session: operation.session.clone(), outcome });
@@ -123,11 +126,11 @@ impl SmartAccount {
         let is_call_of_a_session = operation.session.is_some() && operation.root_change.is_none();
         let sent = match &operation.session {
             Some(id) if is_call_of_a_session => match self.session(id).await {
-                Ok(session) => session.go_on(operation).await,
+                Ok(session) => session.go_on(operation, false).await,
                 // Without its key the same bytes have to do.
-                Err(_) => self.client.resend(self.id(), operation).await,
+                Err(_) => self.client.resend(self.id(), operation, false).await,
             },
-            _ => self.client.resend(self.id(), operation).await,
+            _ => self.client.resend(self.id(), operation, false).await,
         };
         match sent {
             Ok(pending) => Resumed::Pending(Box::new(pending)),

@@ -91,7 +91,8 @@ pub(crate) fn unsettled_call<'a>(
         let signed = || SignedOperation::read(&operation.message, operation.user_op_hash);
         operation.session.as_ref() == session
             && operation.root_change.is_none()
-            && !matches!(operation.answer, Answer::Taken | Answer::Abandoned)
+            && !operation.told
+            && operation.answer != Answer::Abandoned
             && signed().is_ok_and(|signed| signed.message.operation.call_data == call_data)
     })
 }
@@ -139,7 +140,7 @@ pub(crate) fn close(
             let last = closed.saturating_add(confirmations.max(KEPT_BLOCKS));
             let needed = match operation.root_change {
                 Some(_) => !root_is_known,
-                None => !matches!(operation.answer, Answer::Taken | Answer::Abandoned),
+                None => fate == Fate::Consumed && !operation.told && operation.answer != Answer::Abandoned,
             };
             (facts.block.number >= last && !needed).then_some(Change::RemoveOperation(user_op_hash))
         }
@@ -190,6 +191,7 @@ mod tests {
             session: None,
             root_change: root_change.map(|(replaces, sets)| RootChange { replaces, sets }),
             answer: Answer::Taken,
+            told: true,
             signed_at_block: 0,
             closed_at_block: None,
             message: String::new(),
@@ -349,9 +351,9 @@ mod tests {
             "nothing",
             "its leaves may be under the foreign root"
         );
-        let call = |answer| Operation { answer, root_change: None, ..closed(0) };
-        assert_eq!(change(&call(Answer::Taken), Fate::Consumed, false, 0), "removed");
-        assert_eq!(change(&call(Answer::Open), Fate::Consumed, true, 0), "nothing", "nobody was told");
+        let call = |told| Operation { told, root_change: None, ..closed(0) };
+        assert_eq!(change(&call(true), Fate::Consumed, false, 0), "removed");
+        assert_eq!(change(&call(false), Fate::Consumed, true, 0), "nothing", "nobody was told");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) struct Outgoing {
     pub(crate) with: Vec<Change>,
     /// What is taken back where nothing left.
     pub(crate) undo: Vec<Change>,
+    /// Whether whoever made it is told by what the sending gives.
+    pub(crate) tells: bool,
 }
 
 impl Quorate {
@@ -43,8 +45,18 @@ impl Quorate {
     /// [`Error::NotSent`] where nothing left this machine, and nothing is left in the store; [`Error::Unsettled`] in
     /// every other case.
     pub(crate) async fn dispatch(&self, outgoing: Outgoing) -> Result<PendingOperation, Error> {
-        let Outgoing { message, signature, session, root_change, root, valid_until, block, with, undo } =
-            outgoing;
+        let Outgoing {
+            message,
+            signature,
+            session,
+            root_change,
+            root,
+            valid_until,
+            block,
+            with,
+            undo,
+            tells,
+        } = outgoing;
         let account = AccountId { chain_id: message.chain_id, address: message.operation.sender };
         let nonce = message.operation.nonce;
         let signed = SignedOperation { message, signature, root, valid_until };
@@ -54,6 +66,7 @@ impl Quorate {
             session,
             root_change,
             answer: Answer::Open,
+            told: false,
             signed_at_block: block,
             closed_at_block: None,
             message: signed.to_json(),
@@ -63,7 +76,7 @@ impl Quorate {
         changes.push(Change::AddOperation(Box::new(operation.clone())));
         self.store.apply(account, changes).await?;
 
-        let sent = self.give(account, &operation, &signed).await;
+        let sent = self.give(account, &operation, &signed, tells).await;
         drop(in_flight);
         match sent {
             Err(Error::NotSent { user_op_hash, source }) => {
@@ -76,11 +89,13 @@ impl Quorate {
         }
     }
 
-    /// Goes on with an operation of the owner's that is stored: it is sent again where that can still be right.
+    /// Goes on with an operation that is stored: it is sent again where that can still be right. `tells` says whether
+    /// whoever made it is told by what this gives.
     pub(crate) async fn resend(
         &self,
         account: AccountId,
         stored: &Operation,
+        tells: bool,
     ) -> Result<PendingOperation, Error> {
         let user_op_hash = stored.user_op_hash;
         let signed = SignedOperation::read(&stored.message, user_op_hash)?;
@@ -88,8 +103,11 @@ impl Quorate {
         let unsettled = |source| Error::unsettled(user_op_hash, source);
         let facts = self.facts(account.address, &query).await.map_err(unsettled)?;
         let fate = settle::fate(stored, &signed, &facts);
-        if fate.is_over() || self.is_known(user_op_hash).await {
-            return self.taken(account, stored).await;
+        if fate == Fate::Dead {
+            return Err(unsettled(Error::Dead { user_op_hash }));
+        }
+        if fate == Fate::Consumed || self.is_known(user_op_hash).await {
+            return self.known(account, stored, tells).await;
         }
         match (fate, stored.root_change) {
             (Fate::Conflicting, Some(RootChange { replaces: expected, .. })) => {
@@ -98,32 +116,28 @@ impl Quorate {
             _ if !settle::pays_enough(fees_of(&signed.message.operation), &facts) => {
                 Err(unsettled(Error::FeesTooLow { user_op_hash }))
             }
-            _ => self.give_again(account, stored, &signed).await,
+            _ => self.give_again(account, stored, &signed, tells).await,
         }
     }
 
-    /// An operation that is under way or over, of which the caller is told now: the same call made after this is another.
-    pub(crate) async fn taken(
+    /// An operation that is under way or over.
+    pub(crate) async fn known(
         &self,
         account: AccountId,
         stored: &Operation,
+        tells: bool,
     ) -> Result<PendingOperation, Error> {
-        self.told(account, stored.nonce).await?;
+        if tells {
+            self.told(account, stored.nonce).await?;
+        }
         Ok(PendingOperation::new(self.clone(), account, stored))
     }
 
-    /// Notes that the caller knows of what has this nonce.
+    /// Notes that whoever made what has this nonce knows of it: the same call made after this is another.
     pub(crate) async fn told(&self, account: AccountId, nonce: U256) -> Result<(), Error> {
         let operations = self.store.operations(account).await?;
-        let untold = operations
-            .iter()
-            .filter(|operation| operation.nonce == nonce && operation.answer != Answer::Taken);
-        let changes: Vec<Change> = untold
-            .map(|operation| Change::SetAnswer {
-                user_op_hash: operation.user_op_hash,
-                answer: Answer::Taken,
-            })
-            .collect();
+        let untold = operations.iter().filter(|operation| operation.nonce == nonce && !operation.told);
+        let changes: Vec<Change> = untold.map(|operation| Change::SetTold(operation.user_op_hash)).collect();
         if !changes.is_empty() {
             self.store.apply(account, changes).await?;
         }
@@ -136,9 +150,10 @@ impl Quorate {
         account: AccountId,
         stored: &Operation,
         signed: &SignedOperation,
+        tells: bool,
     ) -> Result<PendingOperation, Error> {
         let _in_flight = InFlight::begin(&self.shared, stored.user_op_hash);
-        match self.give(account, stored, signed).await {
+        match self.give(account, stored, signed, tells).await {
             Err(Error::NotSent { user_op_hash, source }) => Err(Error::Unsettled { user_op_hash, source }),
             given => given,
         }
@@ -150,6 +165,7 @@ impl Quorate {
         account: AccountId,
         operation: &Operation,
         signed: &SignedOperation,
+        tells: bool,
     ) -> Result<PendingOperation, Error> {
         let user_op_hash = operation.user_op_hash;
         let unsettled = |source| Error::Unsettled { user_op_hash, source: Box::new(source) };
@@ -173,9 +189,15 @@ impl Quorate {
             Answer::Conflict if self.is_known(user_op_hash).await => Answer::Taken,
             answer => answer,
         };
+        let mut changes = Vec::new();
         if answer != operation.answer {
-            let change = Change::SetAnswer { user_op_hash, answer };
-            self.store.apply(account, vec![change]).await.map_err(|error| unsettled(error.into()))?;
+            changes.push(Change::SetAnswer { user_op_hash, answer });
+        }
+        if answer == Answer::Taken && tells && !operation.told {
+            changes.push(Change::SetTold(user_op_hash));
+        }
+        if !changes.is_empty() {
+            self.store.apply(account, changes).await.map_err(|error| unsettled(error.into()))?;
         }
         match error {
             Some(error) if answer != Answer::Taken => Err(unsettled(error.into())),

@@ -290,7 +290,7 @@ impl SmartAccount {
         let store = &self.client.store;
         let operations = store.operations(account).await?;
         if let Some(stored) = operations.iter().find(|operation| operation.user_op_hash == user_op_hash) {
-            let operation = self.client.resend(account, stored).await?;
+            let operation = self.client.resend(account, stored, true).await?;
             return Ok(draft.intent.pending(self, operation));
         }
         self.check_again(&draft, &operations).await?;
@@ -313,6 +313,7 @@ impl SmartAccount {
                 block: draft.block,
                 with,
                 undo: undo.into_iter().collect(),
+                tells: true,
             })
             .await?;
         Ok(draft.intent.pending(self, operation))

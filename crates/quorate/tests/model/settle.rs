@@ -271,7 +271,7 @@ async fn nothing_stays(world: &mut World) -> Result<(), String> {
     for on in BOTH {
         learn_tree(world, on).await?;
         // What nobody was told of stays until somebody is.
-        if !matches!(world.resume(on).await, Some(Ok(_))) {
+        if !matches!(world.acknowledge(on).await, Some(Ok(()))) {
             return Err(format!("device {on} cannot resume"));
         }
     }

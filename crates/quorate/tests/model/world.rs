@@ -495,17 +495,8 @@ impl World {
         let mut hashes = Vec::new();
         for interrupted in resumed {
             let hash = interrupted.user_op_hash;
-            let is_told = matches!(interrupted.outcome, Resumed::Pending(_) | Resumed::Settled(_));
-            let of_it = |retry: &Retry| match retry {
-                Retry::Call { user_op_hash, .. } | Retry::Withdraw { user_op_hash, .. } => {
-                    *user_op_hash == Some(hash)
-                }
-                _ => false,
-            };
-            if is_told && self.devices[on].retry.as_ref().is_some_and(of_it) {
-                self.devices[on].retry = None;
-            }
-            let is_over = is_told || matches!(interrupted.outcome, Resumed::Dead);
+            let is_over =
+                matches!(interrupted.outcome, Resumed::Pending(_) | Resumed::Settled(_) | Resumed::Dead);
             hashes.push((hash, is_over));
         }
         Some(Ok(hashes))
@@ -538,6 +529,21 @@ impl World {
             Err(error) => return Some(Err(error)),
         };
         self.call(on, async move { to.import_leaves(leaves).await }).await
+    }
+
+    /// Waits for all that is over, as whoever made it would.
+    pub(crate) async fn acknowledge(&mut self, on: On) -> Outcome<()> {
+        let account = self.account(on);
+        self.call(on, async move {
+            for interrupted in account.resume().await? {
+                if let Resumed::Pending(pending) | Resumed::Settled(pending) = interrupted.outcome {
+                    // That another operation took its place, or that it reverted, is an end too.
+                    let _ = pending.wait().await;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     fn set_foreign_root(&mut self, root: ForeignRoot) {

@@ -14,8 +14,8 @@ pub(super) async fn insert(
 ) -> Result<(), sqlx::Error> {
     let change = operation.root_change.as_ref();
     sqlx::query(
-        "INSERT INTO operations (chain_id, account, user_op_hash, nonce, session, replaces, sets, answer, \
-         signed_at_block, closed_at_block, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO operations (chain_id, account, user_op_hash, nonce, session, replaces, sets, answer, told, \
+         signed_at_block, closed_at_block, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (chain_id, account, user_op_hash) DO NOTHING",
     )
     .bind(account.chain_id.cast_signed())
@@ -26,6 +26,7 @@ pub(super) async fn insert(
     .bind(change.map(|change| change.replaces.as_slice()))
     .bind(change.map(|change| change.sets.as_slice()))
     .bind(operation.answer.as_str())
+    .bind(operation.told)
     .bind(operation.signed_at_block.cast_signed())
     .bind(operation.closed_at_block.map(u64::cast_signed))
     .bind(&operation.message)
@@ -42,6 +43,20 @@ pub(super) async fn set_answer(
 ) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE operations SET answer = ? WHERE chain_id = ? AND account = ? AND user_op_hash = ?")
         .bind(answer.as_str())
+        .bind(account.chain_id.cast_signed())
+        .bind(account.address.as_slice())
+        .bind(user_op_hash.as_slice())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_told(
+    transaction: &mut SqliteTransaction<'_>,
+    account: AccountId,
+    user_op_hash: B256,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE operations SET told = 1 WHERE chain_id = ? AND account = ? AND user_op_hash = ?")
         .bind(account.chain_id.cast_signed())
         .bind(account.address.as_slice())
         .bind(user_op_hash.as_slice())
@@ -120,6 +135,7 @@ fn read(row: &SqliteRow) -> Result<Operation, sqlx::Error> {
         session: session.map(str::parse).transpose().map_err(|_| wrong("session id"))?,
         root_change: replaces.zip(sets).map(|(replaces, sets)| RootChange { replaces, sets }),
         answer: Answer::from_text(row.try_get("answer")?).ok_or_else(|| wrong("answer"))?,
+        told: row.try_get("told")?,
         signed_at_block: row.try_get::<i64, _>("signed_at_block")?.cast_unsigned(),
         closed_at_block: row.try_get::<Option<i64>, _>("closed_at_block")?.map(i64::cast_unsigned),
         message: row.try_get("message")?,

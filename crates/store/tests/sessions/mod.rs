@@ -70,6 +70,7 @@ pub(crate) fn operation(number: u8) -> Operation {
         session: None,
         root_change: Some(RootChange { replaces: B256::repeat_byte(0x77), sets: B256::repeat_byte(0x88) }),
         answer: Answer::Open,
+        told: false,
         signed_at_block: 1000 + u64::from(number),
         closed_at_block: None,
         message: format!("operation {number}"),
