@@ -66,9 +66,9 @@ impl Intent {
 
 #[derive(Clone)]
 enum Retry {
-    Call { session: SessionId, intent: usize, user_op_hash: Option<B256> },
+    Call { session: SessionId, intent: usize },
     CallDraft(SessionId, Box<Draft<SessionCalls>>),
-    Withdraw { intent: usize, user_op_hash: Option<B256> },
+    Withdraw { intent: usize },
     Calls(Draft<Calls>),
     Grant(Box<Draft<SessionGrant>>),
     Update(Draft<TreeUpdate>),
@@ -428,9 +428,8 @@ impl World {
                 self.devices[on].waits = Some(pending);
                 Some(hash)
             }
-            Err(error) => {
-                let user_op_hash = error.user_op_hash();
-                self.devices[on].retry = Some(Retry::Call { session, intent, user_op_hash });
+            Err(_) => {
+                self.devices[on].retry = Some(Retry::Call { session, intent });
                 None
             }
         }
@@ -443,9 +442,8 @@ impl World {
             .call(on, async move { account.withdraw(&withdrawal, FRIEND, &owner, &Options::new()).await });
         match sent.await {
             Some(Ok(pending)) => self.devices[on].waits = Some(pending),
-            Some(Err(error)) => {
-                let user_op_hash = error.user_op_hash();
-                self.devices[on].retry = Some(Retry::Withdraw { intent, user_op_hash });
+            Some(Err(_)) => {
+                self.devices[on].retry = Some(Retry::Withdraw { intent });
             }
             None => {}
         }
