@@ -5,7 +5,11 @@
 //! split ([`SmartAccount::prepare`], [`SmartAccount::submit`]) where the owner's wallet is elsewhere.
 //!
 //! The client's [`Store`] keeps sessions and their keys; [`SmartAccount::sessions`] says where each stands, and
-//! [`SmartAccount::revoke`] ends some. Who comes from the original SDK starts at [`migration`].
+//! [`SmartAccount::revoke`] ends some. It keeps each operation as well, from before it is sent: whatever a bundler
+//! answers, sending the same again executes nothing twice, and [`SmartAccount::resume`] goes on after a crash.
+//!
+//! With the feature `testing`, `quorate::testing` is a chain and a bundler in the process, for an application's own
+//! tests. Who comes from the original SDK starts at [`migration`].
 
 mod account;
 mod chain;
@@ -60,7 +64,7 @@ pub use quorate_transport::{HttpTransport, Transport};
 pub use record::SessionRecord;
 pub use session::{Session, SessionCalls};
 
-/// The README's example, compiled and run.
+/// The README's example, which has to compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
