@@ -273,6 +273,22 @@ async fn resume_takes_already_known_for_what_it_says() {
     assert_eq!(scene.statuses().await, [Status::Active]);
 }
 
+/// D5: it lands while it is looked for, and the bundler refuses it for that. The chain decides.
+#[tokio::test]
+async fn an_operation_that_lands_while_it_is_resumed_is_not_unsettled() {
+    for text in ["AA10 sender already constructed", "AA25 invalid account nonce"] {
+        let scene = Scene::new().await;
+        scene.bundler.on_next("eth_sendUserOperation", Fault::Http(503));
+        let hash = Scene::unsettled(&scene.send_grant().await.unwrap_err());
+        scene.bundler.on_next("eth_sendUserOperation", Fault::rpc(-32500, text).after_acting());
+        let resumed = scene.account.resume().await.unwrap();
+        let [interrupted] = resumed.as_slice() else { panic!("{resumed:?}") };
+        let Resumed::Pending(pending) = &interrupted.outcome else { panic!("{interrupted:?}") };
+        assert_eq!(pending.wait().await.unwrap().user_op_hash, hash);
+        assert_eq!(scene.statuses().await, [Status::Active]);
+    }
+}
+
 /// D5: one operation that cannot be helped does not keep `resume` from the others.
 #[tokio::test]
 async fn one_refused_operation_does_not_stop_resume() {

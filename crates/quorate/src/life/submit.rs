@@ -189,6 +189,12 @@ impl Quorate {
             Answer::Conflict if self.is_known(user_op_hash).await => Answer::Taken,
             answer => answer,
         };
+        // It may have landed since it was looked for, and then it is refused for that (AA10, AA25).
+        if matches!(answer, Answer::Conflict | Answer::Refused)
+            && self.is_used(account, operation.nonce).await
+        {
+            return self.known(account, operation, tells).await;
+        }
         let mut changes = Vec::new();
         if answer != operation.answer {
             changes.push(Change::SetAnswer { user_op_hash, answer });
@@ -228,6 +234,13 @@ impl Quorate {
     pub(crate) async fn is_known(&self, user_op_hash: B256) -> bool {
         let found = self.bundler.user_operation_by_hash(user_op_hash).await;
         matches!(found, Ok(Some(_)))
+    }
+
+    /// Whether the chain says that an operation with this nonce is on it. Silence says nothing.
+    async fn is_used(&self, account: AccountId, nonce: U256) -> bool {
+        let own = Nonce::from(nonce);
+        let next = self.chain.nonce(account.address, own.stream).await;
+        next.is_ok_and(|next| Nonce::from(next).sequence > own.sequence)
     }
 
     /// Whether a task of this process is sending the operation at this moment.
