@@ -103,11 +103,9 @@ impl Chain {
 
     /// The same at the end of the block with this number, whichever that is.
     pub(crate) async fn session_root_at_number(&self, account: Address, number: u64) -> Result<B256, Error> {
-        let to = self.deployment.session_key_manager;
         let call = SessionKeyManager::getSessionKeysCall { smartAccount: account };
-        let request = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
-        let answer: Bytes = self.transport.call("eth_call", (request, format!("{number:#x}"))).await?;
-        Ok(decode::<SessionKeyManager::getSessionKeysCall>(to, &answer)?.merkleRoot)
+        let block = format!("{number:#x}");
+        Ok(self.call_by_name(self.deployment.session_key_manager, call, &block).await?.merkleRoot)
     }
 
     /// What a transaction says of operations; nothing while it is in no block that the node knows.
@@ -192,8 +190,13 @@ impl Chain {
     }
 
     async fn call<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, Error> {
+        self.call_by_name(to, call, "latest").await
+    }
+
+    /// Calls at the block with this number in hex, or with a tag.
+    async fn call_by_name<C: SolCall>(&self, to: Address, call: C, block: &str) -> Result<C::Return, Error> {
         let request = json!({ "to": to, "data": Bytes::from(call.abi_encode()) });
-        let answer: Bytes = self.transport.call("eth_call", (request, "latest")).await?;
+        let answer: Bytes = self.transport.call("eth_call", (request, block)).await?;
         decode::<C>(to, &answer)
     }
 

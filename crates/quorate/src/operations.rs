@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::life::facts::Query;
 use crate::life::resume::OwnerDraft;
-use crate::life::settle;
 use crate::life::update::{OwnerIntent, TreeUpdate};
 use crate::{Draft, Error, Options, PendingOperation, SmartAccount};
 
@@ -314,9 +313,7 @@ impl SmartAccount {
         if options.repetition() == Some(true) || options.nonce().is_some() {
             return Ok(None);
         }
-        let mut operations = self.client.store.operations(self.id()).await?;
-        operations.retain(|operation| !self.client.is_in_flight(operation.user_op_hash));
-        Ok(settle::unsettled_call(&operations, None, call_data).cloned())
+        self.client.unsettled_call(self.id(), None, call_data).await
     }
 
     async fn prepare_call_data(&self, call_data: Vec<u8>, options: &Options) -> Result<Draft<Calls>, Error> {

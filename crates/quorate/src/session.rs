@@ -211,7 +211,8 @@ impl Session {
         self.check_place()?;
         self.policies_for(calls, None)?;
         if self.options.repetition() != Some(true)
-            && let Some(stored) = self.unsettled(&call_data).await?
+            && let Some(stored) =
+                self.client.unsettled_call(self.account(), Some(&self.record.id), &call_data).await?
         {
             return self.go_on(&stored, true).await;
         }
@@ -246,14 +247,6 @@ impl Session {
         let entry_point = self.client.deployment().entry_point;
         let operation = OperationMessage { operation, entry_point, chain_id: self.client.chain_id() };
         Draft { signer: self.record.session_key, operation, block, supersedes: Vec::new(), intent }
-    }
-
-    /// The operation that made the same call before and whose fate the caller does not know. One that a task of this
-    /// process is sending at this moment is another call.
-    async fn unsettled(&self, call_data: &[u8]) -> Result<Option<Operation>, Error> {
-        let mut operations = self.client.store.operations(self.account()).await?;
-        operations.retain(|operation| !self.client.is_in_flight(operation.user_op_hash));
-        Ok(settle::unsettled_call(&operations, Some(&self.record.id), call_data).cloned())
     }
 
     /// Goes on with an operation that was signed before: the same bytes while they can still be right, and otherwise

@@ -243,6 +243,19 @@ impl Quorate {
         next.is_ok_and(|next| Nonce::from(next).sequence > own.sequence)
     }
 
+    /// The operation that made the same call before and whose fate the caller does not know. One that a task of this
+    /// process is sending at this moment is another call.
+    pub(crate) async fn unsettled_call(
+        &self,
+        account: AccountId,
+        session: Option<&SessionId>,
+        call_data: &[u8],
+    ) -> Result<Option<Operation>, Error> {
+        let mut operations = self.store.operations(account).await?;
+        operations.retain(|operation| !self.is_in_flight(operation.user_op_hash));
+        Ok(settle::unsettled_call(&operations, session, call_data).cloned())
+    }
+
     /// Whether a task of this process is sending the operation at this moment.
     pub(crate) fn is_in_flight(&self, user_op_hash: B256) -> bool {
         let in_flight = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
