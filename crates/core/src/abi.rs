@@ -1,4 +1,20 @@
-//! The few pieces of ABI encoding that the encoders share.
+//! The few pieces of ABI encoding that the encoders share, and, with feature `abi`, where a function's arguments stand.
+
+#[cfg(feature = "abi")]
+mod argument;
+#[cfg(feature = "abi")]
+mod builder;
+#[cfg(feature = "abi")]
+mod function;
+#[cfg(feature = "abi")]
+mod text;
+
+#[cfg(feature = "abi")]
+pub use self::{
+    argument::{ArgIndex, ArgumentError},
+    builder::Arguments,
+    function::{FunctionError, IntoFunction},
+};
 
 use alloy_primitives::U256;
 

@@ -42,7 +42,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! No function allocates. Feature `alloc` adds owned conveniences, feature `serde` the JSON forms.
+//! No function allocates. Feature `alloc` adds owned conveniences, feature `serde` the JSON forms, and feature `abi`
+//! policies by the arguments of a function that alloy knows ([`Policy::on`]).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -75,6 +76,7 @@ pub mod merkle;
 mod mistake;
 mod packed_user_operation;
 mod policy;
+mod policy_builder;
 mod reference_value;
 mod review;
 mod routed_signature;
@@ -86,6 +88,8 @@ mod signature_text;
 mod sink;
 mod user_operation;
 
+#[cfg(feature = "abi")]
+pub use abi::{ArgIndex, ArgumentError, Arguments, FunctionError, IntoFunction};
 pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
 pub use call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch};
 pub use condition::{Condition, UnknownCondition};
@@ -102,6 +106,7 @@ pub use packed_user_operation::{
     HashError, Init, PackedUserOperation, Paymaster, PaymasterSignature, UnpackError, UnpackedUserOperation,
 };
 pub use policy::{EncodeError, Policy, Rule};
+pub use policy_builder::{ContractPolicy, PolicyBuilder, PolicyError, PolicyErrors, Words};
 pub use reference_value::{ReferenceValue, ReferenceValueError};
 pub use review::{Known, OnUnreadable, OperationHead, Review, ReviewError, Target, review_use};
 pub use routed_signature::{RoutedSession, RoutedSignature, routed_hash};

@@ -2,7 +2,9 @@
 
 use crate::{InvalidResponse, RpcError, endpoint::Secrets};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// A request. Its id is a number, the one form that every server takes.
 #[derive(Serialize)]
@@ -24,13 +26,17 @@ impl<'a> Request<'a> {
 /// The outcome in the response `body` to the request `id`.
 ///
 /// An error may come without an id or with `null`, as the specification has it for requests that could not be read.
+/// A number that is no 64-bit integer, such as 0.1 or 2^64, becomes a string of its own digits: a double would lose some.
 pub(crate) fn read(
     body: &[u8],
     id: u64,
     secrets: &Secrets,
 ) -> Result<Result<Value, RpcError>, InvalidResponse> {
-    let body: Value = serde_json::from_slice(body).map_err(InvalidResponse::NotJson)?;
-    let Value::Object(mut response) = body else { return Err(InvalidResponse::NotAResponse) };
+    let mut response: Value = serde_json::from_slice(body).map_err(InvalidResponse::NotJson)?;
+    if has_doubles(&response) {
+        response = serde_json::from_slice(body).and_then(exact).map_err(InvalidResponse::NotJson)?;
+    }
+    let Value::Object(mut response) = response else { return Err(InvalidResponse::NotAResponse) };
     let answered = response.remove("id").unwrap_or(Value::Null);
     let error = response.remove("error").filter(|error| !error.is_null());
 
@@ -41,6 +47,35 @@ pub(crate) fn read(
     match error {
         Some(error) => read_error(error, secrets).map(Err),
         None => response.remove("result").map(Ok).ok_or(InvalidResponse::Empty),
+    }
+}
+
+fn has_doubles(json: &Value) -> bool {
+    match json {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(values) => values.iter().any(has_doubles),
+        Value::Object(fields) => fields.values().any(has_doubles),
+        _ => false,
+    }
+}
+
+/// The same JSON, where numbers that would be doubles are strings.
+fn exact(json: &RawValue) -> serde_json::Result<Value> {
+    let text = json.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+            let fields = fields.into_iter().map(|(name, value)| Ok((name, exact(value)?)));
+            fields.collect::<serde_json::Result<Map<_, _>>>().map(Value::Object)
+        }
+        Some(b'[') => {
+            let values: Vec<&RawValue> = serde_json::from_str(text)?;
+            values.into_iter().map(exact).collect::<serde_json::Result<_>>().map(Value::Array)
+        }
+        _ => Ok(match serde_json::from_str(text)? {
+            Value::Number(number) if number.is_f64() => Value::String(text.to_owned()),
+            value => value,
+        }),
     }
 }
 
@@ -73,6 +108,14 @@ mod tests {
     fn results_are_read_also_null_and_beside_a_null_error() {
         assert_eq!(read(r#"{"id":7,"result":null}"#).unwrap(), Ok(Value::Null));
         assert_eq!(read(r#"{"id":7,"result":"0x1","error":null}"#).unwrap(), Ok(json!("0x1")));
+    }
+
+    #[test]
+    fn numbers_keep_all_their_digits() {
+        let body = r#" {"id": 7, "result": {"fee": 0.12345678901234567891, "rates": [18446744073709551616, 1e3, -2, 5]}}"#;
+        let expected =
+            json!({ "fee": "0.12345678901234567891", "rates": ["18446744073709551616", "1e3", -2, 5] });
+        assert_eq!(read(body).unwrap(), Ok(expected));
     }
 
     #[test]
