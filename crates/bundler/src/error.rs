@@ -3,7 +3,7 @@ use quorate_transport::TransportError;
 use serde_json::Value;
 
 use crate::revert::{self, Revert};
-use crate::{Fees, SendOutcome, number, outcome};
+use crate::{EntryPointCode, Fees, SendOutcome, number, outcome};
 
 /// Why a bundler gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +21,8 @@ pub enum BundlerError {
         message: String,
         /// What the bundler added, as it came.
         data: Option<Value>,
-        /// The entry point's code, such as `AA23`, where the message or the data holds one.
-        entry_point_code: Option<String>,
+        /// The entry point's code, where the message or the data holds one.
+        entry_point_code: Option<EntryPointCode>,
         /// Why the account or a module reverted, in words, where the error says so.
         revert_reason: Option<String>,
         /// The same as a type, also where it is an error of the contract's own.
@@ -45,6 +45,20 @@ pub enum BundlerError {
         named: B256,
         /// The hash asked for.
         asked: B256,
+    },
+    /// Bundlers that stand in for one another are of different chains.
+    #[error("the bundlers are of different chains: one of {first}, another of {other}")]
+    DifferentChains {
+        /// The chain's id that the first of them names.
+        first: u64,
+        /// The chain's id that another one names.
+        other: u64,
+    },
+    /// Whether the bundler takes a simulation type with an operation could not be found out, and nothing was sent.
+    #[error("it is not known whether the bundler takes a simulation type, and nothing was sent")]
+    UnknownDialect {
+        /// What the bundler answered when its dialect was to be found out.
+        source: Box<BundlerError>,
     },
     /// The request did not come through, or the bundler answered with an error that says nothing of the operation.
     #[error(transparent)]
@@ -81,7 +95,11 @@ impl BundlerError {
             Self::Rejected { code, message, .. } => outcome::of(*code, message),
             Self::Transport(TransportError::Rpc { error, .. }) => outcome::of(error.code, &error.message),
             Self::Transport(error) if !error.may_have_been_executed() => SendOutcome::NotSent,
-            Self::Transport(_) | Self::OtherHash { .. } | Self::OtherReceipt { .. } => SendOutcome::Open,
+            Self::UnknownDialect { .. } => SendOutcome::NotSent,
+            Self::Transport(_)
+            | Self::OtherHash { .. }
+            | Self::OtherReceipt { .. }
+            | Self::DifferentChains { .. } => SendOutcome::Open,
         }
     }
 
@@ -119,7 +137,8 @@ impl BundlerError {
             Self::Transport(error) => error.is_transient() || is_not_found(error),
             // Answers to an estimate that are failures of the server, whatever they quote.
             Self::Rejected { code, .. } => matches!(code, -32603 | -32005),
-            Self::OtherHash { .. } | Self::OtherReceipt { .. } => false,
+            Self::UnknownDialect { source } => source.is_transient(),
+            Self::OtherHash { .. } | Self::OtherReceipt { .. } | Self::DifferentChains { .. } => false,
         }
     }
 }
@@ -127,8 +146,12 @@ impl BundlerError {
 /// Whether a bundler says by an error, where ERC-4337 has `null`, that it does not find an operation.
 pub(crate) fn is_not_found(error: &TransportError) -> bool {
     let TransportError::Rpc { method, error } = error else { return false };
-    if !matches!(method.as_str(), "eth_getUserOperationReceipt" | "eth_getUserOperationByHash") {
-        return false;
+    match method.as_str() {
+        "eth_getUserOperationReceipt" | "eth_getUserOperationByHash" | "pimlico_getUserOperationStatus" => {}
+        // Biconomy's own code for it.
+        "biconomy_getUserOperationStatus" if error.code == -32094 => return true,
+        "biconomy_getUserOperationStatus" => {}
+        _ => return false,
     }
     // "The method eth_getUserOperationReceipt is not found" is another matter.
     let message = error.message.to_ascii_lowercase();

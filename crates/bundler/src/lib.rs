@@ -1,44 +1,94 @@
 //! A client of ERC-4337 bundlers, for EntryPoint v0.6, over any [`Transport`].
 //!
-//! Numbers, receipts and errors are read in each form that bundlers write them in, and written as ERC-4337 says. An
-//! operation is sent once: what a send that gave no hash came to is told by [`BundlerError::send_outcome`], and whether
-//! the bundler has the operation is then asked by its hash, by whoever sends.
+//! Numbers, receipts and errors are read in each form that bundlers write them in, and written as ERC-4337 says. What
+//! bundlers have beyond the standard, methods for fees and for the state of an operation, is chosen by a [`Dialect`],
+//! which is found out where it is not named.
+//!
+//! A [`Bundler`] may have [fallbacks](Bundler::with_fallbacks): what is read is asked of the next one where one fails,
+//! and an operation is sent to one only. What a send that gave no hash came to is told by
+//! [`BundlerError::send_outcome`]; whether a single bundler has the operation is then asked by its hash, by whoever
+//! sends.
 
+mod code;
+mod dialect;
+mod endpoint;
 mod error;
+mod fallback;
 pub mod number;
 mod outcome;
+mod overrides;
 mod receipt;
+mod remedy;
 mod revert;
+mod simulation;
+mod status;
 mod types;
 
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
+use futures_util::future::{join, join_all};
 use quorate_core::SignedUserOperation;
-use quorate_transport::{Transport, TransportError, TransportExt as _, decode_result};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use quorate_transport::Transport;
 
+pub use code::EntryPointCode;
+pub use dialect::{Dialect, FeeAdvice};
 pub use error::BundlerError;
 pub use outcome::SendOutcome;
+pub use overrides::{AccountOverride, StateOverride};
 pub use receipt::{Log, TransactionReceipt, UserOperationReceipt};
 pub use revert::Revert;
+pub use simulation::Simulation;
+pub use status::OperationStatus;
 pub use types::{Fees, GasEstimate, UserOperationByHash};
 
-/// A bundler.
+use endpoint::Endpoint;
+
+/// A bundler, or several of the same chain in order of preference.
+///
+/// Clones share what was found out about the bundlers' dialects.
 #[derive(Clone, Debug)]
 pub struct Bundler {
-    transport: Arc<dyn Transport>,
+    first: Endpoint,
+    others: Vec<Endpoint>,
 }
 
 impl Bundler {
-    /// The bundler at the other end of a transport.
+    /// The bundler at the other end of a transport. Its dialect is found out when it is needed first.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport }
+        Self { first: Endpoint::new(transport), others: Vec::new() }
+    }
+
+    /// Names the dialect, of the fallbacks that were added before too, so that it is not found out.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.first.set_dialect(dialect);
+        for other in &mut self.others {
+            other.set_dialect(dialect);
+        }
+        self
+    }
+
+    /// Adds bundlers of the same chain, in order of preference, that are asked where those before them fail.
+    ///
+    /// - What is read is asked of the next one where one gives an error that says nothing of the operation, or has no
+    ///   answer for a hash.
+    /// - An operation is sent to the next one only where nothing of it was sent before. Where it is
+    ///   [open](SendOutcome::Open) whether one took it, all are asked for it by its hash, and it is sent to no other.
+    #[must_use]
+    pub fn with_fallbacks(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        for other in others {
+            self.others.push(other.first);
+            self.others.extend(other.others);
+        }
+        self
     }
 
     /// Asks what an operation needs in gas. Its signature has to be of the right form, not right
     /// (`eth_estimateUserOperationGas`).
+    ///
+    /// With `overrides`, the bundler assumes them instead of the chain's state; bundlers that know of no third parameter
+    /// then reject the request.
     ///
     /// # Errors
     /// [`BundlerError::Rejected`] if the operation's validation or its call reverts.
@@ -46,30 +96,49 @@ impl Bundler {
         &self,
         operation: &SignedUserOperation<Vec<u8>>,
         entry_point: Address,
+        overrides: Option<&StateOverride>,
     ) -> Result<GasEstimate, BundlerError> {
-        let params = (operation, entry_point);
-        Ok(self.transport.call("eth_estimateUserOperationGas", params).await?)
+        fallback::read(
+            &self.first,
+            &self.others,
+            |_| true,
+            |endpoint| endpoint.estimate(operation, entry_point, overrides),
+        )
+        .await
     }
 
     /// Sends an operation, and gives its hash (`eth_sendUserOperation`). That the bundler knows it already is the same
     /// answer.
     ///
+    /// `simulation` is told to a Biconomy bundler only; where the dialect is not known it is found out first.
+    ///
     /// # Errors
     /// [`BundlerError::Rejected`] if the bundler does not take it, [`BundlerError::OtherHash`] if it took something
-    /// else. What any error says of the operation is [`BundlerError::send_outcome`].
+    /// else, [`BundlerError::UnknownDialect`] if it is not known whether the bundler takes `simulation`. What any error
+    /// says of the operation is [`BundlerError::send_outcome`].
     pub async fn send_user_operation(
         &self,
         operation: &SignedUserOperation<Vec<u8>>,
         entry_point: Address,
         chain_id: u64,
+        simulation: Option<Simulation>,
     ) -> Result<B256, BundlerError> {
-        let params = (operation, entry_point);
-        let computed = operation.operation.hash(entry_point, chain_id);
-        match self.transport.call_once("eth_sendUserOperation", params).await.map_err(BundlerError::from) {
-            Ok(named) if named == computed => Ok(computed),
-            Ok(named) => Err(BundlerError::OtherHash { named, computed }),
-            Err(error) if error.send_outcome() == SendOutcome::Taken => Ok(computed),
-            Err(error) => Err(error),
+        let hash = operation.operation.hash(entry_point, chain_id);
+        let mut sent = self.first.send(operation, entry_point, hash, simulation).await;
+        for other in &self.others {
+            if !sent.as_ref().is_err_and(|error| error.send_outcome() == SendOutcome::NotSent) {
+                break;
+            }
+            sent = other.send(operation, entry_point, hash, simulation).await;
+        }
+        match sent {
+            // Whoever took it, `OtherHash` says that the caller is wrong about the chain or the entry point.
+            Err(error @ BundlerError::OtherHash { .. }) => Err(error),
+            Err(error) if !self.others.is_empty() && error.send_outcome() == SendOutcome::Open => {
+                let found = self.user_operation_by_hash(hash).await;
+                if matches!(found, Ok(Some(_))) { Ok(hash) } else { Err(error) }
+            }
+            sent => sent,
         }
     }
 
@@ -85,15 +154,8 @@ impl Bundler {
         &self,
         user_op_hash: B256,
     ) -> Result<Option<UserOperationReceipt>, BundlerError> {
-        let fill_in = |answer: &mut Map<String, Value>| receipt::fill_in(answer, user_op_hash);
-        let receipt: Option<UserOperationReceipt> =
-            self.find("eth_getUserOperationReceipt", user_op_hash, fill_in).await?;
-        match receipt {
-            Some(receipt) if receipt.user_op_hash != user_op_hash => {
-                Err(BundlerError::OtherReceipt { named: receipt.user_op_hash, asked: user_op_hash })
-            }
-            receipt => Ok(receipt),
-        }
+        fallback::read(&self.first, &self.others, Option::is_some, |endpoint| endpoint.receipt(user_op_hash))
+            .await
     }
 
     /// An operation by its hash; none if the bundler does not know it, also if it says so by an error
@@ -105,69 +167,54 @@ impl Bundler {
         &self,
         user_op_hash: B256,
     ) -> Result<Option<UserOperationByHash>, BundlerError> {
-        self.find("eth_getUserOperationByHash", user_op_hash, |_| {}).await
+        fallback::read(&self.first, &self.others, Option::is_some, |endpoint| endpoint.by_hash(user_op_hash))
+            .await
     }
 
-    /// What the bundler gives for a hash. `{}`, `false` and an empty string are read as the `null` that ERC-4337 has.
-    async fn find<T: DeserializeOwned>(
-        &self,
-        method: &'static str,
-        user_op_hash: B256,
-        fill_in: impl FnOnce(&mut Map<String, Value>),
-    ) -> Result<Option<T>, BundlerError> {
-        let mut answer: Value = match self.transport.call(method, (user_op_hash,)).await {
-            Ok(answer) => answer,
-            Err(error) if error::is_not_found(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        match &mut answer {
-            Value::Null | Value::Bool(false) => return Ok(None),
-            Value::String(text) if text.is_empty() => return Ok(None),
-            Value::Object(fields) if fields.is_empty() => return Ok(None),
-            Value::Object(fields) => fill_in(fields),
-            _ => {}
-        }
-        Ok(Some(decode_result(method, answer)?))
+    /// What the bundler says of an operation that was sent, before and after it is in a block
+    /// (`pimlico_getUserOperationStatus`, `biconomy_getUserOperationStatus`, or what `eth_getUserOperationByHash`
+    /// tells).
+    ///
+    /// # Errors
+    /// A transport error, or an answer that cannot be read.
+    pub async fn user_operation_status(&self, user_op_hash: B256) -> Result<OperationStatus, BundlerError> {
+        let is_found = |status: &OperationStatus| *status != OperationStatus::Unknown;
+        fallback::read(&self.first, &self.others, is_found, |endpoint| endpoint.status(user_op_hash)).await
     }
 
-    /// The entry points that the bundler serves (`eth_supportedEntryPoints`).
+    /// The entry points that the bundler serves (`eth_supportedEntryPoints`); of several bundlers those that all serve
+    /// which could be reached.
     ///
     /// # Errors
     /// A transport error, or an answer that cannot be read.
     pub async fn supported_entry_points(&self) -> Result<Vec<Address>, BundlerError> {
-        Ok(self.transport.call("eth_supportedEntryPoints", ()).await?)
+        let others = join_all(self.others.iter().map(Endpoint::supported_entry_points));
+        let (first, others) = join(self.first.supported_entry_points(), others).await;
+        fallback::common_entry_points(first, others)
     }
 
-    /// The bundler's chain (`eth_chainId`).
+    /// The bundler's chain (`eth_chainId`); of several bundlers that of all which could be reached.
     ///
     /// # Errors
-    /// A transport error, or an answer that cannot be read.
+    /// [`BundlerError::DifferentChains`] where they do not agree, a transport error, or an answer that cannot be read.
     pub async fn chain_id(&self) -> Result<u64, BundlerError> {
-        #[derive(Deserialize)]
-        #[serde(transparent)]
-        struct ChainId(#[serde(deserialize_with = "types::chain_id")] u64);
-        let ChainId(id) = self.transport.call("eth_chainId", ()).await?;
-        Ok(id)
+        let others = join_all(self.others.iter().map(Endpoint::chain_id));
+        let (first, others) = join(self.first.chain_id(), others).await;
+        fallback::common_chain(first, others)
     }
 
-    /// The fees that the bundler asks for at present (`pimlico_getUserOperationGasPrice`, its `standard` tier).
+    /// The fees that the bundler asks for at present, by the method of its [`Dialect`].
     ///
     /// None where the bundler has no such method, whether it says so by a JSON-RPC error, by an HTTP status such as 404,
     /// by `null` or by another shape of answer. Ask the chain's node then.
     ///
+    /// Where the dialect is not known, it is asked by the methods of all of them at once, and the first that has an
+    /// answer is remembered: Pimlico, then Rundler, then Biconomy, or else the standard.
+    ///
     /// # Errors
     /// A transport error that says nothing of the method: a rate limit, a timeout, a server that fails. The bundler's
-    /// fees are not known then, and another source may be too low for it.
-    pub async fn gas_price(&self) -> Result<Option<Fees>, BundlerError> {
-        #[derive(Deserialize)]
-        struct Prices {
-            standard: Fees,
-        }
-        match self.transport.call::<Prices>("pimlico_getUserOperationGasPrice", ()).await {
-            Ok(prices) => Ok(Some(prices.standard)),
-            Err(TransportError::InvalidResponse { .. }) => Ok(None),
-            Err(error) if error.is_unsupported_method() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// fees are not known then, and another source may be too low for it. No dialect is remembered.
+    pub async fn fees(&self) -> Result<Option<FeeAdvice>, BundlerError> {
+        fallback::read(&self.first, &self.others, |_| true, Endpoint::fees).await
     }
 }

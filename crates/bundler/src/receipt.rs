@@ -136,10 +136,14 @@ fn success(log: &Log, user_op_hash: B256) -> Option<bool> {
     (event.userOpHash == user_op_hash).then_some(event.success)
 }
 
-/// True and false as JSON, 0 and 1 in any form of a number, or either as text.
 fn optional_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     let json = Value::deserialize(deserializer)?;
-    match &json {
+    read_bool(&json).map_err(|()| D::Error::custom(format_args!("{json} is neither true nor false")))
+}
+
+/// True and false as JSON, 0 and 1 in any form of a number, or either as text; an error for everything else.
+pub(crate) fn read_bool(json: &Value) -> Result<Option<bool>, ()> {
+    match json {
         Value::Null => return Ok(None),
         Value::Bool(value) => return Ok(Some(*value)),
         Value::String(text) if text.is_empty() => return Ok(None),
@@ -147,10 +151,10 @@ fn optional_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bo
         Value::String(text) if text.eq_ignore_ascii_case("false") => return Ok(Some(false)),
         _ => {}
     }
-    match number::from_json(&json) {
+    match number::from_json(json) {
         Ok(U256::ZERO) => Ok(Some(false)),
         Ok(U256::ONE) => Ok(Some(true)),
-        _ => Err(D::Error::custom(format_args!("{json} is neither true nor false"))),
+        _ => Err(()),
     }
 }
 

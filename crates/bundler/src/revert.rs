@@ -7,6 +7,8 @@ use alloy_sol_types::{Panic, PanicKind, Revert as ErrorString, SolError, sol};
 use quorate_contracts::EntryPoint::FailedOp;
 use serde_json::{Map, Value};
 
+use crate::EntryPointCode;
+
 sol! {
     /// EntryPoint v0.7's form of `FailedOp`, with the data of the inner revert.
     error FailedOpWithRevert(uint256 opIndex, string reason, bytes inner);
@@ -82,34 +84,36 @@ pub(crate) fn of_receipt(reason: &Value) -> Option<String> {
 }
 
 /// The entry point's code, such as `AA23`, in the message or else in the data.
-pub(crate) fn entry_point_code(message: &str, data: Option<&Value>) -> Option<String> {
-    code_in_text(message).map(str::to_owned).or_else(|| code_in_json(data?, DEPTH))
+pub(crate) fn entry_point_code(message: &str, data: Option<&Value>) -> Option<EntryPointCode> {
+    code_in_text(message).or_else(|| code_in_json(data?, DEPTH))
 }
 
-fn code_in_text(text: &str) -> Option<&str> {
+fn code_in_text(text: &str) -> Option<EntryPointCode> {
     code_and_rest(text).map(|(code, _)| code)
 }
 
 /// `AA` and two digits as a word of their own, and the text after it.
-fn code_and_rest(text: &str) -> Option<(&str, &str)> {
+fn code_and_rest(text: &str) -> Option<(EntryPointCode, &str)> {
     let is_part_of_a_word = |next: char| next.is_alphanumeric() || next == '_';
     text.match_indices("AA").find_map(|(at, _)| {
-        let (code, rest) = (text.get(at..at + 4)?, text.get(at + 4..)?);
+        let rest = text.get(at + 4..)?;
+        let digits = <[u8; 2]>::try_from(text.get(at + 2..at + 4)?.as_bytes()).ok()?;
         let is_word = !text[..at].ends_with(is_part_of_a_word) && !rest.starts_with(is_part_of_a_word);
-        (is_word && code.bytes().skip(2).all(|byte| byte.is_ascii_digit())).then_some((code, rest))
+        let is_code = is_word && digits.iter().all(u8::is_ascii_digit);
+        is_code.then(|| (EntryPointCode::from_digits(digits), rest))
     })
 }
 
-fn code_in_json(json: &Value, depth: usize) -> Option<String> {
+fn code_in_json(json: &Value, depth: usize) -> Option<EntryPointCode> {
     let depth = depth.checked_sub(1)?;
     match json {
         Value::String(text) => {
             let by_entry_point = || {
                 let data = hex_data(text)?;
                 let reason = failed_op(&data).map(|(reason, _)| reason)?;
-                code_in_text(&reason).map(str::to_owned)
+                code_in_text(&reason)
             };
-            code_in_text(text).map(str::to_owned).or_else(by_entry_point)
+            code_in_text(text).or_else(by_entry_point)
         }
         Value::Array(items) => items.iter().find_map(|item| code_in_json(item, depth)),
         Value::Object(fields) => fields.values().find_map(|field| code_in_json(field, depth)),
@@ -272,7 +276,7 @@ fn stripped(reason: &str) -> Option<Revert> {
     // `AA23 reverted (or OOG)`, and the entry point's errors that quote no other contract.
     if reason.is_empty()
         || reason == "(or OOG)"
-        || code_in_text(reason).is_some_and(|code| reason.starts_with(code))
+        || code_in_text(reason).is_some_and(|code| reason.starts_with(&code.to_string()))
     {
         return None;
     }
@@ -319,12 +323,16 @@ mod tests {
             ("AA2", None),
             ("AAA21 and then AA31 paymaster deposit too low", Some("AA31")),
         ] {
-            assert_eq!(entry_point_code(text, None).as_deref(), expected, "{text}");
+            assert_eq!(
+                entry_point_code(text, None).map(|code| code.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
         }
         let data = json!({ "reason": "AA24 signature error" });
-        assert_eq!(entry_point_code("validation failed", Some(&data)).as_deref(), Some("AA24"));
+        assert_eq!(entry_point_code("validation failed", Some(&data)), Some(EntryPointCode::AA24));
         let data = json!(hex::encode_prefixed(failed("AA33 reverted: no").abi_encode()));
-        assert_eq!(entry_point_code("validation failed", Some(&data)).as_deref(), Some("AA33"));
+        assert_eq!(entry_point_code("validation failed", Some(&data)), Some(EntryPointCode::AA33));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use alloy_primitives::{Address, B256, U256};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{number, receipt};
 
@@ -55,7 +55,7 @@ impl TryFrom<WireGas> for GasEstimate {
 }
 
 /// Fees in wei for each unit of gas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fees {
     /// The most that is paid.

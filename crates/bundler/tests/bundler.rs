@@ -6,25 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
-use quorate_bundler::{Bundler, BundlerError, Revert, SendOutcome, UserOperationReceipt};
+use quorate_bundler::{Bundler, BundlerError, EntryPointCode, Revert, SendOutcome, UserOperationReceipt};
 use quorate_core::{SignedUserOperation, UserOperation};
-use quorate_transport::{Endpoint, Repeat, RpcError, Transport, TransportError};
+use quorate_transport::{Repeat, RpcError, Transport, TransportError};
 use serde_json::{Value, json};
-
-/// A transport that fails in its own way, without an answer.
-#[derive(Debug)]
-struct Failing(fn(String, Endpoint) -> TransportError);
-
-#[async_trait]
-impl Transport for Failing {
-    async fn request(&self, method: &str, _: Value, _: Repeat) -> Result<Value, TransportError> {
-        Err(self.0(method.to_owned(), Endpoint::new(&"http://127.0.0.1/".parse().unwrap())))
-    }
-}
-
-fn failing(error: fn(String, Endpoint) -> TransportError) -> Bundler {
-    Bundler::new(Arc::new(Failing(error)))
-}
 
 #[derive(Debug)]
 struct Scripted {
@@ -68,7 +53,7 @@ fn operation() -> SignedUserOperation<Vec<u8>> {
 async fn an_operation_is_sent_once_and_written_as_erc_4337_says() {
     let hash = operation().operation.hash(Address::ZERO, 1);
     let (bundler, transport) = bundler(Ok(json!(hash)));
-    assert_eq!(bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap(), hash);
+    assert_eq!(bundler.send_user_operation(&operation(), Address::ZERO, 1, None).await.unwrap(), hash);
     let asked = transport.asked.lock().unwrap();
     let (method, params, repeat) = &asked[0];
     assert_eq!((method.as_str(), *repeat), ("eth_sendUserOperation", Repeat::Never));
@@ -86,7 +71,7 @@ async fn an_operation_is_sent_once_and_written_as_erc_4337_says() {
 #[tokio::test]
 async fn an_answer_for_another_hash_is_an_error() {
     let (bundler, _) = bundler(Ok(json!(B256::ZERO)));
-    let error = bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap_err();
+    let error = bundler.send_user_operation(&operation(), Address::ZERO, 1, None).await.unwrap_err();
     assert!(matches!(error, BundlerError::OtherHash { .. }));
 }
 
@@ -94,10 +79,10 @@ async fn an_answer_for_another_hash_is_an_error() {
 async fn a_modules_reason_is_read_out_of_a_rejection() {
     let message = "UserOperation reverted with reason: AA23 reverted: ABISV Arg Rule Violated";
     let (bundler, _) = bundler(Err((-32500, message, Value::Null)));
-    let error = bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap_err();
+    let error = bundler.send_user_operation(&operation(), Address::ZERO, 1, None).await.unwrap_err();
     assert_eq!(error.revert_reason(), Some("ABISV Arg Rule Violated"));
     let BundlerError::Rejected { code: -32500, entry_point_code: Some(code), .. } = error else { panic!() };
-    assert_eq!(code, "AA23");
+    assert_eq!(code, EntryPointCode::AA23);
 }
 
 #[tokio::test]
@@ -107,7 +92,7 @@ async fn solidity_errors_in_the_data_are_decoded() {
         0000000000000000000000000000000000000000000000000000000000000004\
         6e6f706500000000000000000000000000000000000000000000000000000000";
     let (bundler, _) = bundler(Err((-32521, "execution reverted", json!(data))));
-    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap_err();
+    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO, None).await.unwrap_err();
     assert_eq!(error.revert_reason(), Some("nope"));
 }
 
@@ -119,7 +104,7 @@ async fn numbers_are_read_in_every_form() {
         "callGasLimit": { "_hex": "0x9c40", "_isBigNumber": true },
     });
     let (bundler, _) = bundler(Ok(answer));
-    let gas = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap();
+    let gas = bundler.estimate_user_operation_gas(&operation(), Address::ZERO, None).await.unwrap();
     let read = [gas.pre_verification_gas, gas.verification_gas_limit, gas.call_gas_limit];
     assert_eq!(read, [50_000, 70_000, 40_000].map(U256::from));
 }
@@ -146,7 +131,7 @@ async fn an_operation_that_the_bundler_knows_already_is_sent() {
         [(-32602, "Already known"), (-32602, "already known"), (-32000, "userOp ALREADY KNOWN")]
     {
         let (bundler, _) = bundler(Err((code, message, Value::Null)));
-        assert_eq!(bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap(), hash);
+        assert_eq!(bundler.send_user_operation(&operation(), Address::ZERO, 1, None).await.unwrap(), hash);
     }
 }
 
@@ -154,7 +139,7 @@ async fn an_operation_that_the_bundler_knows_already_is_sent() {
 async fn a_send_without_an_answer_of_the_bundlers_is_open() {
     for message in ["Internal error: upstream timed out", "already known"] {
         let (bundler, _) = bundler(Err((-32603, message, Value::Null)));
-        let error = bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap_err();
+        let error = bundler.send_user_operation(&operation(), Address::ZERO, 1, None).await.unwrap_err();
         assert_eq!(error.send_outcome(), SendOutcome::Open);
         assert!(!error.to_string().contains("rejects"), "{error}");
     }
@@ -167,12 +152,10 @@ async fn rundlers_reason_is_read_out_of_a_rejection() {
         json!({ "reason": "AA23 reverted", "innerReason": "ABISV Arg Rule Violated", "revertData": "0x" });
     for data in [reason, Value::Null] {
         let (bundler, _) = bundler(Err((-32500, message, data)));
-        let error = bundler.send_user_operation(&operation(), Address::ZERO, 1).await.unwrap_err();
+        let error = bundler.send_user_operation(&operation(), Address::ZERO, 1, None).await.unwrap_err();
         assert_eq!(error.revert_reason(), Some("ABISV Arg Rule Violated"));
         assert_eq!(error.send_outcome(), SendOutcome::Refused);
-        assert!(
-            matches!(error, BundlerError::Rejected { entry_point_code: Some(code), .. } if code == "AA23")
-        );
+        assert!(matches!(error, BundlerError::Rejected { entry_point_code: Some(EntryPointCode::AA23), .. }));
     }
 }
 
@@ -180,7 +163,7 @@ async fn rundlers_reason_is_read_out_of_a_rejection() {
 async fn an_error_of_the_contract_keeps_its_selector_and_arguments() {
     let data = format!("0xdeadbeef{}", "11".repeat(32));
     let (bundler, _) = bundler(Err((-32521, "execution reverted", json!(data))));
-    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap_err();
+    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO, None).await.unwrap_err();
     assert_eq!(error.revert_reason(), None);
     let Some(Revert::Custom { selector, data }) = error.revert() else { panic!("{error:?}") };
     assert_eq!((selector.0, data.len()), ([0xde, 0xad, 0xbe, 0xef], 32));
@@ -207,12 +190,12 @@ async fn an_estimate_is_read_under_each_name_that_bundlers_give_it() {
         ),
     ] {
         let (bundler, _) = bundler(Ok(answer.clone()));
-        let gas = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap();
+        let gas = bundler.estimate_user_operation_gas(&operation(), Address::ZERO, None).await.unwrap();
         let read = [gas.pre_verification_gas, gas.verification_gas_limit, gas.call_gas_limit];
         assert_eq!(read, expected.map(U256::from), "{answer}");
     }
     let (bundler, _) = bundler(Ok(json!({ "preVerificationGas": 1, "callGasLimit": 1 })));
-    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO).await.unwrap_err();
+    let error = bundler.estimate_user_operation_gas(&operation(), Address::ZERO, None).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap();
     assert!(source.source().unwrap().to_string().contains("verificationGasLimit"));
 }
@@ -394,54 +377,44 @@ async fn a_waiting_operation_is_found_by_its_hash() {
 }
 
 #[tokio::test]
-async fn a_bundler_without_a_gas_price_has_none() {
-    for answer in [
-        Ok(json!(null)),
-        Ok(json!([])),
-        Ok(json!({ "slow": {} })),
-        Ok(json!("0x10")),
-        Err((-32601, "Method not found", Value::Null)),
-        Err((-32602, "method not supported", Value::Null)),
-        Err((-32600, "Unsupported method", Value::Null)),
+async fn an_operation_by_its_hash_is_read_in_every_form() {
+    let (transaction, entry_point) = (B256::repeat_byte(1), Address::repeat_byte(9));
+    for (answer, hash, number) in [
+        (json!({ "transactionHash": transaction, "blockNumber": "0x7" }), Some(transaction), Some(7)),
+        (json!({ "transactionHash": transaction, "blockNumber": 7 }), Some(transaction), Some(7)),
+        (json!({ "transactionHash": transaction, "blockNumber": "7" }), Some(transaction), Some(7)),
+        (
+            json!({ "transactionHash": transaction, "blockNumber": { "_hex": "0x07" } }),
+            Some(transaction),
+            Some(7),
+        ),
+        (json!({ "transactionHash": B256::ZERO, "blockNumber": "" }), None, None),
+        (json!({ "transactionHash": "0x", "blockNumber": null }), None, None),
+        (json!({ "entryPoint": entry_point, "blockHash": null }), None, None),
     ] {
-        let (bundler, _) = bundler(answer.clone());
-        assert_eq!(bundler.gas_price().await.unwrap(), None, "{answer:?}");
+        let (bundler, _) = bundler(Ok(answer.clone()));
+        let found = bundler.user_operation_by_hash(HASH).await.unwrap().unwrap();
+        assert_eq!((found.transaction_hash, found.block_number), (hash, number.map(U256::from)), "{answer}");
     }
-    let absent = failing(|method, endpoint| TransportError::Http { method, endpoint, status: 404 });
-    assert_eq!(absent.gas_price().await.unwrap(), None);
-
-    let tier = json!({ "maxFeePerGas": "0x3", "maxPriorityFeePerGas": 2 });
-    let (priced, _) = bundler(Ok(json!({ "slow": {}, "standard": tier, "fast": {} })));
-    let fees = priced.gas_price().await.unwrap().unwrap();
-    assert_eq!([fees.max_fee_per_gas, fees.max_priority_fee_per_gas], [3, 2].map(U256::from));
-}
-
-#[tokio::test]
-async fn a_rate_limit_or_a_failure_is_not_taken_for_a_missing_gas_price() {
-    let limited = |method, endpoint| {
-        let error = RpcError { code: -32601, message: "over capacity".to_owned(), data: None };
-        TransportError::RateLimited { method, endpoint, status: 429, retry_after: None, answer: Some(error) }
-    };
-    let timeout = |method, endpoint| TransportError::Timeout { method, endpoint, after: Default::default() };
-    let broken = |method, endpoint| TransportError::Http { method, endpoint, status: 503 };
-    for bundler in [failing(limited), failing(timeout), failing(broken)] {
-        let error = bundler.gas_price().await.unwrap_err();
-        assert!(matches!(error, BundlerError::Transport(_)) && error.is_transient(), "{error:?}");
-    }
-    for (code, message) in
-        [(-32603, "Internal error"), (-32005, "limit exceeded"), (429, "too many requests")]
-    {
-        let (bundler, _) = bundler(Err((code, message, Value::Null)));
-        assert!(bundler.gas_price().await.unwrap_err().is_transient(), "{message}");
-    }
+    let (bundler, _) = bundler(Ok(json!({ "transactionHash": "0x12" })));
+    bundler.user_operation_by_hash(HASH).await.unwrap_err();
 }
 
 #[tokio::test]
 async fn the_chains_id_is_read_in_every_form() {
-    for form in [json!("0x7a69"), json!("31337"), json!(31337), json!("0X7A69")] {
+    let large = json!(format!("{:#x}", u64::MAX));
+    for (form, expected) in [
+        (json!("0x7a69"), 31337),
+        (json!("31337"), 31337),
+        (json!(31337), 31337),
+        (json!("0X7A69"), 31337),
+        (large, u64::MAX),
+    ] {
         let (bundler, _) = bundler(Ok(form));
-        assert_eq!(bundler.chain_id().await.unwrap(), 31337);
+        assert_eq!(bundler.chain_id().await.unwrap(), expected);
     }
-    let (bundler, _) = bundler(Ok(json!("0x10000000000000000")));
-    bundler.chain_id().await.unwrap_err();
+    for form in [json!("0x10000000000000000"), json!(null), json!("polygon")] {
+        let (bundler, _) = bundler(Ok(form));
+        bundler.chain_id().await.unwrap_err();
+    }
 }
