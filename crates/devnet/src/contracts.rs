@@ -15,11 +15,17 @@ use crate::toolchain::Toolchain;
 use crate::watchdog::Watchdog;
 
 const COMPILE: &str = include_str!("../scripts/compile.cjs");
-const ABI_MODULE: &str = include_str!("../solidity/AbiSessionValidationModule.sol");
-const NFT: &str = include_str!("../solidity/DevelopmentNft.sol");
 const COMPILE_DEADLINE: Duration = Duration::from_secs(300);
 
 const ACCOUNT_CONTRACTS: &str = "@biconomy-devx/account-contracts-v2/contracts/smart-account/";
+
+/// Key and source of the contracts of this crate.
+const OWN_SOURCES: [(&str, &str); 4] = [
+    ("abi_module", include_str!("../solidity/AbiSessionValidationModule.sol")),
+    ("nft", include_str!("../solidity/DevelopmentNft.sol")),
+    ("token", include_str!("../solidity/DevelopmentToken.sol")),
+    ("token_paymaster", include_str!("../solidity/DevelopmentTokenPaymaster.sol")),
+];
 
 /// Key and package of the entry points, which come compiled.
 const ENTRY_POINTS: [(&str, &str); 4] = [
@@ -48,6 +54,13 @@ const JOBS: [&[(&str, &str, &str)]; 2] = [
         ),
         ("abi_module", "AbiSessionValidationModule.sol", "AbiSessionValidationModule"),
         ("nft", "DevelopmentNft.sol", "DevelopmentNft"),
+        (
+            "verifying_paymaster",
+            "paymasters/verifying/singleton/VerifyingSingletonPaymaster.sol",
+            "VerifyingSingletonPaymaster",
+        ),
+        ("token_paymaster", "DevelopmentTokenPaymaster.sol", "DevelopmentTokenPaymaster"),
+        ("token", "DevelopmentToken.sol", "DevelopmentToken"),
     ],
 ];
 
@@ -123,6 +136,14 @@ pub struct Contracts {
     pub abi_module: Bytes,
     /// An ERC-721 token that anyone may mint.
     pub nft: Bytes,
+    /// The paymaster that pays for what a service signs. Its constructor takes the owner, the entry point and the
+    /// service's address.
+    pub verifying_paymaster: Bytes,
+    /// The paymaster that is paid in tokens. Its constructor takes the same.
+    pub token_paymaster: Bytes,
+    /// An ERC-20 token of six decimals that anyone may mint. Its constructor takes the name, the symbol, and whether
+    /// an allowance has to be set to zero before it is changed.
+    pub token: Bytes,
 }
 
 impl Contracts {
@@ -134,7 +155,10 @@ impl Contracts {
     /// If the compiler fails, or the folder cannot be written.
     pub async fn compile(toolchain: &Toolchain, progress: &dyn Progress) -> Result<Self, CompileError> {
         let cache = toolchain.cache();
-        let key = cache::key(&[toolchain.key(), COMPILE, ABI_MODULE, NFT, &settings().to_string()]);
+        let (settings, jobs) = (settings().to_string(), format!("{JOBS:?}"));
+        let mut inputs = vec![toolchain.key(), COMPILE, &settings, &jobs];
+        inputs.extend(OWN_SOURCES.map(|(_, source)| source));
+        let key = cache::key(&inputs);
         let lock = cache::lock(cache).await?;
         let path = cache.join(format!("contracts-{key}.json"));
         if !path.exists() {
@@ -238,10 +262,9 @@ fn request(toolchain: &Toolchain, job: &[(&str, &str, &str)]) -> Result<Value, C
         .into_iter()
         .collect();
     for (key, file, contract) in job {
-        let (unit, content) = match *key {
-            "abi_module" => (format!("quorate/{file}"), ABI_MODULE.to_owned()),
-            "nft" => (format!("quorate/{file}"), NFT.to_owned()),
-            _ => {
+        let (unit, content) = match OWN_SOURCES.iter().find(|(own, _)| own == key) {
+            Some((_, source)) => (format!("quorate/{file}"), (*source).to_owned()),
+            None => {
                 let unit = format!("{ACCOUNT_CONTRACTS}{file}");
                 let path = modules.join(&unit);
                 let content = fs::read_to_string(&path).map_err(CacheError::at("read", &path))?;

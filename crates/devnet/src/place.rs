@@ -1,13 +1,11 @@
-use std::time::{Duration, Instant};
-
 use alloy_primitives::{Address, B256, Bytes, U256, address};
-use quorate_transport::{HttpTransport, TransportError, TransportExt};
-use serde::Deserialize;
+use quorate_transport::{TransportError, TransportExt};
 use serde_json::json;
 
 use crate::contracts::Contracts;
+use crate::transact::{Sent, Transactor};
 
-const ENTRY_POINT: Address = address!("5FF137D4b0FDCD49DcA30c7CF57E578a026d2789");
+pub(crate) const ENTRY_POINT: Address = address!("5FF137D4b0FDCD49DcA30c7CF57E578a026d2789");
 const DETERMINISTIC_DEPLOYER: Address = address!("4e59b44847b379578588920ca78fbf26c0b4956c");
 const SMART_ACCOUNT: Address = address!("0000002512019Dafb59528B82CB92D3c5D2423aC");
 const FACTORY: Address = address!("000000a56Aaca3e9a4C479ea6b6CD0DbcB6634F5");
@@ -18,9 +16,6 @@ const ABI_MODULE: Address = address!("000006bC2eCdAe38113929293d241Cf252D91861")
 const ERC20_MODULE: Address = address!("000000D50C68705bd6897B2d17c7de32FB519fDA");
 const BATCHED_ROUTER: Address = address!("00000D09967410f8C76752A104c9848b57ebba55");
 const MULTICHAIN_MODULE: Address = address!("000000824dc138db84FD9109fc154bdad332Aa8E");
-
-const RECEIPT_DEADLINE: Duration = Duration::from_secs(20);
-const RECEIPT_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A contract could not be put on the chain.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +51,13 @@ pub enum PlaceError {
 /// Puts contracts on a chain that lets code be set at will.
 #[derive(Debug)]
 pub(crate) struct Placer<'a> {
-    chain: &'a HttpTransport,
-    /// An account that the chain signs for.
-    sender: Address,
+    transactor: Transactor<'a>,
     contracts: &'a Contracts,
 }
 
 impl<'a> Placer<'a> {
-    pub(crate) fn new(chain: &'a HttpTransport, sender: Address, contracts: &'a Contracts) -> Self {
-        Self { chain, sender, contracts }
+    pub(crate) fn new(transactor: Transactor<'a>, contracts: &'a Contracts) -> Self {
+        Self { transactor, contracts }
     }
 
     /// Puts the entry point in place, which a bundler wants to see when it starts.
@@ -81,7 +74,7 @@ impl<'a> Placer<'a> {
         let contracts = self.contracts;
         let entry_point = ENTRY_POINT.into_word();
         let smart_account = SMART_ACCOUNT.into_word();
-        let owner = self.sender.into_word();
+        let owner = self.transactor.from().into_word();
         // The factory's constructor creates the fallback handler.
         let placements: [(Address, &Bytes, &[B256]); 8] = [
             (SMART_ACCOUNT, &contracts.smart_account, &[entry_point]),
@@ -100,7 +93,7 @@ impl<'a> Placer<'a> {
 
         let placed = placements.map(|(address, ..)| address);
         for address in placed.into_iter().chain([FALLBACK_HANDLER, nft]) {
-            let code: Bytes = self.chain.call("eth_getCode", (address, "latest")).await?;
+            let code: Bytes = self.transactor.chain().call("eth_getCode", (address, "latest")).await?;
             if code.is_empty() {
                 return Err(PlaceError::Missing { address });
             }
@@ -115,39 +108,29 @@ impl<'a> Placer<'a> {
     async fn create_at(&self, address: Address, code: &Bytes, arguments: &[B256]) -> Result<(), PlaceError> {
         let creation: Bytes = code.iter().chain(arguments.iter().flatten()).copied().collect();
         // As under EIP-161, so that what the constructor creates has the address that it has elsewhere.
-        self.chain.call::<()>("anvil_setNonce", (address, U256::ONE)).await?;
-        self.chain.call::<()>("anvil_setCode", (address, creation)).await?;
-        let call = json!({ "from": self.sender, "to": address });
-        let runtime: Bytes = self.chain.call("eth_call", (call, "latest")).await?;
-        self.transact(address, &Bytes::new()).await?;
-        self.chain.call::<()>("anvil_setCode", (address, runtime)).await?;
+        self.transactor.chain().call::<()>("anvil_setNonce", (address, U256::ONE)).await?;
+        self.transactor.chain().call::<()>("anvil_setCode", (address, creation)).await?;
+        let call = json!({ "from": self.transactor.from(), "to": address });
+        let runtime: Bytes = self.transactor.chain().call("eth_call", (call, "latest")).await?;
+        self.transactor.transact(address, &Bytes::new()).await?;
+        self.transactor.chain().call::<()>("anvil_setCode", (address, runtime)).await?;
         Ok(())
     }
 
     /// Creates a contract with CREATE2 and salt zero.
     async fn deploy(&self, creation: &Bytes) -> Result<Address, PlaceError> {
-        let salted: Bytes = B256::ZERO.iter().chain(creation.iter()).copied().collect();
-        self.transact(DETERMINISTIC_DEPLOYER, &salted).await?;
-        Ok(DETERMINISTIC_DEPLOYER.create2_from_code(B256::ZERO, creation))
-    }
-
-    async fn transact(&self, to: Address, data: &Bytes) -> Result<(), PlaceError> {
-        let transaction = json!({ "from": self.sender, "to": to, "data": data });
-        let hash: B256 = self.chain.call_once("eth_sendTransaction", (transaction,)).await?;
-        let start = Instant::now();
-        while start.elapsed() < RECEIPT_DEADLINE {
-            let receipt: Option<Receipt> = self.chain.call("eth_getTransactionReceipt", (hash,)).await?;
-            match receipt {
-                Some(receipt) if receipt.status.is_zero() => return Err(PlaceError::Reverted { hash, to }),
-                Some(_) => return Ok(()),
-                None => tokio::time::sleep(RECEIPT_POLL_INTERVAL).await,
-            }
-        }
-        Err(PlaceError::NotMined { hash, to })
+        let (address, sent) = create2(&self.transactor, creation).await?;
+        self.transactor.confirm(sent).await?;
+        Ok(address)
     }
 }
 
-#[derive(Deserialize)]
-struct Receipt {
-    status: U256,
+/// Sends the transaction that creates a contract with CREATE2 and salt zero, and tells where that will be.
+pub(crate) async fn create2(
+    transactor: &Transactor<'_>,
+    creation: &[u8],
+) -> Result<(Address, Sent), PlaceError> {
+    let salted: Bytes = B256::ZERO.iter().chain(creation).copied().collect();
+    let sent = transactor.send(DETERMINISTIC_DEPLOYER, &salted, U256::ZERO).await?;
+    Ok((DETERMINISTIC_DEPLOYER.create2_from_code(B256::ZERO, creation), sent))
 }
