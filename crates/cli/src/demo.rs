@@ -134,7 +134,7 @@ async fn play(stage: &Stage, show: &Show) -> anyhow::Result<()> {
 
     show.begin("the session mints");
     let data = mint(account.address());
-    let minted = session.send(Call { to: nft, value: U256::ZERO, data: &data }).await?;
+    let minted = session.send(Call::raw(nft, data)).await?;
     let transaction = minted.wait_for_tx_hash().await?;
     let balance = balance_of(devnet, account.address()).await?;
     ensure!(balance == U256::from(1), "balanceOf is {balance} after one mint");
@@ -153,9 +153,9 @@ async fn refusals(
     show: &Show,
 ) -> anyhow::Result<()> {
     let data = mint(Address::repeat_byte(0xcc));
-    let call = Call { to: nft, value: U256::ZERO, data: &data };
+    let call = Call::raw(nft, data);
 
-    let Err(refusal @ Error::Forbidden { .. }) = session.send(call).await else {
+    let Err(refusal @ Error::Forbidden { .. }) = session.send(call.clone()).await else {
         bail!("the client let a mint to another address through");
     };
     show.done(&format!("the client refuses a mint to another address: {refusal}"));
@@ -165,7 +165,7 @@ async fn refusals(
         verification_gas_limit: U256::from(500_000),
         call_gas_limit: U256::from(200_000),
     };
-    let Err(refusal) = session.send_unchecked(call, gas).await else {
+    let Err(refusal) = session.send_unchecked(call.clone(), gas).await else {
         bail!("the network signed a mint to another address");
     };
     ensure!(matches!(refusal, Error::Signer(_)), "not the nodes' refusal: {refusal}");

@@ -216,6 +216,13 @@ impl PolicyErrors {
     }
 }
 
+/// A policy that is built has no errors.
+impl From<core::convert::Infallible> for PolicyErrors {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl<'a> IntoIterator for &'a PolicyErrors {
     type Item = &'a PolicyError;
     type IntoIter = core::slice::Iter<'a, PolicyError>;

@@ -181,14 +181,15 @@ struct Sponsorship {
 #[async_trait]
 impl Paymaster for Biconomy {
     async fn stub(&self, request: &PaymasterRequest<'_>) -> Result<Stub, PaymasterError> {
-        let Sponsorship { data, gas } = self.sponsor(request, self.calculated_gas).await?;
+        let calculated_gas = self.calculated_gas && !request.caller_estimates;
+        let Sponsorship { data, gas } = self.sponsor(request, calculated_gas).await?;
         let post_op_gas = match request.payment {
             Payment::Sponsored => SPONSOR_POST_OP_GAS,
             Payment::Token(_) => TOKEN_POST_OP_GAS,
         };
         // Without estimates the service signed over gas that is not known yet.
-        let gas = if self.calculated_gas { gas } else { GasLimits::default() };
-        Ok(Stub { data, gas, is_final: self.calculated_gas, post_op_gas: U256::from(post_op_gas) })
+        let gas = if calculated_gas { gas } else { GasLimits::default() };
+        Ok(Stub { data, gas, is_final: calculated_gas, post_op_gas: U256::from(post_op_gas) })
     }
 
     async fn data(&self, request: &PaymasterRequest<'_>) -> Result<PaymasterData, PaymasterError> {

@@ -54,6 +54,8 @@ pub struct PaymasterRequest<'a> {
     pub chain_id: u64,
     /// What is taken for it.
     pub payment: Payment,
+    /// Whether the caller estimates gas whatever the service can do, as with an assumed state of the chain.
+    pub caller_estimates: bool,
 }
 
 /// Gas limits that a paymaster's service names; those that it does not name are the caller's to estimate.

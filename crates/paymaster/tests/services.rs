@@ -65,7 +65,14 @@ fn operation() -> UserOperation<Vec<u8>> {
 
 fn request(operation: &UserOperation<Vec<u8>>, payment: Payment) -> PaymasterRequest<'_> {
     let dummy_signature = &[0x55, 0x66];
-    PaymasterRequest { operation, dummy_signature, entry_point: ENTRY_POINT, chain_id: 137, payment }
+    PaymasterRequest {
+        operation,
+        dummy_signature,
+        entry_point: ENTRY_POINT,
+        chain_id: 137,
+        payment,
+        caller_estimates: false,
+    }
 }
 
 fn sponsored_data(contract: Address) -> String {

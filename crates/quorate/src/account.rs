@@ -1,10 +1,10 @@
 use alloy_primitives::{Address, U256};
-use quorate_core::{Encode as _, ModuleSignature, Policy};
+use quorate_core::{Encode as _, ModuleSignature, Policy, PolicyErrors};
 use quorate_protocol::{Limits, Permissions, PermittedPolicy};
 use quorate_signer::SIGNATURE_LEN;
 use quorate_store::AccountId;
 
-use crate::{Error, Grant, Quorate};
+use crate::{Error, Grant, Options, Quorate};
 
 /// A smart account of one owner.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub struct SmartAccount {
     pub(crate) creator: Address,
     pub(crate) index: U256,
     pub(crate) address: Address,
+    pub(crate) options: Options,
 }
 
 impl SmartAccount {
@@ -35,9 +36,22 @@ impl SmartAccount {
 
     /// The same account after its ownership was transferred.
     #[must_use]
-    pub const fn with_owner(mut self, owner: Address) -> Self {
+    pub fn with_owner(mut self, owner: Address) -> Self {
         self.owner = owner;
         self
+    }
+
+    /// The same with options for all that is made through it, sessions that are taken up among them; see
+    /// [`Options::merged`].
+    #[must_use]
+    pub fn with_options(mut self, options: Options) -> Self {
+        self.options = self.options.merged(options);
+        self
+    }
+
+    /// How its operations are made.
+    pub const fn options(&self) -> &Options {
+        &self.options
     }
 
     /// A session with these policies.
@@ -45,7 +59,10 @@ impl SmartAccount {
     /// # Errors
     /// No policy, or one that the contract would take and that is evidently a mistake: an offset that is not a
     /// multiple of 32, times in milliseconds, an end before its start.
-    pub fn grant(&self, policies: impl IntoIterator<Item = Policy>) -> Result<Grant, Error> {
+    pub fn grant<P: TryInto<Policy, Error: Into<PolicyErrors>>>(
+        &self,
+        policies: impl IntoIterator<Item = P>,
+    ) -> Result<Grant, Error> {
         let grant = self.grant_with_mistakes_allowed(policies)?;
         for (policy, permitted) in grant.permissions().policies.iter().enumerate() {
             if let Some(mistake) = permitted.policy.mistakes().next() {
@@ -59,13 +76,17 @@ impl SmartAccount {
     ///
     /// # Errors
     /// No policy.
-    pub fn grant_with_mistakes_allowed(
+    pub fn grant_with_mistakes_allowed<P: TryInto<Policy, Error: Into<PolicyErrors>>>(
         &self,
-        policies: impl IntoIterator<Item = Policy>,
+        policies: impl IntoIterator<Item = P>,
     ) -> Result<Grant, Error> {
         let validation_module = self.client.deployment().abi_session_validation_module;
-        let policies: Vec<_> =
-            policies.into_iter().map(|policy| PermittedPolicy { validation_module, policy }).collect();
+        let policies = policies.into_iter().enumerate().map(|(place, policy)| {
+            let policy = policy.try_into();
+            let policy = policy.map_err(|errors| Error::Policy { policy: place, errors: errors.into() })?;
+            Ok(PermittedPolicy { validation_module, policy })
+        });
+        let policies = policies.collect::<Result<Vec<_>, Error>>()?;
         if policies.is_empty() { Err(Error::NoPolicy) } else { Ok(self.grant_of(policies)) }
     }
 

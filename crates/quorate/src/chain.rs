@@ -1,8 +1,8 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use alloy_primitives::{Address, B256, Bytes, U64, U256};
-use alloy_sol_types::{SolCall, SolEvent as _};
+use alloy_primitives::{Address, B256, Bytes, U64, U256, address};
+use alloy_sol_types::{SolCall, SolEvent as _, sol};
 use quorate_contracts::{
     Deployment, EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount,
 };
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::cost::Price;
 use crate::life::facts::Block;
 
 /// What the product reads from a chain's node.
@@ -20,6 +21,8 @@ pub(crate) struct Chain {
     deployment: Deployment,
     /// Whether the node takes no block's hash (EIP-1898), so that numbers have to do.
     by_number: Arc<AtomicBool>,
+    /// How the chain charges for data, once that is known.
+    layer_two: Arc<OnceLock<Option<LayerTwo>>>,
 }
 
 /// An operation's event, as the entry point wrote it.
@@ -38,7 +41,7 @@ pub(crate) struct OperationEvent {
 
 impl Chain {
     pub(crate) fn new(transport: Arc<dyn Transport>, deployment: Deployment) -> Self {
-        Self { transport, deployment, by_number: Arc::default() }
+        Self { transport, deployment, by_number: Arc::default(), layer_two: Arc::default() }
     }
 
     pub(crate) async fn id(&self) -> Result<u64, Error> {
@@ -162,6 +165,11 @@ impl Chain {
         Ok(self.transport.call("eth_getBalance", (address, "latest")).await?)
     }
 
+    /// What an account has at the entry point, in wei.
+    pub(crate) async fn deposit(&self, account: Address) -> Result<U256, Error> {
+        self.call(self.deployment.entry_point, EntryPoint::balanceOfCall { account }).await
+    }
+
     pub(crate) async fn token_balance(&self, token: Address, account: Address) -> Result<U256, Error> {
         self.call(token, Erc20::balanceOfCall { account }).await
     }
@@ -184,9 +192,133 @@ impl Chain {
         self.call_at(account, SmartAccount::isModuleEnabledCall { module }, block).await
     }
 
-    /// The node's own gas price, in wei.
-    pub(crate) async fn gas_price(&self) -> Result<U256, Error> {
-        Ok(self.transport.call("eth_gasPrice", ()).await?)
+    pub(crate) async fn allowance(
+        &self,
+        token: Address,
+        owner: Address,
+        spender: Address,
+    ) -> Result<U256, Error> {
+        self.call(token, Erc20::allowanceCall { owner, spender }).await
+    }
+
+    /// Whether a token takes an allowance as it is asked for; some want the one before it to be zero first.
+    pub(crate) async fn takes_approval(
+        &self,
+        token: Address,
+        owner: Address,
+        spender: Address,
+        amount: U256,
+    ) -> Result<bool, Error> {
+        let data = Bytes::from(Erc20::approveCall { spender, amount }.abi_encode());
+        let request = json!({ "from": owner, "to": token, "data": data });
+        match self.transport.call::<Bytes>("eth_call", (request, "latest")).await {
+            Ok(_) => Ok(true),
+            Err(TransportError::Rpc { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The price of gas, by what was paid lately, or where the node has no history by its own price.
+    pub(crate) async fn price(&self) -> Result<Price, Error> {
+        let blocks = format!("{PRICED_BLOCKS:#x}");
+        let history = self.transport.call::<FeeHistory>("eth_feeHistory", (blocks, "latest", [75]));
+        let tip = self.transport.call::<U256>("eth_maxPriorityFeePerGas", ());
+        let (history, tip) = tokio::join!(history, tip);
+        match history {
+            Ok(history) => {
+                let rewards: Vec<U256> = history.reward.iter().flatten().flatten().copied().collect();
+                if let Some(price) = Price::from_history(&history.base_fee_per_gas, &rewards, tip.ok()) {
+                    return Ok(price);
+                }
+            }
+            Err(TransportError::Rpc { .. } | TransportError::InvalidResponse { .. }) => {}
+            Err(error) if error.is_unsupported_method() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Price::Legacy { gas_price: self.transport.call("eth_gasPrice", ()).await? })
+    }
+
+    /// What an account's call takes, in gas, with half of that on top; 2 000 000 where the account does not exist yet or
+    /// the node cannot say.
+    pub(crate) async fn call_gas(
+        &self,
+        account: Address,
+        call_data: &[u8],
+        is_new: bool,
+    ) -> Result<U256, Error> {
+        let unknown = U256::from(2_000_000);
+        if is_new {
+            return Ok(unknown);
+        }
+        let call = json!({
+            "from": self.deployment.entry_point,
+            "to": account,
+            "data": Bytes::copy_from_slice(call_data),
+        });
+        match self.transport.call::<U256>("eth_estimateGas", (call,)).await {
+            Ok(gas) => Ok(gas.saturating_mul(U256::from(3)) / U256::from(2)),
+            Err(TransportError::Rpc { .. } | TransportError::InvalidResponse { .. }) => Ok(unknown),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a layer two charges for an operation's data, in wei; zero on other chains.
+    ///
+    /// Which of the two kinds the chain is of is found out once, by who answers.
+    pub(crate) async fn data_fee(
+        &self,
+        account: Address,
+        call_data: &[u8],
+        encoded_len: usize,
+    ) -> Result<U256, Error> {
+        match self.layer_two.get() {
+            Some(None) => Ok(U256::ZERO),
+            Some(Some(LayerTwo::Optimism)) => {
+                Ok(self.optimism_fee(call_data, encoded_len).await?.unwrap_or_default())
+            }
+            Some(Some(LayerTwo::Arbitrum)) => {
+                Ok(self.arbitrum_fee(account, call_data, encoded_len).await?.unwrap_or_default())
+            }
+            None => {
+                let (optimism, arbitrum) = tokio::try_join!(
+                    self.optimism_fee(call_data, encoded_len),
+                    self.arbitrum_fee(account, call_data, encoded_len)
+                )?;
+                let kind = match (optimism, arbitrum) {
+                    (Some(_), _) => Some(LayerTwo::Optimism),
+                    (None, Some(_)) => Some(LayerTwo::Arbitrum),
+                    (None, None) => None,
+                };
+                self.layer_two.get_or_init(|| kind);
+                Ok(optimism.or(arbitrum).unwrap_or_default())
+            }
+        }
+    }
+
+    async fn optimism_fee(&self, call_data: &[u8], encoded_len: usize) -> Result<Option<U256>, Error> {
+        let call = IGasPriceOracle::getL1FeeCall { data: padded(call_data, encoded_len) };
+        self.call_if_there(OPTIMISM_GAS_PRICE_ORACLE, call).await
+    }
+
+    async fn arbitrum_fee(
+        &self,
+        account: Address,
+        call_data: &[u8],
+        encoded_len: usize,
+    ) -> Result<Option<U256>, Error> {
+        let data = padded(call_data, encoded_len);
+        let call = INodeInterface::gasEstimateL1ComponentCall { to: account, contractCreation: false, data };
+        let answer = self.call_if_there(ARBITRUM_NODE_INTERFACE, call).await?;
+        Ok(answer.map(|answer| U256::from(answer.gasEstimateForL1).saturating_mul(answer.baseFee)))
+    }
+
+    /// What a contract answers that not every chain has.
+    async fn call_if_there<C: SolCall>(&self, to: Address, call: C) -> Result<Option<C::Return>, Error> {
+        match self.call(to, call).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Error::Contract { .. } | Error::Chain(TransportError::Rpc { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn call<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, Error> {
@@ -226,6 +358,37 @@ impl Chain {
             Err(Error::Behind { found: block.number, newest: block.number })
         }
     }
+}
+
+/// The blocks whose rewards say what is usual.
+const PRICED_BLOCKS: u64 = 20;
+
+const OPTIMISM_GAS_PRICE_ORACLE: Address = address!("420000000000000000000000000000000000000F");
+const ARBITRUM_NODE_INTERFACE: Address = address!("00000000000000000000000000000000000000C8");
+
+sol! {
+    interface IGasPriceOracle {
+        function getL1Fee(bytes data) external view returns (uint256);
+    }
+    interface INodeInterface {
+        function gasEstimateL1Component(address to, bool contractCreation, bytes data)
+            external view returns (uint64 gasEstimateForL1, uint256 baseFee, uint256 l1BaseFeeEstimate);
+    }
+}
+
+/// Chains that charge for data apart from gas.
+#[derive(Clone, Copy, Debug)]
+enum LayerTwo {
+    Optimism,
+    Arbitrum,
+}
+
+/// Data as long as an operation's encoding, of which the call is the part that does not compress.
+fn padded(call_data: &[u8], encoded_len: usize) -> Bytes {
+    let mut data = call_data.to_vec();
+    // Signatures and proofs do not compress either.
+    data.resize(encoded_len.max(call_data.len()), 0xA5);
+    data.into()
 }
 
 /// A range of 1 to 2^63 blocks is halved no more often.
@@ -270,6 +433,14 @@ struct Head {
     hash: B256,
     timestamp: U64,
     base_fee_per_gas: Option<U256>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FeeHistory {
+    base_fee_per_gas: Vec<U256>,
+    #[serde(default)]
+    reward: Option<Vec<Vec<U256>>>,
 }
 
 #[derive(Deserialize)]

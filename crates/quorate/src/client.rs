@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256};
-use quorate_bundler::{Bundler, Fees, GasEstimate};
+use quorate_bundler::Bundler;
 use quorate_contracts::{Deployment, account};
-use quorate_core::{UserOperation, merkle};
+use quorate_core::merkle;
 use quorate_network::SigningNetwork;
+use quorate_paymaster::Paymaster;
 use quorate_signer::SessionSigner;
 use quorate_store::{AccountId, MemoryStore, Store};
 use quorate_transport::{HttpTransport, Transport};
@@ -27,6 +28,7 @@ pub struct Quorate {
     chain_id: u64,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) network: Option<SigningNetwork>,
+    pub(crate) paymaster: Option<Arc<dyn Paymaster>>,
     /// Blocks on top of one before what it says counts.
     pub(crate) confirmations: u64,
     pub(crate) pace: Arc<Pace>,
@@ -98,8 +100,19 @@ impl Quorate {
         node: Arc<dyn Transport>,
         bundler: Arc<dyn Transport>,
     ) -> Result<Self, Error> {
+        Self::connect_with(deployment, node, Bundler::new(bundler)).await
+    }
+
+    /// The same with a bundler of a named dialect, or with several.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        deployment: Deployment,
+        node: Arc<dyn Transport>,
+        bundler: Bundler,
+    ) -> Result<Self, Error> {
         let chain = Chain::new(node, deployment);
-        let bundler = Bundler::new(bundler);
         let (chain_id, bundler_s, entry_points) =
             tokio::try_join!(chain.id(), async { Ok(bundler.chain_id().await?) }, async {
                 Ok(bundler.supported_entry_points().await?)
@@ -117,6 +130,7 @@ impl Quorate {
             chain_id,
             store: Arc::new(MemoryStore::new()),
             network: None,
+            paymaster: None,
             confirmations: 0,
             pace: Arc::new(Pace::remote()),
             shared: Arc::default(),
@@ -135,6 +149,13 @@ impl Quorate {
     #[must_use]
     pub fn with_network(mut self, network: SigningNetwork) -> Self {
         self.network = Some(network);
+        self
+    }
+
+    /// Has this paymaster pay for what options say is sponsored or paid in tokens, where they name no other.
+    #[must_use]
+    pub fn with_paymaster(mut self, paymaster: &(impl Paymaster + Clone + 'static)) -> Self {
+        self.paymaster = Some(Arc::new(paymaster.clone()));
         self
     }
 
@@ -188,7 +209,7 @@ impl Quorate {
     pub fn account(&self, owner: Address, index: u64) -> SmartAccount {
         let index = U256::from(index);
         let address = account::address(&self.deployment, owner, index);
-        SmartAccount { client: self.clone(), owner, creator: owner, index, address }
+        SmartAccount { client: self.clone(), owner, creator: owner, index, address, options: Options::new() }
     }
 
     /// A session that was granted, to be used with the signer of its key.
@@ -246,31 +267,6 @@ impl Quorate {
     fn cached_trees(&self) -> std::sync::MutexGuard<'_, HashMap<B256, Arc<merkle::Tree>>> {
         self.shared.trees.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Fills in fees and gas, the gas by an estimate under a signature of the right form and length.
-    pub(crate) async fn fill(
-        &self,
-        operation: UserOperation<Vec<u8>>,
-        dummy_signature: Vec<u8>,
-        fees: Fees,
-        options: &Options,
-    ) -> Result<UserOperation<Vec<u8>>, Error> {
-        let operation = with_fees(operation, fees);
-        let dummy = operation.clone().sign(dummy_signature);
-        let gas = self.bundler.estimate_user_operation_gas(&dummy, self.deployment.entry_point).await?;
-        Ok(options.apply_offsets(with_gas(operation, gas)))
-    }
-
-    /// The bundler's fees, or where it has no method for them the node's gas price.
-    pub(crate) async fn fees(&self) -> Result<Fees, Error> {
-        match self.bundler.gas_price().await? {
-            Some(fees) => Ok(fees),
-            None => {
-                let price = self.chain.gas_price().await?;
-                Ok(Fees { max_fee_per_gas: price, max_priority_fee_per_gas: price })
-            }
-        }
-    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -285,33 +281,4 @@ fn is_loopback(url: &Url) -> bool {
 /// This machine's time since 1970. Only what nobody else can say is taken from it.
 pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-pub(crate) fn with_fees(mut operation: UserOperation<Vec<u8>>, fees: Fees) -> UserOperation<Vec<u8>> {
-    operation.max_fee_per_gas = fees.max_fee_per_gas;
-    operation.max_priority_fee_per_gas = fees.max_priority_fee_per_gas;
-    operation
-}
-
-pub(crate) fn with_gas(mut operation: UserOperation<Vec<u8>>, gas: GasEstimate) -> UserOperation<Vec<u8>> {
-    operation.pre_verification_gas = gas.pre_verification_gas;
-    operation.verification_gas_limit = gas.verification_gas_limit;
-    operation.call_gas_limit = gas.call_gas_limit;
-    operation
-}
-
-/// An operation of an account without fees, gas and signature.
-pub(crate) fn unsigned(sender: Address, nonce: U256, call_data: Vec<u8>) -> UserOperation<Vec<u8>> {
-    UserOperation {
-        sender,
-        nonce,
-        init_code: Vec::new(),
-        call_data,
-        call_gas_limit: U256::ZERO,
-        verification_gas_limit: U256::ZERO,
-        pre_verification_gas: U256::ZERO,
-        max_fee_per_gas: U256::ZERO,
-        max_priority_fee_per_gas: U256::ZERO,
-        paymaster_and_data: Vec::new(),
-    }
 }

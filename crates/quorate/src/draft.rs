@@ -1,11 +1,14 @@
 use alloy_primitives::{Address, B256};
+use quorate_bundler::Simulation;
 use quorate_core::SignedUserOperation;
+use quorate_paymaster::PaymasterData;
 use quorate_protocol::OperationMessage;
 use quorate_store::AccountId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::Error;
+use crate::cost::ExpectedCost;
 
 /// An operation that waits for its signature. It can be stored, and go on in another process: who signs is often in a
 /// browser, on a device, or away until tomorrow.
@@ -19,6 +22,8 @@ pub struct Draft<T> {
     pub(crate) operation: OperationMessage,
     /// The newest block when it was made.
     pub(crate) block: u64,
+    /// What it should cost; none where its gas is the caller's word.
+    pub(crate) expected: Option<ExpectedCost>,
     /// Operations with the same nonce that it is to replace.
     pub(crate) supersedes: Vec<B256>,
     /// What it is for.
@@ -41,6 +46,22 @@ impl<T> Draft<T> {
         &self.operation
     }
 
+    /// What the operation should cost, by the chain's node and by rules; none where its gas is the caller's word.
+    pub const fn expected_cost(&self) -> Option<&ExpectedCost> {
+        self.expected.as_ref()
+    }
+
+    /// Until when it can be sent, in seconds since 1970, as far as its paymaster's data says; none for no end.
+    pub fn valid_until(&self) -> Option<u64> {
+        valid_until(&self.operation.operation.paymaster_and_data)
+    }
+
+    /// The same for another purpose.
+    pub(crate) fn with_intent<U>(self, intent: U) -> (Draft<U>, T) {
+        let Self { signer, operation, block, expected, supersedes, intent: former } = self;
+        (Draft { signer, operation, block, expected, supersedes, intent }, former)
+    }
+
     /// What the operation is for.
     pub const fn intent(&self) -> &T {
         &self.intent
@@ -58,6 +79,7 @@ impl<T: Serialize> Draft<T> {
             signer: self.signer,
             operation: MessageText::from(&self.operation),
             block: self.block,
+            expected: self.expected,
             supersedes: self.supersedes.clone(),
             intent: &self.intent,
         };
@@ -73,8 +95,8 @@ impl<T: DeserializeOwned> Draft<T> {
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let text: DraftText<T> =
             serde_json::from_str(text).map_err(|source| Error::Stored { what: "draft", source })?;
-        let DraftText { signer, operation, block, supersedes, intent } = text;
-        Ok(Self { signer, operation: operation.into(), block, supersedes, intent })
+        let DraftText { signer, operation, block, expected, supersedes, intent } = text;
+        Ok(Self { signer, operation: operation.into(), block, expected, supersedes, intent })
     }
 }
 
@@ -84,6 +106,8 @@ struct DraftText<T> {
     signer: Address,
     operation: MessageText,
     block: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expected: Option<ExpectedCost>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     supersedes: Vec<B256>,
     intent: T,
@@ -112,6 +136,20 @@ impl From<MessageText> for OperationMessage {
     }
 }
 
+/// When a paymaster's data ends, in seconds since 1970; none where it does not end, or does not say.
+pub(crate) fn valid_until(paymaster_and_data: &[u8]) -> Option<u64> {
+    let data = PaymasterData::new(paymaster_and_data).ok()?;
+    data.terms().map(|terms| terms.valid_until).filter(|end| *end != 0)
+}
+
+/// The earlier of two ends in seconds since 1970, of which 0 is none.
+pub(crate) fn earlier(one: u64, other: Option<u64>) -> u64 {
+    match other {
+        Some(other) if one == 0 || other < one => other,
+        _ => one,
+    }
+}
+
 /// An operation as it was signed, to be sent again.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SignedOperation {
@@ -122,6 +160,8 @@ pub(crate) struct SignedOperation {
     pub(crate) root: Option<B256>,
     /// When the chain will refuse it, in seconds since 1970; 0 for never.
     pub(crate) valid_until: u64,
+    /// How a Biconomy bundler simulates it.
+    pub(crate) simulation: Option<Simulation>,
 }
 
 impl SignedOperation {
@@ -155,25 +195,28 @@ struct SignedText {
     root: Option<B256>,
     #[serde(default)]
     valid_until: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    simulation: Option<Simulation>,
 }
 
 impl Serialize for SignedOperation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let OperationMessage { operation, entry_point, chain_id } = self.message.clone();
         let user_operation = operation.sign(self.signature.clone());
-        let Self { root, valid_until, .. } = *self;
-        SignedText { user_operation, entry_point, chain_id, root, valid_until }.serialize(serializer)
+        let Self { root, valid_until, simulation, .. } = *self;
+        SignedText { user_operation, entry_point, chain_id, root, valid_until, simulation }
+            .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for SignedOperation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let SignedText { user_operation, entry_point, chain_id, root, valid_until } =
+        let SignedText { user_operation, entry_point, chain_id, root, valid_until, simulation } =
             SignedText::deserialize(deserializer)?;
         if user_operation.signature.is_empty() {
             return Err(D::Error::missing_field("signature"));
         }
         let message = OperationMessage { operation: user_operation.operation, entry_point, chain_id };
-        Ok(Self { message, signature: user_operation.signature, root, valid_until })
+        Ok(Self { message, signature: user_operation.signature, root, valid_until, simulation })
     }
 }

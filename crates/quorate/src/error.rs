@@ -3,15 +3,16 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::BundlerError;
 use quorate_core::merkle::TreeError;
-use quorate_core::{DecodeError, EncodeError, Mistake};
+use quorate_core::{DecodeError, EncodeError, Mistake, PolicyErrors};
 use quorate_network::NetworkError;
+use quorate_paymaster::PaymasterError;
 use quorate_protocol::{MessageError, PermissionsError};
 use quorate_signer::SignerError;
 use quorate_store::original::OriginalError;
 use quorate_store::{AccountId, SessionId, StoreError};
 use quorate_transport::{BuildError, TransportError};
 
-use crate::{CallRefusal, Status};
+use crate::{Asset, CallRefusal, ExpectedCost, Status};
 
 /// Why something did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,74 @@ pub enum Error {
     /// Whoever was to sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The paymaster, or its service.
+    #[error("the paymaster does not pay: {0}")]
+    Paymaster(#[source] Box<PaymasterError>),
+    /// Somebody else is to pay, and nobody was named.
+    #[error("no paymaster is named; give the options one (`sponsored_by`), or the client (`with_paymaster`)")]
+    NoPaymaster,
+    /// An operation that a paymaster paid for, to be made anew by who would have the account pay.
+    #[error(
+        "paymaster {paymaster} was to pay for user operation {user_op_hash}; to make it anew, name a paymaster in the \
+         options, or cancel it"
+    )]
+    PaymasterNeeded {
+        /// The operation.
+        user_op_hash: B256,
+        /// Its paymaster.
+        paymaster: Address,
+    },
+    /// A token's paymaster would take more than the account allows it; nothing was sent.
+    #[error(
+        "the paymaster {spender} may take {allowance} of token {token}, and needs up to {needed}; have the owner grant an \
+         allowance (`paid_in(token).up_to(amount)`)"
+    )]
+    AllowanceTooLow {
+        /// The token.
+        token: Address,
+        /// The paymaster's contract.
+        spender: Address,
+        /// What it may take, in the token's smallest unit.
+        allowance: U256,
+        /// The most that it would take.
+        needed: U256,
+    },
+    /// The account has not enough of the token; nothing was sent.
+    #[error("the account has {balance} of token {token}, and the operation takes up to {needed}")]
+    TokenBalanceTooLow {
+        /// The token.
+        token: Address,
+        /// What the account has, in the token's smallest unit.
+        balance: U256,
+        /// The most that would be taken.
+        needed: U256,
+    },
+    /// An operation that may cost more than it should; nothing was signed.
+    #[error(
+        "the operation may cost {worst} wei, and the limit is {limit} wei: expected are {} wei ({} gas for the call, {} \
+         for validation and {} for the bundler at {} wei, and {} wei for data); if that is meant, raise the limit by \
+         `Options::{setter}`",
+        expected.total(), expected.call_gas, expected.verification_gas, expected.pre_verification_gas,
+        expected.fee_per_gas, expected.data_fee
+    )]
+    TooExpensive {
+        /// The most that it may cost, in wei.
+        worst: U256,
+        /// The limit, in wei.
+        limit: U256,
+        /// The options' method that sets the limit.
+        setter: &'static str,
+        /// What it should cost, in parts.
+        expected: Box<ExpectedCost>,
+    },
+    /// A policy that cannot be built.
+    #[error("policy {policy}: {errors}")]
+    Policy {
+        /// The policy's place in the list, from 0.
+        policy: usize,
+        /// All that is wrong with it.
+        errors: PolicyErrors,
+    },
     /// A contract answered something else than its ABI says.
     #[error("{contract} did not answer {function} as it should; is it deployed on this chain?")]
     Contract {
@@ -259,13 +328,13 @@ pub enum Error {
     },
     /// Two withdrawals that cannot both be had.
     #[error(
-        "withdrawal {withdrawal} asks for what is left of token {token}, and the others leave nothing certain"
+        "withdrawal {withdrawal} asks for what is left of {asset:?}, and the others leave nothing certain"
     )]
     WithdrawnTwice {
         /// The withdrawal's place, from 0.
         withdrawal: usize,
-        /// The token.
-        token: Address,
+        /// What is withdrawn.
+        asset: Asset,
     },
     /// Stored call data that is none of the account's.
     #[error(transparent)]
@@ -373,7 +442,8 @@ pub enum Error {
     },
     /// All native coin, less what the operation costs, which is not known before.
     #[error(
-        "withdrawal {withdrawal} asks for all native coin, of which the account pays the gas; give an amount"
+        "withdrawal {withdrawal} asks for all native coin, of which the account pays the gas; give an amount, or have a \
+         paymaster pay"
     )]
     AllOfNative {
         /// The withdrawal's place, from 0.
@@ -479,6 +549,7 @@ impl Error {
             | Self::Dead { user_op_hash }
             | Self::Replaced { user_op_hash, .. }
             | Self::NonceUsed { user_op_hash, .. }
+            | Self::PaymasterNeeded { user_op_hash, .. }
             | Self::Reverted { user_op_hash, .. }
             | Self::Timeout { user_op_hash, .. } => Some(*user_op_hash),
             _ => None,
@@ -491,6 +562,7 @@ impl Error {
             Self::Behind { .. } | Self::NoBlock { .. } => true,
             Self::Bundler(error) => error.is_transient(),
             Self::Chain(error) => error.is_transient(),
+            Self::Paymaster(error) => error.is_transient(),
             _ => false,
         }
     }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::now;
 use crate::life::plan::{Overwritten, UpdateRequest};
 use crate::life::update::{OwnerIntent, PendingUpdate, TreeUpdate, Updated};
-use crate::{Draft, Error, PendingOperation, SessionRecord, SmartAccount, StorableKey};
+use crate::{Draft, Error, PendingOperation, Session, SessionRecord, SmartAccount, StorableKey};
 
 /// Policies for one account, checked for evident mistakes, and what becomes of the account's other sessions.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,9 +56,20 @@ pub struct Granted {
     pub receipt: UserOperationReceipt,
     /// What the grant did to sessions that another device had made in the meantime. Grant them again to have them back.
     pub overwritten: Overwritten,
+    account: SmartAccount,
 }
 
 impl Granted {
+    /// Opens the session with its stored key, with the options of the account that granted it. A key in a network needs a
+    /// client with that network ([`Quorate::with_network`](crate::Quorate::with_network)).
+    ///
+    /// # Errors
+    /// As [`SmartAccount::session`]: a key that the store does not hold is given to
+    /// [`SmartAccount::session_with`].
+    pub async fn session(&self) -> Result<Session, Error> {
+        self.account.session(&self.record.id).await
+    }
+
     /// The session's id in the store.
     pub const fn id(&self) -> &SessionId {
         self.record.id()
@@ -258,12 +269,12 @@ impl SmartAccount {
             policies,
         };
         let user_op_hash = draft.user_op_hash();
-        let Draft { signer, operation, block, supersedes, intent: update } = draft;
+        let (draft, update) = draft.with_intent(());
         let intent = SessionGrant { update, session, created: now().as_secs() };
         let mut changes: Vec<Change> = unsent.into_iter().map(Change::RemoveSession).collect();
         changes.push(Change::AddSession(Box::new(intent.to_be_stored(user_op_hash, key))));
         self.client.store.apply(self.id(), changes).await?;
-        Ok(Draft { signer, operation, block, supersedes, intent })
+        Ok(draft.with_intent(intent).0)
     }
 
     /// Sessions that were prepared with one of these leaves and never sent.
@@ -378,7 +389,8 @@ impl PendingGrant {
     /// As [`PendingOperation::wait`].
     pub async fn wait(&self) -> Result<Granted, Error> {
         let Updated { receipt, overwritten } = self.update.wait().await?;
-        Ok(Granted { record: self.session.clone(), receipt, overwritten })
+        let account = self.update.account().clone();
+        Ok(Granted { record: self.session.clone(), receipt, overwritten, account })
     }
 }
 

@@ -12,16 +12,20 @@
 //! tests. Who comes from the original SDK starts at [`migration`].
 
 mod account;
+mod call;
 mod chain;
 mod client;
+mod cost;
 mod draft;
 mod error;
+mod fill;
 mod grant;
 mod key;
 mod life;
 mod operations;
 mod options;
 mod pace;
+mod payment;
 mod pending;
 mod preflight;
 mod record;
@@ -31,7 +35,9 @@ mod session;
 pub mod migration {}
 
 pub use account::SmartAccount;
+pub use call::Call;
 pub use client::Quorate;
+pub use cost::ExpectedCost;
 pub use draft::Draft;
 pub use error::Error;
 pub use grant::{Grant, Granted, PendingGrant, SessionGrant};
@@ -46,16 +52,22 @@ pub use operations::{Asset, Balances, Calls, Cost, Withdrawal};
 pub use options::{Options, Percent, PercentError};
 pub use pending::PendingOperation;
 pub use preflight::CallRefusal;
-pub use quorate_bundler::{Fees, GasEstimate, UserOperationReceipt};
+pub use quorate_bundler::{
+    AccountOverride, Bundler, Dialect, Fees, GasEstimate, Simulation, StateOverride, UserOperationReceipt,
+};
 pub use quorate_core::{
-    Address, B256, Call, Condition, Erc20Policy, FunctionSelector, Leaf, Policy, ReferenceValue, Rule,
-    SessionEpoch, U256,
+    Address, B256, Condition, Erc20Policy, FunctionSelector, Leaf, Policy, PolicyErrors, ReferenceValue,
+    Rule, SessionEpoch, U256,
 };
 pub use quorate_network::{
     AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkDescriptor, SigningNetwork,
 };
+pub use quorate_paymaster::{
+    Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,
+    Payment, Stub, TokenList,
+};
 pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
-pub use quorate_signer::{LocalSessionKey, SessionSigner};
+pub use quorate_signer::{AlloySessionKey, LocalSessionKey, SessionSigner};
 pub use quorate_store;
 pub use quorate_store::{AccountId, MemoryStore, SealingKey, SessionId, SqliteStore, Store};
 #[cfg(feature = "testing")]

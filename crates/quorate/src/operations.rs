@@ -3,17 +3,22 @@
 use alloy_primitives::aliases::U192;
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer::Signer;
-use alloy_sol_types::SolCall as _;
 use quorate_bundler::{Fees, GasEstimate};
-use quorate_contracts::{EcdsaOwnershipModule, Erc20};
-use quorate_core::{Call, Encode as _, Execute, ExecuteBatch};
+use quorate_contracts::{self as contracts, EcdsaOwnershipModule, Erc20};
+use quorate_core::UserOperation;
+use quorate_paymaster::{FeeQuotes, TokenList};
 use quorate_store::{Answer, Change, Operation, SessionId};
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use crate::Options;
+use crate::cost::{self, ExpectedCost};
+use crate::fill::{fees_of, gas_of};
 use crate::life::facts::Query;
 use crate::life::resume::OwnerDraft;
 use crate::life::update::{OwnerIntent, TreeUpdate};
-use crate::{Draft, Error, Options, PendingOperation, SmartAccount};
+use crate::payment::{OwnerCalls, paymaster_of};
+use crate::{Call, Draft, Error, PendingOperation, SmartAccount};
 
 /// Calls that the account's owner has it make. What they are stands in the operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +50,8 @@ impl OwnerIntent for Calls {
 pub struct Balances {
     /// Native coin, in wei.
     pub native: U256,
+    /// Native coin at the entry point, of which operations are paid first, in wei.
+    pub deposit: U256,
     /// Each token asked for, in its smallest unit.
     pub tokens: Vec<(Address, U256)>,
 }
@@ -56,6 +63,8 @@ pub enum Asset {
     Native,
     /// A token, in its smallest unit.
     Token(Address),
+    /// Native coin that the account has at the entry point, in wei.
+    Deposit,
 }
 
 /// Something to move out of an account.
@@ -104,8 +113,10 @@ pub struct Cost {
     pub gas: GasEstimate,
     /// In wei for each unit of gas.
     pub fees: Fees,
-    /// In wei: all of the gas at the highest fee.
+    /// In wei: all of the gas at the highest fee, the verification's three times where a paymaster pays.
     pub wei: U256,
+    /// What it should cost, by the chain's node and by rules.
+    pub expected: Option<ExpectedCost>,
 }
 
 impl SmartAccount {
@@ -148,27 +159,32 @@ impl SmartAccount {
     /// The node gives no answer, or a token is none.
     pub async fn balances(&self, tokens: &[Address]) -> Result<Balances, Error> {
         let chain = &self.client.chain;
-        let native = chain.balance(self.address).await?;
+        let (native, deposit) = tokio::try_join!(chain.balance(self.address), chain.deposit(self.address))?;
         let mut balances = Vec::with_capacity(tokens.len());
         for token in tokens {
             balances.push((*token, chain.token_balance(*token, self.address).await?));
         }
-        Ok(Balances { native, tokens: balances })
+        Ok(Balances { native, deposit, tokens: balances })
+    }
+
+    /// What `spender` may take of the account's token, in its smallest unit.
+    ///
+    /// # Errors
+    /// The node gives no answer, or the token is none.
+    pub async fn token_allowance(&self, token: Address, spender: Address) -> Result<U256, Error> {
+        self.client.chain.allowance(token, self.address, spender).await
     }
 
     /// Deploys the account. Whatever else it is sent for the first time does that as well.
     ///
     /// # Errors
     /// [`Error::AlreadyDeployed`]; what a node, the bundler or the signer says.
-    pub async fn deploy<S: Signer + Sync + ?Sized>(
-        &self,
-        owner: &S,
-        options: &Options,
-    ) -> Result<PendingOperation, Error> {
+    pub async fn deploy<S: Signer + Sync + ?Sized>(&self, owner: &S) -> Result<PendingOperation, Error> {
         if self.is_deployed().await? {
             return Err(Error::AlreadyDeployed { account: self.address });
         }
-        self.send_call_data(Vec::new(), owner, options).await
+        let nothing = OwnerCalls { calls: Vec::new(), is_batch: false };
+        self.send_owner_calls(nothing, owner).await
     }
 
     /// Has the account make calls, one as `execute` and several as `executeBatch`.
@@ -181,11 +197,10 @@ impl SmartAccount {
     /// [`Error::NotSent`] where the bundler could not be reached, and otherwise [`Error::Unsettled`].
     pub async fn send_calls<S: Signer + Sync + ?Sized>(
         &self,
-        calls: &[Call<'_>],
+        calls: &[Call],
         owner: &S,
-        options: &Options,
     ) -> Result<PendingOperation, Error> {
-        self.send_call_data(encode(calls, options)?, owner, options).await
+        self.send_owner_calls(self.owner_calls(calls)?, owner).await
     }
 
     /// Builds the operation that makes calls, and deploys the account where it does not exist.
@@ -193,11 +208,11 @@ impl SmartAccount {
     /// # Errors
     /// [`Error::NoCalls`]; [`Error::UnderWay`] where the same calls were sent before and their fate is not known, unless
     /// the options have [`Options::with_repetition`]; what a node or the bundler says.
-    pub async fn prepare_calls(&self, calls: &[Call<'_>], options: &Options) -> Result<Draft<Calls>, Error> {
-        let call_data = encode(calls, options)?;
-        match self.unsettled_calls(&call_data, options).await? {
+    pub async fn prepare_calls(&self, calls: &[Call]) -> Result<Draft<Calls>, Error> {
+        let calls = self.owner_calls(calls)?;
+        match self.unsettled_calls(&calls).await? {
             Some(stored) => Err(Error::UnderWay { user_op_hash: stored.user_op_hash }),
-            None => self.prepare_call_data(call_data, options).await,
+            None => self.prepare_owner_calls(calls).await,
         }
     }
 
@@ -210,18 +225,17 @@ impl SmartAccount {
         &self,
         new_owner: Address,
         owner: &S,
-        options: &Options,
     ) -> Result<PendingOperation, Error> {
-        let data = EcdsaOwnershipModule::transferOwnershipCall { owner: new_owner }.abi_encode();
-        let to = self.client.deployment().ecdsa_ownership_module;
-        self.send_calls(&[Call { to, value: U256::ZERO, data: &data }], owner, options).await
+        let module = self.client.deployment().ecdsa_ownership_module;
+        let transfer = EcdsaOwnershipModule::transferOwnershipCall { owner: new_owner };
+        self.send_calls(&[Call::new(module, transfer)], owner).await
     }
 
     /// Moves native coin and tokens out of the account, in one operation: each to its own recipient where it names one,
     /// to `recipient` otherwise. All of a token is what the other withdrawals of it leave.
     ///
     /// # Errors
-    /// [`Error::AllOfNative`] for all native coin, of which the account pays the gas; [`Error::WithdrawnTwice`] where two
+    /// [`Error::AllOfNative`] for all native coin where the account pays the gas of it; [`Error::WithdrawnTwice`] where two
     /// withdrawals ask for all of one token, or the others for more than there is; [`Error::NoCalls`] where there is
     /// nothing to move; what a node, the bundler or the signer says.
     pub async fn withdraw<S: Signer + Sync + ?Sized>(
@@ -229,65 +243,91 @@ impl SmartAccount {
         withdrawals: &[Withdrawal],
         recipient: Address,
         owner: &S,
-        options: &Options,
     ) -> Result<PendingOperation, Error> {
-        let mut moves = Vec::with_capacity(withdrawals.len());
+        let mut calls = Vec::with_capacity(withdrawals.len());
         for (place, withdrawal) in withdrawals.iter().enumerate() {
             let recipient = withdrawal.recipient.unwrap_or(recipient);
             let amount = match (withdrawal.asset, withdrawal.amount) {
-                (Asset::Native, None) => return Err(Error::AllOfNative { withdrawal: place }),
                 (_, Some(amount)) => amount,
-                (Asset::Token(token), None) => {
-                    let balance = self.client.chain.token_balance(token, self.address).await?;
-                    rest(withdrawals, place, token, balance)?
+                // Only where somebody else pays, since what the account pays for gas is not known before.
+                (Asset::Native, None) if self.options.payment().is_none() => {
+                    return Err(Error::AllOfNative { withdrawal: place });
                 }
+                (asset, None) => rest(withdrawals, place, self.balance(asset).await?)?,
             };
             if amount == U256::ZERO {
                 continue;
             }
-            moves.push(match withdrawal.asset {
-                Asset::Native => (recipient, amount, Vec::new()),
-                Asset::Token(token) => {
-                    (token, U256::ZERO, Erc20::transferCall { to: recipient, amount }.abi_encode())
-                }
+            calls.push(match withdrawal.asset {
+                Asset::Native => Call::transfer(recipient, amount),
+                Asset::Token(token) => Call::new(token, Erc20::transferCall { to: recipient, amount }),
+                Asset::Deposit => Call::new(
+                    self.address,
+                    contracts::SmartAccount::withdrawDepositToCall { withdrawAddress: recipient, amount },
+                ),
             });
         }
-        let calls: Vec<_> =
-            moves.iter().map(|(to, value, data)| Call { to: *to, value: *value, data }).collect();
-        self.send_calls(&calls, owner, options).await
+        self.send_calls(&calls, owner).await
     }
 
-    /// What an operation that makes these calls would take at most.
+    async fn balance(&self, asset: Asset) -> Result<U256, Error> {
+        let chain = &self.client.chain;
+        match asset {
+            Asset::Native => chain.balance(self.address).await,
+            Asset::Token(token) => chain.token_balance(token, self.address).await,
+            Asset::Deposit => chain.deposit(self.address).await,
+        }
+    }
+
+    /// What an operation that makes these calls would take at most. It is not checked against the options' limits.
     ///
     /// # Errors
-    /// The bundler rejects the calls; a node or the bundler gives no answer.
-    pub async fn estimate(&self, calls: &[Call<'_>], options: &Options) -> Result<Cost, Error> {
-        let op = self.prepare_calls(calls, options).await?.operation.operation;
-        let gas = GasEstimate {
-            pre_verification_gas: op.pre_verification_gas,
-            verification_gas_limit: op.verification_gas_limit,
-            call_gas_limit: op.call_gas_limit,
-        };
-        let fees = Fees {
-            max_fee_per_gas: op.max_fee_per_gas,
-            max_priority_fee_per_gas: op.max_priority_fee_per_gas,
-        };
-        let total = [gas.pre_verification_gas, gas.verification_gas_limit, gas.call_gas_limit]
-            .into_iter()
-            .fold(U256::ZERO, U256::saturating_add);
-        Ok(Cost { gas, fees, wei: total.saturating_mul(fees.max_fee_per_gas) })
+    /// The bundler rejects the calls; a node, the bundler or the paymaster gives no answer.
+    pub async fn estimate(&self, calls: &[Call]) -> Result<Cost, Error> {
+        let unlimited = self.options.clone().without_limits();
+        let account = Self { options: unlimited, ..self.clone() };
+        let draft = account.prepare_calls(calls).await?;
+        let operation = &draft.operation.operation;
+        Ok(Cost {
+            gas: gas_of(operation),
+            fees: fees_of(operation),
+            wei: cost::worst(operation),
+            expected: draft.expected,
+        })
+    }
+
+    /// What the paymaster would take for an operation that makes these calls, in each of these tokens, or where none is
+    /// named in each that it takes.
+    ///
+    /// # Errors
+    /// [`Error::NoPaymaster`]; what a node or the paymaster says.
+    pub async fn token_quotes(&self, calls: &[Call], tokens: TokenList) -> Result<FeeQuotes, Error> {
+        let calls = self.owner_calls(calls)?;
+        let query = Query { streams: vec![U256::ZERO], modules: Vec::new() };
+        let (facts, prices) =
+            tokio::try_join!(self.client.facts(self.address, &query), self.client.prices(&self.options))?;
+        let nonce = U256::from(facts.sequence(U256::ZERO));
+        let unfilled = self.unfilled(!facts.deployed, nonce, &calls, prices);
+        self.client.quotes(&unfilled, &tokens, &self.options).await
+    }
+
+    fn owner_calls(&self, calls: &[Call]) -> Result<OwnerCalls, Error> {
+        if calls.is_empty() {
+            return Err(Error::NoCalls);
+        }
+        let is_batch = calls.len() > 1 || self.options.forced_batch() == Some(true);
+        Ok(OwnerCalls { calls: calls.to_vec(), is_batch })
     }
 
     /// Makes calls, or goes on with those that were made before and whose fate the caller does not know: the same bytes,
     /// or where the bundler refused them an operation at the same nonce.
-    async fn send_call_data<S: Signer + Sync + ?Sized>(
+    async fn send_owner_calls<S: Signer + Sync + ?Sized>(
         &self,
-        call_data: Vec<u8>,
+        calls: OwnerCalls,
         owner: &S,
-        options: &Options,
     ) -> Result<PendingOperation, Error> {
-        let Some(stored) = self.unsettled_calls(&call_data, options).await? else {
-            let draft = self.prepare_call_data(call_data, options).await?;
+        let Some(stored) = self.unsettled_calls(&calls).await? else {
+            let draft = self.prepare_owner_calls(calls).await?;
             return self.sign_and_submit(draft, owner).await;
         };
         if stored.answer != Answer::Refused {
@@ -308,45 +348,44 @@ impl SmartAccount {
         }
     }
 
-    /// The owner's operation with the same calls of which nobody was told what became.
-    async fn unsettled_calls(&self, call_data: &[u8], options: &Options) -> Result<Option<Operation>, Error> {
-        if options.repetition() == Some(true) || options.nonce().is_some() {
+    /// The owner's operation with the same calls of which nobody was told what became. What it approves for its payment is
+    /// none of the calls.
+    async fn unsettled_calls(&self, calls: &OwnerCalls) -> Result<Option<Operation>, Error> {
+        if self.options.repetition() == Some(true) || self.options.nonce().is_some() {
             return Ok(None);
         }
-        self.client.unsettled_call(self.id(), None, call_data).await
+        let is_same = |operation: &UserOperation<Vec<u8>>| {
+            let paymaster = paymaster_of(&operation.paymaster_and_data);
+            OwnerCalls::decode(&operation.call_data, paymaster).is_ok_and(|made| made.calls == calls.calls)
+        };
+        self.client.unsettled_call(self.id(), None, is_same).await
     }
 
-    async fn prepare_call_data(&self, call_data: Vec<u8>, options: &Options) -> Result<Draft<Calls>, Error> {
+    async fn prepare_owner_calls(&self, calls: OwnerCalls) -> Result<Draft<Calls>, Error> {
         let client = &self.client;
         let operations = client.store.operations(self.id()).await?;
         let mut query = Query::of_operations(&operations);
-        query.streams.extend(options.nonce_key().map(U256::from));
-        let (facts, fees) = tokio::try_join!(client.facts(self.address, &query), client.fees())?;
-        let slot = self.owner_slot(&facts, &operations, Vec::new(), options)?;
-        self.fill_owner_s(&facts, slot, call_data, fees, options, Calls {}).await
+        query.streams.extend(self.options.nonce_key().map(U256::from));
+        let (facts, prices) =
+            tokio::try_join!(client.facts(self.address, &query), client.prices(&self.options))?;
+        let slot = self.owner_slot(&facts, &operations, Vec::new(), &self.options)?;
+        self.fill_owner_s(&facts, slot, calls, prices, Calls {}).await
     }
 }
 
-/// What the other withdrawals of a token leave of its balance to the one at `place`, which asks for all.
-fn rest(withdrawals: &[Withdrawal], place: usize, token: Address, balance: U256) -> Result<U256, Error> {
+/// What the other withdrawals of an asset leave of its balance to the one at `place`, which asks for all.
+fn rest(withdrawals: &[Withdrawal], place: usize, balance: U256) -> Result<U256, Error> {
+    let asset = withdrawals[place].asset;
     let others = withdrawals
         .iter()
         .enumerate()
-        .filter(|(other, withdrawal)| *other != place && withdrawal.asset == Asset::Token(token));
+        .filter(|(other, withdrawal)| *other != place && withdrawal.asset == asset);
     let mut rest = balance;
     for (_, other) in others {
         let taken = other.amount.and_then(|amount| rest.checked_sub(amount));
-        rest = taken.ok_or(Error::WithdrawnTwice { withdrawal: place, token })?;
+        rest = taken.ok_or(Error::WithdrawnTwice { withdrawal: place, asset })?;
     }
     Ok(rest)
-}
-
-fn encode(calls: &[Call<'_>], options: &Options) -> Result<Vec<u8>, Error> {
-    match calls {
-        [] => Err(Error::NoCalls),
-        [call] if options.forced_batch() != Some(true) => Ok(Execute(*call).to_vec()),
-        calls => Ok(ExecuteBatch(calls).to_vec()),
-    }
 }
 
 #[cfg(test)]
@@ -359,7 +398,7 @@ mod tests {
         let of = |token, amount: u64| Withdrawal::of(Asset::Token(token), U256::from(amount));
         let all = Withdrawal::all(Asset::Token(gold));
         let rest = |withdrawals: &[Withdrawal], place, balance: u64| {
-            super::rest(withdrawals, place, gold, U256::from(balance)).ok()
+            super::rest(withdrawals, place, U256::from(balance)).ok()
         };
         assert_eq!(rest(&[of(gold, 5), of(iron, 50), all], 2, 30), Some(U256::from(25)));
         assert_eq!(rest(&[all, of(gold, 30)], 0, 30), Some(U256::ZERO));

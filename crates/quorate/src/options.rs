@@ -1,10 +1,20 @@
-use alloy_primitives::U256;
-use alloy_primitives::aliases::U192;
-use quorate_core::UserOperation;
+use std::sync::Arc;
 
-/// How an operation is made, where it should differ from what is usual.
+use alloy_primitives::aliases::U192;
+use alloy_primitives::{Address, U256};
+use quorate_bundler::{Fees, Simulation, StateOverride};
+use quorate_core::UserOperation;
+use quorate_paymaster::{Paymaster, Payment};
+use serde::{Deserialize, Serialize};
+
+/// How operations are made, where it should differ from what is usual: who pays for them, what they may cost, and where
+/// their nonces, gas and fees come from.
 ///
-/// Each setting is made by a method, and of two [`merged`](Self::merged) options the later one's settings count.
+/// Accounts and sessions take options by `with_options`, for all that is made through them. Each setting is made by a
+/// method, and of two [`merged`](Self::merged) options the later one's settings count.
+///
+/// Options can be stored as JSON. A paymaster's connection is not part of it: who stores options gives the client a
+/// paymaster ([`Quorate::with_paymaster`](crate::Quorate::with_paymaster)).
 ///
 /// ```
 /// use quorate::{Options, Percent, U256};
@@ -14,28 +24,86 @@ use quorate_core::UserOperation;
 /// let both = careful.merged(first);
 /// assert_eq!(both.nonce(), Some(U256::ZERO), "0 is a nonce like any other");
 /// assert_eq!(both.verification_gas_offset(), Some(Percent::new(50)?), "the later one counts");
-/// # Ok::<(), quorate::PercentError>(())
+///
+/// let stored = serde_json::to_string(&both)?;
+/// assert_eq!(serde_json::from_str::<Options>(&stored)?.nonce(), Some(U256::ZERO));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Options {
+    #[serde(skip)]
+    paymaster: Option<Arc<dyn Paymaster>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid_by: Option<PaidBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowance: Option<Allowance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_cost: Option<U256>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_cost_factor: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fees: Option<Fees>,
+    #[serde(skip_serializing_if = "Offsets::is_empty")]
     gas: Offsets,
+    #[serde(skip_serializing_if = "Option::is_none")]
     nonce_key: Option<U192>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<U256>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     force_batch: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     repeated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_override: Option<StateOverride>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulation: Option<Simulation>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Who pays for operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum PaidBy {
+    /// The account, in native coin.
+    Account,
+    /// A paymaster.
+    Paymaster(Payment),
+}
+
+/// What a token's paymaster is allowed to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Allowance {
+    /// So much in all, in the token's smallest unit.
+    UpTo(U256),
+    /// What was approved before.
+    Existing,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Offsets {
+    #[serde(skip_serializing_if = "Option::is_none")]
     call_gas_limit: Option<Percent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     verification_gas_limit: Option<Percent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pre_verification_gas: Option<Percent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_fee_per_gas: Option<Percent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_priority_fee_per_gas: Option<Percent>,
 }
 
+impl Offsets {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// So much more of something, from 1 to 100 percent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct Percent(u8);
 
 /// A number of percent that is none.
@@ -62,6 +130,20 @@ impl Percent {
     }
 }
 
+impl TryFrom<u8> for Percent {
+    type Error = PercentError;
+
+    fn try_from(percent: u8) -> Result<Self, PercentError> {
+        Self::new(percent)
+    }
+}
+
+impl From<Percent> for u8 {
+    fn from(percent: Percent) -> Self {
+        percent.0
+    }
+}
+
 macro_rules! offsets {
     ($($with:ident $name:ident $field:ident $what:literal),* $(,)?) => {$(
         #[doc = concat!("Adds to ", $what, " what was estimated.")]
@@ -79,21 +161,151 @@ macro_rules! offsets {
 }
 
 impl Options {
-    /// Nothing but what is usual.
-    pub const fn new() -> Self {
-        Self {
-            gas: Offsets {
-                call_gas_limit: None,
-                verification_gas_limit: None,
-                pre_verification_gas: None,
-                max_fee_per_gas: None,
-                max_priority_fee_per_gas: None,
-            },
-            nonce_key: None,
-            nonce: None,
-            force_batch: None,
-            repeated: None,
+    /// Nothing but what is usual: the account pays, at most five times what is expected.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Has this paymaster pay.
+    #[must_use]
+    pub fn sponsored_by(self, paymaster: &(impl Paymaster + Clone + 'static)) -> Self {
+        self.with_paymaster(paymaster).sponsored()
+    }
+
+    /// Has the paymaster of these options pay, or that of the client.
+    #[must_use]
+    pub const fn sponsored(mut self) -> Self {
+        self.paid_by = Some(PaidBy::Paymaster(Payment::Sponsored));
+        self
+    }
+
+    /// Pays in this token, which the paymaster of these options takes, or that of the client.
+    ///
+    /// The paymaster takes it by an allowance. An owner's operation gives it: exactly the quote's maximum, or what
+    /// [`up_to`](Self::up_to) says. A session's call gives none, since a key that may set allowances would be a hole: the
+    /// owner's grant gives one for them by `up_to`, and each call compares it with the quote before it is signed.
+    #[must_use]
+    pub const fn paid_in(mut self, token: Address) -> Self {
+        self.paid_by = Some(PaidBy::Paymaster(Payment::Token(token)));
+        self
+    }
+
+    /// Lets the paymaster take so much of the token in all, in its smallest unit: for this operation, and for those of
+    /// sessions that are to come.
+    #[must_use]
+    pub const fn up_to(mut self, amount: U256) -> Self {
+        self.allowance = Some(Allowance::UpTo(amount));
+        self
+    }
+
+    /// Lets the paymaster take all of the token, for ever. The allowance is the only bound that the chain enforces.
+    #[must_use]
+    pub const fn up_to_any_amount(self) -> Self {
+        self.up_to(U256::MAX)
+    }
+
+    /// Pays in a token by the allowance that is there, and adds none.
+    #[must_use]
+    pub const fn with_existing_allowance(mut self) -> Self {
+        self.allowance = Some(Allowance::Existing);
+        self
+    }
+
+    /// Has the account pay, in native coin, where options before these say otherwise.
+    #[must_use]
+    pub const fn paid_by_account(mut self) -> Self {
+        self.paid_by = Some(PaidBy::Account);
+        self
+    }
+
+    /// The paymaster for what is sponsored or paid in tokens.
+    #[must_use]
+    pub fn with_paymaster(mut self, paymaster: &(impl Paymaster + Clone + 'static)) -> Self {
+        self.paymaster = Some(Arc::new(paymaster.clone()));
+        self
+    }
+
+    pub(crate) const fn paymaster(&self) -> Option<&Arc<dyn Paymaster>> {
+        self.paymaster.as_ref()
+    }
+
+    /// What a paymaster takes; none where the account pays.
+    pub const fn payment(&self) -> Option<Payment> {
+        match self.paid_by {
+            Some(PaidBy::Paymaster(payment)) => Some(payment),
+            Some(PaidBy::Account) | None => None,
         }
+    }
+
+    pub(crate) const fn allowance(&self) -> Option<Allowance> {
+        self.allowance
+    }
+
+    /// Refuses operations that may cost more than so much, in wei, whoever pays for them.
+    #[must_use]
+    pub const fn with_max_cost(mut self, wei: U256) -> Self {
+        self.max_cost = Some(wei);
+        self
+    }
+
+    /// The most that an operation may cost, in wei.
+    pub const fn max_cost(&self) -> Option<U256> {
+        self.max_cost
+    }
+
+    /// Refuses operations that may cost more than so many times what is expected by the chain's node and by rules; 5
+    /// unless set.
+    #[must_use]
+    pub const fn with_max_cost_factor(mut self, factor: u32) -> Self {
+        self.max_cost_factor = Some(factor);
+        self
+    }
+
+    /// The same without limits of what is made.
+    pub(crate) fn without_limits(mut self) -> Self {
+        self.max_cost = None;
+        self.max_cost_factor = Some(u32::MAX);
+        self
+    }
+
+    pub(crate) fn max_cost_factor(&self) -> u32 {
+        self.max_cost_factor.unwrap_or(crate::cost::DEFAULT_FACTOR)
+    }
+
+    /// Offers exactly these fees, whatever bundler and node say. Offsets add to them.
+    #[must_use]
+    pub const fn with_fees(mut self, fees: Fees) -> Self {
+        self.fees = Some(fees);
+        self
+    }
+
+    /// The fees, where they are set.
+    pub const fn fees(&self) -> Option<Fees> {
+        self.fees
+    }
+
+    /// Estimates gas as if the chain's state were this one.
+    #[must_use]
+    pub fn with_state_override(mut self, state: StateOverride) -> Self {
+        self.state_override = Some(state);
+        self
+    }
+
+    /// What an estimate assumes instead of the chain's state.
+    pub const fn state_override(&self) -> Option<&StateOverride> {
+        self.state_override.as_ref()
+    }
+
+    /// How a Biconomy bundler simulates an operation that it is sent. Other bundlers are not told.
+    #[must_use]
+    pub const fn with_simulation(mut self, simulation: Simulation) -> Self {
+        self.simulation = Some(simulation);
+        self
+    }
+
+    /// How a Biconomy bundler simulates.
+    pub const fn simulation(&self) -> Option<Simulation> {
+        self.simulation
     }
 
     offsets! {
@@ -157,46 +369,58 @@ impl Options {
     /// Both, where `later` counts for what both set.
     #[must_use]
     pub fn merged(self, later: Self) -> Self {
-        let Self { gas, nonce_key, nonce, force_batch, repeated } = later;
+        let gas = Offsets {
+            call_gas_limit: later.gas.call_gas_limit.or(self.gas.call_gas_limit),
+            verification_gas_limit: later.gas.verification_gas_limit.or(self.gas.verification_gas_limit),
+            pre_verification_gas: later.gas.pre_verification_gas.or(self.gas.pre_verification_gas),
+            max_fee_per_gas: later.gas.max_fee_per_gas.or(self.gas.max_fee_per_gas),
+            max_priority_fee_per_gas: later
+                .gas
+                .max_priority_fee_per_gas
+                .or(self.gas.max_priority_fee_per_gas),
+        };
         Self {
-            gas: Offsets {
-                call_gas_limit: gas.call_gas_limit.or(self.gas.call_gas_limit),
-                verification_gas_limit: gas.verification_gas_limit.or(self.gas.verification_gas_limit),
-                pre_verification_gas: gas.pre_verification_gas.or(self.gas.pre_verification_gas),
-                max_fee_per_gas: gas.max_fee_per_gas.or(self.gas.max_fee_per_gas),
-                max_priority_fee_per_gas: gas.max_priority_fee_per_gas.or(self.gas.max_priority_fee_per_gas),
-            },
-            nonce_key: nonce_key.or(self.nonce_key),
-            nonce: nonce.or(self.nonce),
-            force_batch: force_batch.or(self.force_batch),
-            repeated: repeated.or(self.repeated),
+            paymaster: later.paymaster.or(self.paymaster),
+            paid_by: later.paid_by.or(self.paid_by),
+            allowance: later.allowance.or(self.allowance),
+            max_cost: later.max_cost.or(self.max_cost),
+            max_cost_factor: later.max_cost_factor.or(self.max_cost_factor),
+            fees: later.fees.or(self.fees),
+            gas,
+            nonce_key: later.nonce_key.or(self.nonce_key),
+            nonce: later.nonce.or(self.nonce),
+            force_batch: later.force_batch.or(self.force_batch),
+            repeated: later.repeated.or(self.repeated),
+            state_override: later.state_override.or(self.state_override),
+            simulation: later.simulation.or(self.simulation),
         }
     }
 
-    /// Adds the offsets to what was estimated.
-    pub(crate) fn apply_offsets(&self, mut operation: UserOperation<Vec<u8>>) -> UserOperation<Vec<u8>> {
-        let Offsets {
-            call_gas_limit,
-            verification_gas_limit,
-            pre_verification_gas,
-            max_fee_per_gas,
-            max_priority_fee_per_gas,
-        } = self.gas;
-        for (amount, offset) in [
-            (&mut operation.call_gas_limit, call_gas_limit),
-            (&mut operation.verification_gas_limit, verification_gas_limit),
-            (&mut operation.pre_verification_gas, pre_verification_gas),
-            (&mut operation.max_fee_per_gas, max_fee_per_gas),
-            (&mut operation.max_priority_fee_per_gas, max_priority_fee_per_gas),
-        ] {
-            if let Some(offset) = offset {
-                *amount = offset.on_top_of(*amount);
-            }
-        }
+    /// The same for an account's sessions, which have nonces and calls of their own.
+    pub(crate) fn for_sessions(&self) -> Self {
+        Self { nonce_key: None, nonce: None, force_batch: None, repeated: None, ..self.clone() }
+    }
+
+    /// Adds the offsets to fees.
+    pub(crate) fn offset_fees(&self, fees: Fees) -> Fees {
+        let max = offset(fees.max_fee_per_gas, self.gas.max_fee_per_gas);
+        let priority = offset(fees.max_priority_fee_per_gas, self.gas.max_priority_fee_per_gas);
         // No builder can be paid more than is paid in all.
-        operation.max_fee_per_gas = operation.max_fee_per_gas.max(operation.max_priority_fee_per_gas);
+        Fees { max_fee_per_gas: max.max(priority), max_priority_fee_per_gas: priority }
+    }
+
+    /// Adds the offsets to gas limits that were estimated.
+    pub(crate) fn offset_gas(&self, mut operation: UserOperation<Vec<u8>>) -> UserOperation<Vec<u8>> {
+        let Offsets { call_gas_limit, verification_gas_limit, pre_verification_gas, .. } = self.gas;
+        operation.call_gas_limit = offset(operation.call_gas_limit, call_gas_limit);
+        operation.verification_gas_limit = offset(operation.verification_gas_limit, verification_gas_limit);
+        operation.pre_verification_gas = offset(operation.pre_verification_gas, pre_verification_gas);
         operation
     }
+}
+
+fn offset(amount: U256, percent: Option<Percent>) -> U256 {
+    percent.map_or(amount, |percent| percent.on_top_of(amount))
 }
 
 #[cfg(test)]

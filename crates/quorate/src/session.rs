@@ -3,7 +3,7 @@ use std::sync::Arc;
 use alloy_primitives::{B256, U256};
 use quorate_bundler::GasEstimate;
 use quorate_core::{
-    AccountCall, Call, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ExecuteBatch, Leaf, ModuleSignature,
+    AccountCall, DUMMY_SESSION_SIGNATURE, Encode as _, Execute, ExecuteBatch, Leaf, ModuleSignature,
     RoutedSession, RoutedSignature, SessionSignature, merkle, routed_hash,
 };
 use quorate_protocol::OperationMessage;
@@ -11,14 +11,16 @@ use quorate_signer::{SIGNATURE_LEN, SessionSigner, normalize_signature};
 use quorate_store::{AccountId, Answer, Operation};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{now, unsigned, with_fees, with_gas};
-use crate::draft::SignedOperation;
+use crate::client::now;
+use crate::cost::ExpectedCost;
+use crate::draft::{SignedOperation, earlier};
+use crate::fill::{Filled, Prices, Unfilled, fees_of, unsigned, with_fees, with_gas};
 use crate::life::facts::{Facts, Query};
 use crate::life::settle::{self, Fate, Nonce};
 use crate::life::submit::Outgoing;
-use crate::life::update::fees_of;
+use crate::payment::paymaster_of;
 use crate::preflight::{policy_for, preflight};
-use crate::{Draft, Error, Options, PendingOperation, Quorate, SessionRecord};
+use crate::{Call, Draft, Error, Options, PendingOperation, Quorate, SessionRecord};
 
 /// A granted session, ready to act for its account.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ impl SessionCalls {
 }
 
 impl Session {
-    pub(crate) const fn new(client: Quorate, record: SessionRecord, signer: Arc<dyn SessionSigner>) -> Self {
+    pub(crate) fn new(client: Quorate, record: SessionRecord, signer: Arc<dyn SessionSigner>) -> Self {
         Self { client, record, others: Vec::new(), signer, options: Options::new() }
     }
 
@@ -91,7 +93,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Forbidden`], which names the call, and the rule with both values.
-    pub fn check(&self, calls: &[Call<'_>]) -> Result<(), Error> {
+    pub fn check(&self, calls: &[Call]) -> Result<(), Error> {
         self.policies_for(calls, Some(now().as_secs())).map(drop)
     }
 
@@ -106,8 +108,9 @@ impl Session {
     /// [`Error::Forbidden`], which names the rule and both values; [`Error::NotGranted`] for a session that is not, or
     /// no longer, under the account's root; the signer's refusal: then nothing was sent. [`Error::NotSent`] where the
     /// bundler could not be reached, and otherwise [`Error::Unsettled`].
-    pub async fn send(&self, call: Call<'_>) -> Result<PendingOperation, Error> {
-        self.send_encoded(&[call], Execute(call).to_vec(), false).await
+    pub async fn send(&self, call: Call) -> Result<PendingOperation, Error> {
+        let call_data = Execute(call.as_core()).to_vec();
+        self.send_encoded(&[call], call_data, false).await
     }
 
     /// Has the account make several calls in one operation, through the batched router, which the grant has to have
@@ -115,11 +118,11 @@ impl Session {
     ///
     /// # Errors
     /// As [`send`](Self::send); [`Error::NoCalls`] without calls.
-    pub async fn send_batch(&self, calls: &[Call<'_>]) -> Result<PendingOperation, Error> {
+    pub async fn send_batch(&self, calls: &[Call]) -> Result<PendingOperation, Error> {
         if calls.is_empty() {
             return Err(Error::NoCalls);
         }
-        self.send_encoded(calls, ExecuteBatch(calls).to_vec(), true).await
+        self.send_encoded(calls, encode_batch(calls), true).await
     }
 
     /// The same as [`send`](Self::send) without this side's own check and without an estimate, which would fail where
@@ -128,33 +131,35 @@ impl Session {
     ///
     /// # Errors
     /// The signer's refusal; the bundler's.
-    pub async fn send_unchecked(&self, call: Call<'_>, gas: GasEstimate) -> Result<PendingOperation, Error> {
+    pub async fn send_unchecked(&self, call: Call, gas: GasEstimate) -> Result<PendingOperation, Error> {
         self.check_place()?;
         let policies = vec![self.record.policies.first().ok_or(Error::NoPolicy)?.clone()];
         let place = self.read_place().await?;
-        let operation = unsigned(self.record.account, place.nonce, Execute(call).to_vec());
-        let operation = with_gas(with_fees(operation, place.fees), gas);
+        let operation = unsigned(self.record.account, place.nonce, Execute(call.as_core()).to_vec());
+        let operation = with_gas(with_fees(operation, place.prices.offered), gas);
         let intent = SessionCalls { policies, root: place.tree.root(), is_batch: false };
-        self.submit(self.draft(operation, place.facts.block.number, intent)).await
+        let draft = self.draft(operation, None, place.facts.block.number, intent);
+        self.dispatch(draft, &place.tree, true).await
     }
 
     /// Builds the operation that makes a call, to be sent by [`submit`](Self::submit), now or after a restart.
     ///
     /// # Errors
     /// As [`send`](Self::send) before anything is sent.
-    pub async fn prepare(&self, call: Call<'_>) -> Result<Draft<SessionCalls>, Error> {
-        self.prepare_encoded(&[call], Execute(call).to_vec(), false).await
+    pub async fn prepare(&self, call: Call) -> Result<Draft<SessionCalls>, Error> {
+        let call_data = Execute(call.as_core()).to_vec();
+        self.prepare_encoded(&[call], call_data, false).await
     }
 
     /// Builds the operation that makes several calls, to be sent by [`submit`](Self::submit).
     ///
     /// # Errors
     /// As [`send_batch`](Self::send_batch) before anything is sent.
-    pub async fn prepare_batch(&self, calls: &[Call<'_>]) -> Result<Draft<SessionCalls>, Error> {
+    pub async fn prepare_batch(&self, calls: &[Call]) -> Result<Draft<SessionCalls>, Error> {
         if calls.is_empty() {
             return Err(Error::NoCalls);
         }
-        self.prepare_encoded(calls, ExecuteBatch(calls).to_vec(), true).await
+        self.prepare_encoded(calls, encode_batch(calls), true).await
     }
 
     /// Signs and sends a prepared operation. Submitting it again sends no second one.
@@ -177,6 +182,7 @@ impl Session {
         }
         let tree = self.client.tree(self.account(), draft.intent.root).await?;
         let tree = tree.ok_or_else(|| self.not_granted())?;
+        self.client.check_cost_again(&draft, &self.options).await?;
         self.dispatch(draft, &tree, true).await
     }
 
@@ -187,13 +193,15 @@ impl Session {
         tells: bool,
     ) -> Result<PendingOperation, Error> {
         let signature = self.sign(&draft, tree).await?;
+        let valid_until = earlier(draft.intent.valid_until(), draft.valid_until());
         let outgoing = Outgoing {
             message: draft.operation,
             signature,
             session: Some(self.record.id.clone()),
             root_change: None,
             root: Some(draft.intent.root),
-            valid_until: draft.intent.valid_until(),
+            valid_until,
+            simulation: self.options.simulation(),
             block: draft.block,
             with: Vec::new(),
             undo: Vec::new(),
@@ -204,25 +212,29 @@ impl Session {
 
     async fn send_encoded(
         &self,
-        calls: &[Call<'_>],
+        calls: &[Call],
         call_data: Vec<u8>,
         is_batch: bool,
     ) -> Result<PendingOperation, Error> {
         self.check_place()?;
         self.policies_for(calls, None)?;
         if self.options.repetition() != Some(true)
-            && let Some(stored) =
-                self.client.unsettled_call(self.account(), Some(&self.record.id), &call_data).await?
+            && let Some(stored) = self
+                .client
+                .unsettled_call(self.account(), Some(&self.record.id), |made| made.call_data == call_data)
+                .await?
         {
             return self.go_on(&stored, true).await;
         }
         let draft = self.prepare_encoded(calls, call_data, is_batch).await?;
-        self.submit(draft).await
+        let tree = self.client.tree(self.account(), draft.intent.root).await?;
+        let tree = tree.ok_or_else(|| self.not_granted())?;
+        self.dispatch(draft, &tree, true).await
     }
 
     async fn prepare_encoded(
         &self,
-        calls: &[Call<'_>],
+        calls: &[Call],
         call_data: Vec<u8>,
         is_batch: bool,
     ) -> Result<Draft<SessionCalls>, Error> {
@@ -234,19 +246,35 @@ impl Session {
         let intent = SessionCalls { policies, root: place.tree.root(), is_batch };
         let dummy = self.whole_signature(&intent, &place.tree, &DUMMY_SESSION_SIGNATURE)?;
         let operation = unsigned(self.record.account, place.nonce, call_data);
-        let operation = self.client.fill(operation, dummy, place.fees, &self.options).await?;
-        Ok(self.draft(operation, place.facts.block.number, intent))
+        let filled = self.fill(operation, dummy, place.prices, &intent).await?;
+        Ok(self.draft(filled.operation, Some(filled.expected), place.facts.block.number, intent))
+    }
+
+    async fn fill(
+        &self,
+        operation: quorate_core::UserOperation<Vec<u8>>,
+        dummy_signature: Vec<u8>,
+        prices: Prices,
+        intent: &SessionCalls,
+    ) -> Result<Filled, Error> {
+        let router_entries = if intent.is_batch { intent.policies.len() } else { 0 };
+        let Prices { offered: fees, price } = prices;
+        let mut unfilled =
+            Unfilled { operation, dummy_signature, fees, price, router_entries, allowed: None };
+        unfilled.allowed = self.client.check_allowance(&unfilled, &self.options).await?;
+        self.client.fill(unfilled, &self.options).await
     }
 
     fn draft(
         &self,
         operation: quorate_core::UserOperation<Vec<u8>>,
+        expected: Option<ExpectedCost>,
         block: u64,
         intent: SessionCalls,
     ) -> Draft<SessionCalls> {
         let entry_point = self.client.deployment().entry_point;
         let operation = OperationMessage { operation, entry_point, chain_id: self.client.chain_id() };
-        Draft { signer: self.record.session_key, operation, block, supersedes: Vec::new(), intent }
+        Draft { signer: self.record.session_key, operation, block, expected, supersedes: Vec::new(), intent }
     }
 
     /// Goes on with an operation that was signed before: the same bytes while they can still be right, and otherwise
@@ -262,6 +290,7 @@ impl Session {
             return self.client.known(account, stored, tells).await;
         }
         let still_right = signed.root == Some(facts.root)
+            && settle::has_time_left(&signed, &facts)
             && settle::pays_enough(fees_of(&signed.message.operation), &facts)
             && stored.answer != Answer::Refused;
         if still_right {
@@ -279,19 +308,22 @@ impl Session {
         tells: bool,
     ) -> Result<PendingOperation, Error> {
         let operation = &signed.message.operation;
+        let paymaster = paymaster_of(&operation.paymaster_and_data);
+        self.client.check_payer(stored.user_op_hash, paymaster, &self.options)?;
         let calls = AccountCall::decode(&operation.call_data).map_err(Error::Decode)?;
         let is_batch = matches!(calls, AccountCall::Batch(_));
-        let calls: Vec<Call<'_>> = calls.calls().collect();
+        let calls: Vec<Call> = calls.calls().map(Call::from).collect();
         let policies = self.policies_for(&calls, Some(facts.block.timestamp))?;
         let policies: Vec<Leaf> = policies.into_iter().cloned().collect();
         // A session that ended has no proof: a call of old does not come alive by a new grant.
         let tree = self.tree_under(facts.root).await?;
         let intent = SessionCalls { policies, root: facts.root, is_batch };
         let dummy = self.whole_signature(&intent, &tree, &DUMMY_SESSION_SIGNATURE)?;
-        let fees = settle::replacement_fees(self.client.fees().await?, [fees_of(operation)]);
+        let mut prices = self.client.prices(&self.options).await?;
+        prices.offered = settle::replacement_fees(prices.offered, [fees_of(operation)]);
         let again = unsigned(operation.sender, stored.nonce, operation.call_data.clone());
-        let again = self.client.fill(again, dummy, fees, &self.options).await?;
-        let draft = self.draft(again, facts.block.number, intent);
+        let filled = self.fill(again, dummy, prices, &intent).await?;
+        let draft = self.draft(filled.operation, Some(filled.expected), facts.block.number, intent);
         let pending = self.dispatch(draft, &tree, tells).await?;
         // Who is told of the new one is told of the old ones.
         if tells {
@@ -311,16 +343,16 @@ impl Session {
     }
 
     /// The policy that allows each call, at a time in seconds since 1970, or at any.
-    fn policies_for(&self, calls: &[Call<'_>], now: Option<u64>) -> Result<Vec<&Leaf>, Error> {
+    fn policies_for(&self, calls: &[Call], now: Option<u64>) -> Result<Vec<&Leaf>, Error> {
         let deployment = self.client.deployment();
         let policies = || [&self.record].into_iter().chain(&self.others).flat_map(|record| &record.policies);
-        let find = |(place, call): (usize, &Call<'_>)| {
-            policy_for(policies(), |policy| preflight(policy, deployment, *call, now)).map_err(|refusal| {
-                match refusal {
+        let find = |(place, call): (usize, &Call)| {
+            policy_for(policies(), |policy| preflight(policy, deployment, call.as_core(), now)).map_err(
+                |refusal| match refusal {
                     Some(refusal) => Error::Forbidden { call: place, refusal },
                     None => Error::NoPolicy,
-                }
-            })
+                },
+            )
         };
         calls.iter().enumerate().map(find).collect()
     }
@@ -330,8 +362,10 @@ impl Session {
         let stream =
             self.options.nonce().is_none().then(|| self.options.nonce_key().map(U256::from)).flatten();
         let query = Query { streams: stream.into_iter().collect(), modules: Vec::new() };
-        let (facts, fees) =
-            tokio::try_join!(self.client.facts(self.record.account, &query), self.client.fees())?;
+        let (facts, prices) = tokio::try_join!(
+            self.client.facts(self.record.account, &query),
+            self.client.prices(&self.options)
+        )?;
         let nonce = match (self.options.nonce(), stream) {
             (Some(nonce), _) => nonce,
             (None, Some(stream)) => Nonce { stream, sequence: facts.sequence(stream) }.into(),
@@ -339,7 +373,7 @@ impl Session {
             (None, None) => Nonce { stream: random_stream()?, sequence: 0 }.into(),
         };
         let tree = self.tree_under(facts.root).await?;
-        Ok(Place { facts, fees, nonce, tree })
+        Ok(Place { facts, prices, nonce, tree })
     }
 
     async fn tree_under(&self, root: B256) -> Result<Arc<merkle::Tree>, Error> {
@@ -412,7 +446,7 @@ impl Session {
 /// What an operation of a session is made for.
 struct Place {
     facts: Facts,
-    fees: quorate_bundler::Fees,
+    prices: Prices,
     nonce: U256,
     tree: Arc<merkle::Tree>,
 }
@@ -425,6 +459,11 @@ fn routed_session<'a>((policy, proof): (&'a Leaf, &'a merkle::Proof)) -> RoutedS
         proof: proof.siblings(),
         call_specific_data: &[],
     }
+}
+
+fn encode_batch(calls: &[Call]) -> Vec<u8> {
+    let calls: Vec<_> = calls.iter().map(Call::as_core).collect();
+    ExecuteBatch(&calls).to_vec()
 }
 
 fn random_stream() -> Result<U256, Error> {

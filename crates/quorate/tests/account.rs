@@ -16,14 +16,14 @@ use quorate_core::AccountCall;
 fn an_account_is_deployed_once() {
     block_on(async {
         let player = Player::new().await;
-        let (account, usual) = (&player.account, Options::new());
+        let account = &player.account;
         let manager = Deployment::canonical().session_key_manager;
         assert!(!account.is_deployed().await.unwrap());
         assert!(!account.is_module_enabled(manager).await.unwrap());
-        account.deploy(&player.owner, &usual).await.unwrap().wait().await.unwrap();
+        account.deploy(&player.owner).await.unwrap().wait().await.unwrap();
         assert!(account.is_deployed().await.unwrap());
         assert_eq!(account.owner_on_chain().await.unwrap(), player.owner.address());
-        let error = account.deploy(&player.owner, &usual).await.unwrap_err();
+        let error = account.deploy(&player.owner).await.unwrap_err();
         assert!(matches!(error, Error::AlreadyDeployed { .. }), "{error}");
 
         player.granted().await;
@@ -37,19 +37,18 @@ fn one_call_is_executed_and_several_are_a_batch() {
         let player = Player::new().await;
         let data = player.mint();
         let calls = [call(&data), call(&data), call(&data)];
-        let usual = Options::new();
-        let forced = usual.with_forced_batch(true);
-        let draft = async |calls, options| player.account.prepare_calls(calls, options).await.unwrap();
+        let forced = player.account.clone().with_options(Options::new().with_forced_batch(true));
+        let draft = async |calls| player.account.prepare_calls(calls).await.unwrap();
         let is_batch = |draft: &Draft<Calls>| {
             matches!(AccountCall::decode(&draft.operation().operation.call_data), Ok(AccountCall::Batch(_)))
         };
-        assert!(!is_batch(&draft(&calls[..1], &usual).await));
-        assert!(is_batch(&draft(&calls[..1], &forced).await));
-        assert!(is_batch(&draft(&calls, &usual).await));
-        let error = player.account.prepare_calls(&[], &usual).await.unwrap_err();
+        assert!(!is_batch(&draft(&calls[..1]).await));
+        assert!(is_batch(&forced.prepare_calls(&calls[..1]).await.unwrap()));
+        assert!(is_batch(&draft(&calls).await));
+        let error = player.account.prepare_calls(&[]).await.unwrap_err();
         assert!(matches!(error, Error::NoCalls), "{error}");
 
-        let sent = player.account.send_calls(&calls, &player.owner, &usual).await.unwrap();
+        let sent = player.account.send_calls(&calls, &player.owner).await.unwrap();
         sent.wait().await.unwrap();
         assert_eq!(player.minted().await, 3);
     });
@@ -61,15 +60,16 @@ fn a_nonce_is_what_it_is_set_to() {
     block_on(async {
         let player = Player::new().await;
         let data = player.mint();
-        let usual = Options::new();
-        let send =
-            async |options: Options| player.account.send_calls(&[call(&data)], &player.owner, &options).await;
-        send(usual).await.unwrap().wait().await.unwrap();
+        let send = async |options: Options| {
+            let account = player.account.clone().with_options(options);
+            account.send_calls(&[call(&data)], &player.owner).await
+        };
+        send(Options::new()).await.unwrap().wait().await.unwrap();
         assert_eq!(player.account.nonce(U192::ZERO).await.unwrap(), U256::from(1));
-        let error = send(usual.with_nonce(U256::ZERO)).await.unwrap_err();
+        let error = send(Options::new().with_nonce(U256::ZERO)).await.unwrap_err();
         assert!(error.to_string().contains("AA25"), "nonce 0 is used up, and was asked for: {error}");
 
-        let stream = usual.with_nonce_key(U192::from(77));
+        let stream = Options::new().with_nonce_key(U192::from(77));
         let sent = send(stream).await.unwrap();
         sent.wait().await.unwrap();
         let expected = (U256::from(77) << 64) + U256::from(1);
@@ -87,12 +87,13 @@ fn offsets_raise_what_was_estimated() {
         let player = Player::new().await;
         player.granted().await;
         let data = player.mint();
-        let usual = Options::new();
-        let raised = usual
+        let raised = Options::new()
             .with_call_gas_offset(Percent::new(100).unwrap())
             .with_verification_gas_offset(Percent::new(50).unwrap());
-        let cost = async |options| player.account.estimate(&[call(&data)], options).await.unwrap();
-        let (plain, more) = (cost(&usual).await, cost(&raised).await);
+        let cost = async |options| {
+            player.account.clone().with_options(options).estimate(&[call(&data)]).await.unwrap()
+        };
+        let (plain, more) = (cost(Options::new()).await, cost(raised).await);
         assert_eq!(more.gas.call_gas_limit, plain.gas.call_gas_limit * U256::from(2));
         assert!(more.gas.verification_gas_limit > plain.gas.verification_gas_limit);
         let gas =
@@ -107,17 +108,16 @@ fn an_account_passes_to_another_owner_with_its_sessions() {
         let player = Player::new().await;
         let granted = player.granted().await;
         let heir = PrivateKeySigner::random();
-        let usual = Options::new();
-        let sent = player.account.transfer_ownership(heir.address(), &player.owner, &usual).await.unwrap();
+        let sent = player.account.transfer_ownership(heir.address(), &player.owner).await.unwrap();
         sent.wait().await.unwrap();
         assert_eq!(player.account.owner_on_chain().await.unwrap(), heir.address());
 
         let account = player.account.clone().with_owner(heir.address());
         assert_eq!(account.address(), player.account.address());
         let data = player.mint();
-        account.send_calls(&[call(&data)], &heir, &usual).await.unwrap().wait().await.unwrap();
+        account.send_calls(&[call(&data)], &heir).await.unwrap().wait().await.unwrap();
         player.mint_with(&account.session(granted.id()).await.unwrap()).await;
-        let error = player.account.send_calls(&[call(&data)], &player.owner, &usual).await.unwrap_err();
+        let error = player.account.send_calls(&[call(&data)], &player.owner).await.unwrap_err();
         assert!(error.to_string().contains("signature"), "the old owner signs in vain: {error}");
     });
 }
@@ -127,7 +127,7 @@ fn an_account_passes_to_another_owner_with_its_sessions() {
 fn each_withdrawal_goes_to_its_recipient() {
     block_on(async {
         let player = Player::new().await;
-        let (account, usual) = (&player.account, Options::new());
+        let account = &player.account;
         let supply = U256::from(1_000_000);
         let gold = token(account.address(), supply).await;
         let silver = token(account.address(), supply).await;
@@ -140,7 +140,7 @@ fn each_withdrawal_goes_to_its_recipient() {
             Withdrawal::all(Asset::Token(silver)),
             Withdrawal::of(Asset::Native, U256::from(7)).to(other),
         ];
-        let sent = account.withdraw(&withdrawals, default, &player.owner, &usual).await.unwrap();
+        let sent = account.withdraw(&withdrawals, default, &player.owner).await.unwrap();
         sent.wait().await.unwrap();
 
         let of = async |owner| {
@@ -156,7 +156,7 @@ fn each_withdrawal_goes_to_its_recipient() {
         assert!(left.native < ether());
 
         let all = [withdrawals[0], Withdrawal::all(Asset::Native)];
-        let error = account.withdraw(&all, default, &player.owner, &usual).await.unwrap_err();
+        let error = account.withdraw(&all, default, &player.owner).await.unwrap_err();
         assert!(matches!(error, Error::AllOfNative { withdrawal: 1 }), "{error}");
     });
 }
@@ -166,8 +166,8 @@ fn a_draft_of_calls_is_sent_with_its_owner_s_signature_only() {
     block_on(async {
         let player = Player::new().await;
         let data = mint(player.account.address());
-        let call = Call { to: nft(), value: U256::ZERO, data: &data };
-        let draft = player.account.prepare_calls(&[call], &Options::new()).await.unwrap();
+        let call = Call::raw(nft(), data);
+        let draft = player.account.prepare_calls(&[call]).await.unwrap();
         let thief = PrivateKeySigner::random();
         let stolen = quorate_signer::sign_as_owner(&thief, draft.user_op_hash()).await.unwrap();
         let error = player.account.submit(draft.clone(), &stolen).await.unwrap_err();

@@ -14,8 +14,8 @@ fn transfer(to: Address, amount: u64) -> Vec<u8> {
     Erc20::transferCall { to, amount: U256::from(amount) }.abi_encode()
 }
 
-fn call_of(token: Address, data: &[u8]) -> Call<'_> {
-    Call { to: token, value: U256::ZERO, data }
+fn call_of(token: Address, data: &[u8]) -> Call {
+    Call::raw(token, data.to_vec())
 }
 
 fn policy(token: Address, recipient: Address) -> Erc20Policy {

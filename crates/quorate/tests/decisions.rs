@@ -45,7 +45,7 @@ async fn what_is_evidently_a_mistake_needs_to_be_allowed() {
         assert!(error.contains("policy 1") && error.contains(field), "{error}");
         scene.account.grant_with_mistakes_allowed([policy]).unwrap();
     }
-    assert!(matches!(scene.account.grant([]), Err(Error::NoPolicy)));
+    assert!(matches!(scene.account.grant([] as [quorate::Policy; 0]), Err(Error::NoPolicy)));
 }
 
 #[tokio::test]
@@ -54,8 +54,8 @@ async fn a_call_outside_the_policy_goes_nowhere() {
     let session = scene.session().await;
     let sent = scene.sendings();
     let data = scene.mint();
-    let elsewhere = Call { to: Address::repeat_byte(1), value: U256::ZERO, data: &data };
-    let paid = Call { to: NFT, value: U256::from(1), data: &data };
+    let elsewhere = Call::raw(Address::repeat_byte(1), data.clone());
+    let paid = Call::raw(NFT, data.clone()).value(U256::from(1));
     for (call, words) in [
         (call(&mint_to(NFT)), "rule 0"),
         (elsewhere, "0x0101010101010101010101010101010101010101"),
@@ -280,7 +280,7 @@ async fn a_session_is_chosen_by_index_by_id_or_by_what_it_allows() {
     };
     assert_eq!(key_for(scene.account.address()).await.unwrap(), first.record.session_key());
     assert_eq!(key_for(NFT).await.unwrap(), second.record.session_key());
-    let elsewhere = Call { to: Address::ZERO, value: U256::ZERO, data: &mint_to(NFT) };
+    let elsewhere = Call::raw(Address::ZERO, mint_to(NFT));
     let error = scene.account.session_for(&[elsewhere]).await.unwrap_err();
     assert!(matches!(error, Error::NoSessionAllows { refusal: Some(_) }), "{error}");
 }
@@ -395,6 +395,6 @@ fn mint_to(to: Address) -> Vec<u8> {
     Erc721::safeMintCall { to }.abi_encode()
 }
 
-fn call(data: &[u8]) -> Call<'_> {
-    Call { to: NFT, value: U256::ZERO, data }
+fn call(data: &[u8]) -> Call {
+    Call::raw(NFT, data.to_vec())
 }

@@ -123,7 +123,7 @@ async fn a_device_shows_and_signs_a_grant_that_the_chain_takes() {
     let granted = account.submit(draft, &signature).await.unwrap().wait().await.unwrap();
     let session = client.session(granted, Arc::new(key)).unwrap();
     let data = Erc721::safeMintCall { to: account.address() }.abi_encode();
-    let minted = session.send(Call { to: devnet.nft(), value: U256::ZERO, data: &data }).await.unwrap();
+    let minted = session.send(Call::raw(devnet.nft(), data)).await.unwrap();
     assert!(minted.wait().await.unwrap().success);
     devnet.shutdown().await;
 }

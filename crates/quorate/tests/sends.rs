@@ -5,7 +5,7 @@
 mod scripted;
 
 use quorate::testing::Fault;
-use quorate::{Error, Options, Resumed, Status};
+use quorate::{Error, Resumed, Status};
 use scripted::Scene;
 
 #[tokio::test]
@@ -58,22 +58,21 @@ async fn a_withdrawal_whose_answer_is_lost_is_not_made_twice() {
     let friend = alloy_primitives::Address::repeat_byte(0xfe);
     let wei = alloy_primitives::U256::from(5);
     let withdrawal = [quorate::Withdrawal::of(quorate::Asset::Native, wei)];
-    let options = Options::new();
     scene.chain.set_automine(false);
     scene.bundler.on_next("eth_sendUserOperation", Fault::Timeout.after_acting());
-    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap_err();
+    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner).await.unwrap_err();
     let hash = Scene::unsettled(&error);
     let other = [quorate::Withdrawal::of(quorate::Asset::Native, wei + wei)];
-    let error = scene.account.withdraw(&other, friend, &scene.owner, &options).await.unwrap_err();
+    let error = scene.account.withdraw(&other, friend, &scene.owner).await.unwrap_err();
     assert!(matches!(error, Error::UnderWay { user_op_hash } if user_op_hash == hash), "{error}");
-    let again = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    let again = scene.account.withdraw(&withdrawal, friend, &scene.owner).await.unwrap();
     assert_eq!(again.user_op_hash(), hash);
     scene.chain.mine();
     again.wait().await.unwrap();
     assert_eq!(scene.chain.balance(friend), wei);
 
     // Whoever knows the end of the first means a second one.
-    let second = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    let second = scene.account.withdraw(&withdrawal, friend, &scene.owner).await.unwrap();
     assert_ne!(second.user_op_hash(), hash);
     scene.chain.mine();
     second.wait().await.unwrap();
@@ -89,11 +88,10 @@ async fn a_retry_long_after_the_operation_was_mined_executes_nothing_twice() {
     let friend = alloy_primitives::Address::repeat_byte(0xfe);
     let wei = alloy_primitives::U256::from(5);
     let withdrawal = [quorate::Withdrawal::of(quorate::Asset::Native, wei)];
-    let options = Options::new();
     scene.bundler.on_next("eth_sendUserOperation", Fault::Http(504).after_acting());
     let call = Scene::unsettled(&scene.mint_with(&session).await.unwrap_err());
     scene.bundler.on_next("eth_sendUserOperation", Fault::Timeout.after_acting());
-    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap_err();
+    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner).await.unwrap_err();
     let own = Scene::unsettled(&error);
     for _ in 0..3 {
         for _ in 0..70 {
@@ -104,7 +102,7 @@ async fn a_retry_long_after_the_operation_was_mined_executes_nothing_twice() {
     let restarted = scene.restarted().await;
     let session = restarted.account.session(0).await.unwrap();
     assert_eq!(restarted.mint_with(&session).await.unwrap().user_op_hash(), call);
-    let again = restarted.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    let again = restarted.account.withdraw(&withdrawal, friend, &scene.owner).await.unwrap();
     assert_eq!(again.user_op_hash(), own);
     again.wait().await.unwrap();
     assert_eq!((scene.minted(), scene.chain.balance(friend)), (1, wei));
@@ -157,11 +155,10 @@ async fn a_refused_withdrawal_is_made_anew_at_its_nonce() {
     let friend = alloy_primitives::Address::repeat_byte(0xfe);
     let wei = alloy_primitives::U256::from(5);
     let withdrawal = [quorate::Withdrawal::of(quorate::Asset::Native, wei)];
-    let options = Options::new();
     scene.bundler.on_next("eth_sendUserOperation", Fault::rpc(-32500, "AA40 over verificationGasLimit"));
-    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap_err();
+    let error = scene.account.withdraw(&withdrawal, friend, &scene.owner).await.unwrap_err();
     let refused = Scene::unsettled(&error);
-    let again = scene.account.withdraw(&withdrawal, friend, &scene.owner, &options).await.unwrap();
+    let again = scene.account.withdraw(&withdrawal, friend, &scene.owner).await.unwrap();
     assert_ne!(again.user_op_hash(), refused);
     again.wait().await.unwrap();
     assert_eq!(scene.chain.balance(friend), wei);
@@ -381,8 +378,8 @@ async fn a_session_s_call_is_stored_and_sent_after_a_restart() {
     let scene = Scene::new().await;
     let session = scene.session().await;
     let data = scene.mint();
-    let call = quorate::Call { to: scripted::NFT, value: alloy_primitives::U256::ZERO, data: &data };
-    let text = session.prepare(call).await.unwrap().to_json();
+    let call = quorate::Call::raw(scripted::NFT, data);
+    let text = session.prepare(call.clone()).await.unwrap().to_json();
     assert_eq!(scene.minted(), 0);
 
     let later = scene.restarted().await;
@@ -393,7 +390,7 @@ async fn a_session_s_call_is_stored_and_sent_after_a_restart() {
     session.submit(draft).await.unwrap().wait().await.unwrap();
     assert_eq!(scene.minted(), 1);
 
-    let calls = later.account.prepare_calls(&[call], &Options::new()).await.unwrap();
+    let calls = later.account.prepare_calls(&[call]).await.unwrap();
     let calls = quorate::Draft::<quorate::Calls>::from_json(&calls.to_json()).unwrap();
     let signature = scene.signed(&calls).await;
     scene.account.submit(calls, &signature).await.unwrap().wait().await.unwrap();
@@ -410,7 +407,7 @@ async fn an_operation_is_written_down_before_it_leaves() {
     scene.bundler.on_next("eth_sendUserOperation", Fault::Crash);
     let data = scene.mint();
     let crashed = tokio::spawn(async move {
-        let call = quorate::Call { to: scripted::NFT, value: alloy_primitives::U256::ZERO, data: &data };
+        let call = quorate::Call::raw(scripted::NFT, data);
         session.send(call).await.map(drop)
     });
     assert!(crashed.await.unwrap_err().is_panic());
@@ -486,11 +483,17 @@ async fn a_use_takes_three_round_trips_and_a_grant_four() {
     scene.mint_with(&session).await.unwrap();
     let methods: Vec<String> = scene.chain.requests().into_iter().map(|(_, method)| method).collect();
     let expected = [
+        // Together.
         "eth_getBlockByNumber",
         "pimlico_getUserOperationGasPrice",
+        "eth_feeHistory",
+        "eth_maxPriorityFeePerGas",
+        // After the block is known.
         "eth_call",
         "eth_getCode",
+        // Together.
         "eth_estimateUserOperationGas",
+        "eth_estimateGas",
         "eth_sendUserOperation",
     ];
     let mut sorted = methods.clone();

@@ -134,8 +134,7 @@ async fn an_operation_that_was_replaced_says_by_what() {
     let friend = alloy_primitives::Address::repeat_byte(0xfe);
     let one = [quorate::Withdrawal::of(quorate::Asset::Native, alloy_primitives::U256::from(1))];
     scene.bundler.drop_operation(pending.user_op_hash());
-    let other =
-        elsewhere.account.withdraw(&one, friend, &scene.owner, &quorate::Options::new()).await.unwrap();
+    let other = elsewhere.account.withdraw(&one, friend, &scene.owner).await.unwrap();
     scene.chain.mine();
     let error = pending.wait().await.unwrap_err();
     assert!(matches!(error, Error::Replaced { by, .. } if by == other.user_op_hash()), "{error}");

@@ -79,8 +79,8 @@ impl OwnedAccount {
         mint(self.account.address())
     }
 
-    pub(super) const fn call<'a>(&self, data: &'a [u8]) -> Call<'a> {
-        Call { to: self.nft, value: U256::ZERO, data }
+    pub(super) fn call(&self, data: &[u8]) -> Call {
+        Call::raw(self.nft, data.to_vec())
     }
 
     /// A session on chain.

@@ -80,7 +80,7 @@ impl StoredSessions {
     pub(super) async fn use_session(&self, id: &SessionId) -> anyhow::Result<()> {
         let data = mint(self.account.address());
         let session = self.account.session(id).await?;
-        let draft = session.prepare(Call { to: NFT, value: U256::ZERO, data: &data }).await?;
+        let draft = session.prepare(Call::raw(NFT, data)).await?;
         session.submit(draft).await?;
         Ok(())
     }

@@ -14,5 +14,6 @@ alloy_sol_types::sol! {
         function execute_ncC(address dest, uint256 value, bytes memory func) external;
         function init(address handler, address moduleSetupContract, bytes memory moduleSetupData) external returns (address);
         function isModuleEnabled(address module) external view returns (bool);
+        function withdrawDepositTo(address payable withdrawAddress, uint256 amount) external payable;
     }
 }

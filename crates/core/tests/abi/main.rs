@@ -44,10 +44,10 @@ const BOB: Address = Address::repeat_byte(0x0b);
 /// What the validation module says to a call of the contract under `policy`.
 fn judge(policy: &Policy, call_data: &[u8]) -> Result<(), Refusal> {
     let mut session_key_data = Vec::new();
-    SessionKeyData::new(ALICE, policy).write_to(&mut session_key_data).unwrap();
+    SessionKeyData::new(ALICE, policy).write_to(&mut session_key_data).expect("a Vec grows");
     let mut account_call = Vec::new();
     let call = Call { to: CONTRACT, value: U256::ZERO, data: call_data };
-    Execute(call).write_to(&mut account_call).unwrap();
+    Execute(call).write_to(&mut account_call).expect("a Vec grows");
     evaluate(&session_key_data, &account_call).map(|_| ())
 }
 

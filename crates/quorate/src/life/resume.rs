@@ -4,9 +4,7 @@ use std::fmt;
 
 use alloy_primitives::{B256, U256};
 use alloy_signer::Signer;
-use alloy_sol_types::SolCall as _;
 use quorate_contracts::EntryPoint;
-use quorate_core::Call;
 use quorate_store::{Answer, Change, Operation, SessionId};
 
 use crate::draft::SignedOperation;
@@ -15,7 +13,8 @@ use crate::life::facts::{Facts, Query};
 use crate::life::plan::{self, Revoked};
 use crate::life::settle::{self, Fate, Nonce};
 use crate::life::update::TreeUpdate;
-use crate::{Calls, Draft, Error, Options, PendingOperation, SessionRecord, SmartAccount};
+use crate::payment::{OwnerCalls, paymaster_of};
+use crate::{Call, Calls, Draft, Error, Options, PendingOperation, SessionRecord, SmartAccount};
 
 /// An operation whose end nobody saw, and what became of it.
 #[derive(Debug)]
@@ -160,15 +159,18 @@ impl SmartAccount {
         let names_router = call_data.windows(20).any(|window| window == router.as_slice());
         modules.extend(names_router.then_some(router));
         let query = Query { modules, ..Query::of_operations(&operations) };
-        let (facts, fees) = tokio::try_join!(self.client.facts(self.address, &query), self.client.fees())?;
+        let paymaster = paymaster_of(&signed.message.operation.paymaster_and_data);
+        self.client.check_payer(user_op_hash, paymaster, &self.options)?;
+        let (facts, prices) =
+            tokio::try_join!(self.client.facts(self.address, &query), self.client.prices(&self.options))?;
         let slot = self.same_slot(&operation, &operations, &facts)?;
 
         let Some(change) = operation.root_change else {
             if let Some(session) = operation.session {
                 return Err(Error::NotTheOwner { user_op_hash, session });
             }
-            let options = Options::new();
-            let draft = self.fill_owner_s(&facts, slot, call_data, fees, &options, Calls {}).await?;
+            let calls = OwnerCalls::decode(&call_data, paymaster)?;
+            let draft = self.fill_owner_s(&facts, slot, calls, prices, Calls {}).await?;
             return Ok(OwnerDraft::Calls(draft));
         };
         let unknown = |root| Error::UnknownTree { account: self.id(), root };
@@ -180,14 +182,14 @@ impl SmartAccount {
         let update = TreeUpdate { replaces: facts.root, leaves, revoked: Revoked::default() };
         let revoked = self.revoked_between(present.leaves(), &update.leaves).await?;
         let update = TreeUpdate { revoked, ..update };
-        let call_data = self.update_call_data(&update, &query.modules, &facts);
-        let draft = self.fill_owner_s(&facts, slot, call_data, fees, &Options::new(), update).await?;
+        let calls = self.update_calls(&update, &query.modules, &facts);
+        let draft = self.fill_owner_s(&facts, slot, calls, prices, update).await?;
         let Some(id) = operation.session else { return Ok(OwnerDraft::TreeUpdate(draft)) };
         let session = self.client.store.session(self.id(), &id).await?;
-        let Draft { signer, operation, block, supersedes, intent: update } = draft;
+        let (draft, update) = draft.with_intent(());
         let created = session.created;
         let intent = SessionGrant { update, session: SessionRecord::from(session), created };
-        Ok(OwnerDraft::SessionGrant(Box::new(Draft { signer, operation, block, supersedes, intent })))
+        Ok(OwnerDraft::SessionGrant(Box::new(draft.with_intent(intent).0)))
     }
 
     async fn revoked_between(&self, present: &[B256], next: &[B256]) -> Result<Revoked, Error> {
@@ -221,16 +223,17 @@ impl SmartAccount {
     pub async fn prepare_cancellation(&self, user_op_hash: B256) -> Result<Draft<Calls>, Error> {
         let (operation, operations) = self.stored_operation(user_op_hash).await?;
         let query = Query::of_operations(&operations);
-        let (facts, fees) = tokio::try_join!(self.client.facts(self.address, &query), self.client.fees())?;
+        let (facts, prices) =
+            tokio::try_join!(self.client.facts(self.address, &query), self.client.prices(&self.options))?;
         let slot = self.same_slot(&operation, &operations, &facts)?;
         let is_call_of_a_session = operation.session.is_some() && operation.root_change.is_none();
         if !is_call_of_a_session {
-            return self.fill_owner_s(&facts, slot, Vec::new(), fees, &Options::new(), Calls {}).await;
+            let nothing = OwnerCalls { calls: Vec::new(), is_batch: false };
+            return self.fill_owner_s(&facts, slot, nothing, prices, Calls {}).await;
         }
         let key = Nonce::from(operation.nonce).stream.wrapping_to();
-        let data = EntryPoint::incrementNonceCall { key }.abi_encode();
         let to = self.client.deployment().entry_point;
-        self.prepare_calls(&[Call { to, value: U256::ZERO, data: &data }], &Options::new()).await
+        self.prepare_calls(&[Call::new(to, EntryPoint::incrementNonceCall { key })]).await
     }
 
     /// Stops following an operation, without doing anything about it. What the answer says holds: it may still get on

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use alloy_signer::Signer;
-use quorate_core::Call;
 use quorate_signer::SessionSigner;
 use quorate_store::{Answer, Change, Operation, Session as StoredSession, SessionId};
 
@@ -16,7 +15,7 @@ use crate::life::plan::UpdateRequest;
 use crate::life::settle::{self, Fate};
 use crate::life::status::{Status, TreesOnChain, status};
 use crate::preflight::{policy_for, preflight};
-use crate::{Draft, Error, PendingGrant, Session, SessionRecord, SmartAccount, StorableKey};
+use crate::{Call, Draft, Error, PendingGrant, Session, SessionRecord, SmartAccount, StorableKey};
 
 /// A session of an account, as the store and the chain know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,7 +203,7 @@ impl SmartAccount {
         let session = self.choose(choice.into()).await?;
         let key = self.client.store.key(self.id(), &session.id).await?;
         let signer = crate::key::signer(&session, key, self.client.network.as_ref())?;
-        self.client.session(session, signer)
+        Ok(self.client.session(session, signer)?.with_options(self.options.for_sessions()))
     }
 
     /// Takes up a stored session whose key is elsewhere.
@@ -217,14 +216,14 @@ impl SmartAccount {
         signer: Arc<dyn SessionSigner>,
     ) -> Result<Session, Error> {
         let session = self.choose(choice.into()).await?;
-        self.client.session(session, signer)
+        Ok(self.client.session(session, signer)?.with_options(self.options.for_sessions()))
     }
 
     /// Takes up the first usable session that allows all of these calls, with its stored key.
     ///
     /// # Errors
     /// [`Error::NoSessionAllows`], with what the nearest found; and as [`session`](Self::session).
-    pub async fn session_for(&self, calls: &[Call<'_>]) -> Result<Session, Error> {
+    pub async fn session_for(&self, calls: &[Call]) -> Result<Session, Error> {
         let overview = self.overview().await?;
         let (now, deployment) = (overview.facts.block.timestamp, self.client.deployment());
         let statuses = overview.statuses();
@@ -232,8 +231,8 @@ impl SmartAccount {
         let live = overview.trees.latest.unwrap_or_default();
         let chosen = policy_for(usable.map(|(session, _)| session), |session| {
             let policies = || session.leaves.iter().filter(|leaf| live.contains(&leaf.hash()));
-            let check = |call: &Call<'_>| {
-                policy_for(policies(), |policy| preflight(policy, deployment, *call, Some(now)))
+            let check = |call: &Call| {
+                policy_for(policies(), |policy| preflight(policy, deployment, call.as_core(), Some(now)))
                     .map(drop)
                     .map_err(|refusal| {
                         refusal.unwrap_or(crate::CallRefusal::UnknownModule { module: Address::ZERO })

@@ -2,6 +2,7 @@
 
 use alloy_primitives::{B256, U256};
 use quorate_bundler::Fees;
+use quorate_core::UserOperation;
 use quorate_store::{Answer, Change, Operation, SessionId};
 
 use crate::draft::SignedOperation;
@@ -63,6 +64,11 @@ pub(crate) fn fate(operation: &Operation, signed: &SignedOperation, facts: &Fact
     }
 }
 
+/// Whether the chain will still take an operation when a bundler has it in a block: a minute of its time is left.
+pub(crate) const fn has_time_left(signed: &SignedOperation, facts: &Facts) -> bool {
+    signed.valid_until == 0 || signed.valid_until >= facts.block.timestamp.saturating_add(60)
+}
+
 /// The owner's operation that is under way and has the next nonce of its stream, so that another one would take its
 /// place; none where a bundler refused it, which may have to be made again.
 pub(crate) fn under_way<'a>(
@@ -85,7 +91,7 @@ pub(crate) fn under_way<'a>(
 pub(crate) fn unsettled_call<'a>(
     operations: &'a [Operation],
     session: Option<&SessionId>,
-    call_data: &[u8],
+    is_same: impl Fn(&UserOperation<Vec<u8>>) -> bool,
 ) -> Option<&'a Operation> {
     operations.iter().rfind(|operation| {
         let signed = || SignedOperation::read(&operation.message, operation.user_op_hash);
@@ -93,7 +99,7 @@ pub(crate) fn unsettled_call<'a>(
             && operation.root_change.is_none()
             && !operation.told
             && operation.answer != Answer::Abandoned
-            && signed().is_ok_and(|signed| signed.message.operation.call_data == call_data)
+            && signed().is_ok_and(|signed| is_same(&signed.message.operation))
     })
 }
 
@@ -256,10 +262,10 @@ mod tests {
     }
 
     fn signed(init_code: &[u8], valid_until: u64) -> SignedOperation {
-        let mut operation = crate::client::unsigned(Address::ZERO, U256::ZERO, Vec::new());
+        let mut operation = crate::fill::unsigned(Address::ZERO, U256::ZERO, Vec::new());
         operation.init_code = init_code.to_vec();
         let message = OperationMessage { operation, entry_point: Address::ZERO, chain_id: 1 };
-        SignedOperation { message, signature: vec![1], root: None, valid_until }
+        SignedOperation { message, signature: vec![1], root: None, valid_until, simulation: None }
     }
 
     #[test]

@@ -4,19 +4,20 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use quorate_bundler::{BundlerError, SendOutcome};
-use quorate_core::SignedUserOperation;
+use quorate_bundler::{BundlerError, SendOutcome, Simulation};
+use quorate_core::{SignedUserOperation, UserOperation};
 use quorate_protocol::OperationMessage;
 use quorate_store::{AccountId, Answer, Change, Operation, RootChange, SessionId};
 
 use tokio::time::Instant;
 
 use crate::client::Shared;
+use crate::cost;
 use crate::draft::SignedOperation;
+use crate::fill::fees_of;
 use crate::life::facts::Query;
 use crate::life::settle::{self, Fate, Nonce};
-use crate::life::update::fees_of;
-use crate::{Error, PendingOperation, Quorate};
+use crate::{Draft, Error, Options, PendingOperation, Quorate};
 
 /// A signed operation that is about to be sent for the first time.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Outgoing {
     pub(crate) root: Option<B256>,
     /// When the chain will refuse it, in seconds since 1970; 0 for never.
     pub(crate) valid_until: u64,
+    /// How a Biconomy bundler simulates.
+    pub(crate) simulation: Option<Simulation>,
     pub(crate) block: u64,
     /// What the store has to know before the operation leaves.
     pub(crate) with: Vec<Change>,
@@ -52,6 +55,7 @@ impl Quorate {
             root_change,
             root,
             valid_until,
+            simulation,
             block,
             with,
             undo,
@@ -59,7 +63,7 @@ impl Quorate {
         } = outgoing;
         let account = AccountId { chain_id: message.chain_id, address: message.operation.sender };
         let nonce = message.operation.nonce;
-        let signed = SignedOperation { message, signature, root, valid_until };
+        let signed = SignedOperation { message, signature, root, valid_until, simulation };
         let operation = Operation {
             user_op_hash: signed.user_op_hash(),
             nonce,
@@ -86,6 +90,30 @@ impl Quorate {
                 Err(Error::NotSent { user_op_hash, source })
             }
             sent => sent,
+        }
+    }
+
+    /// Whether a draft that waited is still within what it may cost, at today's price.
+    ///
+    /// # Errors
+    /// [`Error::TooExpensive`]; the node gives no answer.
+    pub(crate) async fn check_cost_again<T>(&self, draft: &Draft<T>, options: &Options) -> Result<(), Error> {
+        let Some(expected) = draft.expected else { return Ok(()) };
+        let expected = expected.at(self.chain.price().await?.expected());
+        let operation = &draft.operation.operation;
+        cost::check(operation, &expected, options.max_cost_factor(), options.max_cost())
+    }
+
+    /// What a paymaster paid for is not made anew at the account's cost without a word.
+    pub(crate) const fn check_payer(
+        &self,
+        user_op_hash: B256,
+        paymaster: Option<Address>,
+        options: &Options,
+    ) -> Result<(), Error> {
+        match (paymaster, options.payment()) {
+            (Some(paymaster), None) => Err(Error::PaymasterNeeded { user_op_hash, paymaster }),
+            _ => Ok(()),
         }
     }
 
@@ -171,7 +199,7 @@ impl Quorate {
         let unsettled = |source| Error::Unsettled { user_op_hash, source: Box::new(source) };
         let OperationMessage { operation: unsigned, entry_point, chain_id } = signed.message.clone();
         let sending = unsigned.sign(signed.signature.clone());
-        let sent = self.send_when_there_is_room(&sending, entry_point, chain_id).await;
+        let sent = self.send_when_there_is_room(&sending, entry_point, chain_id, signed.simulation).await;
         let (answer, error) = match sent {
             Ok(_) => (Answer::Taken, None),
             Err(error) => match error.send_outcome() {
@@ -217,10 +245,11 @@ impl Quorate {
         sending: &SignedUserOperation<Vec<u8>>,
         entry_point: Address,
         chain_id: u64,
+        simulation: Option<Simulation>,
     ) -> Result<B256, BundlerError> {
         let start = Instant::now();
         loop {
-            let sent = self.bundler.send_user_operation(sending, entry_point, chain_id).await;
+            let sent = self.bundler.send_user_operation(sending, entry_point, chain_id, simulation).await;
             match sent {
                 Err(error) if error.is_full_pool() && start.elapsed() < PATIENCE => {
                     tokio::time::sleep(self.pace.pause(start.elapsed())).await;
@@ -249,11 +278,11 @@ impl Quorate {
         &self,
         account: AccountId,
         session: Option<&SessionId>,
-        call_data: &[u8],
+        is_same: impl Fn(&UserOperation<Vec<u8>>) -> bool,
     ) -> Result<Option<Operation>, Error> {
         let mut operations = self.store.operations(account).await?;
         operations.retain(|operation| !self.is_in_flight(operation.user_op_hash));
-        Ok(settle::unsettled_call(&operations, session, call_data).cloned())
+        Ok(settle::unsettled_call(&operations, session, is_same).cloned())
     }
 
     /// Whether a task of this process is sending the operation at this moment.

@@ -4,19 +4,20 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_signer::Signer;
 use quorate_bundler::UserOperationReceipt;
 use quorate_contracts::{account, calls};
-use quorate_core::{Call, DUMMY_SESSION_SIGNATURE, Encode as _, ExecuteBatch, merkle};
+use quorate_core::{DUMMY_SESSION_SIGNATURE, merkle};
 use quorate_protocol::OperationMessage;
 use quorate_signer::{SIGNATURE_LEN, normalize_signature, sign_as_owner};
 use quorate_store::{Answer, Change, Operation, RootChange, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{unsigned, with_fees};
-use crate::draft::SignedOperation;
+use crate::draft::{SignedOperation, earlier};
+use crate::fill::{Filled, Prices, Unfilled, fees_of, unsigned};
 use crate::life::facts::{Facts, Query};
 use crate::life::plan::{self, Overwritten, Present, Revoked, UpdateRequest};
 use crate::life::settle::{self, Nonce};
 use crate::life::submit::Outgoing;
-use crate::{Draft, Error, Options, PendingOperation, SmartAccount};
+use crate::payment::OwnerCalls;
+use crate::{Call, Draft, Error, Options, PendingOperation, SmartAccount};
 
 /// What an operation makes of the tree of an account's sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +160,8 @@ impl SmartAccount {
         let mut modules = vec![deployment.session_key_manager];
         modules.extend(batches.then_some(deployment.batched_session_router));
         let query = Query { modules, ..Query::of_operations(&operations) };
-        let (facts, fees) = tokio::try_join!(client.facts(self.address, &query), client.fees())?;
+        let (facts, prices) =
+            tokio::try_join!(client.facts(self.address, &query), client.prices(&self.options))?;
         if !facts.deployed && request.added.is_empty() {
             return Err(Error::NotDeployed { account: self.address, chain_id: client.chain_id() });
         }
@@ -178,24 +180,19 @@ impl SmartAccount {
         let (leaves, revoked) = plan::plan(&request, present)?;
         let update = TreeUpdate { replaces: facts.root, leaves, revoked };
 
-        let call_data = self.update_call_data(&update, &query.modules, &facts);
-        let slot = self.owner_slot(&facts, &operations, Vec::new(), &Options::new())?;
-        self.fill_owner_s(&facts, slot, call_data, fees, &Options::new(), update).await
+        let calls = self.update_calls(&update, &query.modules, &facts);
+        let slot = self.owner_slot(&facts, &operations, Vec::new(), &self.options)?;
+        self.fill_owner_s(&facts, slot, calls, prices, update).await
     }
 
     /// Enables the modules that are not, and sets the root.
-    pub(crate) fn update_call_data(
-        &self,
-        update: &TreeUpdate,
-        modules: &[Address],
-        facts: &Facts,
-    ) -> Vec<u8> {
+    pub(crate) fn update_calls(&self, update: &TreeUpdate, modules: &[Address], facts: &Facts) -> OwnerCalls {
         let manager = self.client.deployment().session_key_manager;
         let missing = modules.iter().filter(|module| !facts.enabled.contains(module));
         let mut setup: Vec<_> = missing.map(|module| calls::enable_module(self.address, *module)).collect();
         setup.push(calls::set_merkle_root(manager, update.root_change().sets));
-        let calls: Vec<Call<'_>> = setup.iter().map(calls::SetupCall::as_call).collect();
-        ExecuteBatch(&calls).to_vec()
+        let calls = setup.iter().map(|call| Call::from(call.as_call())).collect();
+        OwnerCalls { calls, is_batch: true }
     }
 
     /// The nonce of the owner's next operation, and what it replaces there.
@@ -226,31 +223,50 @@ impl SmartAccount {
         Ok(Slot { nonce, supersedes, replaced })
     }
 
-    /// Fills in everything but the signature.
+    /// Fills in everything but the signature; where the owner pays in a token, the approval for it too.
     pub(crate) async fn fill_owner_s<T>(
         &self,
         facts: &Facts,
         slot: Slot,
-        call_data: Vec<u8>,
-        fees: quorate_bundler::Fees,
-        options: &Options,
+        calls: OwnerCalls,
+        prices: Prices,
         intent: T,
     ) -> Result<Draft<T>, Error> {
         let client = &self.client;
-        let deployment = client.deployment();
-        let mut operation = unsigned(self.address, slot.nonce, call_data);
-        if !facts.deployed {
+        let replaced = slot.replaced.iter().map(|replaced| fees_of(&replaced.message.operation));
+        // Whoever signs over fees signs over the ones that replace.
+        let prices = Prices { offered: settle::replacement_fees(prices.offered, replaced), ..prices };
+        let unfilled = self.unfilled(!facts.deployed, slot.nonce, &calls, prices);
+        let (unfilled, allowed) = client.with_allowance(unfilled, &calls, &self.options).await?;
+        let Filled { operation, expected } =
+            client.fill(Unfilled { allowed, ..unfilled }, &self.options).await?;
+        let entry_point = client.deployment().entry_point;
+        let operation = OperationMessage { operation, entry_point, chain_id: client.chain_id() };
+        Ok(Draft {
+            signer: self.owner,
+            operation,
+            block: facts.block.number,
+            expected: Some(expected),
+            supersedes: slot.supersedes,
+            intent,
+        })
+    }
+
+    /// An operation that makes calls, and the account where it is new.
+    pub(crate) fn unfilled(&self, is_new: bool, nonce: U256, calls: &OwnerCalls, prices: Prices) -> Unfilled {
+        let mut operation = unsigned(self.address, nonce, calls.encode());
+        if is_new {
+            let deployment = self.client.deployment();
             operation.init_code = account::init_code(deployment, self.creator, self.index).to_vec();
         }
-        let dummy = self.owner_signature(&DUMMY_SESSION_SIGNATURE);
-        let operation = client.fill(operation, dummy, fees, options).await?;
-        let filled = fees_of(&operation);
-        let replaced = slot.replaced.iter().map(|replaced| fees_of(&replaced.message.operation));
-        let operation = with_fees(operation, settle::replacement_fees(filled, replaced));
-        let entry_point = deployment.entry_point;
-        let operation = OperationMessage { operation, entry_point, chain_id: client.chain_id() };
-        let Slot { supersedes, .. } = slot;
-        Ok(Draft { signer: self.owner, operation, block: facts.block.number, supersedes, intent })
+        Unfilled {
+            operation,
+            dummy_signature: self.owner_signature(&DUMMY_SESSION_SIGNATURE),
+            fees: prices.offered,
+            price: prices.price,
+            router_entries: 0,
+            allowed: None,
+        }
     }
 
     pub(crate) async fn sign_and_submit<T: OwnerIntent, S: Signer + Sync + ?Sized>(
@@ -293,7 +309,10 @@ impl SmartAccount {
             let operation = self.client.resend(account, stored, true).await?;
             return Ok(draft.intent.pending(self, operation));
         }
-        self.check_again(&draft, &operations).await?;
+        tokio::try_join!(
+            self.check_again(&draft, &operations),
+            self.client.check_cost_again(&draft, &self.options)
+        )?;
 
         let known = store.sessions(account).await?.into_iter().map(|session| session.id).collect::<Vec<_>>();
         let mut with = draft.intent.changes(user_op_hash, &known);
@@ -301,6 +320,7 @@ impl SmartAccount {
         let undo = root_change.map(|change| Change::RemoveTree(change.sets));
         let undo = undo.filter(|_| root_change.is_some_and(|change| change.sets != change.replaces));
         with.extend(draft.intent.tree_update().map(|update| Change::AddTree(update.leaves.clone())));
+        let valid_until = draft.valid_until();
         let operation = self
             .client
             .dispatch(Outgoing {
@@ -309,7 +329,8 @@ impl SmartAccount {
                 session: draft.intent.session_id().cloned(),
                 root_change,
                 root: None,
-                valid_until: 0,
+                valid_until: earlier(0, valid_until),
+                simulation: self.options.simulation(),
                 block: draft.block,
                 with,
                 undo: undo.into_iter().collect(),
@@ -362,13 +383,6 @@ pub(crate) struct Slot {
     pub(crate) replaced: Vec<SignedOperation>,
 }
 
-pub(crate) fn fees_of(operation: &quorate_core::UserOperation<Vec<u8>>) -> quorate_bundler::Fees {
-    quorate_bundler::Fees {
-        max_fee_per_gas: operation.max_fee_per_gas,
-        max_priority_fee_per_gas: operation.max_priority_fee_per_gas,
-    }
-}
-
 impl PendingUpdate {
     pub(crate) const fn new(account: SmartAccount, operation: PendingOperation, change: RootChange) -> Self {
         Self { account, operation, change }
@@ -377,6 +391,10 @@ impl PendingUpdate {
     /// The operation's hash.
     pub const fn user_op_hash(&self) -> B256 {
         self.operation.user_op_hash()
+    }
+
+    pub(crate) const fn account(&self) -> &SmartAccount {
+        &self.account
     }
 
     /// The operation, to wait for by other means.

@@ -123,8 +123,12 @@ async fn fill_gap(world: &mut World, on: On) {
     if own.clone().any(|nonce| nonce > next) && own.all(|nonce| nonce != next) {
         world
             .call(on, async move {
-                let call = quorate::Call { to: account.address(), value: quorate::U256::ZERO, data: &[] };
-                let draft = account.prepare_calls(&[call], &Options::new().with_nonce(next)).await?;
+                let call = quorate::Call::raw(account.address(), Vec::new());
+                let draft = account
+                    .clone()
+                    .with_options(Options::new().with_nonce(next))
+                    .prepare_calls(&[call])
+                    .await?;
                 let signature = sign_as_owner(&owner, draft.user_op_hash()).await?;
                 account.submit(draft, &signature).await
             })

@@ -9,7 +9,7 @@ use alloy_signer_local::PrivateKeySigner;
 use quorate::quorate_store::{MemoryStore, Operation, Store as _};
 use quorate::testing::{Crash, Execution, Orphaned, ScriptedBundler, ScriptedChain, ScriptedNode};
 use quorate::{
-    Asset, Call, Calls, Draft, Error, FunctionSelector, LocalSessionKey, Options, OwnerDraft, OwnerIntent,
+    Asset, Call, Calls, Draft, Error, FunctionSelector, LocalSessionKey, OwnerDraft, OwnerIntent,
     PendingOperation, Policy, Quorate, Resumed, SessionCalls, SessionEpoch, SessionGrant, SessionId,
     SmartAccount, TreeUpdate, Withdrawal,
 };
@@ -54,8 +54,8 @@ pub(crate) struct Intent {
 }
 
 impl Intent {
-    fn call(&self) -> Call<'_> {
-        Call { to: self.to, value: self.value, data: &self.data }
+    fn call(&self) -> Call {
+        Call::raw(self.to, self.data.clone()).value(self.value)
     }
 
     fn is_of(&self, execution: &Execution) -> bool {
@@ -163,7 +163,7 @@ impl World {
                     let (account, session) = (self.account(on), id.clone());
                     let owned = (self.intents[intent].to, self.intents[intent].data.clone());
                     let draft = self.call(on, async move {
-                        let call = Call { to: owned.0, value: U256::ZERO, data: &owned.1 };
+                        let call = Call::raw(owned.0, owned.1);
                         account.session(&session).await?.prepare(call).await
                     });
                     if let Some(Ok(draft)) = draft.await {
@@ -190,7 +190,7 @@ impl World {
                 if by_draft {
                     let (account, value) = (self.account(on), self.intents[intent].value);
                     let draft = self.call(on, async move {
-                        account.prepare_calls(&[Call { to: FRIEND, value, data: &[] }], &Options::new()).await
+                        account.prepare_calls(&[Call::transfer(FRIEND, value)]).await
                     });
                     if let Some(Ok(draft)) = draft.await {
                         self.submit(on, draft, Retry::Calls).await;
@@ -418,7 +418,7 @@ impl World {
         let (account, id) = (self.account(on), session.clone());
         let owned = (self.intents[intent].to, self.intents[intent].data.clone());
         let sent = self.call(on, async move {
-            let call = Call { to: owned.0, value: U256::ZERO, data: &owned.1 };
+            let call = Call::raw(owned.0, owned.1);
             account.session(&id).await?.send(call).await
         });
         match sent.await? {
@@ -438,8 +438,7 @@ impl World {
     async fn withdraw(&mut self, on: On, intent: usize) {
         let (account, owner, value) = (self.account(on), self.owner.clone(), self.intents[intent].value);
         let withdrawal = [Withdrawal::of(Asset::Native, value)];
-        let sent = self
-            .call(on, async move { account.withdraw(&withdrawal, FRIEND, &owner, &Options::new()).await });
+        let sent = self.call(on, async move { account.withdraw(&withdrawal, FRIEND, &owner).await });
         match sent.await {
             Some(Ok(pending)) => self.devices[on].waits = Some(pending),
             Some(Err(_)) => {
@@ -569,7 +568,7 @@ impl World {
         let account = self.account(on);
         let data = self.intents[intent].data.clone();
         let outcome = self.call(on, async move {
-            let call = Call { to: GAME, value: U256::ZERO, data: &data };
+            let call = Call::raw(GAME, data);
             account.session(&id).await?.send(call).await?.wait().await
         });
         match outcome.await {

@@ -89,6 +89,12 @@ impl Player {
     }
 }
 
+/// A devnet for one test alone, whose services it makes err.
+pub(crate) async fn another_devnet() -> Devnet {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devnet");
+    Devnet::builder(cache).start().await.unwrap()
+}
+
 pub(crate) fn devnet() -> &'static Devnet {
     &DEVNET.1
 }
@@ -113,8 +119,8 @@ pub(crate) fn mint(to: Address) -> Vec<u8> {
     Erc721::safeMintCall { to }.abi_encode()
 }
 
-pub(crate) fn call(data: &[u8]) -> Call<'_> {
-    Call { to: nft(), value: U256::ZERO, data }
+pub(crate) fn call(data: &[u8]) -> Call {
+    Call::raw(nft(), data.to_vec())
 }
 
 pub(crate) async fn rpc(method: &str, params: Value) -> Value {

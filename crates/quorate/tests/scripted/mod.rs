@@ -103,7 +103,7 @@ impl Scene {
     }
 
     pub(crate) async fn mint_with(&self, session: &Session) -> Result<PendingOperation, Error> {
-        session.send(Call { to: NFT, value: U256::ZERO, data: &self.mint() }).await
+        session.send(Call::raw(NFT, self.mint())).await
     }
 
     /// How often the account's sessions have minted.

@@ -1,0 +1,246 @@
+//! Filling an operation in: fees, gas and a paymaster's data, in the order that signatures over them ask for.
+
+use std::sync::Arc;
+
+use alloy_primitives::U256;
+use quorate_bundler::{FeeAdvice, Fees, GasEstimate};
+use quorate_core::UserOperation;
+use quorate_paymaster::{GasLimits, Paymaster, PaymasterError, PaymasterRequest, Payment, Stub};
+
+use crate::cost::{self, ExpectedCost, Price, Shape};
+use crate::payment::check_charge;
+use crate::{Error, Options, Quorate};
+
+/// An operation that has its nonce and calls, and what else decides what it costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Unfilled {
+    pub(crate) operation: UserOperation<Vec<u8>>,
+    /// A signature of the right form and length.
+    pub(crate) dummy_signature: Vec<u8>,
+    /// What it offers; this stands.
+    pub(crate) fees: Fees,
+    /// The price that its cost is compared by.
+    pub(crate) price: Price,
+    /// Sessions that the batched router proves.
+    pub(crate) router_entries: usize,
+    /// What a token's paymaster is allowed when the operation is paid for.
+    pub(crate) allowed: Option<U256>,
+}
+
+/// An operation that lacks its signature alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Filled {
+    pub(crate) operation: UserOperation<Vec<u8>>,
+    pub(crate) expected: ExpectedCost,
+}
+
+/// What gas costs: to offer, and to compare by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prices {
+    pub(crate) offered: Fees,
+    pub(crate) price: Price,
+}
+
+impl Quorate {
+    /// Fills in everything but the signature: fees, the stub of a paymaster, gas, offsets, and when all of these stand
+    /// and are within the limits, the paymaster's data.
+    ///
+    /// # Errors
+    /// What the bundler, the node or the paymaster says; [`Error::TooExpensive`], [`Error::NoPaymaster`].
+    pub(crate) async fn fill(&self, unfilled: Unfilled, options: &Options) -> Result<Filled, Error> {
+        let payment = options.payment();
+        let paymaster = payment.map(|_| self.paymaster(options)).transpose()?;
+        let (estimated, expected) = tokio::try_join!(
+            self.estimate(&unfilled, options, paymaster.zip(payment)),
+            self.expected_cost(&unfilled, payment.is_some()),
+        )?;
+        let Estimated { operation, stub } = estimated;
+        let estimated_gas = gas_of(&operation);
+        let mut operation = options.offset_gas(operation);
+        cost::check(&operation, &expected, options.max_cost_factor(), options.max_cost())?;
+        let Some((stub, paymaster, payment)) =
+            stub.zip(paymaster.zip(payment)).map(|(stub, (paymaster, payment))| (stub, paymaster, payment))
+        else {
+            return Ok(Filled { operation, expected });
+        };
+        let signed_as_it_is =
+            stub.is_final && complete(stub.gas) == Some(estimated_gas) && estimated_gas == gas_of(&operation);
+        if !signed_as_it_is {
+            operation.paymaster_and_data.clear();
+            let data = paymaster
+                .data(&self.request(&operation, &unfilled.dummy_signature, payment, options))
+                .await?;
+            stub.check(&data)?;
+            check_charge(&data, unfilled.allowed)?;
+            operation.paymaster_and_data = data.into();
+        } else {
+            check_charge(&stub.data, unfilled.allowed)?;
+        }
+        Ok(Filled { operation, expected })
+    }
+
+    /// Gas by the bundler, or by the paymaster's service where that names all of it.
+    async fn estimate(
+        &self,
+        unfilled: &Unfilled,
+        options: &Options,
+        paymaster: Option<(&Arc<dyn Paymaster>, Payment)>,
+    ) -> Result<Estimated, Error> {
+        let mut operation = with_fees(unfilled.operation.clone(), unfilled.fees);
+        let Some((paymaster, payment)) = paymaster else {
+            let gas = self.estimate_gas(&operation, unfilled, options).await?;
+            return Ok(Estimated { operation: with_gas(operation, gas), stub: None });
+        };
+        let request = self.request(&operation, &unfilled.dummy_signature, payment, options);
+        let stub = paymaster.stub(&request).await?;
+        operation.paymaster_and_data = stub.data.as_bytes().to_vec();
+        let gas = match complete(stub.gas) {
+            Some(gas) => gas,
+            None => {
+                let mut gas = self.estimate_gas(&operation, unfilled, options).await?;
+                // An estimate that ends at the dummy signature does not see what the paymaster does after the call.
+                gas.verification_gas_limit = gas.verification_gas_limit.saturating_add(stub.post_op_gas);
+                gas
+            }
+        };
+        Ok(Estimated { operation: with_gas(operation, gas), stub: Some(stub) })
+    }
+
+    async fn estimate_gas(
+        &self,
+        operation: &UserOperation<Vec<u8>>,
+        unfilled: &Unfilled,
+        options: &Options,
+    ) -> Result<GasEstimate, Error> {
+        let dummy = operation.clone().sign(unfilled.dummy_signature.clone());
+        let entry_point = self.deployment.entry_point;
+        let state = options.state_override();
+        Ok(self.bundler.estimate_user_operation_gas(&dummy, entry_point, state).await?)
+    }
+
+    /// What a paymaster is asked about an operation.
+    pub(crate) fn request<'a>(
+        &self,
+        operation: &'a UserOperation<Vec<u8>>,
+        dummy_signature: &'a [u8],
+        payment: Payment,
+        options: &Options,
+    ) -> PaymasterRequest<'a> {
+        PaymasterRequest {
+            operation,
+            dummy_signature,
+            entry_point: self.deployment.entry_point,
+            chain_id: self.chain_id(),
+            payment,
+            caller_estimates: options.state_override().is_some(),
+        }
+    }
+
+    /// The paymaster of the options, or the client's.
+    pub(crate) fn paymaster<'a>(&'a self, options: &'a Options) -> Result<&'a Arc<dyn Paymaster>, Error> {
+        options.paymaster().or(self.paymaster.as_ref()).ok_or(Error::NoPaymaster)
+    }
+
+    /// What the operation should cost, without a word of the bundler's or the paymaster's.
+    async fn expected_cost(&self, unfilled: &Unfilled, has_paymaster: bool) -> Result<ExpectedCost, Error> {
+        let operation = &unfilled.operation;
+        let shape = Shape::of(operation, unfilled.dummy_signature.len(), unfilled.router_entries);
+        let shape = Shape { has_paymaster, ..shape };
+        let (call_gas, data_fee) = tokio::try_join!(
+            self.chain.call_gas(operation.sender, &operation.call_data, !operation.init_code.is_empty()),
+            self.chain.data_fee(operation.sender, &operation.call_data, shape.encoded_len),
+        )?;
+        Ok(ExpectedCost {
+            call_gas,
+            verification_gas: shape.verification_gas(),
+            pre_verification_gas: shape.pre_verification_gas(),
+            fee_per_gas: unfilled.price.expected(),
+            data_fee,
+        })
+    }
+
+    /// The fees to offer, by the options, the bundler's dialect or the node, and the node's price to compare by: one round
+    /// trip.
+    pub(crate) async fn prices(&self, options: &Options) -> Result<Prices, Error> {
+        let advice = async {
+            match options.fees() {
+                Some(fees) => Ok(Some(FeeAdvice::Fees(fees))),
+                None => Ok::<_, Error>(self.bundler.fees().await?),
+            }
+        };
+        let (advice, price) = tokio::try_join!(advice, self.chain.price())?;
+        let fees = match advice {
+            Some(FeeAdvice::Fees(fees)) => fees,
+            Some(FeeAdvice::Priority(tip)) => price.fees_with_tip(tip),
+            _ => price.fees(),
+        };
+        Ok(Prices { offered: options.offset_fees(fees), price })
+    }
+}
+
+struct Estimated {
+    operation: UserOperation<Vec<u8>>,
+    stub: Option<Stub>,
+}
+
+fn complete(gas: GasLimits) -> Option<GasEstimate> {
+    Some(GasEstimate {
+        pre_verification_gas: gas.pre_verification_gas?,
+        verification_gas_limit: gas.verification_gas_limit?,
+        call_gas_limit: gas.call_gas_limit?,
+    })
+}
+
+pub(crate) fn gas_of(operation: &UserOperation<Vec<u8>>) -> GasEstimate {
+    GasEstimate {
+        pre_verification_gas: operation.pre_verification_gas,
+        verification_gas_limit: operation.verification_gas_limit,
+        call_gas_limit: operation.call_gas_limit,
+    }
+}
+
+pub(crate) fn fees_of(operation: &UserOperation<Vec<u8>>) -> Fees {
+    Fees {
+        max_fee_per_gas: operation.max_fee_per_gas,
+        max_priority_fee_per_gas: operation.max_priority_fee_per_gas,
+    }
+}
+
+pub(crate) fn with_fees(mut operation: UserOperation<Vec<u8>>, fees: Fees) -> UserOperation<Vec<u8>> {
+    operation.max_fee_per_gas = fees.max_fee_per_gas;
+    operation.max_priority_fee_per_gas = fees.max_priority_fee_per_gas;
+    operation
+}
+
+pub(crate) fn with_gas(mut operation: UserOperation<Vec<u8>>, gas: GasEstimate) -> UserOperation<Vec<u8>> {
+    operation.pre_verification_gas = gas.pre_verification_gas;
+    operation.verification_gas_limit = gas.verification_gas_limit;
+    operation.call_gas_limit = gas.call_gas_limit;
+    operation
+}
+
+/// An operation of an account without fees, gas, paymaster and signature.
+pub(crate) fn unsigned(
+    sender: alloy_primitives::Address,
+    nonce: U256,
+    call_data: Vec<u8>,
+) -> UserOperation<Vec<u8>> {
+    UserOperation {
+        sender,
+        nonce,
+        init_code: Vec::new(),
+        call_data,
+        call_gas_limit: U256::ZERO,
+        verification_gas_limit: U256::ZERO,
+        pre_verification_gas: U256::ZERO,
+        max_fee_per_gas: U256::ZERO,
+        max_priority_fee_per_gas: U256::ZERO,
+        paymaster_and_data: Vec::new(),
+    }
+}
+
+impl From<PaymasterError> for Error {
+    fn from(error: PaymasterError) -> Self {
+        Self::Paymaster(Box::new(error))
+    }
+}

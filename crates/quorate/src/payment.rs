@@ -1,0 +1,268 @@
+//! Paying in a token: what it will take, and the allowance for it.
+
+use alloy_primitives::{Address, U256};
+use alloy_sol_types::SolCall as _;
+use quorate_contracts::Erc20;
+use quorate_core::{AccountCall, Encode as _, Execute, ExecuteBatch};
+use quorate_paymaster::{FeeQuotes, Paymaster as _, PaymasterError, Payment, TokenList};
+
+use crate::fill::{Unfilled, with_fees};
+use crate::options::Allowance;
+use crate::{Call, Error, Options, Quorate};
+
+/// Calls of one operation of an owner's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnerCalls {
+    pub(crate) calls: Vec<Call>,
+    /// Whether a single one is a batch, too.
+    pub(crate) is_batch: bool,
+}
+
+impl OwnerCalls {
+    /// One call as `execute`, several as `executeBatch`, and none as nothing.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let calls: Vec<_> = self.calls.iter().map(Call::as_core).collect();
+        match calls.as_slice() {
+            [] => Vec::new(),
+            [call] if !self.is_batch => Execute(*call).to_vec(),
+            calls => ExecuteBatch(calls).to_vec(),
+        }
+    }
+
+    /// The calls in an operation, without the approvals that pay its paymaster.
+    pub(crate) fn decode(call_data: &[u8], paymaster: Option<Address>) -> Result<Self, Error> {
+        if call_data.is_empty() {
+            return Ok(Self { calls: Vec::new(), is_batch: false });
+        }
+        let decoded = AccountCall::decode(call_data).map_err(Error::Decode)?;
+        let is_batch = matches!(decoded, AccountCall::Batch(_));
+        let mut calls: Vec<Call> = decoded.calls().map(Call::from).collect();
+        let payments = calls.iter().take_while(|call| approves(call, paymaster)).count();
+        calls.drain(..payments);
+        Ok(Self { calls, is_batch: is_batch && payments == 0 })
+    }
+
+    fn with_approvals(&self, token: Address, spender: Address, amounts: &[U256]) -> Self {
+        let approve = |amount: &U256| Call::new(token, Erc20::approveCall { spender, amount: *amount });
+        let calls = amounts.iter().map(approve).chain(self.calls.iter().cloned()).collect();
+        Self { calls, is_batch: self.is_batch }
+    }
+}
+
+fn approves(call: &Call, spender: Option<Address>) -> bool {
+    let decoded = Erc20::approveCall::abi_decode(&call.data);
+    spender.is_some() && decoded.is_ok_and(|approve| Some(approve.spender) == spender)
+}
+
+/// The paymaster of an operation that is not the account itself.
+pub(crate) fn paymaster_of(paymaster_and_data: &[u8]) -> Option<Address> {
+    paymaster_and_data.get(..20).map(Address::from_slice)
+}
+
+/// What the account allows the paymaster, in the token's smallest unit.
+#[derive(Clone, Copy, Debug)]
+struct TokenAccount {
+    balance: U256,
+    allowance: U256,
+}
+
+impl Quorate {
+    /// Adds the approval that a token's paymaster needs to an owner's calls, and gives what it will be allowed then.
+    ///
+    /// `unfilled` is the operation whose call data are these calls.
+    ///
+    /// # Errors
+    /// [`Error::AllowanceTooLow`], [`Error::TokenBalanceTooLow`]; what the paymaster or the node says.
+    pub(crate) async fn with_allowance(
+        &self,
+        mut unfilled: Unfilled,
+        calls: &OwnerCalls,
+        options: &Options,
+    ) -> Result<(Unfilled, Option<U256>), Error> {
+        let Some(Payment::Token(token)) = options.payment() else { return Ok((unfilled, None)) };
+        let paymaster = self.paymaster(options)?;
+        let spender = paymaster.token_paymaster().ok_or(PaymasterError::NoQuotes)?;
+        let account = unfilled.operation.sender;
+        let there = self.token_account(token, account, spender).await?;
+        // The approval makes the operation dearer, so that it is part of what is quoted.
+        let quoted = match options.allowance() {
+            Some(Allowance::Existing) => Vec::new(),
+            Some(Allowance::UpTo(amount)) if amount <= there.allowance => Vec::new(),
+            Some(Allowance::UpTo(amount)) => self.approvals(token, account, spender, there, amount).await?,
+            None => self.approvals(token, account, spender, there, U256::MAX).await?,
+        };
+        unfilled.operation.call_data = calls.with_approvals(token, spender, &quoted).encode();
+        let needed = self.needed_tokens(&unfilled, token, options).await?;
+        check_balance(token, there.balance, needed)?;
+        let Some(amount) = approval(options.allowance(), token, spender, there.allowance, needed)? else {
+            unfilled.operation.call_data = calls.encode();
+            return Ok((unfilled, Some(there.allowance)));
+        };
+        let amounts: Vec<U256> =
+            quoted.iter().map(|quoted| if quoted.is_zero() { U256::ZERO } else { amount }).collect();
+        unfilled.operation.call_data = calls.with_approvals(token, spender, &amounts).encode();
+        Ok((unfilled, Some(amount)))
+    }
+
+    /// The allowances to set one after another: some tokens change one only from and to zero.
+    async fn approvals(
+        &self,
+        token: Address,
+        account: Address,
+        spender: Address,
+        there: TokenAccount,
+        amount: U256,
+    ) -> Result<Vec<U256>, Error> {
+        let is_taken =
+            there.allowance.is_zero() || self.chain.takes_approval(token, account, spender, amount).await?;
+        Ok(if is_taken { vec![amount] } else { vec![U256::ZERO, amount] })
+    }
+
+    /// Checks that a session's call can be paid for in a token, and gives what the paymaster is allowed. A session's call
+    /// carries no approval.
+    ///
+    /// # Errors
+    /// [`Error::AllowanceTooLow`], [`Error::TokenBalanceTooLow`]; what the paymaster or the node says.
+    pub(crate) async fn check_allowance(
+        &self,
+        unfilled: &Unfilled,
+        options: &Options,
+    ) -> Result<Option<U256>, Error> {
+        let Some(Payment::Token(token)) = options.payment() else { return Ok(None) };
+        let paymaster = self.paymaster(options)?;
+        let spender = paymaster.token_paymaster().ok_or(PaymasterError::NoQuotes)?;
+        let (needed, there) = tokio::try_join!(
+            self.needed_tokens(unfilled, token, options),
+            self.token_account(token, unfilled.operation.sender, spender)
+        )?;
+        check_balance(token, there.balance, needed)?;
+        approval(Some(Allowance::Existing), token, spender, there.allowance, needed)?;
+        Ok(Some(there.allowance))
+    }
+
+    async fn token_account(
+        &self,
+        token: Address,
+        account: Address,
+        spender: Address,
+    ) -> Result<TokenAccount, Error> {
+        let (balance, allowance) = tokio::try_join!(
+            self.chain.token_balance(token, account),
+            self.chain.allowance(token, account, spender)
+        )?;
+        Ok(TokenAccount { balance, allowance })
+    }
+
+    /// What the paymaster quotes for an operation; none where it gives no quotes.
+    async fn needed_tokens(
+        &self,
+        unfilled: &Unfilled,
+        token: Address,
+        options: &Options,
+    ) -> Result<Option<U256>, Error> {
+        let tokens = TokenList { tokens: vec![token], preferred: Some(token) };
+        match self.quotes(unfilled, &tokens, options).await {
+            Ok(quotes) => Ok(Some(quotes.for_token(token)?.max_fee)),
+            Err(Error::Paymaster(error)) if matches!(*error, PaymasterError::NoQuotes) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the paymaster would take for an operation, in tokens.
+    pub(crate) async fn quotes(
+        &self,
+        unfilled: &Unfilled,
+        tokens: &TokenList,
+        options: &Options,
+    ) -> Result<FeeQuotes, Error> {
+        let paymaster = self.paymaster(options)?;
+        let payment = Payment::Token(tokens.preferred.unwrap_or_default());
+        let operation = with_fees(unfilled.operation.clone(), unfilled.fees);
+        let request = self.request(&operation, &unfilled.dummy_signature, payment, options);
+        Ok(paymaster.quotes(&request, tokens).await?)
+    }
+}
+
+fn check_balance(token: Address, balance: U256, needed: Option<U256>) -> Result<(), Error> {
+    match needed {
+        Some(needed) if balance < needed => Err(Error::TokenBalanceTooLow { token, balance, needed }),
+        _ => Ok(()),
+    }
+}
+
+/// The allowance to give, where the one that is there does not do.
+fn approval(
+    wanted: Option<Allowance>,
+    token: Address,
+    spender: Address,
+    there: U256,
+    needed: Option<U256>,
+) -> Result<Option<U256>, Error> {
+    let least = needed.unwrap_or(U256::from(1));
+    let too_low = |allowance| Err(Error::AllowanceTooLow { token, spender, allowance, needed: least });
+    match wanted {
+        Some(Allowance::Existing) if there < least => too_low(there),
+        Some(Allowance::UpTo(amount)) if amount < least => too_low(amount),
+        Some(Allowance::UpTo(amount)) => Ok((there < amount).then_some(amount)),
+        None if needed.is_none() => Err(PaymasterError::NoQuotes.into()),
+        Some(Allowance::Existing) | None => Ok((there < least).then_some(least)),
+    }
+}
+
+/// Refuses data that lets the paymaster take more than the account allows it: the call would be reverted for it, after it
+/// was paid for.
+pub(crate) fn check_charge(
+    data: &quorate_paymaster::PaymasterData,
+    allowed: Option<U256>,
+) -> Result<(), Error> {
+    let Some((allowed, (token, needed))) = allowed.zip(data.terms().and_then(|terms| terms.charge)) else {
+        return Ok(());
+    };
+    if needed <= allowed {
+        return Ok(());
+    }
+    Err(Error::AllowanceTooLow { token, spender: data.paymaster(), allowance: allowed, needed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: Address = Address::repeat_byte(1);
+    const SPENDER: Address = Address::repeat_byte(2);
+
+    #[test]
+    fn an_allowance_is_given_where_the_one_that_is_there_does_not_do() {
+        let amount = |value: u64| U256::from(value);
+        let up_to = |value| Some(Allowance::UpTo(amount(value)));
+        for (wanted, there, needed, expected) in [
+            (None, 0, Some(5), Ok(Some(5))),
+            (None, 5, Some(5), Ok(None)),
+            (None, 4, Some(5), Ok(Some(5))),
+            (None, 9, None, Err(())),
+            (up_to(50), 0, Some(5), Ok(Some(50))),
+            (up_to(50), 20, Some(5), Ok(Some(50))),
+            (up_to(50), 60, Some(5), Ok(None)),
+            (up_to(4), 60, Some(5), Err(())),
+            (up_to(50), 0, None, Ok(Some(50))),
+            (Some(Allowance::Existing), 5, Some(5), Ok(None)),
+            (Some(Allowance::Existing), 4, Some(5), Err(())),
+            (Some(Allowance::Existing), 0, None, Err(())),
+        ] {
+            let given = approval(wanted, TOKEN, SPENDER, amount(there), needed.map(amount));
+            assert_eq!(given.map_err(drop), expected.map(|given| given.map(amount)), "{wanted:?} {there}");
+        }
+    }
+
+    #[test]
+    fn the_approval_is_no_part_of_what_the_owner_meant() {
+        let transfer = Call::transfer(Address::repeat_byte(9), U256::from(1));
+        let one = OwnerCalls { calls: vec![transfer], is_batch: false };
+        let paid = one.with_approvals(TOKEN, SPENDER, &[U256::ZERO, U256::from(7)]);
+        assert_eq!(OwnerCalls::decode(&paid.encode(), Some(SPENDER)).unwrap(), one);
+        let others = OwnerCalls::decode(&paid.encode(), Some(TOKEN)).unwrap();
+        assert_eq!(others.calls.len(), 3, "an approval of somebody else is a call like any other");
+        let batch = OwnerCalls { is_batch: true, ..one };
+        assert_eq!(OwnerCalls::decode(&batch.encode(), Some(SPENDER)).unwrap(), batch);
+    }
+}
