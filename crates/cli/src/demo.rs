@@ -13,8 +13,8 @@ use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate::{
-    Call, Condition, Error, FunctionSelector, GasEstimate, HttpTransport, LocalSessionKey, NetworkDescriptor,
-    Policy, Quorate, Rule, Session, SessionSigner as _, SigningNetwork, SmartAccount,
+    Biconomy, Call, Condition, Error, GasEstimate, HttpTransport, LocalSessionKey, NetworkDescriptor,
+    Options, Policy, Quorate, Session, SessionSigner as _, SigningNetwork, SmartAccount,
 };
 use quorate_contracts::Erc721;
 use quorate_devnet::{Devnet, LocalNetwork, Progress, Step};
@@ -108,15 +108,16 @@ impl Stage {
 /// The story itself: grant, use, and three refusals.
 async fn play(stage: &Stage, show: &Show) -> anyhow::Result<()> {
     let Stage { devnet, .. } = stage;
-    let client = Quorate::connect(devnet.rpc_url().clone(), devnet.bundler_url().clone()).await?;
     let descriptor = std::fs::read_to_string(stage.descriptor())?;
     let network = SigningNetwork::new(NetworkDescriptor::from_json(&descriptor)?);
+    let client = Quorate::connect(devnet.rpc_url().clone(), devnet.bundler_url().clone()).await?;
+    let client = client.with_network(network.clone());
     let nft = devnet.nft();
 
     let owner = PrivateKeySigner::random();
     let account = client.account(owner.address(), 0);
-    devnet.set_balance(account.address(), U256::from(10).pow(U256::from(18))).await?;
-    show.done(&format!("account {} of owner {}", account.address(), owner.address()));
+    let account = account.with_options(Options::new().sponsored_by(&sponsor(devnet)?));
+    show.done(&format!("account {} of owner {}, without any coin", account.address(), owner.address()));
 
     show.begin("the five nodes give the account the key");
     let grant = account.grant([mint_to_itself(nft, account.address())?])?;
@@ -127,33 +128,30 @@ async fn play(stage: &Stage, show: &Show) -> anyhow::Result<()> {
         key.key().attestations.len()
     ));
 
-    show.begin("one user operation deploys the account and grants the session");
+    show.begin("one sponsored user operation deploys the account and grants the session");
     let pending = account.send(grant, &key, &owner).await?;
-    let session = client.session(pending.wait().await?, Arc::new(key))?;
+    let session = pending.wait().await?.session().await?;
     show.done(&format!("session granted in user operation {}", pending.user_op_hash()));
 
-    show.begin("the session mints");
-    let data = mint(account.address());
-    let minted = session.send(Call::raw(nft, data)).await?;
+    show.begin("the session mints, sponsored");
+    let minted = session.send(mint(nft, account.address())).await?;
     let transaction = minted.wait_for_tx_hash().await?;
     let balance = balance_of(devnet, account.address()).await?;
     ensure!(balance == U256::from(1), "balanceOf is {balance} after one mint");
     show.done(&format!("minted in transaction {transaction}; balanceOf = {balance}"));
 
-    refusals(&client, &account, &owner, &session, nft, show).await
+    refusals(&account, &owner, &session, nft, show).await
 }
 
 /// A mint to somebody else, refused by the client, then by the nodes, then by the chain.
 async fn refusals(
-    client: &Quorate,
     account: &SmartAccount,
     owner: &PrivateKeySigner,
     session: &Session,
     nft: Address,
     show: &Show,
 ) -> anyhow::Result<()> {
-    let data = mint(Address::repeat_byte(0xcc));
-    let call = Call::raw(nft, data);
+    let call = mint(nft, Address::repeat_byte(0xcc));
 
     let Err(refusal @ Error::Forbidden { .. }) = session.send(call.clone()).await else {
         bail!("the client let a mint to another address through");
@@ -175,7 +173,7 @@ async fn refusals(
     let local = LocalSessionKey::random();
     let grant = account.grant([mint_to_itself(nft, account.address())?])?;
     let granted = account.send(grant, &local, owner).await?.wait().await?;
-    let Err(refusal) = client.session(granted, Arc::new(local))?.send_unchecked(call, gas).await else {
+    let Err(refusal) = granted.session().await?.send_unchecked(call, gas).await else {
         bail!("the bundler took a mint to another address");
     };
     // The call is signed and was sent, so that the error names its operation; the reason is the bundler's.
@@ -197,13 +195,18 @@ async fn balance_of(devnet: &Devnet, owner: Address) -> anyhow::Result<U256> {
     Ok(Erc721::balanceOfCall::abi_decode_returns(&hex::decode(answer)?)?)
 }
 
-fn mint(recipient: Address) -> Vec<u8> {
-    Erc721::safeMintCall { to: recipient }.abi_encode()
+fn mint(nft: Address, recipient: Address) -> Call {
+    Call::new(nft, Erc721::safeMintCall { to: recipient })
 }
 
 fn mint_to_itself(nft: Address, account: Address) -> anyhow::Result<Policy> {
-    let selector = FunctionSelector::parse("safeMint(address)")?;
-    Ok(Policy::new(nft, selector).with_rule(Rule::new(0, Condition::Equal, account))?)
+    Ok(Policy::on(nft).allow::<Erc721::safeMintCall>().arg(0, Condition::Equal, account).build()?)
+}
+
+/// The local chain's paymaster service.
+fn sponsor(devnet: &Devnet) -> anyhow::Result<Biconomy> {
+    let service = HttpTransport::builder(devnet.paymaster_url().clone()).build()?;
+    Ok(Biconomy::new(Arc::new(service)).with_sponsor(devnet.verifying_paymaster()))
 }
 
 /// A spinner for what is going on, and a line with its duration for what is done.

@@ -106,6 +106,7 @@ mod tests {
                 &["tuple[3][] d(uint a, tuple[2] c(bool b))"],
             ),
             ("f(address payable[2] to, string memory)", "f", &["address[2] to", "string "]),
+            ("f(bytes calldata, uint[] storage, address payable)", "f", &["bytes ", "uint[] ", "address "]),
             ("f( ( uint a ) x,tuplet y)", "f", &["tuple x(uint a)", "tuplet y"]),
         ] {
             let function = read(text).unwrap();

@@ -218,6 +218,9 @@ fn texts_that_are_no_function() {
     ] {
         assert!(Policy::on(CONTRACT).allow_fn(text).is_err(), "{text}");
     }
+    let selector = safeMintCall::SELECTOR.into();
+    let refused = Policy::on(CONTRACT).allow_fn("0x40d097c3").map(|_| ());
+    assert_eq!(refused, Err(FunctionError::OnlySelector { selector }));
     let mut function = <transferCall as alloy_sol_types::JsonAbiExt>::abi();
     function.inputs[0].ty = "Library.Kind".into();
     let refused = Policy::on(CONTRACT).allow_fn(function);
