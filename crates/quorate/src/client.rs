@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::Bundler;
@@ -16,6 +16,7 @@ use quorate_transport::{HttpTransport, Transport};
 use url::Url;
 
 use crate::chain::Chain;
+use crate::cost::Price;
 use crate::pace::Pace;
 use crate::{Error, Options, PendingOperation, Session, SessionRecord, SmartAccount};
 
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     /// Operations that a wait of this process has seen end, so that it is no news to anybody.
     seen: Mutex<HashSet<B256>>,
     trees: Mutex<HashMap<B256, Arc<merkle::Tree>>>,
+    /// The price of gas that was read last, and when.
+    pub(crate) price: Mutex<Option<(Instant, Price)>>,
 }
 
 impl Shared {

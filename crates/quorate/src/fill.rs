@@ -1,6 +1,7 @@
 //! Filling an operation in: fees, gas and a paymaster's data, in the order that signatures over them ask for.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
 use quorate_bundler::{FeeAdvice, Fees, GasEstimate};
@@ -168,7 +169,7 @@ impl Quorate {
                 None => Ok::<_, Error>(self.bundler.fees().await?),
             }
         };
-        let (advice, price) = tokio::try_join!(advice, self.chain.price())?;
+        let (advice, price) = tokio::try_join!(advice, self.read_price())?;
         let fees = match advice {
             Some(FeeAdvice::Fees(fees)) => fees,
             Some(FeeAdvice::Priority(tip)) => price.fees_with_tip(tip),
@@ -177,6 +178,26 @@ impl Quorate {
         Ok(Prices { offered: options.offset_fees(fees), price })
     }
 }
+
+impl Quorate {
+    /// The price of gas of the last few seconds, so that a draft that is sent at once costs no further round trip.
+    pub(crate) async fn recent_price(&self) -> Result<Price, Error> {
+        let known = *self.shared.price.lock().unwrap_or_else(PoisonError::into_inner);
+        match known {
+            Some((read, price)) if read.elapsed() < RECENT => Ok(price),
+            _ => self.read_price().await,
+        }
+    }
+
+    async fn read_price(&self) -> Result<Price, Error> {
+        let price = self.chain.price().await?;
+        *self.shared.price.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), price));
+        Ok(price)
+    }
+}
+
+/// A base fee doubles in six blocks at the soonest.
+const RECENT: Duration = Duration::from_secs(10);
 
 struct Estimated {
     operation: UserOperation<Vec<u8>>,

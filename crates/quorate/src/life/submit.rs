@@ -99,7 +99,7 @@ impl Quorate {
     /// [`Error::TooExpensive`]; the node gives no answer.
     pub(crate) async fn check_cost_again<T>(&self, draft: &Draft<T>, options: &Options) -> Result<(), Error> {
         let Some(expected) = draft.expected else { return Ok(()) };
-        let expected = expected.at(self.chain.price().await?.expected());
+        let expected = expected.at(self.recent_price().await?.expected());
         let operation = &draft.operation.operation;
         cost::check(operation, &expected, options.max_cost_factor(), options.max_cost())
     }
