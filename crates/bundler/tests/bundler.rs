@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+mod scripted;
+
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
 use quorate_bundler::{Bundler, BundlerError, EntryPointCode, Revert, SendOutcome, UserOperationReceipt};
-use quorate_core::{SignedUserOperation, UserOperation};
 use quorate_transport::{Repeat, RpcError, Transport, TransportError};
+use scripted::operation;
 use serde_json::{Value, json};
 
 #[derive(Debug)]
@@ -31,22 +33,6 @@ impl Transport for Scripted {
 fn bundler(answer: Result<Value, (i64, &'static str, Value)>) -> (Bundler, Arc<Scripted>) {
     let transport = Arc::new(Scripted { answer, asked: Mutex::default() });
     (Bundler::new(transport.clone()), transport)
-}
-
-fn operation() -> SignedUserOperation<Vec<u8>> {
-    let operation = UserOperation {
-        sender: Address::repeat_byte(1),
-        nonce: U256::from(16),
-        init_code: Vec::new(),
-        call_data: vec![1, 2],
-        call_gas_limit: U256::ZERO,
-        verification_gas_limit: U256::from(2),
-        pre_verification_gas: U256::from(3),
-        max_fee_per_gas: U256::from(4),
-        max_priority_fee_per_gas: U256::from(5),
-        paymaster_and_data: Vec::new(),
-    };
-    operation.sign(vec![0xff])
 }
 
 #[tokio::test]

@@ -149,12 +149,7 @@ impl Biconomy {
             Payment::Sponsored => data.check(&self.sponsors, payment)?,
             Payment::Token(_) => data.check(&[self.token_paymaster], payment)?,
         }
-        let gas = GasLimits {
-            pre_verification_gas: wire.pre_verification_gas,
-            verification_gas_limit: wire.verification_gas_limit,
-            call_gas_limit: wire.call_gas_limit,
-        };
-        Ok(Sponsorship { data, gas })
+        Ok(Sponsorship { data, gas: wire.gas })
     }
 
     fn context(&self, calculated_gas: bool) -> Map<String, Value> {
@@ -264,12 +259,8 @@ fn hex(bytes: &[u8]) -> Bytes {
 #[serde(rename_all = "camelCase")]
 struct WireSponsorship {
     paymaster_and_data: Option<Bytes>,
-    #[serde(default, deserialize_with = "number::deserialize_optional")]
-    pre_verification_gas: Option<U256>,
-    #[serde(default, deserialize_with = "number::deserialize_optional")]
-    verification_gas_limit: Option<U256>,
-    #[serde(default, deserialize_with = "number::deserialize_optional")]
-    call_gas_limit: Option<U256>,
+    #[serde(flatten)]
+    gas: GasLimits,
 }
 
 #[derive(Deserialize)]

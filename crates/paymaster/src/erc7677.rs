@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, Bytes, U64, U256};
 use async_trait::async_trait;
-use quorate_bundler::number;
 use quorate_transport::{Transport, TransportExt as _};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -78,12 +77,7 @@ impl Erc7677 {
         }
         let data = PaymasterData::new(wire.paymaster_and_data.unwrap_or_default().to_vec())?;
         data.check(&[self.contract(request.payment)], request.payment)?;
-        let gas = GasLimits {
-            pre_verification_gas: wire.pre_verification_gas,
-            verification_gas_limit: wire.verification_gas_limit,
-            call_gas_limit: wire.call_gas_limit,
-        };
-        Ok(Answer { data, gas, is_final: wire.is_final })
+        Ok(Answer { data, gas: wire.gas, is_final: wire.is_final })
     }
 
     fn contract(&self, payment: Payment) -> Address {
@@ -138,12 +132,8 @@ struct Wire {
     paymaster_and_data: Option<Bytes>,
     #[serde(default)]
     is_final: bool,
-    #[serde(default, deserialize_with = "number::deserialize_optional")]
-    pre_verification_gas: Option<U256>,
-    #[serde(default, deserialize_with = "number::deserialize_optional")]
-    verification_gas_limit: Option<U256>,
-    #[serde(default, deserialize_with = "number::deserialize_optional")]
-    call_gas_limit: Option<U256>,
+    #[serde(flatten)]
+    gas: GasLimits,
     paymaster: Option<Value>,
     paymaster_data: Option<Value>,
     paymaster_verification_gas_limit: Option<Value>,

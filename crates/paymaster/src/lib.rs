@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
 use async_trait::async_trait;
+use quorate_bundler::number;
 use quorate_core::UserOperation;
 use serde::{Deserialize, Serialize};
 
@@ -59,13 +60,17 @@ pub struct PaymasterRequest<'a> {
 }
 
 /// Gas limits that a paymaster's service names; those that it does not name are the caller's to estimate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct GasLimits {
     /// For the bundler's own costs.
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
     pub pre_verification_gas: Option<U256>,
     /// For validation; it also bounds what the paymaster does after the call.
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
     pub verification_gas_limit: Option<U256>,
     /// For the call.
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
     pub call_gas_limit: Option<U256>,
 }
 

@@ -48,7 +48,7 @@ impl ExpectedCost {
 }
 
 /// What the rules of [`ExpectedCost`] look at.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     /// Sessions that the batched router proves.
     pub(crate) router_entries: usize,
@@ -63,6 +63,7 @@ impl Shape {
         operation: &UserOperation<Vec<u8>>,
         signature_len: usize,
         router_entries: usize,
+        has_paymaster: bool,
     ) -> Self {
         let dynamic = |len: usize| 32 + len.div_ceil(32) * 32;
         let lens = [
@@ -74,7 +75,7 @@ impl Shape {
         Self {
             router_entries,
             creates: !operation.init_code.is_empty(),
-            has_paymaster: !operation.paymaster_and_data.is_empty(),
+            has_paymaster,
             encoded_len: 11 * 32 + lens.into_iter().map(dynamic).sum::<usize>(),
         }
     }
@@ -200,7 +201,7 @@ mod tests {
     }
 
     fn expected(price: Price, data_fee: u64) -> ExpectedCost {
-        let shape = Shape::of(&operation([0; 3], 0), 65, 0);
+        let shape = Shape::of(&operation([0; 3], 0), 65, 0, false);
         ExpectedCost {
             call_gas: U256::from(100_000),
             verification_gas: shape.verification_gas(),

@@ -56,10 +56,10 @@ impl<T> Draft<T> {
         valid_until(&self.operation.operation.paymaster_and_data)
     }
 
-    /// The same for another purpose.
-    pub(crate) fn with_intent<U>(self, intent: U) -> (Draft<U>, T) {
+    /// The same for a purpose that is made of this one.
+    pub(crate) fn map<U>(self, intent: impl FnOnce(T) -> U) -> Draft<U> {
         let Self { signer, operation, block, expected, supersedes, intent: former } = self;
-        (Draft { signer, operation, block, expected, supersedes, intent }, former)
+        Draft { signer, operation, block, expected, supersedes, intent: intent(former) }
     }
 
     /// What the operation is for.

@@ -530,6 +530,12 @@ pub enum Error {
     Message(#[from] MessageError),
 }
 
+impl From<PaymasterError> for Error {
+    fn from(error: PaymasterError) -> Self {
+        Self::Paymaster(Box::new(error))
+    }
+}
+
 impl Error {
     /// Leaves an operation's fate open, whatever went wrong with it.
     pub(crate) fn unsettled(user_op_hash: B256, source: Self) -> Self {

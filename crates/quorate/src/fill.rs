@@ -3,10 +3,10 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use quorate_bundler::{FeeAdvice, Fees, GasEstimate};
 use quorate_core::UserOperation;
-use quorate_paymaster::{GasLimits, Paymaster, PaymasterError, PaymasterRequest, Payment, Stub};
+use quorate_paymaster::{GasLimits, Paymaster, PaymasterRequest, Payment, Stub};
 
 use crate::cost::{self, ExpectedCost, Price, Shape};
 use crate::payment::check_charge;
@@ -18,10 +18,8 @@ pub(crate) struct Unfilled {
     pub(crate) operation: UserOperation<Vec<u8>>,
     /// A signature of the right form and length.
     pub(crate) dummy_signature: Vec<u8>,
-    /// What it offers; this stands.
-    pub(crate) fees: Fees,
-    /// The price that its cost is compared by.
-    pub(crate) price: Price,
+    /// What it offers, which stands, and what its cost is compared by.
+    pub(crate) prices: Prices,
     /// Sessions that the batched router proves.
     pub(crate) router_entries: usize,
     /// What a token's paymaster is allowed when the operation is paid for.
@@ -49,33 +47,26 @@ impl Quorate {
     /// # Errors
     /// What the bundler, the node or the paymaster says; [`Error::TooExpensive`], [`Error::NoPaymaster`].
     pub(crate) async fn fill(&self, unfilled: Unfilled, options: &Options) -> Result<Filled, Error> {
-        let payment = options.payment();
-        let paymaster = payment.map(|_| self.paymaster(options)).transpose()?;
+        let payer = self.payer(options)?;
         let (estimated, expected) = tokio::try_join!(
-            self.estimate(&unfilled, options, paymaster.zip(payment)),
-            self.expected_cost(&unfilled, payment.is_some()),
+            self.estimate(&unfilled, options, payer),
+            self.expected_cost(&unfilled, payer.is_some()),
         )?;
-        let Estimated { operation, stub } = estimated;
-        let estimated_gas = gas_of(&operation);
-        let mut operation = options.offset_gas(operation);
+        let mut operation = options.offset_gas(estimated.operation);
         cost::check(&operation, &expected, options.max_cost_factor(), options.max_cost())?;
-        let Some((stub, paymaster, payment)) =
-            stub.zip(paymaster.zip(payment)).map(|(stub, (paymaster, payment))| (stub, paymaster, payment))
-        else {
-            return Ok(Filled { operation, expected });
-        };
-        let signed_as_it_is =
-            stub.is_final && complete(stub.gas) == Some(estimated_gas) && estimated_gas == gas_of(&operation);
-        if !signed_as_it_is {
-            operation.paymaster_and_data.clear();
-            let data = paymaster
-                .data(&self.request(&operation, &unfilled.dummy_signature, payment, options))
-                .await?;
-            stub.check(&data)?;
+        if let Some(((paymaster, payment), stub)) = payer.zip(estimated.stub) {
+            let is_as_signed = stub.is_final && complete(stub.gas) == Some(gas_of(&operation));
+            let data = if is_as_signed {
+                stub.data
+            } else {
+                operation.paymaster_and_data.clear();
+                let request = self.request(&operation, &unfilled.dummy_signature, payment, options);
+                let data = paymaster.data(&request).await?;
+                stub.check(&data)?;
+                data
+            };
             check_charge(&data, unfilled.allowed)?;
             operation.paymaster_and_data = data.into();
-        } else {
-            check_charge(&stub.data, unfilled.allowed)?;
         }
         Ok(Filled { operation, expected })
     }
@@ -85,10 +76,10 @@ impl Quorate {
         &self,
         unfilled: &Unfilled,
         options: &Options,
-        paymaster: Option<(&Arc<dyn Paymaster>, Payment)>,
+        payer: Option<Payer<'_>>,
     ) -> Result<Estimated, Error> {
-        let mut operation = with_fees(unfilled.operation.clone(), unfilled.fees);
-        let Some((paymaster, payment)) = paymaster else {
+        let mut operation = with_fees(unfilled.operation.clone(), unfilled.prices.offered);
+        let Some((paymaster, payment)) = payer else {
             let gas = self.estimate_gas(&operation, unfilled, options).await?;
             return Ok(Estimated { operation: with_gas(operation, gas), stub: None });
         };
@@ -142,11 +133,16 @@ impl Quorate {
         options.paymaster().or(self.paymaster.as_ref()).ok_or(Error::NoPaymaster)
     }
 
+    /// The payer that the options name; none where the account pays.
+    fn payer<'a>(&'a self, options: &'a Options) -> Result<Option<Payer<'a>>, Error> {
+        options.payment().map(|payment| Ok((self.paymaster(options)?, payment))).transpose()
+    }
+
     /// What the operation should cost, without a word of the bundler's or the paymaster's.
     async fn expected_cost(&self, unfilled: &Unfilled, has_paymaster: bool) -> Result<ExpectedCost, Error> {
         let operation = &unfilled.operation;
-        let shape = Shape::of(operation, unfilled.dummy_signature.len(), unfilled.router_entries);
-        let shape = Shape { has_paymaster, ..shape };
+        let signature_len = unfilled.dummy_signature.len();
+        let shape = Shape::of(operation, signature_len, unfilled.router_entries, has_paymaster);
         let (call_gas, data_fee) = tokio::try_join!(
             self.chain.call_gas(operation.sender, &operation.call_data, !operation.init_code.is_empty()),
             self.chain.data_fee(operation.sender, &operation.call_data, shape.encoded_len),
@@ -155,7 +151,7 @@ impl Quorate {
             call_gas,
             verification_gas: shape.verification_gas(),
             pre_verification_gas: shape.pre_verification_gas(),
-            fee_per_gas: unfilled.price.expected(),
+            fee_per_gas: unfilled.prices.price.expected(),
             data_fee,
         })
     }
@@ -177,9 +173,7 @@ impl Quorate {
         };
         Ok(Prices { offered: options.offset_fees(fees), price })
     }
-}
 
-impl Quorate {
     /// The price of gas of the last few seconds, so that a draft that is sent at once costs no further round trip.
     pub(crate) async fn recent_price(&self) -> Result<Price, Error> {
         let known = *self.shared.price.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,6 +192,9 @@ impl Quorate {
 
 /// A base fee doubles in six blocks at the soonest.
 const RECENT: Duration = Duration::from_secs(10);
+
+/// Who pays instead of the account, and what is taken for it.
+type Payer<'a> = (&'a Arc<dyn Paymaster>, Payment);
 
 struct Estimated {
     operation: UserOperation<Vec<u8>>,
@@ -241,11 +238,7 @@ pub(crate) fn with_gas(mut operation: UserOperation<Vec<u8>>, gas: GasEstimate) 
 }
 
 /// An operation of an account without fees, gas, paymaster and signature.
-pub(crate) fn unsigned(
-    sender: alloy_primitives::Address,
-    nonce: U256,
-    call_data: Vec<u8>,
-) -> UserOperation<Vec<u8>> {
+pub(crate) fn unsigned(sender: Address, nonce: U256, call_data: Vec<u8>) -> UserOperation<Vec<u8>> {
     UserOperation {
         sender,
         nonce,
@@ -257,11 +250,5 @@ pub(crate) fn unsigned(
         max_fee_per_gas: U256::ZERO,
         max_priority_fee_per_gas: U256::ZERO,
         paymaster_and_data: Vec::new(),
-    }
-}
-
-impl From<PaymasterError> for Error {
-    fn from(error: PaymasterError) -> Self {
-        Self::Paymaster(Box::new(error))
     }
 }

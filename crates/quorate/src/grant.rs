@@ -269,12 +269,11 @@ impl SmartAccount {
             policies,
         };
         let user_op_hash = draft.user_op_hash();
-        let (draft, update) = draft.with_intent(());
-        let intent = SessionGrant { update, session, created: now().as_secs() };
+        let draft = draft.map(|update| SessionGrant { update, session, created: now().as_secs() });
         let mut changes: Vec<Change> = unsent.into_iter().map(Change::RemoveSession).collect();
-        changes.push(Change::AddSession(Box::new(intent.to_be_stored(user_op_hash, key))));
+        changes.push(Change::AddSession(Box::new(draft.intent.to_be_stored(user_op_hash, key))));
         self.client.store.apply(self.id(), changes).await?;
-        Ok(draft.with_intent(intent).0)
+        Ok(draft)
     }
 
     /// Sessions that were prepared with one of these leaves and never sent.

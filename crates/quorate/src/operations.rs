@@ -183,8 +183,7 @@ impl SmartAccount {
         if self.is_deployed().await? {
             return Err(Error::AlreadyDeployed { account: self.address });
         }
-        let nothing = OwnerCalls { calls: Vec::new(), is_batch: false };
-        self.send_owner_calls(nothing, owner).await
+        self.send_owner_calls(OwnerCalls::default(), owner).await
     }
 
     /// Has the account make calls, one as `execute` and several as `executeBatch`.

@@ -11,7 +11,7 @@ use crate::options::Allowance;
 use crate::{Call, Error, Options, Quorate};
 
 /// Calls of one operation of an owner's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnerCalls {
     pub(crate) calls: Vec<Call>,
     /// Whether a single one is a batch, too.
@@ -32,7 +32,7 @@ impl OwnerCalls {
     /// The calls in an operation, without the approvals that pay its paymaster.
     pub(crate) fn decode(call_data: &[u8], paymaster: Option<Address>) -> Result<Self, Error> {
         if call_data.is_empty() {
-            return Ok(Self { calls: Vec::new(), is_batch: false });
+            return Ok(Self::default());
         }
         let decoded = AccountCall::decode(call_data).map_err(Error::Decode)?;
         let is_batch = matches!(decoded, AccountCall::Batch(_));
@@ -42,7 +42,8 @@ impl OwnerCalls {
         Ok(Self { calls, is_batch: is_batch && payments == 0 })
     }
 
-    fn with_approvals(&self, token: Address, spender: Address, amounts: &[U256]) -> Self {
+    fn with_approvals(&self, by: TokenPayment, amounts: &[U256]) -> Self {
+        let TokenPayment { token, spender } = by;
         let approve = |amount: &U256| Call::new(token, Erc20::approveCall { spender, amount: *amount });
         let calls = amounts.iter().map(approve).chain(self.calls.iter().cloned()).collect();
         Self { calls, is_batch: self.is_batch }
@@ -59,7 +60,14 @@ pub(crate) fn paymaster_of(paymaster_and_data: &[u8]) -> Option<Address> {
     paymaster_and_data.get(..20).map(Address::from_slice)
 }
 
-/// What the account allows the paymaster, in the token's smallest unit.
+/// A token, and the paymaster's contract that takes it.
+#[derive(Clone, Copy, Debug)]
+struct TokenPayment {
+    token: Address,
+    spender: Address,
+}
+
+/// What an account has of a token, and what it allows the paymaster of it, in the token's smallest unit.
 #[derive(Clone, Copy, Debug)]
 struct TokenAccount {
     balance: U256,
@@ -78,44 +86,26 @@ impl Quorate {
         mut unfilled: Unfilled,
         calls: &OwnerCalls,
         options: &Options,
-    ) -> Result<(Unfilled, Option<U256>), Error> {
-        let Some(Payment::Token(token)) = options.payment() else { return Ok((unfilled, None)) };
-        let paymaster = self.paymaster(options)?;
-        let spender = paymaster.token_paymaster().ok_or(PaymasterError::NoQuotes)?;
+    ) -> Result<Unfilled, Error> {
+        let Some(by) = self.token_payment(options)? else { return Ok(unfilled) };
         let account = unfilled.operation.sender;
-        let there = self.token_account(token, account, spender).await?;
+        let there = self.token_account(by, account).await?;
         // The approval makes the operation dearer, so that it is part of what is quoted.
         let quoted = match options.allowance() {
             Some(Allowance::Existing) => Vec::new(),
             Some(Allowance::UpTo(amount)) if amount <= there.allowance => Vec::new(),
-            Some(Allowance::UpTo(amount)) => self.approvals(token, account, spender, there, amount).await?,
-            None => self.approvals(token, account, spender, there, U256::MAX).await?,
+            Some(Allowance::UpTo(amount)) => self.approvals(by, account, there.allowance, amount).await?,
+            None => self.approvals(by, account, there.allowance, U256::MAX).await?,
         };
-        unfilled.operation.call_data = calls.with_approvals(token, spender, &quoted).encode();
-        let needed = self.needed_tokens(&unfilled, token, options).await?;
-        check_balance(token, there.balance, needed)?;
-        let Some(amount) = approval(options.allowance(), token, spender, there.allowance, needed)? else {
-            unfilled.operation.call_data = calls.encode();
-            return Ok((unfilled, Some(there.allowance)));
-        };
-        let amounts: Vec<U256> =
-            quoted.iter().map(|quoted| if quoted.is_zero() { U256::ZERO } else { amount }).collect();
-        unfilled.operation.call_data = calls.with_approvals(token, spender, &amounts).encode();
-        Ok((unfilled, Some(amount)))
-    }
-
-    /// The allowances to set one after another: some tokens change one only from and to zero.
-    async fn approvals(
-        &self,
-        token: Address,
-        account: Address,
-        spender: Address,
-        there: TokenAccount,
-        amount: U256,
-    ) -> Result<Vec<U256>, Error> {
-        let is_taken =
-            there.allowance.is_zero() || self.chain.takes_approval(token, account, spender, amount).await?;
-        Ok(if is_taken { vec![amount] } else { vec![U256::ZERO, amount] })
+        unfilled.operation.call_data = calls.with_approvals(by, &quoted).encode();
+        let needed = self.needed_tokens(&unfilled, by.token, options).await?;
+        let given = approval(options.allowance(), by, there, needed)?;
+        let amounts = given.map_or_else(Vec::new, |amount| {
+            quoted.iter().map(|quoted| if quoted.is_zero() { U256::ZERO } else { amount }).collect()
+        });
+        unfilled.operation.call_data = calls.with_approvals(by, &amounts).encode();
+        unfilled.allowed = Some(given.unwrap_or(there.allowance));
+        Ok(unfilled)
     }
 
     /// Checks that a session's call can be paid for in a token, and gives what the paymaster is allowed. A session's call
@@ -125,30 +115,43 @@ impl Quorate {
     /// [`Error::AllowanceTooLow`], [`Error::TokenBalanceTooLow`]; what the paymaster or the node says.
     pub(crate) async fn check_allowance(
         &self,
-        unfilled: &Unfilled,
+        mut unfilled: Unfilled,
         options: &Options,
-    ) -> Result<Option<U256>, Error> {
-        let Some(Payment::Token(token)) = options.payment() else { return Ok(None) };
-        let paymaster = self.paymaster(options)?;
-        let spender = paymaster.token_paymaster().ok_or(PaymasterError::NoQuotes)?;
+    ) -> Result<Unfilled, Error> {
+        let Some(by) = self.token_payment(options)? else { return Ok(unfilled) };
         let (needed, there) = tokio::try_join!(
-            self.needed_tokens(unfilled, token, options),
-            self.token_account(token, unfilled.operation.sender, spender)
+            self.needed_tokens(&unfilled, by.token, options),
+            self.token_account(by, unfilled.operation.sender)
         )?;
-        check_balance(token, there.balance, needed)?;
-        approval(Some(Allowance::Existing), token, spender, there.allowance, needed)?;
-        Ok(Some(there.allowance))
+        approval(Some(Allowance::Existing), by, there, needed)?;
+        unfilled.allowed = Some(there.allowance);
+        Ok(unfilled)
     }
 
-    async fn token_account(
+    /// How the options have an operation paid for in a token; none where they do not.
+    fn token_payment(&self, options: &Options) -> Result<Option<TokenPayment>, Error> {
+        let Some(Payment::Token(token)) = options.payment() else { return Ok(None) };
+        let spender = self.paymaster(options)?.token_paymaster().ok_or(PaymasterError::NoQuotes)?;
+        Ok(Some(TokenPayment { token, spender }))
+    }
+
+    /// The allowances to set one after another: some tokens change one only from and to zero.
+    async fn approvals(
         &self,
-        token: Address,
+        by: TokenPayment,
         account: Address,
-        spender: Address,
-    ) -> Result<TokenAccount, Error> {
+        there: U256,
+        amount: U256,
+    ) -> Result<Vec<U256>, Error> {
+        let is_taken =
+            there.is_zero() || self.chain.takes_approval(by.token, account, by.spender, amount).await?;
+        Ok(if is_taken { vec![amount] } else { vec![U256::ZERO, amount] })
+    }
+
+    async fn token_account(&self, by: TokenPayment, account: Address) -> Result<TokenAccount, Error> {
         let (balance, allowance) = tokio::try_join!(
-            self.chain.token_balance(token, account),
-            self.chain.allowance(token, account, spender)
+            self.chain.token_balance(by.token, account),
+            self.chain.allowance(by.token, account, by.spender)
         )?;
         Ok(TokenAccount { balance, allowance })
     }
@@ -177,35 +180,35 @@ impl Quorate {
     ) -> Result<FeeQuotes, Error> {
         let paymaster = self.paymaster(options)?;
         let payment = Payment::Token(tokens.preferred.unwrap_or_default());
-        let operation = with_fees(unfilled.operation.clone(), unfilled.fees);
+        let operation = with_fees(unfilled.operation.clone(), unfilled.prices.offered);
         let request = self.request(&operation, &unfilled.dummy_signature, payment, options);
         Ok(paymaster.quotes(&request, tokens).await?)
     }
 }
 
-fn check_balance(token: Address, balance: U256, needed: Option<U256>) -> Result<(), Error> {
-    match needed {
-        Some(needed) if balance < needed => Err(Error::TokenBalanceTooLow { token, balance, needed }),
-        _ => Ok(()),
-    }
-}
-
 /// The allowance to give, where the one that is there does not do.
+///
+/// # Errors
+/// [`Error::TokenBalanceTooLow`], [`Error::AllowanceTooLow`]; that there is no quote where nothing else says how much.
 fn approval(
     wanted: Option<Allowance>,
-    token: Address,
-    spender: Address,
-    there: U256,
+    by: TokenPayment,
+    there: TokenAccount,
     needed: Option<U256>,
 ) -> Result<Option<U256>, Error> {
+    let TokenPayment { token, spender } = by;
+    let TokenAccount { balance, allowance: given } = there;
+    if let Some(needed) = needed.filter(|needed| balance < *needed) {
+        return Err(Error::TokenBalanceTooLow { token, balance, needed });
+    }
     let least = needed.unwrap_or(U256::from(1));
     let too_low = |allowance| Err(Error::AllowanceTooLow { token, spender, allowance, needed: least });
     match wanted {
-        Some(Allowance::Existing) if there < least => too_low(there),
+        Some(Allowance::Existing) if given < least => too_low(given),
         Some(Allowance::UpTo(amount)) if amount < least => too_low(amount),
-        Some(Allowance::UpTo(amount)) => Ok((there < amount).then_some(amount)),
+        Some(Allowance::UpTo(amount)) => Ok((given < amount).then_some(amount)),
         None if needed.is_none() => Err(PaymasterError::NoQuotes.into()),
-        Some(Allowance::Existing) | None => Ok((there < least).then_some(least)),
+        Some(Allowance::Existing) | None => Ok((given < least).then_some(least)),
     }
 }
 
@@ -230,6 +233,7 @@ mod tests {
 
     const TOKEN: Address = Address::repeat_byte(1);
     const SPENDER: Address = Address::repeat_byte(2);
+    const BY: TokenPayment = TokenPayment { token: TOKEN, spender: SPENDER };
 
     #[test]
     fn an_allowance_is_given_where_the_one_that_is_there_does_not_do() {
@@ -249,7 +253,8 @@ mod tests {
             (Some(Allowance::Existing), 4, Some(5), Err(())),
             (Some(Allowance::Existing), 0, None, Err(())),
         ] {
-            let given = approval(wanted, TOKEN, SPENDER, amount(there), needed.map(amount));
+            let account = TokenAccount { balance: U256::MAX, allowance: amount(there) };
+            let given = approval(wanted, BY, account, needed.map(amount));
             assert_eq!(given.map_err(drop), expected.map(|given| given.map(amount)), "{wanted:?} {there}");
         }
     }
@@ -258,7 +263,7 @@ mod tests {
     fn the_approval_is_no_part_of_what_the_owner_meant() {
         let transfer = Call::transfer(Address::repeat_byte(9), U256::from(1));
         let one = OwnerCalls { calls: vec![transfer], is_batch: false };
-        let paid = one.with_approvals(TOKEN, SPENDER, &[U256::ZERO, U256::from(7)]);
+        let paid = one.with_approvals(BY, &[U256::ZERO, U256::from(7)]);
         assert_eq!(OwnerCalls::decode(&paid.encode(), Some(SPENDER)).unwrap(), one);
         let others = OwnerCalls::decode(&paid.encode(), Some(TOKEN)).unwrap();
         assert_eq!(others.calls.len(), 3, "an approval of somebody else is a call like any other");

@@ -138,8 +138,7 @@ impl Session {
         let operation = unsigned(self.record.account, place.nonce, Execute(call.as_core()).to_vec());
         let operation = with_gas(with_fees(operation, place.prices.offered), gas);
         let intent = SessionCalls { policies, root: place.tree.root(), is_batch: false };
-        let draft = self.draft(operation, None, place.facts.block.number, intent);
-        self.dispatch(draft, &place.tree, true).await
+        self.submit(self.draft(operation, None, place.facts.block.number, intent)).await
     }
 
     /// Builds the operation that makes a call, to be sent by [`submit`](Self::submit), now or after a restart.
@@ -227,9 +226,7 @@ impl Session {
             return self.go_on(&stored, true).await;
         }
         let draft = self.prepare_encoded(calls, call_data, is_batch).await?;
-        let tree = self.client.tree(self.account(), draft.intent.root).await?;
-        let tree = tree.ok_or_else(|| self.not_granted())?;
-        self.dispatch(draft, &tree, true).await
+        self.submit(draft).await
     }
 
     async fn prepare_encoded(
@@ -258,10 +255,8 @@ impl Session {
         intent: &SessionCalls,
     ) -> Result<Filled, Error> {
         let router_entries = if intent.is_batch { intent.policies.len() } else { 0 };
-        let Prices { offered: fees, price } = prices;
-        let mut unfilled =
-            Unfilled { operation, dummy_signature, fees, price, router_entries, allowed: None };
-        unfilled.allowed = self.client.check_allowance(&unfilled, &self.options).await?;
+        let unfilled = Unfilled { operation, dummy_signature, prices, router_entries, allowed: None };
+        let unfilled = self.client.check_allowance(unfilled, &self.options).await?;
         self.client.fill(unfilled, &self.options).await
     }
 

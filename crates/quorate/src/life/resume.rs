@@ -186,10 +186,10 @@ impl SmartAccount {
         let draft = self.fill_owner_s(&facts, slot, calls, prices, update).await?;
         let Some(id) = operation.session else { return Ok(OwnerDraft::TreeUpdate(draft)) };
         let session = self.client.store.session(self.id(), &id).await?;
-        let (draft, update) = draft.with_intent(());
         let created = session.created;
-        let intent = SessionGrant { update, session: SessionRecord::from(session), created };
-        Ok(OwnerDraft::SessionGrant(Box::new(draft.with_intent(intent).0)))
+        let draft =
+            draft.map(|update| SessionGrant { update, session: SessionRecord::from(session), created });
+        Ok(OwnerDraft::SessionGrant(Box::new(draft)))
     }
 
     async fn revoked_between(&self, present: &[B256], next: &[B256]) -> Result<Revoked, Error> {
@@ -228,8 +228,7 @@ impl SmartAccount {
         let slot = self.same_slot(&operation, &operations, &facts)?;
         let is_call_of_a_session = operation.session.is_some() && operation.root_change.is_none();
         if !is_call_of_a_session {
-            let nothing = OwnerCalls { calls: Vec::new(), is_batch: false };
-            return self.fill_owner_s(&facts, slot, nothing, prices, Calls {}).await;
+            return self.fill_owner_s(&facts, slot, OwnerCalls::default(), prices, Calls {}).await;
         }
         let key = Nonce::from(operation.nonce).stream.wrapping_to();
         let to = self.client.deployment().entry_point;

@@ -203,7 +203,7 @@ impl SmartAccount {
         let session = self.choose(choice.into()).await?;
         let key = self.client.store.key(self.id(), &session.id).await?;
         let signer = crate::key::signer(&session, key, self.client.network.as_ref())?;
-        Ok(self.client.session(session, signer)?.with_options(self.options.for_sessions()))
+        self.open(session, signer)
     }
 
     /// Takes up a stored session whose key is elsewhere.
@@ -216,6 +216,10 @@ impl SmartAccount {
         signer: Arc<dyn SessionSigner>,
     ) -> Result<Session, Error> {
         let session = self.choose(choice.into()).await?;
+        self.open(session, signer)
+    }
+
+    fn open(&self, session: StoredSession, signer: Arc<dyn SessionSigner>) -> Result<Session, Error> {
         Ok(self.client.session(session, signer)?.with_options(self.options.for_sessions()))
     }
 

@@ -237,9 +237,8 @@ impl SmartAccount {
         // Whoever signs over fees signs over the ones that replace.
         let prices = Prices { offered: settle::replacement_fees(prices.offered, replaced), ..prices };
         let unfilled = self.unfilled(!facts.deployed, slot.nonce, &calls, prices);
-        let (unfilled, allowed) = client.with_allowance(unfilled, &calls, &self.options).await?;
-        let Filled { operation, expected } =
-            client.fill(Unfilled { allowed, ..unfilled }, &self.options).await?;
+        let unfilled = client.with_allowance(unfilled, &calls, &self.options).await?;
+        let Filled { operation, expected } = client.fill(unfilled, &self.options).await?;
         let entry_point = client.deployment().entry_point;
         let operation = OperationMessage { operation, entry_point, chain_id: client.chain_id() };
         Ok(Draft {
@@ -262,8 +261,7 @@ impl SmartAccount {
         Unfilled {
             operation,
             dummy_signature: self.owner_signature(&DUMMY_SESSION_SIGNATURE),
-            fees: prices.offered,
-            price: prices.price,
+            prices,
             router_entries: 0,
             allowed: None,
         }
