@@ -85,6 +85,16 @@ fn the_same_bytes_as_the_bindings() {
 
     let enable = SmartAccount::enableModuleCall { module: owner };
     assert_eq!(calls::enable_module(owner, owner).data[..], enable.abi_encode());
+    let account = Address::repeat_byte(8);
+    let setup = EcdsaOwnershipModule::initForSmartAccountCall { eoaOwner: owner }.abi_encode();
+    let setup_and_enable = SmartAccount::setupAndEnableModuleCall {
+        setupContract: deployment.multichain_ecdsa_module,
+        setupData: setup.into(),
+    };
+    let call = calls::setup_and_enable_module(account, deployment.multichain_ecdsa_module, owner);
+    assert_eq!(call.to, account);
+    assert_eq!(call.data[..], setup_and_enable.abi_encode());
+    assert_eq!(call.data[..4], keccak256("setupAndEnableModule(address,bytes)")[..4]);
     let root = SessionKeyManager::setMerkleRootCall { _merkleRoot: B256::repeat_byte(3) };
     assert_eq!(calls::set_merkle_root(owner, B256::repeat_byte(3)).data[..], root.abi_encode());
 }

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, U256};
 use crate::{
     abi::{WORD, length_at, padded_len, put_bytes, word, word_at},
     selector::FunctionSelector,
-    sink::{BufferFull, Encode, Sink},
+    sink::{BufferFull, Encode, Matching, Sink},
 };
 
 /// A call that the account makes.
@@ -81,19 +81,19 @@ impl<'a> AccountCall<'a> {
     pub fn decode(call_data: &'a [u8]) -> Result<Self, DecodeError> {
         let (selector, arguments) =
             call_data.split_first_chunk::<4>().ok_or(DecodeError::NoSelector { len: call_data.len() })?;
-        let mut matched = Matching { rest: call_data };
+        let mut matched = Matching::new(call_data);
         match *selector {
             selectors::EXECUTE_NCC | selectors::EXECUTE => {
                 let call = read_call(arguments).ok_or(DecodeError::NotCanonical)?;
                 match write_execute(*selector, &call, &mut matched) {
-                    Ok(()) if matched.rest.is_empty() => Ok(Self::Single(call)),
+                    Ok(()) if matched.is_whole() => Ok(Self::Single(call)),
                     _ => Err(DecodeError::NotCanonical),
                 }
             }
             selectors::EXECUTE_BATCH_Y6U | selectors::EXECUTE_BATCH => {
                 let calls = BatchCalls::read(arguments).ok_or(DecodeError::NotCanonical)?;
                 match write_batch(*selector, calls.clone(), &mut matched) {
-                    Ok(()) if matched.rest.is_empty() => Ok(Self::Batch(calls)),
+                    Ok(()) if matched.is_whole() => Ok(Self::Batch(calls)),
                     _ => Err(DecodeError::NotCanonical),
                 }
             }
@@ -253,16 +253,4 @@ fn write_batch<'a, S: Sink + ?Sized>(
         put_bytes(sink, call.data)?;
     }
     Ok(())
-}
-
-/// Takes what is written if it is what is expected next.
-struct Matching<'a> {
-    rest: &'a [u8],
-}
-
-impl Sink for Matching<'_> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
-        self.rest = self.rest.strip_prefix(bytes).ok_or(BufferFull)?;
-        Ok(())
-    }
 }

@@ -53,6 +53,13 @@ impl SessionEpoch {
         self.valid_until
     }
 
+    /// The end and the start as `abi.encodePacked` has two `uint48`: what leaves begin with.
+    pub(crate) const fn packed(&self) -> [[u8; 6]; 2] {
+        let [_, _, valid_until @ ..] = self.valid_until.to_be_bytes();
+        let [_, _, valid_after @ ..] = self.valid_after.to_be_bytes();
+        [valid_until, valid_after]
+    }
+
     /// Whether the session is valid at `now`, in seconds since 1970.
     pub const fn contains(&self, now: u64) -> bool {
         self.valid_after <= now && (self.valid_until == 0 || now <= self.valid_until)

@@ -38,10 +38,7 @@ impl Encode for SessionLeaf<'_> {
     }
 
     fn write_to<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
-        for time in [self.epoch.valid_until(), self.epoch.valid_after()] {
-            let [_, _, time @ ..] = time.to_be_bytes();
-            sink.put(&time)?;
-        }
+        sink.put(self.epoch.packed().as_flattened())?;
         sink.put(self.validation_module.as_slice())?;
         sink.put(self.session_key_data)
     }

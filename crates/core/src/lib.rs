@@ -74,6 +74,7 @@ mod key_request;
 mod leaf;
 pub mod merkle;
 mod mistake;
+pub mod multichain;
 mod packed_user_operation;
 mod policy;
 mod policy_builder;
@@ -102,13 +103,17 @@ pub use key_request::{KeyRequest, KeyRequestError, TaggedValue};
 pub use leaf::Leaf;
 pub use leaf::SessionLeaf;
 pub use mistake::Mistake;
+pub use multichain::{MalformedMultichainSignature, MultichainSignature};
 pub use packed_user_operation::{
     HashError, Init, PackedUserOperation, Paymaster, PaymasterSignature, UnpackError, UnpackedUserOperation,
 };
 pub use policy::{EncodeError, Policy, Rule};
 pub use policy_builder::{ContractPolicy, PolicyBuilder, PolicyError, PolicyErrors, Words};
 pub use reference_value::{ReferenceValue, ReferenceValueError};
-pub use review::{Known, OnUnreadable, OperationHead, Review, ReviewError, Target, review_use};
+pub use review::{
+    Known, MultichainReview, MultichainReviewError, OnUnreadable, OperationHead, OperationReview, Review,
+    ReviewError, Target, review_use,
+};
 pub use routed_signature::{RoutedSession, RoutedSignature, routed_hash};
 pub use selector::{FunctionSelector, SelectorError};
 pub use session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule, SessionKeyData};

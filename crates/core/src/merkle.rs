@@ -29,7 +29,7 @@ pub fn root(leaves: &[B256]) -> Result<B256, TreeError> {
 
 /// Whether `siblings` lead from `leaf` to `root`.
 pub fn verify(root: B256, leaf: B256, siblings: &[B256]) -> bool {
-    climb(leaf, siblings) == root
+    climb(leaf, siblings.iter().copied()) == root
 }
 
 /// That a leaf belongs to a tree.
@@ -73,7 +73,7 @@ impl Proof {
                 None => break,
             }
         }
-        let root = climb(leaf, &siblings);
+        let root = climb(leaf, siblings.iter().copied());
         Ok(Self { siblings, root })
     }
 
@@ -187,7 +187,7 @@ pub enum TreeError {
 }
 
 /// The levels above the leaves.
-const DEPTH: usize = 32;
+pub(crate) const DEPTH: usize = 32;
 
 #[cfg(target_pointer_width = "64")]
 const MAX_LEAVES: usize = 1 << DEPTH;
@@ -247,8 +247,8 @@ fn subtree_root(leaves: &[B256]) -> Option<B256> {
 }
 
 /// Where `siblings` lead from `node`.
-fn climb(node: B256, siblings: &[B256]) -> B256 {
-    siblings.iter().fold(node, |node, sibling| parent(&node, sibling))
+pub(crate) fn climb(node: B256, siblings: impl Iterator<Item = B256>) -> B256 {
+    siblings.fold(node, |node, sibling| parent(&node, &sibling))
 }
 
 fn parent(one: &B256, other: &B256) -> B256 {

@@ -47,10 +47,13 @@
 //! ```
 
 mod call_stream;
+mod multichain;
 
 use core::fmt;
 
 use alloy_primitives::{Address, B256, Keccak256, U256};
+
+pub use self::multichain::{MultichainReview, MultichainReviewError, OperationReview};
 
 use self::call_stream::{CallHead, CallStream, Event};
 use crate::{

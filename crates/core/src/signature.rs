@@ -3,9 +3,9 @@
 use alloy_primitives::{Address, B256, hex};
 
 use crate::{
-    abi::{WORD, padded_len, put_bytes, put_padding, word},
+    abi::{WORD, length_at, padded_len, put_bytes, put_padding, word, word_at},
     epoch::SessionEpoch,
-    sink::{BufferFull, Encode, Sink},
+    sink::{BufferFull, Encode, Matching, Sink},
 };
 
 /// A signature that a validation module checks, and that module: `abi.encode(bytes, address)`.
@@ -39,6 +39,31 @@ impl<T: Encode> Encode for ModuleSignature<T> {
         sink.put(&word(len))?;
         self.module_signature.write_to(sink)?;
         put_padding(sink, len)
+    }
+}
+
+impl<'a> ModuleSignature<&'a [u8]> {
+    /// Reads an operation's signature: the module, and what it is given.
+    ///
+    /// Gives nothing for an encoding that is not canonical. The modules read at fixed places, so that no other will do.
+    ///
+    /// ```
+    /// use quorate_core::{Address, Encode, ModuleSignature};
+    ///
+    /// let signature = ModuleSignature { module_signature: &[7; 65][..], module: Address::repeat_byte(1) };
+    /// let mut encoded = heapless::Vec::<u8, 192>::new();
+    /// signature.write_to(&mut encoded)?;
+    /// assert_eq!(ModuleSignature::parse(&encoded), Some(signature));
+    /// assert_eq!(ModuleSignature::parse(&encoded[..191]), None);
+    /// # Ok::<(), quorate_core::BufferFull>(())
+    /// ```
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let module_signature = bytes.get(3 * WORD..)?.get(..length_at(bytes, 2 * WORD)?)?;
+        let module = Address::from_word((*word_at(bytes, WORD)?).into());
+        let read = Self { module_signature, module };
+        // Encoded again, it gives the same bytes.
+        let mut matched = Matching::new(bytes);
+        (read.write_to(&mut matched).is_ok() && matched.is_whole()).then_some(read)
     }
 }
 
@@ -87,10 +112,13 @@ impl Encode for SessionSignature<'_> {
 }
 
 /// Writes the array of a proof's nodes.
-fn put_proof<S: Sink + ?Sized>(sink: &mut S, proof: &[B256]) -> Result<(), BufferFull> {
+pub(crate) fn put_proof<N: Copy + Into<B256>, S: Sink + ?Sized>(
+    sink: &mut S,
+    proof: &[N],
+) -> Result<(), BufferFull> {
     sink.put(&word(proof.len()))?;
     for node in proof {
-        sink.put(node.as_slice())?;
+        sink.put((*node).into().as_slice())?;
     }
     Ok(())
 }

@@ -95,6 +95,29 @@ impl Sink for SliceSink<'_> {
     }
 }
 
+/// Takes what is written if it is what is expected next.
+pub(crate) struct Matching<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Matching<'a> {
+    pub(crate) const fn new(expected: &'a [u8]) -> Self {
+        Self { rest: expected }
+    }
+
+    /// Whether all that is expected was written.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+impl Sink for Matching<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
+        self.rest = self.rest.strip_prefix(bytes).ok_or(BufferFull)?;
+        Ok(())
+    }
+}
+
 impl<const N: usize> Sink for heapless::Vec<u8, N> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
         self.extend_from_slice(bytes).map_err(|_| BufferFull)

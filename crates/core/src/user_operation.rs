@@ -115,7 +115,8 @@ pub struct SignedUserOperation<B> {
     pub signature: B,
 }
 
-/// The digest that an owner or a session key signs for a user operation's hash.
+/// The digest that an owner or a session key signs for a user operation's hash, and an owner for the root of several
+/// operations ([`multichain`](crate::multichain)).
 ///
 /// Source: EIP-191, version 0x45 (`personal_sign`) over 32 bytes.
 pub fn signing_hash(user_op_hash: B256) -> B256 {

@@ -149,6 +149,12 @@ fn signatures() {
     let mut hasher = Keccak256::new();
     signature.write_to(&mut hasher).expect("a hasher is never full");
     black_box(hasher.finalize());
+
+    let dummy = MultichainSignature::dummy(SessionEpoch::UNLIMITED, 3);
+    let enclosed = encode(&ModuleSignature { module_signature: dummy, module: KEY });
+    let read = ModuleSignature::parse(&enclosed).expect("a signature");
+    let read = MultichainSignature::parse(read.module_signature).expect("a signature for several operations");
+    assert!(!read.verify(B256::ZERO));
 }
 
 fn evaluation() {
@@ -182,6 +188,7 @@ fn errors() {
     print(merkle::Proof::of(&[B256::ZERO], KEY.into_word()).expect_err("not there"));
     print(AccountCall::decode(&[]).expect_err("nothing"));
     print(SliceSink::new(&mut []).put(&[1]).expect_err("full"));
+    print(MultichainSignature::parse(&[]).expect_err("nothing"));
 }
 
 const CONTRACT: Address = Address::repeat_byte(0x11);
@@ -274,6 +281,17 @@ fn reviews() {
     review.call_data(&start).unwrap();
     for _ in 0..LEN / 1000 {
         review.call_data(&[7; 1000]).unwrap();
+    }
+    black_box(review.finish().unwrap());
+
+    let mut review: MultichainReview<_> = MultichainReview::new(Nowhere);
+    let mut call_data = heapless::Vec::<u8, 256>::new();
+    Execute(Call { to: module, value: U256::from(7), data: &[] }).write_to(&mut call_data).unwrap();
+    for chain_id in [1, 2, 3] {
+        let mut operation =
+            review.operation(known, Target { chain_id, ..target }, head, SessionEpoch::UNLIMITED);
+        operation.call_data(&call_data).unwrap();
+        operation.finish().unwrap();
     }
     black_box(review.finish().unwrap());
 }

@@ -1,19 +1,20 @@
-use alloy_primitives::{Address, U256};
-use quorate_core::{Encode as _, ModuleSignature, Policy, PolicyErrors};
+use alloy_primitives::Address;
+use quorate_contracts::account::Creation;
+use quorate_core::{Policy, PolicyErrors};
 use quorate_protocol::{Limits, Permissions, PermittedPolicy};
-use quorate_signer::SIGNATURE_LEN;
 use quorate_store::AccountId;
 
-use crate::{Error, Grant, Options, Quorate};
+use crate::owner::OwnerForm;
+use crate::{Error, Grant, Options, OwnerModule, Quorate};
 
 /// A smart account of one owner.
 #[derive(Clone, Debug)]
 pub struct SmartAccount {
     pub(crate) client: Quorate,
     pub(crate) owner: Address,
-    /// The owner that the address was made from.
-    pub(crate) creator: Address,
-    pub(crate) index: U256,
+    pub(crate) owner_form: OwnerForm,
+    /// What the address was made from; none for an account that is known by its address alone, which is deployed.
+    pub(crate) creation: Option<Creation>,
     pub(crate) address: Address,
     pub(crate) options: Options,
 }
@@ -34,10 +35,31 @@ impl SmartAccount {
         AccountId { chain_id: self.client.chain_id(), address: self.address }
     }
 
+    /// The module whose owner signs what is made through this.
+    pub const fn owner_module(&self) -> OwnerModule {
+        self.owner_form.module
+    }
+
     /// The same account after its ownership was transferred.
     #[must_use]
     pub fn with_owner(mut self, owner: Address) -> Self {
         self.owner = owner;
+        self
+    }
+
+    /// The same account, whose owner signs by another of its enabled modules; see
+    /// [`enable_owner_module`](Self::enable_owner_module).
+    #[must_use]
+    pub const fn with_owner_module(mut self, module: OwnerModule) -> Self {
+        self.owner_form.module = module;
+        self
+    }
+
+    /// Prepares operations so that one signature of the owner may be for so many, this account's among them: what
+    /// [`MultichainDraft`](crate::MultichainDraft) needs. It takes the multichain module, and some gas more.
+    #[must_use]
+    pub const fn with_shared_signature(mut self, operations: u16) -> Self {
+        self.owner_form.operations = operations;
         self
     }
 
@@ -106,10 +128,5 @@ impl SmartAccount {
             policies,
             limits: Limits::default(),
         })
-    }
-
-    pub(crate) fn owner_signature(&self, signature: &[u8; SIGNATURE_LEN]) -> Vec<u8> {
-        let module = self.client.deployment().ecdsa_ownership_module;
-        ModuleSignature { module_signature: signature.as_slice(), module }.to_vec()
     }
 }

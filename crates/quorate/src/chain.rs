@@ -5,6 +5,7 @@ use alloy_primitives::{Address, B256, Bytes, U64, U256, address};
 use alloy_sol_types::{SolCall, SolEvent as _, sol};
 use quorate_contracts::{
     Deployment, EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount,
+    SmartAccountFactory, account::Creation,
 };
 use quorate_transport::{Transport, TransportError, TransportExt as _};
 use serde::{Deserialize, Serialize};
@@ -174,9 +175,44 @@ impl Chain {
         self.call(token, Erc20::balanceOfCall { account }).await
     }
 
-    pub(crate) async fn owner(&self, account: Address) -> Result<Address, Error> {
+    /// Whom a module names as an account's owner; both owner modules have this function. None where it reverts, as for
+    /// an account that it was not set up for.
+    pub(crate) async fn owner(&self, account: Address, module: Address) -> Result<Option<Address>, Error> {
         let call = EcdsaOwnershipModule::getOwnerCall { smartAccount: account };
-        self.call(self.deployment.ecdsa_ownership_module, call).await
+        let owner = self.call_unless_reverted(module, call).await?;
+        Ok(owner.filter(|owner| *owner != Address::ZERO))
+    }
+
+    /// The address that the factory gives an account.
+    pub(crate) async fn address_by_factory(&self, creation: &Creation) -> Result<Address, Error> {
+        let setup = EcdsaOwnershipModule::initForSmartAccountCall { eoaOwner: creation.owner };
+        let call = SmartAccountFactory::getAddressForCounterFactualAccountCall {
+            moduleSetupContract: creation.owner_module,
+            moduleSetupData: setup.abi_encode().into(),
+            index: creation.index,
+        };
+        self.call(self.deployment.account_factory, call).await
+    }
+
+    /// The modules that may validate a deployed account's operations, the one enabled last first.
+    pub(crate) async fn modules(&self, account: Address) -> Result<Vec<Address>, Error> {
+        let mut modules = Vec::new();
+        let mut start = FIRST_MODULE;
+        loop {
+            let page = SmartAccount::getModulesPaginatedCall { start, pageSize: MODULES_PER_PAGE };
+            let page = self.call(account, page).await?;
+            modules.extend(page.array);
+            // A page begins after its `start`, so that `next`, which this one has not, would be left out as a start.
+            match modules.last() {
+                Some(last) if page.next != FIRST_MODULE && *last != start => start = *last,
+                _ => return Ok(modules),
+            }
+        }
+    }
+
+    /// How many of a token's digits stand behind the point; none for a token that does not say.
+    pub(crate) async fn decimals(&self, token: Address) -> Result<Option<u8>, Error> {
+        self.call_unless_reverted(token, Erc20::decimalsCall {}).await
     }
 
     pub(crate) async fn is_module_enabled(&self, account: Address, module: Address) -> Result<bool, Error> {
@@ -321,6 +357,20 @@ impl Chain {
         }
     }
 
+    /// What a contract answers; none where it reverts, or has not the function.
+    async fn call_unless_reverted<C: SolCall>(
+        &self,
+        to: Address,
+        call: C,
+    ) -> Result<Option<C::Return>, Error> {
+        match self.call(to, call).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Error::Contract { .. }) => Ok(None),
+            Err(Error::Chain(TransportError::Rpc { error, .. })) if is_revert(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn call<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, Error> {
         self.call_by_name(to, call, "latest").await
     }
@@ -359,6 +409,10 @@ impl Chain {
         }
     }
 }
+
+/// What stands before the first and after the last module of an account.
+const FIRST_MODULE: Address = Address::with_last_byte(1);
+const MODULES_PER_PAGE: U256 = U256::from_limbs([32, 0, 0, 0]);
 
 /// The blocks whose rewards say what is usual.
 const PRICED_BLOCKS: u64 = 20;
@@ -404,6 +458,11 @@ fn decode<C: SolCall>(contract: Address, answer: &[u8]) -> Result<C::Return, Err
         contract,
         source,
     })
+}
+
+/// Nodes say 3 of an `eth_call` that reverts, and older ones only in words.
+fn is_revert(error: &quorate_transport::RpcError) -> bool {
+    error.code == 3 || error.message.to_lowercase().contains("revert")
 }
 
 fn takes_no_hash(error: &quorate_transport::RpcError) -> bool {

@@ -5,20 +5,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256};
+use futures_util::future::try_join_all;
 use quorate_bundler::Bundler;
-use quorate_contracts::{Deployment, account};
+use quorate_contracts::Deployment;
+use quorate_contracts::account::Creation;
 use quorate_core::merkle;
+#[cfg(feature = "network")]
 use quorate_network::SigningNetwork;
 use quorate_paymaster::Paymaster;
 use quorate_signer::SessionSigner;
 use quorate_store::{AccountId, MemoryStore, Store};
-use quorate_transport::{HttpTransport, Transport};
+#[cfg(feature = "http")]
+use quorate_transport::HttpTransport;
+use quorate_transport::Transport;
+#[cfg(feature = "http")]
 use url::Url;
 
 use crate::chain::Chain;
 use crate::cost::Price;
+use crate::owner::OwnerForm;
 use crate::pace::Pace;
-use crate::{Error, Options, PendingOperation, Session, SessionRecord, SmartAccount};
+use crate::{Error, Options, OwnerModule, PendingOperation, Session, SessionRecord, SmartAccount};
 
 /// A chain and a bundler: where accounts live and operations go.
 #[derive(Clone)]
@@ -28,6 +35,7 @@ pub struct Quorate {
     pub(crate) deployment: Deployment,
     chain_id: u64,
     pub(crate) store: Arc<dyn Store>,
+    #[cfg(feature = "network")]
     pub(crate) network: Option<SigningNetwork>,
     pub(crate) paymaster: Option<Arc<dyn Paymaster>>,
     /// Blocks on top of one before what it says counts.
@@ -86,6 +94,7 @@ impl Quorate {
     /// # Errors
     /// A URL that is not HTTP; an endpoint that gives no answer; [`Error::OtherChains`] where the two serve different
     /// chains, and [`Error::NoEntryPoint`] where the bundler does not serve the entry point.
+    #[cfg(feature = "http")]
     pub async fn connect(node: Url, bundler: Url) -> Result<Self, Error> {
         let is_local = [&node, &bundler].into_iter().all(is_loopback);
         let node = HttpTransport::builder(node).build()?;
@@ -132,6 +141,7 @@ impl Quorate {
             deployment,
             chain_id,
             store: Arc::new(MemoryStore::new()),
+            #[cfg(feature = "network")]
             network: None,
             paymaster: None,
             confirmations: 0,
@@ -149,6 +159,7 @@ impl Quorate {
     }
 
     /// Signs with this network for stored sessions whose keys it holds.
+    #[cfg(feature = "network")]
     #[must_use]
     pub fn with_network(mut self, network: SigningNetwork) -> Self {
         self.network = Some(network);
@@ -208,11 +219,79 @@ impl Quorate {
         &self.deployment
     }
 
-    /// An owner's account; it need not exist yet. One owner may have several, by `index`.
+    /// An owner's account, by the ECDSA ownership module; it need not exist yet. One owner may have several, by `index`.
     pub fn account(&self, owner: Address, index: u64) -> SmartAccount {
-        let index = U256::from(index);
-        let address = account::address(&self.deployment, owner, index);
-        SmartAccount { client: self.clone(), owner, creator: owner, index, address, options: Options::new() }
+        self.account_created_by(OwnerModule::Ecdsa, owner, index)
+    }
+
+    /// An owner's account whose first owner module is this one, which decides its address; it need not exist yet.
+    pub fn account_created_by(&self, module: OwnerModule, owner: Address, index: u64) -> SmartAccount {
+        let creation = self.creation(module, owner, index);
+        self.new_account(creation.address(&self.deployment), owner, module, Some(creation))
+    }
+
+    /// The same with the address that the factory on chain gives it, for a deployment whose accounts have other code.
+    ///
+    /// # Errors
+    /// The node gives no answer, or there is no factory.
+    pub async fn account_by_factory(
+        &self,
+        module: OwnerModule,
+        owner: Address,
+        index: u64,
+    ) -> Result<SmartAccount, Error> {
+        let creation = self.creation(module, owner, index);
+        let address = self.chain.address_by_factory(&creation).await?;
+        Ok(self.new_account(address, owner, module, Some(creation)))
+    }
+
+    /// A deployed account, by its address: with the owner that its modules name on chain. Of two owner modules that are
+    /// enabled the ECDSA ownership module counts; [`SmartAccount::with_owner_module`] changes that.
+    ///
+    /// # Errors
+    /// [`Error::NotDeployed`]; [`Error::NoOwnerModule`], and [`Error::NoOwner`] where the module names nobody; the
+    /// node gives no answer.
+    pub async fn account_at(&self, address: Address) -> Result<SmartAccount, Error> {
+        if !self.chain.is_deployed(address).await? {
+            return Err(Error::NotDeployed { account: address, chain_id: self.chain_id });
+        }
+        let modules = self.enabled_owner_modules(address).await?;
+        let module = *modules.first().ok_or(Error::NoOwnerModule { account: address })?;
+        let owner = self.owner_by(module, address).await?;
+        Ok(self.new_account(address, owner, module, None))
+    }
+
+    /// The owner modules that are enabled on a deployed account.
+    pub(crate) async fn enabled_owner_modules(&self, account: Address) -> Result<Vec<OwnerModule>, Error> {
+        let enabled =
+            try_join_all(OwnerModule::ALL.map(|module| {
+                let address = module.address(&self.deployment);
+                async move {
+                    Ok::<_, Error>(self.chain.is_module_enabled(account, address).await?.then_some(module))
+                }
+            }));
+        Ok(enabled.await?.into_iter().flatten().collect())
+    }
+
+    /// Whom a module names as an account's owner.
+    pub(crate) async fn owner_by(&self, module: OwnerModule, account: Address) -> Result<Address, Error> {
+        let owner = self.chain.owner(account, module.address(&self.deployment)).await?;
+        owner.ok_or(Error::NoOwner { account, module })
+    }
+
+    fn creation(&self, module: OwnerModule, owner: Address, index: u64) -> Creation {
+        Creation { owner_module: module.address(&self.deployment), owner, index: U256::from(index) }
+    }
+
+    fn new_account(
+        &self,
+        address: Address,
+        owner: Address,
+        module: OwnerModule,
+        creation: Option<Creation>,
+    ) -> SmartAccount {
+        let owner_form = OwnerForm { module, operations: 1 };
+        SmartAccount { client: self.clone(), owner, owner_form, creation, address, options: Options::new() }
     }
 
     /// A session that was granted, to be used with the signer of its key.
@@ -272,6 +351,7 @@ impl Quorate {
     }
 }
 
+#[cfg(feature = "http")]
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::Error;
 use crate::cost::ExpectedCost;
+use crate::owner::OwnerForm;
 
 /// An operation that waits for its signature. It can be stored, and go on in another process: who signs is often in a
 /// browser, on a device, or away until tomorrow.
@@ -26,6 +27,8 @@ pub struct Draft<T> {
     pub(crate) expected: Option<ExpectedCost>,
     /// Operations with the same nonce that it is to replace.
     pub(crate) supersedes: Vec<B256>,
+    /// The owner's signature that it waits for; none where the session's key signs.
+    pub(crate) owner_form: Option<OwnerForm>,
     /// What it is for.
     pub(crate) intent: T,
 }
@@ -58,8 +61,8 @@ impl<T> Draft<T> {
 
     /// The same for a purpose that is made of this one.
     pub(crate) fn map<U>(self, intent: impl FnOnce(T) -> U) -> Draft<U> {
-        let Self { signer, operation, block, expected, supersedes, intent: former } = self;
-        Draft { signer, operation, block, expected, supersedes, intent: intent(former) }
+        let Self { signer, operation, block, expected, supersedes, owner_form, intent: former } = self;
+        Draft { signer, operation, block, expected, supersedes, owner_form, intent: intent(former) }
     }
 
     /// What the operation is for.
@@ -81,6 +84,7 @@ impl<T: Serialize> Draft<T> {
             block: self.block,
             expected: self.expected,
             supersedes: self.supersedes.clone(),
+            owner_form: self.owner_form,
             intent: &self.intent,
         };
         serde_json::to_string(&text).unwrap_or_default()
@@ -95,8 +99,9 @@ impl<T: DeserializeOwned> Draft<T> {
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let text: DraftText<T> =
             serde_json::from_str(text).map_err(|source| Error::Stored { what: "draft", source })?;
-        let DraftText { signer, operation, block, expected, supersedes, intent } = text;
-        Ok(Self { signer, operation: operation.into(), block, expected, supersedes, intent })
+        let DraftText { signer, operation, block, expected, supersedes, owner_form, intent } = text;
+        let operation = operation.into();
+        Ok(Self { signer, operation, block, expected, supersedes, owner_form, intent })
     }
 }
 
@@ -110,13 +115,15 @@ struct DraftText<T> {
     expected: Option<ExpectedCost>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     supersedes: Vec<B256>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner_form: Option<OwnerForm>,
     intent: T,
 }
 
 /// An operation and where it is to run.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MessageText {
+pub(crate) struct MessageText {
     user_operation: quorate_core::UserOperation<Vec<u8>>,
     entry_point: Address,
     chain_id: u64,

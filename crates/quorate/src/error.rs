@@ -4,15 +4,19 @@ use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::BundlerError;
 use quorate_core::merkle::TreeError;
 use quorate_core::{DecodeError, EncodeError, Mistake, PolicyErrors};
+#[cfg(feature = "network")]
 use quorate_network::NetworkError;
 use quorate_paymaster::PaymasterError;
 use quorate_protocol::{MessageError, PermissionsError};
 use quorate_signer::SignerError;
 use quorate_store::original::OriginalError;
 use quorate_store::{AccountId, SessionId, StoreError};
-use quorate_transport::{BuildError, TransportError};
+#[cfg(feature = "http")]
+use quorate_transport::BuildError;
+use quorate_transport::TransportError;
 
-use crate::{Asset, CallRefusal, ExpectedCost, Status};
+use crate::multichain::MultichainError;
+use crate::{Asset, CallRefusal, ExpectedCost, OwnerModule, Status};
 
 /// Why something did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +59,7 @@ pub enum Error {
     },
     /// An endpoint's URL, or the system's HTTP client.
     #[error(transparent)]
+    #[cfg(feature = "http")]
     Endpoint(#[from] BuildError),
     /// The system's randomness.
     #[error("the system gives no random bytes")]
@@ -64,6 +69,7 @@ pub enum Error {
     Bundler(#[from] BundlerError),
     /// The signing network.
     #[error(transparent)]
+    #[cfg(feature = "network")]
     Network(#[from] NetworkError),
     /// Whoever was to sign.
     #[error(transparent)]
@@ -430,6 +436,31 @@ pub enum Error {
         /// The account.
         account: Address,
     },
+    /// An account that obeys nobody.
+    #[error("the {module} names no owner of account {account}")]
+    NoOwner {
+        /// The account.
+        account: Address,
+        /// The module.
+        module: OwnerModule,
+    },
+    /// An account that obeys no module that is known.
+    #[error("account {account} has neither the ECDSA ownership module nor the multichain module enabled")]
+    NoOwnerModule {
+        /// The account.
+        account: Address,
+    },
+    /// Nothing to enable.
+    #[error("the {module} is enabled on account {account} already; go on `with_owner_module`")]
+    OwnerModuleEnabled {
+        /// The account.
+        account: Address,
+        /// The module.
+        module: OwnerModule,
+    },
+    /// Operations that cannot be signed together.
+    #[error(transparent)]
+    Multichain(#[from] MultichainError),
     /// Nothing there to act.
     #[error(
         "account {account} is not deployed on chain {chain_id}; deploy it first, which a grant does as well"
@@ -500,6 +531,18 @@ pub enum Error {
         /// Why, where the bundler says so.
         reason: Option<String>,
     },
+    /// The bundler let it go before it was in a block. Others may still have its bytes.
+    #[error(
+        "the bundler dropped user operation {user_op_hash}{}; submit the same draft or make the same call again, which goes \
+         on at the same nonce, or `resume`",
+        reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+    )]
+    Dropped {
+        /// The operation.
+        user_op_hash: B256,
+        /// Why, where the bundler says so.
+        reason: Option<String>,
+    },
     /// Not in a block yet. The operation may still get there: wait again by its hash.
     #[error(
         "user operation {user_op_hash} is not in a block with the confirmations asked for after {} s; wait again later{}",
@@ -557,6 +600,9 @@ impl Error {
             | Self::NonceUsed { user_op_hash, .. }
             | Self::PaymasterNeeded { user_op_hash, .. }
             | Self::Reverted { user_op_hash, .. }
+            | Self::Dropped { user_op_hash, .. }
+            | Self::UnknownOperation { user_op_hash, .. }
+            | Self::NotTheOwner { user_op_hash, .. }
             | Self::Timeout { user_op_hash, .. } => Some(*user_op_hash),
             _ => None,
         }

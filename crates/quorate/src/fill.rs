@@ -18,6 +18,8 @@ pub(crate) struct Unfilled {
     pub(crate) operation: UserOperation<Vec<u8>>,
     /// A signature of the right form and length.
     pub(crate) dummy_signature: Vec<u8>,
+    /// Gas that the real signature's validation takes more than the dummy's.
+    pub(crate) gas_beyond_dummy: U256,
     /// What it offers, which stands, and what its cost is compared by.
     pub(crate) prices: Prices,
     /// Sessions that the batched router proves.
@@ -46,13 +48,17 @@ impl Quorate {
     ///
     /// # Errors
     /// What the bundler, the node or the paymaster says; [`Error::TooExpensive`], [`Error::NoPaymaster`].
+    #[tracing::instrument(level = "debug", skip_all, err(level = "debug"), fields(account = %unfilled.operation.sender))]
     pub(crate) async fn fill(&self, unfilled: Unfilled, options: &Options) -> Result<Filled, Error> {
         let payer = self.payer(options)?;
         let (estimated, expected) = tokio::try_join!(
             self.estimate(&unfilled, options, payer),
             self.expected_cost(&unfilled, payer.is_some()),
         )?;
-        let mut operation = options.offset_gas(estimated.operation);
+        let mut operation = estimated.operation;
+        operation.verification_gas_limit =
+            operation.verification_gas_limit.saturating_add(unfilled.gas_beyond_dummy);
+        let mut operation = options.offset_gas(operation);
         cost::check(&operation, &expected, options.max_cost_factor(), options.max_cost())?;
         if let Some(((paymaster, payment), stub)) = payer.zip(estimated.stub) {
             let is_as_signed = stub.is_final && complete(stub.gas) == Some(gas_of(&operation));

@@ -7,9 +7,7 @@ use quorate_contracts::Deployment;
 use quorate_core::{
     Encode as _, Erc20Policy, Erc20SessionKeyData, Leaf, Mistake, SessionEpoch, SessionKeyData,
 };
-use quorate_network::{DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
 use quorate_protocol::{Limits, Permissions};
-use quorate_signer::sign_typed_data;
 use quorate_store::{AccountId, Change, Key, NewSession, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +19,10 @@ use crate::{Draft, Error, PendingOperation, Session, SessionRecord, SmartAccount
 /// Policies for one account, checked for evident mistakes, and what becomes of the account's other sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
-    permissions: Permissions,
-    tokens: Vec<Erc20Policy>,
+    pub(crate) permissions: Permissions,
+    pub(crate) tokens: Vec<Erc20Policy>,
     id: Option<SessionId>,
-    batches: bool,
+    pub(crate) batches: bool,
     request: UpdateRequest,
 }
 
@@ -135,7 +133,7 @@ impl Grant {
     }
 
     /// Limits what the session's operations may come to in all. The chain has no memory of a session's uses, so these
-    /// are held by the nodes of a [`distributed_key`](Self::distributed_key), and by nobody for another kind of key.
+    /// are held by the nodes of a distributed key (`distributed_key`), and by nobody for another kind of key.
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.permissions.limits = limits;
         self
@@ -146,48 +144,11 @@ impl Grant {
         &self.permissions
     }
 
-    /// Has a network make the session's key; the owner signs the request.
-    ///
-    /// Who asks for signatures is known by a fresh [`EphemeralKey`], which lasts as long as the longest policy, and a
-    /// year at most. For an ephemeral key of one's own, or an owner whose wallet is elsewhere, there are
-    /// [`SigningNetwork::prepare_key`] with these [`permissions`](Self::permissions), and
-    /// [`SigningNetwork::submit_key`].
-    ///
-    /// # Errors
-    /// The network's refusal, a key that too few nodes attest to, or the signer's own error;
-    /// [`Error::NotDistributable`] for a session that moves tokens by the ERC-20 module, and
-    /// [`Error::NoDistributedBatches`] for one with batches.
-    pub async fn distributed_key<S: Signer + Sync + ?Sized>(
-        &self,
-        network: &SigningNetwork,
-        owner: &S,
-    ) -> Result<DistributedSigner, Error> {
-        if !self.tokens.is_empty() {
-            return Err(Error::NotDistributable);
-        }
-        if self.batches {
-            return Err(Error::NoDistributedBatches);
-        }
-        let ephemeral = EphemeralKey::random()?;
-        let claim = ephemeral.claim("quorate", self.longest_policy_ends());
-        let draft = network.prepare_key(&self.permissions, &claim).await?;
-        let signature = sign_key_draft(&draft, owner).await?;
-        let key = network.submit_key(&draft, &signature).await?;
-        Ok(DistributedSigner::new(network.clone(), key, ephemeral))
-    }
-
     /// Evident mistakes in the times of token policies, each with the policy's place after the others.
     fn mistakes_in_tokens(&self) -> impl Iterator<Item = (usize, Mistake)> + '_ {
         let first = self.permissions.policies.len();
         let tokens = self.tokens.iter().enumerate();
         tokens.flat_map(move |(place, policy)| policy.mistakes().map(move |mistake| (first + place, mistake)))
-    }
-
-    /// Seconds since 1970.
-    fn longest_policy_ends(&self) -> u64 {
-        let ends = self.permissions.policies.iter().map(|permitted| permitted.policy.epoch().valid_until());
-        let latest = ends.map(|end| if end == 0 { u64::MAX } else { end }).max().unwrap_or(u64::MAX);
-        latest.min(now().as_secs() + LONGEST_KEY.as_secs())
     }
 
     /// The policies as `session_key`'s leaves hold them.
@@ -204,19 +165,6 @@ impl Grant {
         });
         rules.chain(tokens).collect()
     }
-}
-
-/// What a network lets an ephemeral key last is a year; a day less, as clocks differ.
-const LONGEST_KEY: Duration = Duration::from_secs(364 * 24 * 3600);
-
-async fn sign_key_draft<S: Signer + Sync + ?Sized>(
-    draft: &KeyDraft,
-    owner: &S,
-) -> Result<alloy_primitives::Signature, Error> {
-    let typed_data = draft.typed_data().map_err(NetworkError::from)?;
-    let document = serde_json::from_value(typed_data.document().clone())
-        .map_err(|source| Error::Stored { what: "key draft", source })?;
-    Ok(sign_typed_data(owner, &document, typed_data.digest()).await?)
 }
 
 impl SmartAccount {

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use quorate_core::UserOperation;
-use quorate_network::{DistributedSigner, EphemeralKey, NetworkError, SigningNetwork};
-use quorate_signer::{LocalSessionKey, SIGNATURE_LEN, SessionSigner, SignerError};
+#[cfg(feature = "network")]
+use quorate_network::{DistributedSigner, EphemeralKey, NetworkError};
+use quorate_signer::{AlloySessionKey, LocalSessionKey, SIGNATURE_LEN, SessionSigner, SignerError};
 use quorate_store as store;
 
-use crate::Error;
+use crate::{Error, Quorate};
 
 /// A session's signer that a store can keep.
 pub trait StorableKey: SessionSigner {
@@ -21,6 +22,7 @@ impl StorableKey for LocalSessionKey {
     }
 }
 
+#[cfg(feature = "network")]
 impl StorableKey for DistributedSigner {
     fn to_stored(&self) -> store::Key {
         store::Key::Distributed {
@@ -28,6 +30,16 @@ impl StorableKey for DistributedSigner {
             attested_key: self.key().to_json(),
             ephemeral: store::Secret::from(*self.ephemeral().to_bytes()),
         }
+    }
+}
+
+/// What an alloy signer keeps, a key or a connection to a device or a service, is its own.
+impl<S> StorableKey for AlloySessionKey<S>
+where
+    Self: SessionSigner,
+{
+    fn to_stored(&self) -> store::Key {
+        store::Key::External
     }
 }
 
@@ -75,7 +87,7 @@ impl<S: SessionSigner> SessionSigner for ExternalKey<S> {
 pub(crate) fn signer(
     session: &store::Session,
     key: store::Key,
-    network: Option<&SigningNetwork>,
+    client: &Quorate,
 ) -> Result<Arc<dyn SessionSigner>, Error> {
     let address = session.session_key;
     match key {
@@ -83,8 +95,14 @@ pub(crate) fn signer(
             Some(key) if key.address() == address => Ok(Arc::new(key)),
             _ => Err(Error::OtherKey { session: session.id.clone(), address }),
         },
+        #[cfg(not(feature = "network"))]
+        store::Key::Distributed { key_id, .. } => {
+            let _ = client;
+            Err(Error::NoNetwork { key_id })
+        }
+        #[cfg(feature = "network")]
         store::Key::Distributed { key_id, attested_key, ephemeral } => {
-            let network = network.cloned().ok_or(Error::NoNetwork { key_id })?;
+            let network = client.network.clone().ok_or(Error::NoNetwork { key_id })?;
             let ephemeral = EphemeralKey::from_bytes(ephemeral.expose());
             let signer = DistributedSigner::restore(network, &attested_key, ephemeral);
             Ok(Arc::new(signer.map_err(NetworkError::from)?))

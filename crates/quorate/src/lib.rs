@@ -8,22 +8,40 @@
 //! [`SmartAccount::revoke`] ends some. It keeps each operation as well, from before it is sent: whatever a bundler
 //! answers, sending the same again executes nothing twice, and [`SmartAccount::resume`] goes on after a crash.
 //!
-//! With the feature `testing`, `quorate::testing` is a chain and a bundler in the process, for an application's own
-//! tests. Who comes from the original SDK starts at [`migration`].
+//! Who comes from the original SDK starts at [`migration`].
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `http` | nodes and bundlers by URL: `Quorate::connect`, `HttpTransport` | yes |
+//! | `network` | keys that a signing network holds | yes |
+//! | `sqlite` | sessions in a database, their keys encrypted | yes |
+//! | `abi` | policies and calls by a function's ABI | yes |
+//! | `alloy` | an alloy provider for the chain's node: `AlloyTransport` | no |
+//! | `keyring` | the store's sealing key in the system's keyring | no |
+//! | `testing` | a chain, a bundler and a paymaster in the process, for an application's own tests | no |
+//!
+//! Operations, waits and requests are spans of [`tracing`](https://docs.rs/tracing), which hold no secrets.
 
 mod account;
 mod call;
 mod chain;
 mod client;
+mod concern;
 mod cost;
+#[cfg(feature = "network")]
+mod distributed;
 mod draft;
 mod error;
 mod fill;
 mod grant;
 mod key;
 mod life;
+mod multichain;
 mod operations;
 mod options;
+mod owner;
 mod pace;
 mod payment;
 mod pending;
@@ -37,6 +55,7 @@ pub mod migration {}
 pub use account::SmartAccount;
 pub use call::Call;
 pub use client::Quorate;
+pub use concern::Concern;
 pub use cost::ExpectedCost;
 pub use draft::Draft;
 pub use error::Error;
@@ -48,17 +67,21 @@ pub use life::resume::{Abandoned, Interrupted, OwnerDraft, Resumed};
 pub use life::sessions::{Choice, ListedSession};
 pub use life::status::Status;
 pub use life::update::{OwnerIntent, PendingUpdate, TreeUpdate, Updated};
-pub use operations::{Asset, Balances, Calls, Cost, Withdrawal};
+pub use multichain::{MultichainDraft, MultichainError, MultichainSignatures};
+pub use operations::{Asset, Balances, Calls, Cost, TokenBalance, Withdrawal};
 pub use options::{Options, Percent, PercentError};
+pub use owner::{OwnerModule, OwnerSignature};
 pub use pending::PendingOperation;
 pub use preflight::CallRefusal;
 pub use quorate_bundler::{
-    AccountOverride, Bundler, Dialect, Fees, GasEstimate, Simulation, StateOverride, UserOperationReceipt,
+    AccountOverride, Bundler, BundlerError, Dialect, EntryPointCode, Fees, GasEstimate, OperationStatus,
+    Simulation, StateOverride, UserOperationReceipt,
 };
 pub use quorate_core::{
     Address, B256, Condition, Erc20Policy, FunctionSelector, Leaf, Policy, PolicyErrors, ReferenceValue,
     Rule, SessionEpoch, U256,
 };
+#[cfg(feature = "network")]
 pub use quorate_network::{
     AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkDescriptor, SigningNetwork,
 };
@@ -69,10 +92,16 @@ pub use quorate_paymaster::{
 pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
 pub use quorate_signer::{AlloySessionKey, LocalSessionKey, SessionSigner};
 pub use quorate_store;
-pub use quorate_store::{AccountId, MemoryStore, SealingKey, SessionId, SqliteStore, Store};
+pub use quorate_store::{AccountId, MemoryStore, SessionId, Store};
+#[cfg(feature = "sqlite")]
+pub use quorate_store::{SealingKey, SqliteStore};
 #[cfg(feature = "testing")]
 pub use quorate_testing as testing;
-pub use quorate_transport::{HttpTransport, Transport};
+#[cfg(feature = "alloy")]
+pub use quorate_transport::AlloyTransport;
+#[cfg(feature = "http")]
+pub use quorate_transport::HttpTransport;
+pub use quorate_transport::{Transport, TransportError};
 pub use record::SessionRecord;
 pub use session::{Session, SessionCalls};
 

@@ -1,10 +1,14 @@
 //! What an account's owner does with it besides granting sessions.
 
+use std::fmt;
+
 use alloy_primitives::aliases::U192;
+use alloy_primitives::utils::format_units;
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer::Signer;
+use futures_util::future::try_join_all;
 use quorate_bundler::{Fees, GasEstimate};
-use quorate_contracts::{self as contracts, EcdsaOwnershipModule, Erc20};
+use quorate_contracts::{self as contracts, EcdsaOwnershipModule, Erc20, calls};
 use quorate_core::UserOperation;
 use quorate_paymaster::{FeeQuotes, TokenList};
 use quorate_store::{Answer, Change, Operation, SessionId};
@@ -18,7 +22,7 @@ use crate::life::facts::Query;
 use crate::life::resume::OwnerDraft;
 use crate::life::update::{OwnerIntent, TreeUpdate};
 use crate::payment::{OwnerCalls, paymaster_of};
-use crate::{Call, Draft, Error, PendingOperation, SmartAccount};
+use crate::{Call, Draft, Error, OwnerModule, PendingOperation, SmartAccount};
 
 /// Calls that the account's owner has it make. What they are stands in the operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +56,38 @@ pub struct Balances {
     pub native: U256,
     /// Native coin at the entry point, of which operations are paid first, in wei.
     pub deposit: U256,
-    /// Each token asked for, in its smallest unit.
-    pub tokens: Vec<(Address, U256)>,
+    /// Each token asked for.
+    pub tokens: Vec<TokenBalance>,
+}
+
+/// What an account has of a token.
+///
+/// ```
+/// use quorate::{Address, TokenBalance, U256};
+///
+/// let token = Address::repeat_byte(0x11);
+/// let balance = TokenBalance { token, amount: U256::from(12_500_000), decimals: Some(6) };
+/// assert_eq!(balance.to_string(), "12.500000");
+/// assert_eq!(TokenBalance { decimals: None, ..balance }.to_string(), "12500000");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenBalance {
+    /// The token.
+    pub token: Address,
+    /// How much, in the token's smallest unit.
+    pub amount: U256,
+    /// How many digits of the amount stand behind the point; none for a token that does not say.
+    pub decimals: Option<u8>,
+}
+
+/// The amount in whole tokens, exactly; in the smallest unit where the token names none.
+impl fmt::Display for TokenBalance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.decimals.and_then(|decimals| format_units(self.amount, decimals).ok()) {
+            Some(amount) => f.write_str(&amount),
+            None => write!(f, "{}", self.amount),
+        }
+    }
 }
 
 /// What is withdrawn.
@@ -137,12 +171,50 @@ impl SmartAccount {
         Ok(chain.is_deployed(self.address).await? && chain.is_module_enabled(self.address, module).await?)
     }
 
-    /// Whose signature the account obeys on chain; reverts before the account is deployed.
+    /// The modules that may validate the account's operations, the one enabled last first; none is before the account is
+    /// deployed.
     ///
     /// # Errors
-    /// The node gives no answer, or the account has no owner.
+    /// The node gives no answer.
+    pub async fn modules(&self) -> Result<Vec<Address>, Error> {
+        let chain = &self.client.chain;
+        if chain.is_deployed(self.address).await? {
+            chain.modules(self.address).await
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// The call by which the account lets a module validate its operations. Enabling one again reverts.
+    pub fn enable_module_call(&self, module: Address) -> Call {
+        Call::from(calls::enable_module(self.address, module).as_call())
+    }
+
+    /// Whose signature the account obeys on chain by its [`owner_module`](Self::owner_module).
+    ///
+    /// # Errors
+    /// [`Error::NoOwner`] before the account is deployed, and where the module was not set up for it; the node gives no
+    /// answer.
     pub async fn owner_on_chain(&self) -> Result<Address, Error> {
-        self.client.chain.owner(self.address).await
+        self.client.owner_by(self.owner_module(), self.address).await
+    }
+
+    /// Has the account obey its owner by this module too, whose registry is its own: it is enabled and told of the owner
+    /// in one call. Go on with [`with_owner_module`](Self::with_owner_module).
+    ///
+    /// # Errors
+    /// [`Error::OwnerModuleEnabled`]; what a node, the bundler or the signer says.
+    pub async fn enable_owner_module<S: Signer + Sync + ?Sized>(
+        &self,
+        module: OwnerModule,
+        owner: &S,
+    ) -> Result<PendingOperation, Error> {
+        let address = module.address(self.client.deployment());
+        if self.is_module_enabled(address).await? {
+            return Err(Error::OwnerModuleEnabled { account: self.address, module });
+        }
+        let setup = calls::setup_and_enable_module(self.address, address, self.owner);
+        self.send_calls(&[Call::from(setup.as_call())], owner).await
     }
 
     /// The next nonce of one of the account's parallel streams, which 192 bits name.
@@ -159,12 +231,14 @@ impl SmartAccount {
     /// The node gives no answer, or a token is none.
     pub async fn balances(&self, tokens: &[Address]) -> Result<Balances, Error> {
         let chain = &self.client.chain;
-        let (native, deposit) = tokio::try_join!(chain.balance(self.address), chain.deposit(self.address))?;
-        let mut balances = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            balances.push((*token, chain.token_balance(*token, self.address).await?));
-        }
-        Ok(Balances { native, deposit, tokens: balances })
+        let tokens = tokens.iter().map(|token| async {
+            let (amount, decimals) =
+                tokio::try_join!(chain.token_balance(*token, self.address), chain.decimals(*token))?;
+            Ok(TokenBalance { token: *token, amount, decimals })
+        });
+        let (native, deposit, tokens) =
+            tokio::try_join!(chain.balance(self.address), chain.deposit(self.address), try_join_all(tokens))?;
+        Ok(Balances { native, deposit, tokens })
     }
 
     /// What `spender` may take of the account's token, in its smallest unit.
@@ -215,19 +289,38 @@ impl SmartAccount {
         }
     }
 
-    /// Makes somebody else the account's owner. Sessions stay; go on with
-    /// [`with_owner`](Self::with_owner).
+    /// Makes somebody else the account's owner, in every owner module that is enabled: otherwise the former owner would
+    /// stay in charge by the others. Sessions stay; go on with [`with_owner`](Self::with_owner).
     ///
     /// # Errors
-    /// What a node, the bundler or the signer says; a contract cannot be an owner.
+    /// [`Error::NoOwner`] where an enabled module names no owner, so that it cannot be told of another; what a node, the
+    /// bundler or the signer says; a contract cannot be an owner.
     pub async fn transfer_ownership<S: Signer + Sync + ?Sized>(
         &self,
         new_owner: Address,
         owner: &S,
     ) -> Result<PendingOperation, Error> {
-        let module = self.client.deployment().ecdsa_ownership_module;
-        let transfer = EcdsaOwnershipModule::transferOwnershipCall { owner: new_owner };
-        self.send_calls(&[Call::new(module, transfer)], owner).await
+        let calls = self.ownership_transfer(new_owner).await?;
+        self.send_calls(&calls, owner).await
+    }
+
+    /// The calls that [`transfer_ownership`](Self::transfer_ownership) makes, for [`prepare_calls`](Self::prepare_calls)
+    /// where the owner signs elsewhere.
+    ///
+    /// # Errors
+    /// As [`transfer_ownership`](Self::transfer_ownership) before anything is signed.
+    pub async fn ownership_transfer(&self, new_owner: Address) -> Result<Vec<Call>, Error> {
+        let client = &self.client;
+        let modules = if client.chain.is_deployed(self.address).await? {
+            let modules = client.enabled_owner_modules(self.address).await?;
+            try_join_all(modules.iter().map(|module| client.owner_by(*module, self.address))).await?;
+            modules
+        } else {
+            vec![self.owner_module()]
+        };
+        let transfer = || EcdsaOwnershipModule::transferOwnershipCall { owner: new_owner };
+        let addresses = modules.iter().map(|module| module.address(client.deployment()));
+        Ok(addresses.map(|address| Call::new(address, transfer())).collect())
     }
 
     /// Moves native coin and tokens out of the account, in one operation: each to its own recipient where it names one,
@@ -306,7 +399,7 @@ impl SmartAccount {
         let (facts, prices) =
             tokio::try_join!(self.client.facts(self.address, &query), self.client.prices(&self.options))?;
         let nonce = U256::from(facts.sequence(U256::ZERO));
-        let unfilled = self.unfilled(!facts.deployed, nonce, &calls, prices);
+        let unfilled = self.unfilled(!facts.deployed, nonce, &calls, prices)?;
         self.client.quotes(&unfilled, &tokens, &self.options).await
     }
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use quorate_bundler::{TransactionReceipt, UserOperationReceipt};
-use quorate_store::{AccountId, Operation};
+use quorate_bundler::{OperationStatus, TransactionReceipt, UserOperationReceipt};
+use quorate_store::{AccountId, Answer, Change, Operation};
 use tokio::time::Instant;
 
 use crate::chain::OperationEvent;
@@ -83,7 +83,9 @@ impl PendingOperation {
     ///
     /// # Errors
     /// [`Error::Reverted`] if its call reverted; [`Error::Replaced`] and [`Error::NonceUsed`] if it cannot get on chain
-    /// any more; [`Error::Timeout`] if it is not in a block in time. Each has the hash.
+    /// any more; [`Error::Dropped`] if the bundler says that it let it go, after which the same call goes on at the same
+    /// nonce; [`Error::Timeout`] if it is not in a block in time. Each has the hash.
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(user_op_hash = %self.user_op_hash))]
     pub async fn wait(&self) -> Result<UserOperationReceipt, Error> {
         let start = Instant::now();
         let mut last_error = None;
@@ -96,11 +98,13 @@ impl PendingOperation {
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) if error.is_transient() => last_error = Some(Box::new(error)),
                 Ok(Err(error)) => {
-                    // Its nonce is used: whoever waited knows the end.
-                    if let (Error::Replaced { .. } | Error::NonceUsed { .. }, Some(place)) =
-                        (&error, self.place)
-                    {
-                        self.tell_store(place.account.address, place.nonce).await?;
+                    match (&error, self.place) {
+                        // Its nonce is used: whoever waited knows the end.
+                        (Error::Replaced { .. } | Error::NonceUsed { .. }, Some(place)) => {
+                            self.tell_store(place.account.address, place.nonce).await?;
+                        }
+                        (Error::Dropped { .. }, Some(place)) => self.note_dropped(place.account).await?,
+                        _ => {}
                     }
                     return Err(error);
                 }
@@ -149,6 +153,9 @@ impl PendingOperation {
             let landed = self.look_at_nonce(looks).await?;
             if landed.is_some() {
                 return self.confirmed(landed).await;
+            }
+            if looks.consumed == 0 && looks.count.is_multiple_of(2 * LOOKS_WITHOUT_NONCE) {
+                self.look_at_status(looks).await?;
             }
         }
         receipt.map(|_| None).map_err(Error::from)
@@ -209,6 +216,31 @@ impl PendingOperation {
         }
     }
 
+    /// Asks the bundler whether it still has the operation, whose nonce is not used as far as is known. That it does not
+    /// know it says nothing, and that it dropped it counts when it says so again.
+    async fn look_at_status(&self, looks: &mut Looks) -> Result<(), Error> {
+        let _turn = self.client.pace.turn(1).await;
+        match self.client.bundler.user_operation_status(self.user_op_hash).await {
+            Ok(OperationStatus::Refused { reason }) if looks.was_dropped => {
+                Err(Error::Dropped { user_op_hash: self.user_op_hash, reason })
+            }
+            status => {
+                looks.was_dropped = matches!(status, Ok(OperationStatus::Refused { .. }));
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the same call go on with this operation: nobody knows any more that it is under way.
+    async fn note_dropped(&self, account: AccountId) -> Result<(), Error> {
+        let user_op_hash = self.user_op_hash;
+        let changes = vec![
+            Change::SetAnswer { user_op_hash, answer: Answer::Refused },
+            Change::SetTold { user_op_hash, told: false },
+        ];
+        Ok(self.client.store.apply(account, changes).await?)
+    }
+
     /// Whoever waited knows the end: the same call made after this is another.
     async fn tell_store(&self, sender: Address, nonce: U256) -> Result<(), Error> {
         let account = AccountId { chain_id: self.client.chain_id(), address: sender };
@@ -235,6 +267,8 @@ struct Looks {
     count: u32,
     /// How often in a row the nonce was used and no event was found.
     consumed: u32,
+    /// Whether the bundler said at the last look that it dropped the operation.
+    was_dropped: bool,
 }
 
 const DEADLINE: Duration = Duration::from_secs(120);

@@ -229,6 +229,7 @@ impl Session {
         self.submit(draft).await
     }
 
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(session = %self.record.id, calls = calls.len()))]
     async fn prepare_encoded(
         &self,
         calls: &[Call],
@@ -255,7 +256,14 @@ impl Session {
         intent: &SessionCalls,
     ) -> Result<Filled, Error> {
         let router_entries = if intent.is_batch { intent.policies.len() } else { 0 };
-        let unfilled = Unfilled { operation, dummy_signature, prices, router_entries, allowed: None };
+        let unfilled = Unfilled {
+            operation,
+            dummy_signature,
+            gas_beyond_dummy: U256::ZERO,
+            prices,
+            router_entries,
+            allowed: None,
+        };
         let unfilled = self.client.check_allowance(unfilled, &self.options).await?;
         self.client.fill(unfilled, &self.options).await
     }
@@ -269,7 +277,15 @@ impl Session {
     ) -> Draft<SessionCalls> {
         let entry_point = self.client.deployment().entry_point;
         let operation = OperationMessage { operation, entry_point, chain_id: self.client.chain_id() };
-        Draft { signer: self.record.session_key, operation, block, expected, supersedes: Vec::new(), intent }
+        Draft {
+            signer: self.record.session_key,
+            operation,
+            block,
+            expected,
+            supersedes: Vec::new(),
+            owner_form: None,
+            intent,
+        }
     }
 
     /// Goes on with an operation that was signed before: the same bytes while they can still be right, and otherwise

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+#[path = "chain/player.rs"]
 mod player;
 
 use player::{Player, block_on, rpc};

@@ -31,8 +31,14 @@ pub enum Change {
         /// The answer.
         answer: Answer,
     },
-    /// Says that whoever made an operation knows of it. Without effect where there is no such operation.
-    SetTold(B256),
+    /// Says whether whoever made an operation knows that it is under way or over. Without effect where there is no such
+    /// operation.
+    SetTold {
+        /// The operation.
+        user_op_hash: B256,
+        /// Whether they know.
+        told: bool,
+    },
     /// Says in which block an operation was first seen to be over, or that it is not over after all. Without effect
     /// where there is no such operation.
     SetClosed {

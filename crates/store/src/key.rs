@@ -15,12 +15,14 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<[u8; 32]>);
 
 impl Secret {
+    #[cfg(feature = "sqlite")]
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut_slice())?;
         Ok(Self(bytes))
     }
 
+    #[cfg(feature = "sqlite")]
     pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
         let mut secret = Zeroizing::new([0; 32]);
         (bytes.len() == secret.len()).then(|| {
@@ -75,6 +77,7 @@ impl Key {
     }
 
     /// The key without its id: a tag, the secret, and for a distributed key what the network gave.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         // Whole from the start: a vector that grows leaves copies behind.
         Zeroizing::new(match self {
@@ -87,6 +90,7 @@ impl Key {
     }
 
     /// The key that [`to_bytes`](Self::to_bytes) wrote; none where these are not such bytes.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn from_bytes(bytes: &[u8], key_id: Option<String>) -> Option<Self> {
         match (bytes.split_first()?, key_id) {
             ((&EXTERNAL, []), None) => Some(Self::External),
@@ -101,8 +105,11 @@ impl Key {
     }
 }
 
+#[cfg(feature = "sqlite")]
 const EXTERNAL: u8 = 0;
+#[cfg(feature = "sqlite")]
 const LOCAL: u8 = 1;
+#[cfg(feature = "sqlite")]
 const DISTRIBUTED: u8 = 2;
 
 #[cfg(test)]

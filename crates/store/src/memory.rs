@@ -154,9 +154,9 @@ impl Kept {
                     operation.answer = answer;
                 }
             }
-            Change::SetTold(user_op_hash) => {
+            Change::SetTold { user_op_hash, told } => {
                 if let Some(operation) = self.operation(user_op_hash) {
-                    operation.told = true;
+                    operation.told = told;
                 }
             }
             Change::SetClosed { user_op_hash, block } => {

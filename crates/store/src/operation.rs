@@ -57,6 +57,7 @@ pub enum Answer {
     Abandoned,
 }
 
+#[cfg(feature = "sqlite")]
 impl Answer {
     pub(crate) const ALL: [Self; 5] =
         [Self::Taken, Self::Conflict, Self::Refused, Self::Open, Self::Abandoned];

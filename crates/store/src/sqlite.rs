@@ -1,3 +1,4 @@
+mod error;
 mod open;
 mod operations;
 mod rows;
@@ -10,10 +11,10 @@ use async_trait::async_trait;
 use sqlx::SqliteTransaction;
 use sqlx::sqlite::SqlitePool;
 
+pub use error::DatabaseError;
+
 use crate::seal::Seal;
-use crate::{
-    AccountId, Change, DatabaseError, Key, Operation, Sealing, Session, SessionId, Store, StoreError,
-};
+use crate::{AccountId, Change, Key, Operation, Sealing, Session, SessionId, Store, StoreError};
 
 /// Sessions in a SQLite database, their keys encrypted (XChaCha20-Poly1305) and bound to the rest of the session.
 ///
@@ -157,7 +158,9 @@ impl SqliteStore {
             Change::SetAnswer { user_op_hash, answer } => {
                 operations::set_answer(transaction, account, user_op_hash, answer).await
             }
-            Change::SetTold(user_op_hash) => operations::set_told(transaction, account, user_op_hash).await,
+            Change::SetTold { user_op_hash, told } => {
+                operations::set_told(transaction, account, user_op_hash, told).await
+            }
             Change::SetClosed { user_op_hash, block } => {
                 operations::set_closed(transaction, account, user_op_hash, block).await
             }

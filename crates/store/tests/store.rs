@@ -470,7 +470,8 @@ async fn an_operation_changes_in_its_answer_and_its_end(store: Shared) {
         assert_eq!(store.operations(account()).await.unwrap(), expected);
     }
     for _ in 0..2 {
-        apply(&store, [Change::SetTold(user_op_hash), Change::SetTold(hash(9))]).await;
+        let told = |user_op_hash, told| Change::SetTold { user_op_hash, told };
+        apply(&store, [told(user_op_hash, true), told(hash(9), true)]).await;
         expected[0].told = true;
         assert_eq!(store.operations(account()).await.unwrap(), expected);
     }

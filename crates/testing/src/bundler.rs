@@ -8,15 +8,17 @@ use serde_json::{Value, json};
 use crate::{
     block::{Block, MinedOperation},
     chain::ScriptedChain,
+    dialect::BundlerDialect,
     fault::{ANY, Endpoint, Fault, Script},
-    mempool::{Mempool, error, invalid_fields},
+    mempool::{Mempool, error, estimate, invalid_fields},
     number::{Numbers, hex},
     operation::{self, Operation, paymaster},
     params,
     state::{State, revert_reason},
+    status::{Status, transaction_of},
 };
 
-/// A bundler of a [`ScriptedChain`], with alto's rules and texts.
+/// A bundler of a [`ScriptedChain`], with alto's rules and texts, and at first with Pimlico's methods.
 #[derive(Debug)]
 pub struct ScriptedBundler {
     chain: ScriptedChain,
@@ -65,7 +67,7 @@ impl ScriptedBundler {
         self.mempool(|mempool| mempool.pending.iter().map(|pending| pending.hash).collect())
     }
 
-    /// Drops an operation from the mempool without a word; whether it was there.
+    /// Drops an operation from the mempool without a word, so that its status is unknown; whether it was there.
     pub fn drop_operation(&self, user_op_hash: B256) -> bool {
         self.mempool(|mempool| {
             let before = mempool.pending.len();
@@ -74,9 +76,34 @@ impl ScriptedBundler {
         })
     }
 
-    /// Drops all operations from the mempool, as a restart does.
+    /// Drops all operations from the mempool and forgets what was rejected, as a restart does.
     pub fn drop_all(&self) {
-        self.mempool(|mempool| mempool.pending.clear());
+        self.mempool(|mempool| {
+            mempool.pending.clear();
+            mempool.rejected.clear();
+        });
+    }
+
+    /// Takes an operation out of the mempool and says so from then on, until it is sent again: `rejected`, or
+    /// `DROPPED_FROM_BUNDLER_MEMPOOL` with the reason. Gives whether it was there.
+    pub fn reject_operation(&self, user_op_hash: B256, reason: impl Into<String>) -> bool {
+        let was_there = self.drop_operation(user_op_hash);
+        if was_there {
+            self.mempool(|mempool| mempool.rejected.insert(user_op_hash, reason.into()));
+        }
+        was_there
+    }
+
+    /// Puts an operation that waits into a transaction of its own that is in no block yet, so that its status is
+    /// submitted; whether it waits. When it is mined, it may be by another transaction, with other operations.
+    pub fn submit_operation(&self, user_op_hash: B256) -> bool {
+        self.mempool(|mempool| {
+            let waits = mempool.get(user_op_hash).is_some();
+            if waits {
+                mempool.submitted.insert(user_op_hash);
+            }
+            waits
+        })
     }
 
     /// Does not mine an operation, which may be sent later, until it is released.
@@ -113,6 +140,11 @@ impl ScriptedBundler {
     /// Whether `eth_getUserOperationByHash` answers `null` while the operation waits, as alto does; true at first.
     pub fn set_null_while_waiting(&self, null: bool) {
         self.mempool(|mempool| mempool.null_while_waiting = null);
+    }
+
+    /// Which methods the bundler has beyond the standard's.
+    pub fn set_dialect(&self, dialect: BundlerDialect) {
+        self.mempool(|mempool| mempool.dialect = dialect);
     }
 
     /// The form of numbers in answers.
@@ -156,10 +188,14 @@ impl ScriptedBundler {
     }
 
     fn answer(&self, state: &mut State, method: &str, params: &Value) -> Result<Value, RpcError> {
+        let dialect = state.mempool(self.index).dialect;
         match method {
             "eth_chainId" => Ok(hex(state.rules.chain_id)),
             "eth_supportedEntryPoints" => Ok(json!([state.rules.deployment.entry_point])),
             "eth_sendUserOperation" => {
+                if params.get(2).is_some() && dialect != BundlerDialect::Biconomy {
+                    return Err(invalid_fields("Validation error: Array must contain at most 2 element(s)"));
+                }
                 let operation = read_operation(state, params)?;
                 Ok(json!(state.send(self.index, operation)?))
             }
@@ -167,10 +203,7 @@ impl ScriptedBundler {
                 let operation = read_operation(state, params)?;
                 state.simulate(&operation)?;
                 let mempool = state.mempool(self.index);
-                let [before, mut verification, call] = mempool.gas;
-                if !operation.operation.init_code.is_empty() {
-                    verification = verification.saturating_add(150_000);
-                }
+                let [before, verification, call] = estimate(mempool.gas, &operation);
                 let write = |gas: u64| mempool.numbers.write(U256::from(gas));
                 Ok(json!({
                     "preVerificationGas": write(before),
@@ -180,27 +213,49 @@ impl ScriptedBundler {
             }
             "eth_getUserOperationReceipt" => {
                 let hash: B256 = params::read(params, 0)?;
-                let numbers = state.mempool(self.index).numbers;
-                let entry_point = state.rules.deployment.entry_point;
-                Ok(self.find(state, hash).map_or(Value::Null, |(block, index, operation)| {
-                    receipt(block, index, operation, entry_point, numbers)
-                }))
+                Ok(match self.status(state, hash) {
+                    Status::Included { receipt, .. } => receipt,
+                    _ => Value::Null,
+                })
             }
             "eth_getUserOperationByHash" => self.by_hash(state, params::read(params, 0)?),
-            "pimlico_getUserOperationStatus" => {
-                let hash: B256 = params::read(params, 0)?;
-                let waits = state.mempool(self.index).get(hash).is_some();
-                let found = self.find(state, hash).map(|(block, index, _)| block.transactions[index].hash);
-                let status = match (found, waits) {
-                    (Some(_), _) => "included",
-                    (None, true) => "not_submitted",
-                    (None, false) => "not_found",
-                };
-                Ok(json!({ "status": status, "transactionHash": found }))
+            "pimlico_getUserOperationStatus" if dialect == BundlerDialect::Pimlico => {
+                Ok(self.status(state, params::read(params, 0)?).pimlico())
             }
-            "pimlico_getUserOperationGasPrice" => Ok(self.price(state)),
+            "biconomy_getUserOperationStatus" if dialect == BundlerDialect::Biconomy => {
+                let hash: B256 = params::read(params, 0)?;
+                let chain_id = state.rules.chain_id;
+                self.status(state, hash).biconomy(hash, chain_id)
+            }
+            "pimlico_getUserOperationGasPrice" if dialect == BundlerDialect::Pimlico => {
+                let numbers = state.mempool(self.index).numbers;
+                let level = |percent| self.price(state, percent, numbers);
+                let [slow, standard, fast] = [100, 105, 110].map(level);
+                Ok(json!({ "slow": slow, "standard": standard, "fast": fast }))
+            }
+            "biconomy_getGasFeeValues" if dialect == BundlerDialect::Biconomy => {
+                Ok(self.price(state, 100, Numbers::Decimal))
+            }
+            "rundler_maxPriorityFeePerGas" if dialect == BundlerDialect::Rundler => {
+                let numbers = state.mempool(self.index).numbers;
+                Ok(self.price(state, 100, numbers)["maxPriorityFeePerGas"].take())
+            }
             _ => Err(error(-32601, &format!("Method {method} not supported"))),
         }
+    }
+
+    /// What became of an operation: first what the chain says, as far as the bundler looks back.
+    fn status(&self, state: &mut State, hash: B256) -> Status {
+        let mempool = state.mempool(self.index);
+        let (numbers, dialect) = (mempool.numbers, mempool.dialect);
+        let in_mempool = Status::in_mempool(mempool, hash);
+        let entry_point = state.rules.deployment.entry_point;
+        let Some((block, index, operation)) = self.find(state, hash) else { return in_mempool };
+        let mut receipt = receipt(block, index, operation, entry_point, numbers);
+        if dialect == BundlerDialect::Biconomy {
+            receipt["success"] = operation.success.to_string().into();
+        }
+        Status::Included { transaction: block.transactions[index].hash, success: operation.success, receipt }
     }
 
     /// An operation of the canonical chain, if the bundler looks back so far.
@@ -221,10 +276,11 @@ impl ScriptedBundler {
         if !mempool.null_while_waiting
             && let Some(pending) = mempool.get(hash)
         {
+            let transaction = mempool.submitted.contains(&hash).then(|| transaction_of(hash));
             return Ok(json!({
                 "userOperation": operation::write(&pending.signed, numbers),
                 "entryPoint": entry_point,
-                "transactionHash": null,
+                "transactionHash": transaction,
                 "blockHash": null,
                 "blockNumber": null,
             }));
@@ -240,18 +296,13 @@ impl ScriptedBundler {
         }))
     }
 
-    fn price(&self, state: &mut State) -> Value {
+    /// Both fees, of which a level is so many percent.
+    fn price(&self, state: &mut State, level: u64, numbers: Numbers) -> Value {
         let (base_fee, tip) = (state.base_fee, state.tip);
-        let mempool = state.mempool(self.index);
-        let (percent, numbers) = (mempool.price_percent, mempool.numbers);
-        let part = |wei: U256, more: u64| {
-            let percent = U256::from(percent.saturating_mul(100 + more));
-            numbers.write(wei.saturating_mul(percent) / U256::from(10_000))
-        };
+        let percent = U256::from(state.mempool(self.index).price_percent.saturating_mul(level));
+        let part = |wei: U256| numbers.write(wei.saturating_mul(percent) / U256::from(10_000));
         let max = base_fee.saturating_mul(U256::from(2)).saturating_add(tip);
-        let level =
-            |more| json!({ "maxFeePerGas": part(max, more), "maxPriorityFeePerGas": part(tip, more) });
-        json!({ "slow": level(0), "standard": level(5), "fast": level(10) })
+        json!({ "maxFeePerGas": part(max), "maxPriorityFeePerGas": part(tip) })
     }
 }
 

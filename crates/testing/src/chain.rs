@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U192};
-use quorate_contracts::{Deployment, account};
+use quorate_contracts::Deployment;
 use quorate_core::{Call, SignedUserOperation};
 use quorate_transport::{RpcError, TransportError};
 use serde_json::Value;
@@ -14,21 +14,24 @@ use serde_json::Value;
 use crate::{
     bundler::ScriptedBundler,
     execution::Execution,
+    factory::NewAccount,
     fault::{ChainHook, Endpoint, Fault, Script, lock},
     mempool::Pending,
     node::ScriptedNode,
     operation::owned,
+    paymaster::ScriptedPaymaster,
     state::{Orphaned, Queued, State},
 };
 
-/// A chain in the process, with nodes and bundlers that are [`Transport`](quorate_transport::Transport)s.
+/// A chain in the process, with nodes, bundlers and paymasters that are [`Transport`](quorate_transport::Transport)s.
 ///
 /// It is deterministic: time passes only as blocks are mined and [`advance`](Self::advance) is called, and the same
 /// calls give the same hashes. Clones are the same chain.
 ///
 /// Contracts are modelled and not executed: accounts of the factory, the entry point's nonces and payment, the ECDSA
-/// ownership module and the multichain module, the session key manager with both session validation modules, the batched session router, and
-/// ERC-20 tokens. Any other contract takes every call, and the call is recorded.
+/// ownership module and the multichain module, the session key manager with both session validation modules, the
+/// batched session router, ERC-20 tokens, and once there is a [`paymaster`](Self::paymaster) its contracts. Any
+/// other contract takes every call, and the call is recorded.
 #[derive(Clone)]
 pub struct ScriptedChain(Arc<Shared>);
 
@@ -72,6 +75,22 @@ impl ScriptedChain {
         Arc::new(ScriptedBundler::new(self.clone(), index))
     }
 
+    /// Another paymaster's service. All have the same two contracts, which the first puts on the chain, from the first
+    /// block on, with a deposit of 100 ether each.
+    pub fn paymaster(&self) -> Arc<ScriptedPaymaster> {
+        let mut state = self.state();
+        if !state.rules.signing_paymasters {
+            state.rules.signing_paymasters = true;
+            let deposit = U256::from(100) * U256::from(10).pow(U256::from(18));
+            for contract in [ScriptedPaymaster::VERIFYING_PAYMASTER, ScriptedPaymaster::TOKEN_PAYMASTER] {
+                state.rules.contracts.insert(contract);
+                state.history.edit(|world| world.entry(contract).deposit += deposit);
+            }
+        }
+        state.paymasters += 1;
+        Arc::new(ScriptedPaymaster::new(self.clone(), state.paymasters - 1))
+    }
+
     /// The contracts.
     pub fn deployment(&self) -> Deployment {
         self.state().rules.deployment
@@ -97,11 +116,17 @@ impl ScriptedChain {
         self.state().history.edit(|world| world.entry(address).balance += wei);
     }
 
-    /// Makes `paymaster` a contract that sponsors every operation, out of `wei` at the entry point.
+    /// Makes `paymaster` a contract that sponsors every operation, out of `wei` at the entry point. A contract of
+    /// [`paymaster`](Self::paymaster)'s sponsors as before, and has so much more.
     pub fn fund_paymaster(&self, paymaster: Address, wei: U256) {
         let mut state = self.state();
         state.rules.contracts.insert(paymaster);
         state.history.edit(|world| world.entry(paymaster).deposit += wei);
+    }
+
+    /// Sets what an address has at the entry point, in wei, as if it had had that from the first block on.
+    pub fn set_deposit(&self, address: Address, wei: U256) {
+        self.state().history.edit(|world| world.entry(address).deposit = wei);
     }
 
     /// Makes `token` an ERC-20 contract, if it is none, and gives `amount` of it to `holder`, from the first block on.
@@ -190,8 +215,13 @@ impl ScriptedChain {
 
     /// The owner of an account by the ECDSA ownership module at the latest block.
     pub fn owner(&self, account: Address) -> Option<Address> {
+        self.owner_by(account, self.deployment().ecdsa_ownership_module)
+    }
+
+    /// The owner of an account by a module at the latest block: the ECDSA ownership module and the multichain module
+    /// each have their own.
+    pub fn owner_by(&self, account: Address, module: Address) -> Option<Address> {
         let state = self.state();
-        let module = state.rules.deployment.ecdsa_ownership_module;
         state.history.head().world.get(account)?.owners.get(&module).copied()
     }
 
@@ -204,6 +234,18 @@ impl ScriptedChain {
     /// The balance of an address at the latest block, in wei.
     pub fn balance(&self, address: Address) -> U256 {
         self.state().history.head().world.get(address).map(|holder| holder.balance).unwrap_or_default()
+    }
+
+    /// What an address has at the entry point at the latest block, in wei.
+    pub fn deposit(&self, address: Address) -> U256 {
+        self.state().history.head().world.get(address).map(|holder| holder.deposit).unwrap_or_default()
+    }
+
+    /// What an account owes the token paymaster at the latest block, since a payment failed.
+    pub fn owed(&self, token: Address, account: Address) -> U256 {
+        let state = self.state();
+        let holder = state.history.head().world.get(account);
+        holder.and_then(|holder| holder.owed.get(&token)).copied().unwrap_or_default()
     }
 
     /// What an address holds of a token at the latest block.
@@ -244,9 +286,37 @@ impl ScriptedChain {
 
     /// Deploys the account of an owner without an operation, as anyone may, in the next block. Gives its address.
     pub fn deploy_directly(&self, owner: Address, index: U256) -> Address {
-        let address = account::address(&self.deployment(), owner, index);
-        self.enqueue(Queued::Deployment(owner, address));
-        address
+        self.deploy_by(self.deployment().ecdsa_ownership_module, owner, index)
+    }
+
+    /// As [`deploy_directly`](Self::deploy_directly), an account whose first module is the multichain module. Its
+    /// address is another one.
+    ///
+    /// ```
+    /// use alloy_primitives::{Address, U256};
+    /// use quorate_contracts::account;
+    /// use quorate_testing::ScriptedChain;
+    ///
+    /// let chain = ScriptedChain::new();
+    /// let owner = Address::repeat_byte(1);
+    /// let address = chain.deploy_multichain_directly(owner, U256::ZERO);
+    /// let module = chain.deployment().multichain_ecdsa_module;
+    /// assert_eq!(chain.owner_by(address, module), Some(owner));
+    ///
+    /// // Both modules are set up by the same call, so that address and initCode follow from the module's address.
+    /// let by_module = chain.deployment().with_ecdsa_ownership_module(module);
+    /// assert_eq!(address, account::address(&by_module, owner, U256::ZERO));
+    /// ```
+    pub fn deploy_multichain_directly(&self, owner: Address, index: U256) -> Address {
+        self.deploy_by(self.deployment().multichain_ecdsa_module, owner, index)
+    }
+
+    fn deploy_by(&self, module: Address, owner: Address, index: U256) -> Address {
+        let Some(account) = NewAccount::new(&self.deployment(), module, owner, index) else {
+            unreachable!("the module is one of the deployment's")
+        };
+        self.enqueue(Queued::Deployment(account));
+        account.address
     }
 
     /// Puts a signed operation into the next block before all others, whether or not a bundler has it. It is left

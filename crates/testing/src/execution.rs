@@ -13,6 +13,7 @@ use crate::{
 sol! {
     interface Others {
         function incrementNonce(uint192 key) external;
+        function renounceOwnership() external;
         function setupAndEnableModule(address setupContract, bytes memory setupData) external returns (address);
         function transferFrom(address from, address to, uint256 amount) external returns (bool);
         error ModuleAlreadyEnabled(address module);
@@ -55,9 +56,27 @@ pub(crate) struct Run<'a> {
     pub(crate) calls: Vec<(Address, OwnedCall)>,
 }
 
+/// Where a transaction stood.
+pub(crate) struct Snapshot {
+    world: World,
+    logs: usize,
+    calls: usize,
+}
+
 impl<'a> Run<'a> {
     pub(crate) const fn new(rules: &'a Rules, world: World) -> Self {
         Self { rules, world, logs: Vec::new(), calls: Vec::new() }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { world: self.world.clone(), logs: self.logs.len(), calls: self.calls.len() }
+    }
+
+    /// Undoes what came after a snapshot.
+    pub(crate) fn restore(&mut self, before: Snapshot) {
+        self.world = before.world;
+        self.logs.truncate(before.logs);
+        self.calls.truncate(before.calls);
     }
 
     /// Calls an account as the entry point does. Where it reverts, nothing of it stays.
@@ -76,12 +95,10 @@ impl<'a> Run<'a> {
 
     /// Has an account make calls. Where one reverts, nothing of them stays.
     pub(crate) fn call_all(&mut self, account: Address, calls: Vec<OwnedCall>) -> Result<(), RevertData> {
-        let before = (self.world.clone(), self.logs.len(), self.calls.len());
+        let before = self.snapshot();
         for call in calls {
             if let Err(data) = self.call(account, &call) {
-                self.world = before.0;
-                self.logs.truncate(before.1);
-                self.calls.truncate(before.2);
+                self.restore(before);
                 return Err(data);
             }
             self.calls.push((account, call));
@@ -170,6 +187,9 @@ impl<'a> Run<'a> {
             self.check_owner(call.eoaOwner)?;
             self.world.entry(account).owners.insert(module, call.eoaOwner);
             Ok(())
+        } else if Others::renounceOwnershipCall::abi_decode(data).is_ok() {
+            self.world.entry(account).owners.remove(&module);
+            Ok(())
         } else {
             Err(Vec::new())
         }
@@ -204,16 +224,33 @@ impl<'a> Run<'a> {
         if let Ok(call) = Erc20::transferCall::abi_decode(data) {
             self.move_token(token, from, call.to, call.amount)
         } else if let Ok(call) = Others::transferFromCall::abi_decode(data) {
-            let allowance = self.world.entry(call.from).allowances.entry((token, from)).or_default();
-            *allowance =
-                allowance.checked_sub(call.amount).ok_or_else(|| revert("ERC20: insufficient allowance"))?;
-            self.move_token(token, call.from, call.to, call.amount)
+            self.take_token(token, call.from, from, call.to, call.amount)
         } else if let Ok(call) = Erc20::approveCall::abi_decode(data) {
             self.world.entry(from).allowances.insert((token, call.spender), call.amount);
             Ok(())
         } else {
             Err(Vec::new())
         }
+    }
+
+    /// `transferFrom` by a spender.
+    pub(crate) fn take_token(
+        &mut self,
+        token: Address,
+        from: Address,
+        spender: Address,
+        to: Address,
+        amount: U256,
+    ) -> Result<(), RevertData> {
+        if self.rules.reverting.contains(&token) {
+            return Err(revert("scripted to revert"));
+        }
+        if !self.rules.tokens.contains(&token) {
+            return Err(revert("Address: call to non-contract"));
+        }
+        let allowance = self.world.entry(from).allowances.entry((token, spender)).or_default();
+        *allowance = allowance.checked_sub(amount).ok_or_else(|| revert("ERC20: insufficient allowance"))?;
+        self.move_token(token, from, to, amount)
     }
 
     fn move_token(

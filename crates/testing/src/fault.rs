@@ -13,13 +13,15 @@ use quorate_transport::{ConnectionFailure, InvalidResponse, RpcError, TransportE
 use serde_json::Value;
 use url::Url;
 
-/// A node or a bundler of a scripted chain, numbered in the order in which they were made.
+/// A node, a bundler or a paymaster's service of a scripted chain, numbered in the order in which they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Endpoint {
     /// A node.
     Node(usize),
     /// A bundler.
     Bundler(usize),
+    /// A paymaster's service.
+    Paymaster(usize),
 }
 
 impl fmt::Display for Endpoint {
@@ -27,6 +29,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Node(index) => write!(f, "node-{index}"),
             Self::Bundler(index) => write!(f, "bundler-{index}"),
+            Self::Paymaster(index) => write!(f, "paymaster-{index}"),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! A scripted chain: nodes and bundlers in the process, for tests of applications and of Quorate itself.
+//! A scripted chain: nodes, bundlers and paymasters in the process, for tests of applications and of Quorate itself.
 //!
 //! A [`ScriptedChain`] follows the rules of EntryPoint v0.6 and of the Biconomy V2 contracts, signatures, proofs and
-//! policies among them, without executing them. [`ScriptedNode`] and [`ScriptedBundler`] are
-//! [`Transport`](quorate_transport::Transport)s, so that whatever talks to real ones talks to them. It answers at
-//! once, nothing in it sleeps, and nothing depends on the machine's clock.
+//! policies among them, without executing them. [`ScriptedNode`], [`ScriptedBundler`] and
+//! [`ScriptedPaymaster`] are [`Transport`](quorate_transport::Transport)s, so that whatever talks to real ones talks
+//! to them. They answer at once, nothing in them sleeps, and nothing depends on the machine's clock.
 //!
 //! What goes wrong on real chains happens on demand: operations are dropped, held back and replaced, blocks are
 //! reorganised, nodes lag, and each request may meet a [`Fault`].
@@ -34,26 +34,33 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Not modelled: the gas that calls use, accounts created by the multichain module, ERC-721 tokens, aggregators, other factories.
+//! Not modelled: the gas that calls and paymasters use, ERC-721 tokens, aggregators, other factories, and the payment of
+//! what an account owes the token paymaster.
 
 mod block;
 mod bundler;
 mod chain;
+mod dialect;
 mod execution;
+mod factory;
 mod fault;
 mod mempool;
 mod node;
 mod number;
 mod operation;
 mod params;
+mod paymaster;
 mod state;
+mod status;
 mod validation;
 mod world;
 
 pub use bundler::ScriptedBundler;
 pub use chain::ScriptedChain;
+pub use dialect::BundlerDialect;
 pub use execution::Execution;
 pub use fault::{Crash, Endpoint, Fault};
 pub use node::ScriptedNode;
 pub use number::Numbers;
+pub use paymaster::{PaymasterFault, ScriptedPaymaster};
 pub use state::Orphaned;

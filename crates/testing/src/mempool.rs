@@ -1,11 +1,14 @@
 //! The operations that one bundler waits with, and its settings.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use alloy_primitives::{B256, U256};
 use quorate_transport::RpcError;
 
-use crate::{number::Numbers, operation::Operation, world::split_nonce};
+use crate::{dialect::BundlerDialect, number::Numbers, operation::Operation, world::split_nonce};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
@@ -13,9 +16,22 @@ pub(crate) struct Pending {
     pub(crate) hash: B256,
 }
 
+/// Pre-verification, verification and call gas of estimates, where none are set.
+pub(crate) const GAS: [u64; 3] = [60_000, 500_000, 300_000];
+
+/// What an estimate names: more verification where the operation deploys its account.
+pub(crate) fn estimate([before, verification, call]: [u64; 3], operation: &Operation) -> [u64; 3] {
+    let deployment = if operation.operation.init_code.is_empty() { 0 } else { 150_000 };
+    [before, verification.saturating_add(deployment), call]
+}
+
 #[derive(Debug)]
 pub(crate) struct Mempool {
     pub(crate) pending: Vec<Pending>,
+    /// Of those that wait, the ones in a transaction that is in no block yet.
+    pub(crate) submitted: BTreeSet<B256>,
+    /// Those that went without being mined, and why.
+    pub(crate) rejected: BTreeMap<B256, String>,
     pub(crate) held: BTreeSet<B256>,
     pub(crate) hold_all: bool,
     /// Not held although all are.
@@ -23,6 +39,7 @@ pub(crate) struct Mempool {
     /// How many blocks back receipts are looked for.
     pub(crate) receipt_window: Option<u64>,
     pub(crate) null_while_waiting: bool,
+    pub(crate) dialect: BundlerDialect,
     pub(crate) numbers: Numbers,
     pub(crate) parallel_limit: usize,
     pub(crate) queue_limit: usize,
@@ -40,17 +57,20 @@ impl Default for Mempool {
     fn default() -> Self {
         Self {
             pending: Vec::new(),
+            submitted: BTreeSet::new(),
+            rejected: BTreeMap::new(),
             held: BTreeSet::new(),
             hold_all: false,
             released: BTreeSet::new(),
             receipt_window: None,
             null_while_waiting: true,
+            dialect: BundlerDialect::Pimlico,
             numbers: Numbers::Hex,
             parallel_limit: 10,
             queue_limit: 0,
             fee_floor: U256::ZERO,
             lag: 0,
-            gas: [60_000, 500_000, 300_000],
+            gas: GAS,
             price_percent: 100,
         }
     }
@@ -89,7 +109,8 @@ impl Mempool {
                     "AA10 sender already constructed: A conflicting userOperation with initCode for this sender is already in the mempool, bump the gas price by minimum 10%"
                 }));
             }
-            self.pending.remove(conflict);
+            let replaced = self.pending.remove(conflict);
+            self.rejected.insert(replaced.hash, format!("replaced by {hash}"));
         }
         let (key, sequence) = split_nonce(op.nonce);
         let mut parallel = 0;
@@ -109,6 +130,8 @@ impl Mempool {
                 "AA25 invalid account nonce: Maximum number of parallel user operations for that is allowed for this sender reached",
             ));
         }
+        self.submitted.remove(&hash);
+        self.rejected.remove(&hash);
         self.pending.push(Pending { signed: Arc::new(signed), hash });
         Ok(())
     }

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::{SolCall, sol};
 use async_trait::async_trait;
 use quorate_contracts::{
-    EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount, SmartAccountFactory, account,
+    EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount, SmartAccountFactory,
 };
 use quorate_core::{Call, Encode as _, Execute};
 use quorate_transport::{Repeat, RpcError, Transport, TransportError};
@@ -17,6 +17,7 @@ use crate::{
     block::{Block, Log},
     chain::ScriptedChain,
     execution::{RevertData, revert},
+    factory::NewAccount,
     fault::{ANY, Endpoint, Fault, Script},
     mempool::{error, invalid_fields},
     number::hex,
@@ -27,6 +28,7 @@ use crate::{
 
 sol! {
     error NoOwnerRegisteredForSmartAccount(address smartAccount);
+    function symbol() external view returns (string memory);
 
     function validateSessionParams(
         address destinationContract,
@@ -36,6 +38,9 @@ sol! {
         bytes memory callSpecificData
     ) external pure returns (address);
 }
+
+/// The short name of every token.
+pub(crate) const TOKEN_SYMBOL: &str = "TKN";
 
 /// A node of a [`ScriptedChain`].
 #[derive(Debug)]
@@ -271,12 +276,10 @@ impl<'a> View<'a> {
         } else if to == deployment.account_factory {
             type Counterfactual = SmartAccountFactory::getAddressForCounterFactualAccountCall;
             if let Ok(call) = Counterfactual::abi_decode(data)
-                && call.moduleSetupContract == deployment.ecdsa_ownership_module
-                && let Ok(setup) =
-                    EcdsaOwnershipModule::initForSmartAccountCall::abi_decode(&call.moduleSetupData)
+                && let (module, setup) = (call.moduleSetupContract, &call.moduleSetupData)
+                && let Some(account) = NewAccount::from_setup(deployment, module, setup, call.index)
             {
-                let address = account::address(deployment, setup.eoaOwner, call.index);
-                return Ok(Counterfactual::abi_encode_returns(&address));
+                return Ok(Counterfactual::abi_encode_returns(&account.address));
             }
         } else if (to == deployment.abi_session_validation_module
             || to == deployment.erc20_session_validation_module)
@@ -298,6 +301,9 @@ impl<'a> View<'a> {
             }
             if Erc20::decimalsCall::abi_decode(data).is_ok() {
                 return Ok(Erc20::decimalsCall::abi_encode_returns(&18));
+            }
+            if symbolCall::abi_decode(data).is_ok() {
+                return Ok(symbolCall::abi_encode_returns(&TOKEN_SYMBOL.to_owned()));
             }
         } else if let Some(account) = world.get(to).filter(|holder| holder.deployed)
             && let Ok(call) = SmartAccount::isModuleEnabledCall::abi_decode(data)

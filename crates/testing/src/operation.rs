@@ -66,6 +66,17 @@ pub(crate) fn read(value: &Value) -> Result<Operation, serde_json::Error> {
     Ok(operation.sign(wire.signature))
 }
 
+/// Reads an operation that waits for its paymaster's data: bytes may be missing as well, and numbers may be decimal.
+pub(crate) fn read_unsigned(value: &Value) -> Result<Operation, serde_json::Error> {
+    let mut value = value.clone();
+    if let Some(fields) = value.as_object_mut() {
+        for field in ["initCode", "paymasterAndData", "signature"] {
+            fields.entry(field).or_insert_with(|| "0x".into());
+        }
+    }
+    read(&value)
+}
+
 pub(crate) fn write(signed: &Operation, numbers: Numbers) -> Value {
     let op = &signed.operation;
     json!({

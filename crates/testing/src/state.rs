@@ -9,10 +9,12 @@ use quorate_transport::RpcError;
 use crate::{
     block::{Block, History, MinedOperation, Transaction},
     execution::{Execution, OwnedCall, RevertData, Run},
+    factory::{NewAccount, deploy},
     fault::Endpoint,
     mempool::{Mempool, Pending, error, invalid_fields},
     operation::Operation,
-    validation::{Invalid, Mode, Valid, deploy, validate},
+    paymaster::contract,
+    validation::{Invalid, Mode, Valid, validate},
     world::{Rules, World, split_nonce},
 };
 
@@ -21,7 +23,7 @@ use crate::{
 pub(crate) enum Queued {
     Operation(Pending),
     Calls(Address, Vec<OwnedCall>),
-    Deployment(Address, Address),
+    Deployment(NewAccount),
 }
 
 /// What becomes of the operations of blocks that a reorganisation takes back.
@@ -49,6 +51,7 @@ pub(crate) struct State {
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) mempools: Vec<Mempool>,
     pub(crate) nodes: usize,
+    pub(crate) paymasters: usize,
     pub(crate) requests: Vec<(Endpoint, String)>,
     /// Makes the hashes of blocks at the same height differ.
     mined: u64,
@@ -78,6 +81,7 @@ impl State {
             queue: VecDeque::new(),
             mempools: Vec::new(),
             nodes: 0,
+            paymasters: 0,
             requests: Vec::new(),
             mined: 0,
         }
@@ -246,6 +250,13 @@ fn refusal(Invalid(reason): Invalid) -> RpcError {
         Some("AA22") => {
             error(-32503, "User operation is not valid yet or expires too soon: AA22 expired or not due")
         }
+        Some("AA34") => {
+            error(-32507, "Invalid UserOperation signature or paymaster signature: AA34 signature error")
+        }
+        Some("AA32") => error(
+            -32503,
+            "User operation is not valid yet or expires too soon: AA32 paymaster expired or not due",
+        ),
         Some(code) if code.starts_with("AA3") => error(-32501, &simulated()),
         _ => error(-32500, &simulated()),
     }
@@ -284,9 +295,9 @@ impl Builder {
                 self.note_calls(&mut run, None);
                 self.finish(run, account, Vec::new(), Some(keccak256(place)));
             }
-            Queued::Deployment(owner, account) => {
-                if !rules.has_code(&self.world, account) {
-                    deploy(rules, &mut self.world, owner, account);
+            Queued::Deployment(account) => {
+                if !rules.has_code(&self.world, account.address) {
+                    deploy(&mut self.world, &account);
                 }
                 let run = Run::new(rules, std::mem::take(&mut self.world));
                 self.finish(run, rules.deployment.account_factory, Vec::new(), Some(keccak256(place)));
@@ -307,10 +318,16 @@ impl Builder {
             let early = sequence > run.world.sequence(op.sender, key);
             if early || mempool.is_held(pending.hash) || op.max_fee_per_gas < self.base_fee {
                 mempool.pending.push(pending);
-            } else if let Ok(operation) = self.handle(&mut run, &pending, Some(bundler)) {
-                mined.push(operation);
+            } else {
+                mempool.submitted.remove(&pending.hash);
+                match self.handle(&mut run, &pending, Some(bundler)) {
+                    Ok(operation) => mined.push(operation),
+                    // What is not valid any more is dropped, as bundlers do.
+                    Err(Invalid(reason)) => {
+                        mempool.rejected.insert(pending.hash, reason);
+                    }
+                }
             }
-            // What is not valid any more is dropped, as bundlers do.
         }
         if mined.is_empty() {
             self.world = run.world;
@@ -331,7 +348,7 @@ impl Builder {
         let before = run.world.clone();
         let first_log = run.logs.len();
         let valid = validate(run.rules, &mut run.world, signed, pending.hash, self.timestamp, Mode::Whole);
-        let Valid { deployed, payer, prefund, .. } = valid.inspect_err(|_| run.world = before)?;
+        let Valid { deployed, payer, prefund, charge, .. } = valid.inspect_err(|_| run.world = before)?;
         let entry_point = run.rules.deployment.entry_point;
         let paymaster = crate::operation::paymaster(signed);
         if deployed {
@@ -341,11 +358,15 @@ impl Builder {
             run.log(entry_point, &event);
         }
 
+        let price = op.max_fee_per_gas.min(self.base_fee.saturating_add(op.max_priority_fee_per_gas));
+        let limits = op.call_gas_limit + op.verification_gas_limit + op.pre_verification_gas;
+        let gas_used = u64::try_from(limits).unwrap_or(u64::MAX).min(100_000);
+        let cost = price.saturating_mul(U256::from(gas_used)).min(prefund);
+
+        let before_calls = run.snapshot();
         let outcome = run.call_account(op.sender, &op.call_data);
-        self.note_calls(run, Some(pending.hash));
-        let revert = outcome.err();
-        let success = revert.is_none();
-        let revert = Bytes::from(revert.unwrap_or_default());
+        let mut success = outcome.is_ok();
+        let mut revert = Bytes::from(outcome.err().unwrap_or_default());
         if !revert.is_empty() {
             let event = EntryPoint::UserOperationRevertReason {
                 userOpHash: pending.hash,
@@ -356,10 +377,18 @@ impl Builder {
             run.log(entry_point, &event);
         }
 
-        let price = op.max_fee_per_gas.min(self.base_fee.saturating_add(op.max_priority_fee_per_gas));
-        let limits = op.call_gas_limit + op.verification_gas_limit + op.pre_verification_gas;
-        let gas_used = u64::try_from(limits).unwrap_or(u64::MAX).min(100_000);
-        let cost = price.saturating_mul(U256::from(gas_used)).min(prefund);
+        if let Some(charge) = charge {
+            let (token, amount) = (charge.token, charge.for_cost(cost, price));
+            if run.take_token(token, op.sender, contract::TOKEN, contract::TOKEN, amount).is_err() {
+                // The entry point undoes the calls and comes again, and the paymaster notes what it is owed.
+                run.restore(before_calls);
+                (success, revert) = (false, Bytes::new());
+                if !amount.is_zero() {
+                    *run.world.entry(op.sender).owed.entry(token).or_default() += amount;
+                }
+            }
+        }
+        self.note_calls(run, Some(pending.hash));
         run.world.entry(payer).deposit += prefund - cost;
         let event = EntryPoint::UserOperationEvent {
             userOpHash: pending.hash,

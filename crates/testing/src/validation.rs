@@ -1,15 +1,16 @@
 //! Whether an operation is valid: EntryPoint v0.6 and the validation modules.
 
 use alloy_primitives::{Address, B256, Bytes, Keccak256, Signature, U256};
-use alloy_sol_types::{SolCall, SolType, SolValue, sol, sol_data};
-use quorate_contracts::{EcdsaOwnershipModule, SmartAccountFactory, account};
+use alloy_sol_types::{SolType, SolValue, sol, sol_data};
 use quorate_core::{
     AccountCall, Encode, Execute, SessionEpoch, SessionLeaf, evaluate, evaluate_erc20, merkle, routed_hash,
     signing_hash,
 };
 
 use crate::{
+    factory::{deploy, read_init_code},
     operation::{Operation, paymaster},
+    paymaster::contract::{self, Accepted, Charge},
     world::{Rules, World, split_nonce},
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct Valid {
     pub(crate) payer: Address,
     /// What was taken from the payer's deposit, in wei.
     pub(crate) prefund: U256,
+    /// What the paymaster takes in tokens after the call.
+    pub(crate) charge: Option<Charge>,
     /// When the operation is valid.
     pub(crate) epoch: SessionEpoch,
 }
@@ -86,6 +89,7 @@ pub(crate) fn validate(
     }
     world.entry(op.sender).nonces.insert(key, sequence.saturating_add(1));
 
+    let mut accepted = None;
     if sponsored {
         if op.paymaster_and_data.len() < 20 {
             return Err("AA93 invalid paymasterAndData".into());
@@ -97,6 +101,7 @@ pub(crate) fn validate(
             let holder = world.entry(paymaster);
             holder.deposit = holder.deposit.checked_sub(prefund).ok_or("AA31 paymaster deposit too low")?;
         }
+        accepted = ask_paymaster(rules, world, signed, paymaster)?;
     }
 
     if mode != Mode::Estimate {
@@ -106,8 +111,40 @@ pub(crate) fn validate(
         if !checked.epoch.contains(now) {
             return Err("AA22 expired or not due".into());
         }
+        if accepted.is_some_and(|accepted| !accepted.genuine) {
+            return Err("AA34 signature error".into());
+        }
+        if accepted.is_some_and(|accepted| !accepted.is_due(now)) {
+            return Err("AA32 paymaster expired or not due".into());
+        }
     }
-    Ok(Valid { deployed, payer, prefund, epoch: checked.epoch })
+    let charge = accepted.and_then(|accepted| accepted.charge);
+    let epoch = accepted.map_or(checked.epoch, |accepted| both(checked.epoch, &accepted));
+    Ok(Valid { deployed, payer, prefund, charge, epoch })
+}
+
+/// What a paymaster answers; none from one that takes every operation.
+fn ask_paymaster(
+    rules: &Rules,
+    world: &World,
+    signed: &Operation,
+    paymaster: Address,
+) -> Result<Option<Accepted>, Invalid> {
+    if rules.reverting.contains(&paymaster) {
+        return Err("AA33 reverted: scripted to revert".into());
+    }
+    if !rules.signing_paymasters || ![contract::VERIFYING, contract::TOKEN].contains(&paymaster) {
+        return Ok(None);
+    }
+    let owes = world.get(signed.operation.sender).is_some_and(|holder| !holder.owed.is_empty());
+    contract::validate(signed, rules.chain_id, owes).map(Some)
+}
+
+/// When account and paymaster are both valid; the account's time where that is never.
+fn both(account: SessionEpoch, paymaster: &Accepted) -> SessionEpoch {
+    let after = account.valid_after().max(paymaster.after);
+    let ends = [account.valid_until(), paymaster.until].into_iter().filter(|end| *end != 0);
+    SessionEpoch::new(after, ends.min().unwrap_or_default()).unwrap_or(account)
 }
 
 /// The most that an operation may cost, in wei.
@@ -127,36 +164,14 @@ fn deploy_if_needed(rules: &Rules, world: &mut World, signed: &Operation) -> Res
         (true, false) => Err("AA20 account not deployed".into()),
         (false, true) => Err("AA10 sender already constructed".into()),
         (false, false) => {
-            let (owner, index) = read_init_code(rules, &op.init_code).ok_or("AA13 initCode failed or OOG")?;
-            if account::address(&rules.deployment, owner, index) != op.sender {
+            let account = read_init_code(rules, &op.init_code).ok_or("AA13 initCode failed or OOG")?;
+            if account.address != op.sender {
                 return Err("AA14 initCode must return sender".into());
             }
-            deploy(rules, world, owner, op.sender);
+            deploy(world, &account);
             Ok(true)
         }
     }
-}
-
-/// What the factory does for an owner.
-pub(crate) fn deploy(rules: &Rules, world: &mut World, owner: Address, account: Address) {
-    let holder = world.entry(account);
-    holder.deployed = true;
-    let module = rules.deployment.ecdsa_ownership_module;
-    holder.owners.insert(module, owner);
-    holder.modules.insert(module);
-}
-
-fn read_init_code(rules: &Rules, init_code: &[u8]) -> Option<(Address, U256)> {
-    let (factory, data) = init_code.split_at_checked(20)?;
-    if factory != rules.deployment.account_factory.as_slice() {
-        return None;
-    }
-    let call = SmartAccountFactory::deployCounterFactualAccountCall::abi_decode(data).ok()?;
-    if call.moduleSetupContract != rules.deployment.ecdsa_ownership_module {
-        return None;
-    }
-    let setup = EcdsaOwnershipModule::initForSmartAccountCall::abi_decode(&call.moduleSetupData).ok()?;
-    (setup.eoaOwner != Address::ZERO).then_some((setup.eoaOwner, call.index))
 }
 
 /// What a validation module says.

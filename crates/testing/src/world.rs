@@ -20,6 +20,9 @@ pub(crate) struct Rules {
     /// Contracts with code; deployed accounts are in the [`World`].
     pub(crate) contracts: BTreeSet<Address>,
     pub(crate) tokens: BTreeSet<Address>,
+    /// Whether the two contracts of [`ScriptedPaymaster`](crate::ScriptedPaymaster) are there; any other paymaster
+    /// takes every operation.
+    pub(crate) signing_paymasters: bool,
     /// Whatever they are called with, they revert.
     pub(crate) reverting: BTreeSet<Address>,
     /// Who signed what: each signature is checked when it is sent and again in a block, and checking is what takes
@@ -47,6 +50,7 @@ impl Rules {
             deployment,
             contracts,
             tokens: BTreeSet::new(),
+            signing_paymasters: false,
             reverting: BTreeSet::new(),
             recovered: RefCell::default(),
         }
@@ -81,6 +85,8 @@ pub(crate) struct Holder {
     pub(crate) tokens: BTreeMap<Address, U256>,
     /// By token and spender.
     pub(crate) allowances: BTreeMap<(Address, Address), U256>,
+    /// To the token paymaster, by token; never zero.
+    pub(crate) owed: BTreeMap<Address, U256>,
 }
 
 impl Holder {

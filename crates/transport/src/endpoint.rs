@@ -1,5 +1,6 @@
 //! An endpoint's URL as it may be shown, and the removal of its secrets from other text.
 
+#[cfg(feature = "http")]
 use serde_json::Value;
 use std::{fmt, sync::Arc};
 use url::Url;
@@ -48,6 +49,12 @@ impl Endpoint {
         }
         Self(shown.into())
     }
+
+    /// An endpoint of which the URL is not known.
+    #[cfg(feature = "alloy")]
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.into())
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -75,8 +82,10 @@ fn is_harmless(segment: &str) -> bool {
 
 /// The secrets of a URL, to be taken out of text that an endpoint wrote.
 #[derive(Clone)]
+#[cfg(feature = "http")]
 pub(crate) struct Secrets(Vec<String>);
 
+#[cfg(feature = "http")]
 impl Secrets {
     /// Shorter values are no secrets, and replacing them would garble messages.
     const SHORTEST: usize = 4;

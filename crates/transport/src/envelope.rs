@@ -1,10 +1,8 @@
 //! JSON-RPC 2.0 request and response objects.
 
-use crate::{InvalidResponse, RpcError, endpoint::Secrets};
+use crate::{InvalidResponse, RpcError, endpoint::Secrets, exact_json};
 use serde::Serialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use serde_json::Value;
 
 /// A request. Its id is a number, the one form that every server takes.
 #[derive(Serialize)]
@@ -16,10 +14,8 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Parameters that are `null`, as `()` becomes, are sent as an empty array: some servers insist on one.
     pub(crate) fn new(id: u64, method: &'a str, params: Value) -> Self {
-        let params = if params.is_null() { Value::Array(Vec::new()) } else { params };
-        Self { jsonrpc: "2.0", id, method, params }
+        Self { jsonrpc: "2.0", id, method, params: exact_json::params(params) }
     }
 }
 
@@ -32,10 +28,7 @@ pub(crate) fn read(
     id: u64,
     secrets: &Secrets,
 ) -> Result<Result<Value, RpcError>, InvalidResponse> {
-    let mut response: Value = serde_json::from_slice(body).map_err(InvalidResponse::NotJson)?;
-    if has_doubles(&response) {
-        response = serde_json::from_slice(body).and_then(exact).map_err(InvalidResponse::NotJson)?;
-    }
+    let response = exact_json::read(body).map_err(InvalidResponse::NotJson)?;
     let Value::Object(mut response) = response else { return Err(InvalidResponse::NotAResponse) };
     let answered = response.remove("id").unwrap_or(Value::Null);
     let error = response.remove("error").filter(|error| !error.is_null());
@@ -47,35 +40,6 @@ pub(crate) fn read(
     match error {
         Some(error) => read_error(error, secrets).map(Err),
         None => response.remove("result").map(Ok).ok_or(InvalidResponse::Empty),
-    }
-}
-
-fn has_doubles(json: &Value) -> bool {
-    match json {
-        Value::Number(number) => number.is_f64(),
-        Value::Array(values) => values.iter().any(has_doubles),
-        Value::Object(fields) => fields.values().any(has_doubles),
-        _ => false,
-    }
-}
-
-/// The same JSON, where numbers that would be doubles are strings.
-fn exact(json: &RawValue) -> serde_json::Result<Value> {
-    let text = json.get();
-    match text.as_bytes().first() {
-        Some(b'{') => {
-            let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-            let fields = fields.into_iter().map(|(name, value)| Ok((name, exact(value)?)));
-            fields.collect::<serde_json::Result<Map<_, _>>>().map(Value::Object)
-        }
-        Some(b'[') => {
-            let values: Vec<&RawValue> = serde_json::from_str(text)?;
-            values.into_iter().map(exact).collect::<serde_json::Result<_>>().map(Value::Array)
-        }
-        _ => Ok(match serde_json::from_str(text)? {
-            Value::Number(number) if number.is_f64() => Value::String(text.to_owned()),
-            value => value,
-        }),
     }
 }
 

@@ -250,6 +250,7 @@ pub struct ConnectionFailure(Cause);
 
 #[derive(Debug)]
 enum Cause {
+    #[cfg(feature = "http")]
     Http(reqwest::Error),
     Other(Box<dyn Error + Send + Sync>),
 }
@@ -278,11 +279,13 @@ impl ConnectionFailure {
         Self(Cause::Other(error.into()))
     }
 
+    #[cfg(feature = "http")]
     pub(crate) fn http(error: reqwest::Error) -> Self {
         Self(Cause::Http(error.without_url()))
     }
 
     /// Whether the failure happened before anything of the request was sent.
+    #[cfg(feature = "http")]
     pub(crate) fn before_sending(&self) -> bool {
         matches!(&self.0, Cause::Http(error) if error.is_connect())
     }
@@ -291,6 +294,7 @@ impl ConnectionFailure {
 impl fmt::Display for ConnectionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            #[cfg(feature = "http")]
             Cause::Http(error) => error.fmt(f),
             Cause::Other(error) => error.fmt(f),
         }
@@ -300,6 +304,7 @@ impl fmt::Display for ConnectionFailure {
 impl Error for ConnectionFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
+            #[cfg(feature = "http")]
             Cause::Http(error) => error.source(),
             Cause::Other(error) => error.source(),
         }
@@ -307,6 +312,7 @@ impl Error for ConnectionFailure {
 }
 
 /// Why a transport cannot be made.
+#[cfg(feature = "http")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -135,6 +135,7 @@ impl HttpTransport {
 
 #[async_trait]
 impl Transport for HttpTransport {
+    #[tracing::instrument(level = "debug", skip_all, fields(method, endpoint = %self.endpoint), err(level = "debug"))]
     async fn request(&self, method: &str, params: Value, repeat: Repeat) -> Result<Value, TransportError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = serde_json::to_vec(&Request::new(id, method, params))

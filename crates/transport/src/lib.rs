@@ -1,6 +1,7 @@
 //! JSON-RPC for bundlers, paymasters and nodes of a chain.
 //!
-//! [`Transport`] is what the crates above depend on; [`HttpTransport`] is its implementation over HTTP. A call has
+//! [`Transport`] is what the crates above depend on; [`HttpTransport`] is its implementation over HTTP (feature `http`),
+//! and [`AlloyTransport`] by an application's own alloy provider (feature `alloy`). A call has
 //! one deadline over all its attempts, is cancelled when its future is dropped, and is repeated only when that
 //! cannot do a thing twice: the caller marks each request with [`Repeat`], and a connection that was never made may
 //! always be tried again.
@@ -9,6 +10,7 @@
 //! output or source of an error shows the secret parts of the endpoint's URL: see [`Endpoint`].
 //!
 //! ```
+//! # #[cfg(feature = "http")] {
 //! use quorate_transport::{HttpTransport, TransportError, TransportExt};
 //! use std::time::Duration;
 //!
@@ -18,16 +20,29 @@
 //!     .build()?;
 //! let chain_id: String = chain.call("eth_chainId", ()).await?;
 //! # Ok(()) }
+//! # }
 //! ```
 
+#[cfg(feature = "alloy")]
+mod alloy;
 mod endpoint;
+#[cfg(feature = "http")]
 mod envelope;
 mod error;
+#[cfg(any(feature = "http", feature = "alloy"))]
+mod exact_json;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
 mod retry_after;
 mod transport;
 
+#[cfg(feature = "alloy")]
+pub use alloy::AlloyTransport;
 pub use endpoint::Endpoint;
-pub use error::{BuildError, ConnectionFailure, InvalidResponse, RpcError, TransportError};
+#[cfg(feature = "http")]
+pub use error::BuildError;
+pub use error::{ConnectionFailure, InvalidResponse, RpcError, TransportError};
+#[cfg(feature = "http")]
 pub use http::{HttpTransport, HttpTransportBuilder};
 pub use transport::{Repeat, Transport, TransportExt, decode_result};

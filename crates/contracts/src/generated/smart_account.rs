@@ -12,8 +12,10 @@ alloy_sol_types::sol! {
         function executeBatch(address[] memory dest, uint256[] memory value, bytes[] memory func) external;
         function executeBatch_y6U(address[] memory dest, uint256[] memory value, bytes[] memory func) external;
         function execute_ncC(address dest, uint256 value, bytes memory func) external;
+        function getModulesPaginated(address start, uint256 pageSize) external view returns (address[] memory array, address next);
         function init(address handler, address moduleSetupContract, bytes memory moduleSetupData) external returns (address);
         function isModuleEnabled(address module) external view returns (bool);
+        function setupAndEnableModule(address setupContract, bytes memory setupData) external returns (address);
         function withdrawDepositTo(address payable withdrawAddress, uint256 amount) external payable;
     }
 }

@@ -202,7 +202,7 @@ impl SmartAccount {
     pub async fn session(&self, choice: impl Into<Choice>) -> Result<Session, Error> {
         let session = self.choose(choice.into()).await?;
         let key = self.client.store.key(self.id(), &session.id).await?;
-        let signer = crate::key::signer(&session, key, self.client.network.as_ref())?;
+        let signer = crate::key::signer(&session, key, &self.client)?;
         self.open(session, signer)
     }
 

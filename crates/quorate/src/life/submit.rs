@@ -47,6 +47,11 @@ impl Quorate {
     /// # Errors
     /// [`Error::NotSent`] where nothing left this machine, and nothing is left in the store; [`Error::Unsettled`] in
     /// every other case.
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(
+        chain_id = outgoing.message.chain_id,
+        account = %outgoing.message.operation.sender,
+        nonce = %outgoing.message.operation.nonce,
+    ))]
     pub(crate) async fn dispatch(&self, outgoing: Outgoing) -> Result<PendingOperation, Error> {
         let Outgoing {
             message,
@@ -75,6 +80,7 @@ impl Quorate {
             closed_at_block: None,
             message: signed.to_json(),
         };
+        tracing::debug!(user_op_hash = %operation.user_op_hash, "written down, about to be sent");
         let in_flight = InFlight::begin(&self.shared, operation.user_op_hash);
         let mut changes = with;
         changes.push(Change::AddOperation(Box::new(operation.clone())));
@@ -119,6 +125,7 @@ impl Quorate {
 
     /// Goes on with an operation that is stored: it is sent again where that can still be right. `tells` says whether
     /// whoever made it is told by what this gives.
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%account, user_op_hash = %stored.user_op_hash))]
     pub(crate) async fn resend(
         &self,
         account: AccountId,
@@ -165,7 +172,9 @@ impl Quorate {
     pub(crate) async fn told(&self, account: AccountId, nonce: U256) -> Result<(), Error> {
         let operations = self.store.operations(account).await?;
         let untold = operations.iter().filter(|operation| operation.nonce == nonce && !operation.told);
-        let changes: Vec<Change> = untold.map(|operation| Change::SetTold(operation.user_op_hash)).collect();
+        let told =
+            |operation: &Operation| Change::SetTold { user_op_hash: operation.user_op_hash, told: true };
+        let changes: Vec<Change> = untold.map(told).collect();
         if !changes.is_empty() {
             self.store.apply(account, changes).await?;
         }
@@ -228,7 +237,7 @@ impl Quorate {
             changes.push(Change::SetAnswer { user_op_hash, answer });
         }
         if answer == Answer::Taken && tells && !operation.told {
-            changes.push(Change::SetTold(user_op_hash));
+            changes.push(Change::SetTold { user_op_hash, told: true });
         }
         if !changes.is_empty() {
             self.store.apply(account, changes).await.map_err(|error| unsettled(error.into()))?;

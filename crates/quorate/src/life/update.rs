@@ -3,10 +3,10 @@
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer::Signer;
 use quorate_bundler::UserOperationReceipt;
-use quorate_contracts::{account, calls};
-use quorate_core::{DUMMY_SESSION_SIGNATURE, merkle};
+use quorate_contracts::calls;
+use quorate_core::merkle;
 use quorate_protocol::OperationMessage;
-use quorate_signer::{SIGNATURE_LEN, normalize_signature, sign_as_owner};
+use quorate_signer::sign_as_owner;
 use quorate_store::{Answer, Change, Operation, RootChange, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::life::plan::{self, Overwritten, Present, Revoked, UpdateRequest};
 use crate::life::settle::{self, Nonce};
 use crate::life::submit::Outgoing;
 use crate::payment::OwnerCalls;
-use crate::{Call, Draft, Error, Options, PendingOperation, SmartAccount};
+use crate::{Call, Draft, Error, Options, OwnerSignature, PendingOperation, SmartAccount};
 
 /// What an operation makes of the tree of an account's sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +148,7 @@ impl SmartAccount {
     }
 
     /// Builds the operation that makes the tree what is asked.
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(account = %self.id()))]
     pub(crate) async fn prepare_update(
         &self,
         mut request: UpdateRequest,
@@ -236,7 +237,7 @@ impl SmartAccount {
         let replaced = slot.replaced.iter().map(|replaced| fees_of(&replaced.message.operation));
         // Whoever signs over fees signs over the ones that replace.
         let prices = Prices { offered: settle::replacement_fees(prices.offered, replaced), ..prices };
-        let unfilled = self.unfilled(!facts.deployed, slot.nonce, &calls, prices);
+        let unfilled = self.unfilled(!facts.deployed, slot.nonce, &calls, prices)?;
         let unfilled = client.with_allowance(unfilled, &calls, &self.options).await?;
         let Filled { operation, expected } = client.fill(unfilled, &self.options).await?;
         let entry_point = client.deployment().entry_point;
@@ -247,24 +248,37 @@ impl SmartAccount {
             block: facts.block.number,
             expected: Some(expected),
             supersedes: slot.supersedes,
+            owner_form: Some(self.owner_form),
             intent,
         })
     }
 
     /// An operation that makes calls, and the account where it is new.
-    pub(crate) fn unfilled(&self, is_new: bool, nonce: U256, calls: &OwnerCalls, prices: Prices) -> Unfilled {
+    ///
+    /// # Errors
+    /// [`Error::NotDeployed`] where it would be new, and nothing but its address is known.
+    pub(crate) fn unfilled(
+        &self,
+        is_new: bool,
+        nonce: U256,
+        calls: &OwnerCalls,
+        prices: Prices,
+    ) -> Result<Unfilled, Error> {
+        let deployment = self.client.deployment();
         let mut operation = unsigned(self.address, nonce, calls.encode());
         if is_new {
-            let deployment = self.client.deployment();
-            operation.init_code = account::init_code(deployment, self.creator, self.index).to_vec();
+            let not_deployed =
+                || Error::NotDeployed { account: self.address, chain_id: self.client.chain_id() };
+            operation.init_code = self.creation.ok_or_else(not_deployed)?.init_code(deployment).to_vec();
         }
-        Unfilled {
+        Ok(Unfilled {
             operation,
-            dummy_signature: self.owner_signature(&DUMMY_SESSION_SIGNATURE),
+            dummy_signature: self.owner_form.dummy(deployment),
+            gas_beyond_dummy: self.owner_form.gas_beyond_dummy(),
             prices,
             router_entries: 0,
             allowed: None,
-        }
+        })
     }
 
     pub(crate) async fn sign_and_submit<T: OwnerIntent, S: Signer + Sync + ?Sized>(
@@ -273,10 +287,11 @@ impl SmartAccount {
         owner: &S,
     ) -> Result<T::Pending, Error> {
         let signature = sign_as_owner(owner, draft.user_op_hash()).await?;
-        self.submit(draft, &signature).await
+        self.submit(draft, signature).await
     }
 
-    /// Sends an operation that its owner signed: 65 bytes r ‖ s ‖ v as a wallet's `personal_sign` gives them.
+    /// Sends an operation that its owner signed: with the 65 bytes r ‖ s ‖ v that a wallet's `personal_sign` gives, or a
+    /// signature for several operations ([`MultichainDraft`](crate::MultichainDraft)).
     ///
     /// It is written to the store before it leaves. Submitting a draft again, in this process or another, sends no second
     /// operation.
@@ -289,7 +304,7 @@ impl SmartAccount {
     pub async fn submit<T: OwnerIntent>(
         &self,
         draft: Draft<T>,
-        signature: &[u8; SIGNATURE_LEN],
+        signature: impl Into<OwnerSignature>,
     ) -> Result<T::Pending, Error> {
         let account = self.id();
         if draft.account() != account {
@@ -299,7 +314,9 @@ impl SmartAccount {
             return Err(Error::OtherOwner { draft: draft.signer, account: self.owner });
         }
         let user_op_hash = draft.user_op_hash();
-        let signature = normalize_signature(self.owner, user_op_hash, signature)?;
+        let module = draft.owner_form.map_or(self.owner_module(), |form| form.module);
+        let deployment = self.client.deployment();
+        let signature = signature.into().verify(self.owner, module, user_op_hash, deployment)?;
 
         let store = &self.client.store;
         let operations = store.operations(account).await?;
@@ -318,16 +335,16 @@ impl SmartAccount {
         let undo = root_change.map(|change| Change::RemoveTree(change.sets));
         let undo = undo.filter(|_| root_change.is_some_and(|change| change.sets != change.replaces));
         with.extend(draft.intent.tree_update().map(|update| Change::AddTree(update.leaves.clone())));
-        let valid_until = draft.valid_until();
+        let valid_until = earlier(signature.valid_until, draft.valid_until());
         let operation = self
             .client
             .dispatch(Outgoing {
                 message: draft.operation,
-                signature: self.owner_signature(&signature),
+                signature: signature.encoded,
                 session: draft.intent.session_id().cloned(),
                 root_change,
                 root: None,
-                valid_until: earlier(0, valid_until),
+                valid_until,
                 simulation: self.options.simulation(),
                 block: draft.block,
                 with,

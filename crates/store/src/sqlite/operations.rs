@@ -55,8 +55,10 @@ pub(super) async fn set_told(
     transaction: &mut SqliteTransaction<'_>,
     account: AccountId,
     user_op_hash: B256,
+    told: bool,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE operations SET told = 1 WHERE chain_id = ? AND account = ? AND user_op_hash = ?")
+    sqlx::query("UPDATE operations SET told = ? WHERE chain_id = ? AND account = ? AND user_op_hash = ?")
+        .bind(told)
         .bind(account.chain_id.cast_signed())
         .bind(account.address.as_slice())
         .bind(user_op_hash.as_slice())

@@ -6,5 +6,8 @@ mod blocks;
 mod bundlers;
 mod faults;
 mod nodes;
+mod owners;
+mod paymasters;
 mod rules;
+mod statuses;
 mod support;

@@ -1,18 +1,12 @@
 //! A session whose key a network of five nodes holds, through its whole life. The chain is scripted; nodes and sockets
 //! are not.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "../../network/tests/local/mod.rs"]
-mod local;
-mod scripted;
-
 use std::sync::Arc;
 
-use local::LocalNetwork;
+use crate::local::LocalNetwork;
+use crate::scene::{NFT, Scene};
 use quorate::{Error, LocalSessionKey, SealingKey, SqliteStore, Status};
 use quorate_store::{Change, Key, NewSession, Session as StoredSession};
-use scripted::{NFT, Scene};
 
 /// D10, D35 and fault 2: granted, stored, taken up by another process, used, given another key, and not extended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,8 @@
 //! What is decided before anything is sent, and what a device says of sessions that others change, on a scripted chain.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod scripted;
-
 use std::sync::Arc;
 
+use crate::scene::{NFT, Scene};
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer::Signer as _;
 use alloy_signer_local::PrivateKeySigner;
@@ -18,7 +15,6 @@ use quorate::{
 use quorate_contracts::{Erc721, calls::set_merkle_root};
 use quorate_core::merkle;
 use quorate_store::Answer;
-use scripted::{NFT, Scene};
 
 #[tokio::test]
 async fn a_signature_of_somebody_else_is_not_sent() {

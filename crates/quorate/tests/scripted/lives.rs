@@ -1,11 +1,8 @@
 //! The life of sessions on a scripted chain: what other devices, reorganisations, crashes and time do to them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod scripted;
-
 use std::sync::Arc;
 
+use crate::scene::{NFT, Scene};
 use alloy_primitives::{Address, B256, U256};
 use quorate::testing::{Fault, Orphaned, ScriptedChain};
 use quorate::{
@@ -13,7 +10,6 @@ use quorate::{
     Status,
 };
 use quorate_contracts::calls::set_merkle_root;
-use scripted::{NFT, Scene};
 
 /// D3: sixteen failed sends, and more, of grants that never left.
 #[tokio::test]

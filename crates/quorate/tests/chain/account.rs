@@ -1,14 +1,12 @@
 //! What an owner does with an account on a real chain and bundler.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod player;
-
+use crate::player::{Player, block_on, call, devnet, ether, mint, nft, token};
 use alloy_primitives::aliases::U192;
 use alloy_primitives::{Address, U256};
 use alloy_signer_local::PrivateKeySigner;
-use player::{Player, block_on, call, devnet, ether, mint, nft, token};
-use quorate::{Asset, Call, Calls, Draft, Error, LocalSessionKey, Options, Percent, Withdrawal};
+use quorate::{
+    Asset, Call, Calls, Draft, Error, LocalSessionKey, Options, Percent, TokenBalance, Withdrawal,
+};
 use quorate_contracts::Deployment;
 use quorate_core::AccountCall;
 
@@ -152,7 +150,8 @@ fn each_withdrawal_goes_to_its_recipient() {
         assert_eq!(of(default).await, (U256::ZERO, U256::ZERO, supply));
         assert_eq!(of(other).await, (U256::from(7), U256::ZERO, U256::ZERO));
         let left = account.balances(&[gold, silver]).await.unwrap();
-        assert_eq!(left.tokens, [(gold, supply - U256::from(5)), (silver, U256::ZERO)]);
+        let of = |token, amount| TokenBalance { token, amount, decimals: Some(18) };
+        assert_eq!(left.tokens, [of(gold, supply - U256::from(5)), of(silver, U256::ZERO)]);
         assert!(left.native < ether());
 
         let all = [withdrawals[0], Withdrawal::all(Asset::Native)];
@@ -198,9 +197,9 @@ impl Player {
     async fn balances_of(&self, holder: Address, tokens: &[Address]) -> (U256, Vec<U256>) {
         let mut balances = Vec::new();
         for token in tokens {
-            balances.push(player::token_balance(*token, holder).await);
+            balances.push(crate::player::token_balance(*token, holder).await);
         }
-        let native = player::rpc("eth_getBalance", serde_json::json!([holder, "latest"])).await;
+        let native = crate::player::rpc("eth_getBalance", serde_json::json!([holder, "latest"])).await;
         (serde_json::from_value(native).unwrap(), balances)
     }
 }

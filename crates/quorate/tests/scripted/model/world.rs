@@ -16,8 +16,8 @@ use quorate::{
 use quorate_contracts::calls::set_merkle_root;
 use quorate_signer::sign_as_owner;
 
-use crate::recorder::{ModelStore, Recorder, Shared, WriteFault, lock, watch};
-use crate::steps::{ForeignRoot, On, Step};
+use super::recorder::{ModelStore, Recorder, Shared, WriteFault, lock, watch};
+use super::steps::{ForeignRoot, On, Step};
 
 pub(crate) const GAME: Address = Address::repeat_byte(0x6a);
 const FRIEND: Address = Address::repeat_byte(0xfe);

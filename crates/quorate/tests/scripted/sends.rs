@@ -1,12 +1,8 @@
 //! Calls that are never sent twice.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod scripted;
-
+use crate::scene::Scene;
 use quorate::testing::Fault;
 use quorate::{Error, Resumed, Status};
-use scripted::Scene;
 
 #[tokio::test]
 async fn a_session_is_granted_used_and_revoked() {
@@ -378,7 +374,7 @@ async fn a_session_s_call_is_stored_and_sent_after_a_restart() {
     let scene = Scene::new().await;
     let session = scene.session().await;
     let data = scene.mint();
-    let call = quorate::Call::raw(scripted::NFT, data);
+    let call = quorate::Call::raw(crate::scene::NFT, data);
     let text = session.prepare(call.clone()).await.unwrap().to_json();
     assert_eq!(scene.minted(), 0);
 
@@ -407,7 +403,7 @@ async fn an_operation_is_written_down_before_it_leaves() {
     scene.bundler.on_next("eth_sendUserOperation", Fault::Crash);
     let data = scene.mint();
     let crashed = tokio::spawn(async move {
-        let call = quorate::Call::raw(scripted::NFT, data);
+        let call = quorate::Call::raw(crate::scene::NFT, data);
         session.send(call).await.map(drop)
     });
     assert!(crashed.await.unwrap_err().is_panic());

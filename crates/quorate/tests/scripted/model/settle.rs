@@ -9,9 +9,9 @@ use quorate::{Options, Status};
 use quorate_contracts::SessionKeyManager;
 use quorate_signer::sign_as_owner;
 
-use crate::recorder::lock;
-use crate::steps::On;
-use crate::world::World;
+use super::recorder::lock;
+use super::steps::On;
+use super::world::World;
 
 const ROUNDS: usize = 16;
 const BOTH: [On; 2] = [0, 1];

@@ -1,16 +1,12 @@
 //! The life of sessions on a real chain and bundler: listed, revoked, replaced, extended, and found again after a crash.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod player;
-
 use std::fmt;
 use std::sync::Arc;
 
+use crate::player::{Player, block_on, call, connect, devnet, rpc};
 use alloy_primitives::B256;
 use alloy_sol_types::SolCall as _;
 use async_trait::async_trait;
-use player::{Player, block_on, call, connect, devnet, rpc};
 use quorate::{
     Choice, Draft, Error, HttpTransport, LocalSessionKey, Overwritten, Quorate, Resumed, SealingKey,
     SessionEpoch, SessionId, SessionSigner as _, SqliteStore, Status, Transport, TreeUpdate,
@@ -147,7 +143,7 @@ fn a_session_gets_another_key() {
 fn a_session_is_extended_with_its_key() {
     block_on(async {
         let player = Player::new().await;
-        let until = player::soon(3600);
+        let until = crate::player::soon(3600);
         let policy = player.mint_policy().with_epoch(SessionEpoch::new(0, until).unwrap());
         let grant = player.account.grant([policy]).unwrap();
         let key = LocalSessionKey::random();

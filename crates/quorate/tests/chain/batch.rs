@@ -1,12 +1,8 @@
 //! Batches of a session and sessions that move tokens, on a real chain and bundler.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod player;
-
+use crate::player::{Player, block_on, call, mint, mint_policy, nft, token, token_balance};
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
-use player::{Player, block_on, call, mint, mint_policy, nft, token, token_balance};
 use quorate::{Call, Erc20Policy, Error, LocalSessionKey, SessionEpoch};
 use quorate_contracts::{Deployment, Erc20};
 
@@ -19,7 +15,7 @@ fn call_of(token: Address, data: &[u8]) -> Call {
 }
 
 fn policy(token: Address, recipient: Address) -> Erc20Policy {
-    let epoch = SessionEpoch::new(0, player::soon(3600)).unwrap();
+    let epoch = SessionEpoch::new(0, crate::player::soon(3600)).unwrap();
     Erc20Policy { token, recipient, max_amount: U256::from(100), epoch }
 }
 

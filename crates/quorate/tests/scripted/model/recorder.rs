@@ -12,7 +12,7 @@ use quorate::quorate_store::{
 use quorate::testing::{Crash, Fault, ScriptedChain};
 use quorate_core::{SignedUserOperation, merkle};
 
-use crate::steps::On;
+use super::steps::On;
 
 /// Everything that any device ever wrote down, and what is to go wrong next.
 #[derive(Debug, Default)]

@@ -95,6 +95,12 @@ pub(crate) async fn another_devnet() -> Devnet {
     Devnet::builder(cache).start().await.unwrap()
 }
 
+/// The same with another chain id.
+pub(crate) async fn another_chain(chain_id: u64) -> Devnet {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devnet");
+    Devnet::builder(cache).chain_id(chain_id).start().await.unwrap()
+}
+
 pub(crate) fn devnet() -> &'static Devnet {
     &DEVNET.1
 }

@@ -1,15 +1,11 @@
 //! Grants and session calls that somebody else pays for: a sponsor, or the account in a token, by both dialects of a
 //! real service on a real chain.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod player;
-
 use std::sync::Arc;
 
+use crate::player::{Player, balance_of, block_on, call, connect, devnet, ether, mint};
 use alloy_primitives::U256;
 use alloy_signer_local::PrivateKeySigner;
-use player::{Player, balance_of, block_on, call, connect, devnet, ether, mint};
 use quorate::{
     Asset, Biconomy, Call, Condition, Erc7677, Error, HttpTransport, LocalSessionKey, Options, Paymaster,
     PaymasterError, Policy, SmartAccount, TokenList, Transport, Withdrawal,
@@ -108,7 +104,7 @@ fn a_grant_paid_in_a_token_gives_the_allowance_for_its_calls() {
             grant_and_mint(&account, &owner).await;
             let balances = account.balances(&[token]).await.unwrap();
             assert_eq!(balances.native, U256::ZERO);
-            let spent = purse - balances.tokens[0].1;
+            let spent = purse - balances.tokens[0].amount;
             assert!(spent > U256::ZERO && spent < U256::from(500 * TOKEN), "{spent}");
             let allowance = account.token_allowance(token, devnet().token_paymaster()).await.unwrap();
             assert_eq!(allowance + spent, U256::from(500 * TOKEN), "one approval, and none by the call");
@@ -172,7 +168,7 @@ fn all_native_coin_leaves_where_somebody_else_pays() {
         account.withdraw(&all, heir, &player.owner).await.unwrap().wait().await.unwrap();
         assert_eq!(account.balances(&[]).await.unwrap().native, U256::ZERO);
         assert_eq!(player.client.account(heir, 0).owner(), heir);
-        let received = player::rpc("eth_getBalance", serde_json::json!([heir, "latest"])).await;
+        let received = crate::player::rpc("eth_getBalance", serde_json::json!([heir, "latest"])).await;
         assert_eq!(serde_json::from_value::<U256>(received).unwrap(), ether());
     });
 }
@@ -183,7 +179,7 @@ fn a_service_that_errs_is_not_believed() {
     block_on(async {
         let (account, owner) = poor_account().await;
         // A service of its own, since a fault is the whole service's.
-        let devnet = player::another_devnet().await;
+        let devnet = crate::player::another_devnet().await;
         let client =
             quorate::Quorate::connect(devnet.rpc_url().clone(), devnet.bundler_url().clone()).await.unwrap();
         let account = client.account(account.owner(), 0);

@@ -1,14 +1,10 @@
 //! Waiting for operations.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod scripted;
-
 use std::time::Duration;
 
+use crate::scene::Scene;
 use quorate::testing::{Fault, Numbers, Orphaned};
 use quorate::{Error, Overwritten, Status};
-use scripted::Scene;
 
 /// D9, D8 and the cases of errors while an operation waits.
 #[tokio::test]

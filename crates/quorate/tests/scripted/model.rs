@@ -1,15 +1,9 @@
 //! Two devices of one owner, and everything that can happen to them: whatever it is, no call is executed twice, no live
 //! session is lost or called dead, and nothing stays stuck.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "model/recorder.rs"]
 mod recorder;
-#[path = "model/settle.rs"]
 mod settle;
-#[path = "model/steps.rs"]
 mod steps;
-#[path = "model/world.rs"]
 mod world;
 
 use std::fmt::Write as _;

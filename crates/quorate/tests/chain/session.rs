@@ -1,14 +1,10 @@
 //! A session on a real chain and bundler, with a local key.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-mod player;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::player::{Player, balance_of, block_on, call, connect, mint, mint_policy};
 use alloy_primitives::{Address, U256};
-use player::{Player, balance_of, block_on, call, connect, mint, mint_policy};
 use quorate::{Draft, Error, GasEstimate, LocalSessionKey, Overwritten, SessionGrant, SessionRecord};
 use quorate_signer::sign_as_owner;
 

@@ -1,0 +1,311 @@
+//! What a device shows before it signs for several operations at once.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+use quorate_core::*;
+
+const ACCOUNT: Address = Address::repeat_byte(0xac);
+const MANAGER: Address = Address::repeat_byte(0x0e);
+const MODULE: Address = Address::repeat_byte(0x0f);
+const FRIEND: Address = Address::repeat_byte(0xcc);
+const ENTRY_POINT: Address = Address::repeat_byte(0xee);
+const KNOWN: Known<'_> =
+    Known { session_key_manager: MANAGER, abi_session_validation_module: MODULE, functions: &[] };
+
+type Set<'s> = MultichainReview<&'s mut String, 4>;
+type Ended<T> = Result<T, MultichainReviewError>;
+
+/// An operation on a chain, and the session that it grants, if it grants one.
+#[derive(Clone)]
+struct Part {
+    chain_id: u64,
+    epoch: SessionEpoch,
+    nonce: u8,
+    session_key_data: Option<Vec<u8>>,
+    call_data: Vec<u8>,
+}
+
+impl Part {
+    fn payment(chain_id: u64, valid_until: u64) -> Self {
+        let epoch = SessionEpoch::new(0, valid_until).unwrap();
+        let call_data = encode(&Execute(Call { to: FRIEND, value: U256::from(chain_id), data: &[] }));
+        Self { chain_id, epoch, nonce: 3, session_key_data: None, call_data }
+    }
+
+    fn grant(chain_id: u64, valid_until: u64) -> Self {
+        let policy = Policy::new(FRIEND, "safeMint(address)".parse().unwrap());
+        let data = encode(&SessionKeyData::new(Address::repeat_byte(0xbb), &policy));
+        let set_root = [&[0x7c, 0xb6, 0x47, 0x59], session(&data).hash().as_slice()].concat();
+        let call_data = encode(&Execute(Call { to: MANAGER, value: U256::ZERO, data: &set_root }));
+        let epoch = SessionEpoch::new(1_700_000_000, valid_until).unwrap();
+        Self { chain_id, epoch, nonce: 3, session_key_data: Some(data), call_data }
+    }
+
+    fn operation(&self) -> UserOperation<&[u8]> {
+        UserOperation {
+            sender: ACCOUNT,
+            nonce: U256::from(self.nonce),
+            call_data: &self.call_data,
+            ..UserOperation::default()
+        }
+    }
+
+    fn hash(&self) -> B256 {
+        self.operation().hash(ENTRY_POINT, self.chain_id)
+    }
+
+    fn leaf(&self) -> B256 {
+        multichain::leaf(self.epoch, self.hash())
+    }
+
+    fn begin<'s, 'a>(&'a self, set: &'s mut Set<'_>) -> OperationReview<'s, 'a, impl std::fmt::Write> {
+        let target = Target { entry_point: ENTRY_POINT, chain_id: self.chain_id };
+        let head = OperationHead::V0_6(self.operation().with_call_data(()));
+        set.operation(KNOWN, target, head, self.epoch)
+    }
+
+    fn review(&self, set: &mut Set<'_>) -> Ended<()> {
+        let mut review = self.begin(set);
+        self.session_key_data.iter().try_for_each(|data| review.session(&session(data)))?;
+        self.call_data.chunks(40).try_for_each(|piece| review.call_data(piece))?;
+        review.finish()
+    }
+}
+
+fn session(session_key_data: &[u8]) -> SessionLeaf<'_> {
+    SessionLeaf { epoch: SessionEpoch::UNLIMITED, validation_module: MODULE, session_key_data }
+}
+
+fn encode(encoder: &impl Encode) -> Vec<u8> {
+    let mut bytes = heapless::Vec::<u8, 1024>::new();
+    encoder.write_to(&mut bytes).unwrap();
+    bytes.to_vec()
+}
+
+/// The lines and how the review ends.
+fn review(parts: &[Part]) -> (String, Ended<B256>) {
+    let mut lines = String::new();
+    let root = (|| {
+        let mut set = Set::new(&mut lines);
+        parts.iter().try_for_each(|part| part.review(&mut set))?;
+        set.finish()
+    })();
+    (lines, root)
+}
+
+#[test]
+fn two_operations_in_words() {
+    let parts = [Part::grant(137, 1_900_000_000), Part::payment(10, 0)];
+    let (lines, root) = review(&parts);
+    let root = root.unwrap();
+    assert_eq!(root, merkle::root(&[parts[0].leaf(), parts[1].leaf()]).unwrap());
+    let expected = format!(
+        "\
+Operation 1 of one signature: chain 137, valid from 2023-11-14 22:13:20 UTC until 2030-03-17 17:46:40 UTC
+Account {ACCOUNT} on chain 137
+  entry point v0.6 {ENTRY_POINT}
+  nonce 0x3
+  fees of at most 0 ether
+  paid by the account
+Session 1:
+  the key {key}
+  may call {FRIEND}
+  function 0x40d097c3, whose name is not known here
+  with a value of at most 0 ether
+  with any arguments
+  from now on
+  WITHOUT END
+Call 1 of 1:
+  grants the sessions shown, and ends all others
+  root {session_root}
+Hash of all this: {grant}
+Operation 2 of one signature: chain 10, valid WITHOUT END
+Account {ACCOUNT} on chain 10
+  entry point v0.6 {ENTRY_POINT}
+  nonce 0x3
+  fees of at most 0 ether
+  paid by the account
+Call 1 of 1:
+  to {FRIEND}
+  without data
+  sends 0.00000000000000001 ether
+Hash of all this: {payment}
+Root of operations 1 to 2: {root}
+",
+        key = Address::repeat_byte(0xbb),
+        session_root = session(parts[0].session_key_data.as_ref().unwrap()).hash(),
+        grant = parts[0].hash(),
+        payment = parts[1].hash(),
+    );
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_root_is_that_of_the_leaves_in_order() {
+    let parts = [1, 10, 137, 8453].map(|chain_id| Part::payment(chain_id, 1_900_000_000));
+    for count in 1..=parts.len() {
+        let parts = &parts[..count];
+        let leaves: Vec<_> = parts.iter().map(Part::leaf).collect();
+        let root = review(parts).1.unwrap();
+        assert_eq!(root, merkle::root(&leaves).unwrap(), "{count} operations");
+        for part in parts {
+            let proof = merkle::Proof::of(&leaves, part.leaf()).unwrap();
+            let signature = MultichainSignature {
+                epoch: part.epoch,
+                root,
+                proof: proof.siblings(),
+                signature: &DUMMY_SESSION_SIGNATURE,
+            };
+            assert!(signature.verify(part.hash()));
+        }
+    }
+    assert_eq!(review(&parts[..1]).1, Ok(parts[0].leaf()), "one operation is its own root");
+}
+
+#[test]
+fn no_byte_of_any_operation_changes_the_lines_and_not_the_root() {
+    let parts = [Part::payment(1, 1_900_000_000), Part::grant(10, 1_900_000_000), Part::payment(137, 0)];
+    let (shown, root) = review(&parts);
+    let root = root.unwrap();
+    let check = |what: String, changed: &[Part]| {
+        let (lines, other) = review(changed);
+        assert!(other.is_err() || (lines != shown && other != Ok(root)), "{what}");
+    };
+    for (number, part) in parts.iter().enumerate() {
+        let changed = |change: &dyn Fn(&mut Part)| {
+            let mut changed = parts.clone();
+            change(&mut changed[number]);
+            changed
+        };
+        for at in 0..part.call_data.len() {
+            check(format!("byte {at} of {number}"), &changed(&|part| part.call_data[at] ^= 1));
+        }
+        check(format!("nonce of {number}"), &changed(&|part| part.nonce ^= 1));
+        check(format!("chain of {number}"), &changed(&|part| part.chain_id ^= 2));
+        let (after, until) = (part.epoch.valid_after(), part.epoch.valid_until());
+        for epoch in [(after, until ^ 1), (after ^ 1, until)] {
+            let epoch = SessionEpoch::new(epoch.0, epoch.1).unwrap();
+            check(format!("times of {number}"), &changed(&|part| part.epoch = epoch));
+        }
+    }
+    // A byte of what pays the recipient changes the root, and is no error.
+    let mut other = parts.clone();
+    other[2].call_data[4 + 31] ^= 1;
+    assert_ne!(review(&other).1.unwrap(), root);
+}
+
+#[test]
+fn an_operation_counts_when_it_is_finished() {
+    let parts = [Part::payment(1, 9), Part::payment(10, 9)];
+    let unfinished = Err(MultichainReviewError::Unfinished { begun: 2, finished: 1 });
+    let mut lines = String::new();
+
+    // Begun, and given up before its end, at its end or in the middle of its call data.
+    for taken in [0, 50, parts[1].call_data.len()] {
+        let mut set = Set::new(&mut lines);
+        parts[0].review(&mut set).unwrap();
+        parts[1].begin(&mut set).call_data(&parts[1].call_data[..taken]).unwrap();
+        assert_eq!(set.finish(), unfinished, "{taken} bytes");
+    }
+
+    // It cannot be made good by another one.
+    let mut set = Set::new(&mut lines);
+    let _ = parts[0].begin(&mut set);
+    parts[1].review(&mut set).unwrap();
+    assert_eq!(set.finish(), unfinished);
+
+    // Ended within a call.
+    let mut set = Set::new(&mut lines);
+    parts[0].review(&mut set).unwrap();
+    let mut cut = parts[1].begin(&mut set);
+    cut.call_data(&parts[1].call_data[..50]).unwrap();
+    let source = ReviewError::Ends { at: 50 };
+    assert_eq!(cut.finish(), Err(MultichainReviewError::Operation { operation: 2, source }));
+    assert_eq!(cut.finish(), Err(MultichainReviewError::Over { operation: 2 }));
+    assert_eq!(set.finish(), unfinished);
+}
+
+#[test]
+fn a_refused_step_ends_the_operation() {
+    let (payment, grant) = (Part::payment(1, 9), Part::grant(10, 9));
+    let mut lines = String::new();
+    let mut set = Set::new(&mut lines);
+    payment.review(&mut set).unwrap();
+
+    // The sessions under the root that it sets are not shown.
+    let mut refused = grant.begin(&mut set);
+    let error = refused.call_data(&grant.call_data).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            MultichainReviewError::Operation { operation: 2, source: ReviewError::SessionsMissing { .. } }
+        ),
+        "{error:?}"
+    );
+    let over = Err(MultichainReviewError::Over { operation: 2 });
+    let data = grant.session_key_data.clone().unwrap();
+    assert_eq!(refused.session(&session(&data)), over);
+    assert_eq!(refused.call_data(&[]), over);
+    assert_eq!(refused.finish(), over);
+    assert_eq!(set.finish(), Err(MultichainReviewError::Unfinished { begun: 2, finished: 1 }));
+}
+
+#[test]
+fn a_finished_operation_takes_nothing_more() {
+    let payment = Part::payment(1, 9);
+    let mut lines = String::new();
+    let mut set = Set::new(&mut lines);
+    let mut review = payment.begin(&mut set);
+    review.call_data(&payment.call_data).unwrap();
+    review.finish().unwrap();
+    assert_eq!(review.call_data(&[1]), Err(MultichainReviewError::Over { operation: 1 }));
+    assert_eq!(review.finish(), Err(MultichainReviewError::Over { operation: 1 }));
+    assert_eq!(set.finish(), Ok(payment.leaf()));
+}
+
+#[test]
+fn none_too_many_and_the_same_twice_are_refused() {
+    assert_eq!(review(&[]), (String::new(), Err(MultichainReviewError::Empty)));
+
+    let parts = [1, 2, 3, 4, 5].map(|chain_id| Part::payment(chain_id, 9));
+    let (lines, too_many) = review(&parts);
+    assert_eq!(too_many, Err(MultichainReviewError::TooManyOperations { limit: 4 }));
+    assert!(!lines.contains("chain 5"), "{lines}");
+
+    let [one, other, ..] = parts;
+    let twice = [one.clone(), other, one.clone()];
+    assert_eq!(review(&twice).1, Err(MultichainReviewError::Duplicate { operation: 3, earlier: 1 }));
+    let later = Part { epoch: SessionEpoch::new(0, 10).unwrap(), ..one.clone() };
+    assert!(review(&[one, later]).1.is_ok(), "other times are another leaf, and are shown");
+}
+
+#[test]
+fn call_data_that_cannot_be_read_is_refused() {
+    let blind = Part { call_data: vec![1, 2, 3, 4, 5], ..Part::payment(1, 9) };
+    let source = ReviewError::Unreadable { at: 0 };
+    assert_eq!(review(&[blind]).1, Err(MultichainReviewError::Operation { operation: 1, source }));
+}
+
+#[test]
+fn what_is_not_shown_is_not_signed() {
+    /// Has room for so many bytes.
+    struct Screen(usize);
+    impl std::fmt::Write for Screen {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0 = self.0.checked_sub(text.len()).ok_or(std::fmt::Error)?;
+            Ok(())
+        }
+    }
+    let payment = Part::payment(1, 9);
+    let len = review(std::slice::from_ref(&payment)).0.len();
+    for room in 0..=len {
+        let mut set: MultichainReview<_> = MultichainReview::new(Screen(room));
+        let target = Target { entry_point: ENTRY_POINT, chain_id: 1 };
+        let head = OperationHead::V0_6(payment.operation().with_call_data(()));
+        let mut operation = set.operation(KNOWN, target, head, payment.epoch);
+        // Errors of single steps are passed over, as they should not be.
+        let _ = operation.call_data(&payment.call_data);
+        let _ = operation.finish();
+        assert_eq!(set.finish().is_ok(), room == len, "room for {room} of {len} bytes");
+    }
+}

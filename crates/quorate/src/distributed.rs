@@ -1,0 +1,62 @@
+//! A session's key that a network makes and holds.
+
+use std::time::Duration;
+
+use alloy_signer::Signer;
+use quorate_network::{DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
+use quorate_signer::sign_typed_data;
+
+use crate::client::now;
+use crate::{Error, Grant};
+
+impl Grant {
+    /// Has a network make the session's key; the owner signs the request.
+    ///
+    /// Who asks for signatures is known by a fresh [`EphemeralKey`], which lasts as long as the longest policy, and a
+    /// year at most. For an ephemeral key of one's own, or an owner whose wallet is elsewhere, there are
+    /// [`SigningNetwork::prepare_key`] with these [`permissions`](Self::permissions), and
+    /// [`SigningNetwork::submit_key`].
+    ///
+    /// # Errors
+    /// The network's refusal, a key that too few nodes attest to, or the signer's own error;
+    /// [`Error::NotDistributable`] for a session that moves tokens by the ERC-20 module, and
+    /// [`Error::NoDistributedBatches`] for one with batches.
+    pub async fn distributed_key<S: Signer + Sync + ?Sized>(
+        &self,
+        network: &SigningNetwork,
+        owner: &S,
+    ) -> Result<DistributedSigner, Error> {
+        if !self.tokens.is_empty() {
+            return Err(Error::NotDistributable);
+        }
+        if self.batches {
+            return Err(Error::NoDistributedBatches);
+        }
+        let ephemeral = EphemeralKey::random()?;
+        let claim = ephemeral.claim("quorate", self.longest_policy_ends());
+        let draft = network.prepare_key(&self.permissions, &claim).await?;
+        let signature = sign_key_draft(&draft, owner).await?;
+        let key = network.submit_key(&draft, &signature).await?;
+        Ok(DistributedSigner::new(network.clone(), key, ephemeral))
+    }
+
+    /// Seconds since 1970.
+    fn longest_policy_ends(&self) -> u64 {
+        let ends = self.permissions.policies.iter().map(|permitted| permitted.policy.epoch().valid_until());
+        let latest = ends.map(|end| if end == 0 { u64::MAX } else { end }).max().unwrap_or(u64::MAX);
+        latest.min(now().as_secs() + LONGEST_KEY.as_secs())
+    }
+}
+
+/// What a network lets an ephemeral key last is a year; a day less, as clocks differ.
+const LONGEST_KEY: Duration = Duration::from_secs(364 * 24 * 3600);
+
+async fn sign_key_draft<S: Signer + Sync + ?Sized>(
+    draft: &KeyDraft,
+    owner: &S,
+) -> Result<alloy_primitives::Signature, Error> {
+    let typed_data = draft.typed_data().map_err(NetworkError::from)?;
+    let document = serde_json::from_value(typed_data.document().clone())
+        .map_err(|source| Error::Stored { what: "key draft", source })?;
+    Ok(sign_typed_data(owner, &document, typed_data.digest()).await?)
+}

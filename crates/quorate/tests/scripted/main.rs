@@ -1,0 +1,13 @@
+//! What goes wrong on chains and at bundlers, on demand: each test has a scripted chain of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+mod decisions;
+mod distributed;
+mod lives;
+#[path = "../../../network/tests/local/mod.rs"]
+mod local;
+mod model;
+mod scene;
+mod sends;
+mod waits;
