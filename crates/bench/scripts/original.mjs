@@ -113,8 +113,6 @@ function mint(to) {
 }
 
 async function receipt({ userOpHash, wait }) {
-  // The SDK does not look whether the bundler refused.
-  if (!userOpHash) throw new Error("the bundler took no operation");
   const { success } = await wait();
   if (String(success) !== "true") throw new Error(`${userOpHash} reverted`);
 }
@@ -166,21 +164,21 @@ async function computation(address, sessionKey, given) {
  */
 function speakToAlto(sdkBundlerUrl, bundlerUrl) {
   const { fetch } = globalThis;
-  const post = (request) =>
-    fetch(bundlerUrl, {
-      method: "post",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(request),
-    });
+  const headers = { "Content-Type": "application/json" };
+  const post = async (request) => {
+    const response = await fetch(bundlerUrl, { method: "post", headers, body: JSON.stringify(request) });
+    const answer = await response.json();
+    // The SDK would take it for an answer without a result.
+    if (answer.error) throw new Error(`${request.method}: ${answer.error.message}`);
+    return answer;
+  };
   globalThis.fetch = async (url, options) => {
     if (url !== sdkBundlerUrl) return fetch(url, options);
     const request = JSON.parse(options.body);
     if (request.method === "eth_sendUserOperation") request.params.length = 2;
-    if (request.method !== "eth_estimateUserOperationGas") return post(request);
+    if (request.method !== "eth_estimateUserOperationGas") return Response.json(await post(request));
     const fees = { jsonrpc: "2.0", id: 1, method: "pimlico_getUserOperationGasPrice", params: [] };
-    const answers = await Promise.all([post(request), post(fees)]);
-    const [estimate, prices] = await Promise.all(answers.map((answer) => answer.json()));
-    if (estimate.error) throw new Error(estimate.error.message);
+    const [estimate, prices] = await Promise.all([post(request), post(fees)]);
     return Response.json({ ...estimate, result: { ...estimate.result, ...prices.result.standard } });
   };
 }

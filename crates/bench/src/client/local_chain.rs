@@ -62,11 +62,16 @@ impl LocalChain {
         Ok(client.with_store(Arc::new(store)).with_unlimited_requests())
     }
 
-    /// A new owner's account with one ether. It is deployed by the first grant.
+    /// Gives an account a million ether: enough for all that a run sends, at whatever fees the bundler advises.
+    pub(super) async fn fund(&self, account: Address) -> anyhow::Result<()> {
+        Ok(self.devnet.set_balance(account, U256::from(10).pow(U256::from(24))).await?)
+    }
+
+    /// A new owner's account, which has ether. It is deployed by the first grant.
     pub(super) async fn account(&self, client: &Quorate) -> anyhow::Result<OwnedAccount> {
         let owner = PrivateKeySigner::random();
         let account = client.account(owner.address(), 0);
-        self.devnet.set_balance(account.address(), U256::from(10).pow(U256::from(18))).await?;
+        self.fund(account.address()).await?;
         Ok(OwnedAccount { owner, account, nft: self.devnet.nft() })
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, Bytes};
 use anyhow::{Context as _, bail};
 use quorate_devnet::PinnedPackages;
 use serde::Deserialize;
@@ -72,10 +72,10 @@ impl Original {
         Ok(original)
     }
 
-    /// Goes on with the account of a new owner, which has one ether. It is deployed by the first grant.
+    /// Goes on with the account of a new owner, which has ether. It is deployed by the first grant.
     pub(super) async fn account(&mut self, chain: &LocalChain) -> anyhow::Result<()> {
         let Account { address } = self.ask(json!({ "command": "account" })).await?;
-        Ok(chain.devnet().set_balance(address, U256::from(10).pow(U256::from(18))).await?)
+        chain.fund(address).await
     }
 
     /// Grants a session, and gives the milliseconds from the call to the receipt.
