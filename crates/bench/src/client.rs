@@ -1,9 +1,14 @@
-//! The client against polling each millisecond on a local chain, and with many sessions in its store.
+//! The client against polling each millisecond and against the original SDK on a local chain, and with many sessions
+//! in its store.
 
+mod compare;
+mod computation;
 mod local_chain;
 mod memory;
+mod original;
 mod prepare;
 mod settle;
+mod sponsor;
 mod store;
 mod stored_sessions;
 
@@ -26,6 +31,14 @@ struct Rounds {
     pairs: usize,
     /// Operations of which the preparation is looked at.
     prepared: usize,
+    /// Operations that the original sends in turns with the client, at its quickest.
+    compared: usize,
+    /// The same at its defaults, which take five seconds each.
+    at_defaults: usize,
+    /// How often the computation of a use is repeated.
+    computed: u32,
+    /// Uses of which one is sponsored and one is not.
+    sponsored: usize,
     lists: usize,
     uses: usize,
     /// Programs that list stored sessions.
@@ -35,9 +48,29 @@ struct Rounds {
 impl Rounds {
     const fn new(quick: bool) -> Self {
         if quick {
-            Self { pairs: 3, prepared: 2, lists: 3, uses: 5, programs: 1 }
+            Self {
+                pairs: 3,
+                prepared: 2,
+                compared: 2,
+                at_defaults: 1,
+                computed: 20,
+                sponsored: 2,
+                lists: 3,
+                uses: 5,
+                programs: 1,
+            }
         } else {
-            Self { pairs: 151, prepared: 21, lists: 21, uses: 201, programs: 5 }
+            Self {
+                pairs: 151,
+                prepared: 21,
+                compared: 101,
+                at_defaults: 5,
+                computed: 1000,
+                sponsored: 101,
+                lists: 21,
+                uses: 201,
+                programs: 5,
+            }
         }
     }
 }
@@ -49,6 +82,8 @@ pub(crate) fn run(cache: &Path, quick: bool) -> anyhow::Result<Vec<Goal>> {
         let chain = LocalChain::start(cache, &progress).await?;
         let mut goals = settle::run(&chain, rounds, &progress).await?;
         goals.extend(prepare::run(&chain, rounds, &progress).await?);
+        goals.extend(sponsor::run(&chain, rounds, &progress).await?);
+        goals.extend(compare::run(&chain, cache, rounds, &progress).await?);
         chain.shutdown().await;
         goals.extend(store::run(rounds, &progress).await?);
         Ok(goals)

@@ -29,7 +29,7 @@ struct Arguments {
 enum Bench {
     /// The core's encoders, hashes, tree and evaluator, against bare keccak256 and alloy's encoder.
     Core,
-    /// The client: how long it waits, prepares and lists.
+    /// The client: how long it waits, prepares and lists, and how long the original SDK takes.
     Client {
         /// Where npm packages and compiled contracts are kept between runs.
         #[arg(long, default_value = "target/tmp/devnet")]

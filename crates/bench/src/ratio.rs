@@ -49,9 +49,67 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// A median, and between which numbers the one of all that could be measured lies, with 95 % confidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Interval {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Interval {
+    /// The interval of the sign test, which supposes nothing of how the values are spread: each of them is below the
+    /// true median as often as it is above. Fewer than six values bound nothing.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let cut = cut(values.len());
+        let bound = |from_end: bool| {
+            let index = cut.checked_sub(1)?;
+            if from_end { values.iter().rev().nth(index) } else { values.get(index) }.copied()
+        };
+        Self {
+            low: bound(false).unwrap_or(f64::NEG_INFINITY),
+            median: median(values.iter().copied()),
+            high: bound(true).unwrap_or(f64::INFINITY),
+        }
+    }
+}
+
+/// Which of so many sorted values, counted from 1 and from either end, bounds the interval; 0 for none. Fewer than this
+/// number of them are on one side of the median with a chance of 2.5 % at most.
+fn cut(values: usize) -> usize {
+    let count = i32::try_from(values).unwrap_or(i32::MAX);
+    let mut chance = 0.5_f64.powi(count);
+    let mut sum = 0.0;
+    for below in 0..values {
+        sum += chance;
+        if sum > 0.025 {
+            return below;
+        }
+        let [below, values] = [below, values].map(|number| u32::try_from(number).map_or(f64::NAN, f64::from));
+        chance *= (values - below) / (below + 1.0);
+    }
+    0
+}
+
 /// Seconds for one of `times` runs.
 fn time<T>(work: &mut impl FnMut() -> T, times: u32) -> f64 {
     let start = Instant::now();
     (0..times).for_each(|_| drop(black_box(work())));
     start.elapsed().as_secs_f64() / f64::from(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of the usual tables of the sign test.
+    #[test]
+    fn the_interval_of_a_median() {
+        assert_eq!([5, 6, 10, 20, 50, 100].map(cut), [0, 1, 2, 6, 18, 40]);
+        let interval = Interval::of((1..=10).map(f64::from));
+        assert_eq!(interval, Interval { low: 2.0, median: 6.0, high: 9.0 });
+        assert_eq!(Interval::of([1.0]).low, f64::NEG_INFINITY);
+    }
 }

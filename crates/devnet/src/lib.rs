@@ -38,4 +38,4 @@ pub use paymaster::{PaymasterFault, PaymasterService};
 pub use place::PlaceError;
 pub use process::{LogTail, ProcessError};
 pub use progress::{Progress, Quiet, Step};
-pub use toolchain::{OLDEST_NODE, Toolchain, ToolchainError};
+pub use toolchain::{OLDEST_NODE, PinnedPackages, Toolchain, ToolchainError};

@@ -13,9 +13,11 @@ use crate::watchdog::Watchdog;
 /// The oldest major version of Node.js that runs the packages.
 pub const OLDEST_NODE: u32 = 20;
 
-const PACKAGE_JSON: &str = include_str!("../npm/package.json");
-const PACKAGE_LOCK: &str = include_str!("../npm/package-lock.json");
-const NPMRC: &str = include_str!("../npm/.npmrc");
+const PACKAGES: PinnedPackages<'static> = PinnedPackages {
+    package_json: include_str!("../npm/package.json"),
+    package_lock: include_str!("../npm/package-lock.json"),
+    npmrc: include_str!("../npm/.npmrc"),
+};
 const INSTALL_DEADLINE: Duration = Duration::from_secs(600);
 
 /// The npm packages could not be installed.
@@ -61,6 +63,48 @@ pub enum ToolchainError {
     Cache(#[from] CacheError),
 }
 
+/// npm packages of exact versions: the texts of the files that `npm ci` reads.
+#[derive(Debug, Clone, Copy)]
+pub struct PinnedPackages<'a> {
+    /// `package.json`.
+    pub package_json: &'a str,
+    /// `package-lock.json`.
+    pub package_lock: &'a str,
+    /// `.npmrc`.
+    pub npmrc: &'a str,
+}
+
+impl PinnedPackages<'_> {
+    /// Installs the packages into a folder of their own below `cache`, unless they are there, and gives that folder.
+    ///
+    /// The folder's name tells the lockfile's hash. Nothing is written outside of `cache`. Processes that do this at
+    /// the same time wait for each other, and an installation that was cut off is begun again.
+    ///
+    /// # Errors
+    /// Node.js 20 or newer and npm must be there, and the npm registry within reach.
+    pub async fn install(self, cache: &Path, progress: &dyn Progress) -> Result<PathBuf, ToolchainError> {
+        check_node()?;
+        let key = self.key();
+        let lock = cache::lock(cache).await?;
+        let cache = fs::canonicalize(cache).map_err(CacheError::at("find", cache))?;
+        let folder = cache.join(format!("npm-{key}"));
+        if !folder.exists() {
+            progress.step(Step::InstallPackages);
+            let partial = cache.join(format!("npm-{key}.partial"));
+            fill(self, &partial, &cache).await?;
+            fs::rename(&partial, &folder).map_err(CacheError::at("make", &folder))?;
+        }
+        drop(lock);
+        Ok(folder)
+    }
+
+    /// A name that changes with any of the packages.
+    fn key(self) -> String {
+        let Self { package_json, package_lock, npmrc } = self;
+        cache::key(&[package_json, package_lock, npmrc, std::env::consts::OS, std::env::consts::ARCH])
+    }
+}
+
 /// The npm packages that a development network runs, installed.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
@@ -70,29 +114,14 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// Installs the packages into a folder of their own below `cache`, unless they are there.
-    ///
-    /// What is installed is pinned, and the folder's name tells its lockfile's hash. Nothing is written
-    /// outside of `cache`. Processes that do this at the same time wait for each other, and an installation that
-    /// was cut off is begun again.
+    /// Installs the packages below `cache`; see [`PinnedPackages::install`].
     ///
     /// # Errors
     /// Node.js 20 or newer and npm must be there, and the npm registry within reach.
     pub async fn install(cache: &Path, progress: &dyn Progress) -> Result<Self, ToolchainError> {
-        check_node()?;
-        let key =
-            cache::key(&[PACKAGE_JSON, PACKAGE_LOCK, NPMRC, std::env::consts::OS, std::env::consts::ARCH]);
-        let lock = cache::lock(cache).await?;
+        let folder = PACKAGES.install(cache, progress).await?;
         let cache = fs::canonicalize(cache).map_err(CacheError::at("find", cache))?;
-        let folder = cache.join(format!("npm-{key}"));
-        if !folder.exists() {
-            progress.step(Step::InstallPackages);
-            let partial = cache.join(format!("npm-{key}.partial"));
-            fill(&partial, &cache).await?;
-            fs::rename(&partial, &folder).map_err(CacheError::at("make", &folder))?;
-        }
-        drop(lock);
-        Ok(Self { cache, folder, key })
+        Ok(Self { cache, folder, key: PACKAGES.key() })
     }
 
     /// The folder that holds `package.json` and `node_modules`.
@@ -131,13 +160,14 @@ impl Toolchain {
     }
 }
 
-async fn fill(partial: &Path, cache: &Path) -> Result<(), ToolchainError> {
+async fn fill(packages: PinnedPackages<'_>, partial: &Path, cache: &Path) -> Result<(), ToolchainError> {
     if partial.exists() {
         fs::remove_dir_all(partial).map_err(CacheError::at("remove", partial))?;
     }
     fs::create_dir_all(partial).map_err(CacheError::at("make", partial))?;
+    let PinnedPackages { package_json, package_lock, npmrc } = packages;
     for (name, text) in
-        [("package.json", PACKAGE_JSON), ("package-lock.json", PACKAGE_LOCK), (".npmrc", NPMRC)]
+        [("package.json", package_json), ("package-lock.json", package_lock), (".npmrc", npmrc)]
     {
         let path = partial.join(name);
         fs::write(&path, text).map_err(CacheError::at("write", &path))?;
@@ -206,7 +236,8 @@ mod tests {
 
     #[test]
     fn the_lockfile_names_no_registry() {
-        assert!(!PACKAGE_LOCK.contains("\"resolved\"") && !PACKAGE_LOCK.contains("registry"));
-        assert!(NPMRC.contains("omit-lockfile-registry-resolved=true"));
+        let PinnedPackages { package_lock, npmrc, .. } = PACKAGES;
+        assert!(!package_lock.contains("\"resolved\"") && !package_lock.contains("registry"));
+        assert!(npmrc.contains("omit-lockfile-registry-resolved=true"));
     }
 }

@@ -5,8 +5,8 @@ use alloy_primitives::{Address, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
 use quorate::{
-    Call, Condition, FunctionSelector, HttpTransport, LocalSessionKey, Policy, Quorate, Rule, SealingKey,
-    Session, SmartAccount, SqliteStore,
+    Biconomy, Call, Condition, FunctionSelector, HttpTransport, LocalSessionKey, Paymaster, Policy, Quorate,
+    Rule, SealingKey, Session, SmartAccount, SqliteStore,
 };
 use quorate_contracts::{Deployment, Erc721};
 use quorate_devnet::Devnet;
@@ -32,12 +32,22 @@ impl LocalChain {
         self.devnet.shutdown().await;
     }
 
+    pub(super) const fn devnet(&self) -> &Devnet {
+        &self.devnet
+    }
+
     pub(super) fn node(&self) -> anyhow::Result<Arc<dyn Transport>> {
         Ok(Arc::new(HttpTransport::builder(self.devnet.rpc_url().clone()).build()?))
     }
 
     pub(super) fn bundler(&self) -> anyhow::Result<Arc<dyn Transport>> {
         Ok(Arc::new(HttpTransport::builder(self.devnet.bundler_url().clone()).build()?))
+    }
+
+    /// The service that signs for the verifying paymaster.
+    pub(super) fn sponsor(&self) -> anyhow::Result<Arc<dyn Paymaster>> {
+        let service = Arc::new(HttpTransport::builder(self.devnet.paymaster_url().clone()).build()?);
+        Ok(Arc::new(Biconomy::new(service).with_sponsor(self.devnet.verifying_paymaster())))
     }
 
     /// A client by these transports, with a store in a file named `name`.
@@ -52,11 +62,16 @@ impl LocalChain {
         Ok(client.with_store(Arc::new(store)).with_unlimited_requests())
     }
 
-    /// A new owner's account with one ether. It is deployed by the first grant.
+    /// Gives an account a million ether: enough for all that a run sends, at whatever fees the bundler advises.
+    pub(super) async fn fund(&self, account: Address) -> anyhow::Result<()> {
+        Ok(self.devnet.set_balance(account, U256::from(10).pow(U256::from(24))).await?)
+    }
+
+    /// A new owner's account, which has ether. It is deployed by the first grant.
     pub(super) async fn account(&self, client: &Quorate) -> anyhow::Result<OwnedAccount> {
         let owner = PrivateKeySigner::random();
         let account = client.account(owner.address(), 0);
-        self.devnet.set_balance(account.address(), U256::from(10).pow(U256::from(18))).await?;
+        self.fund(account.address()).await?;
         Ok(OwnedAccount { owner, account, nft: self.devnet.nft() })
     }
 }

@@ -66,7 +66,7 @@ const PAIR: [Wait; 2] = [Wait::Client, Wait::Polling];
 
 /// Lets a pair's operations leave at any moment between two bundles, spread evenly over the pairs. Otherwise each would
 /// leave so long after the bundle of the one before as that one's end was seen late, and would gain what that one lost.
-async fn drift(pair: usize) {
+pub(super) async fn drift(pair: usize) {
     const LONGEST_BUNDLE_INTERVAL: f64 = 0.1;
     const GOLDEN_RATIO: f64 = 0.618_034;
     let part = (f64::from(u32::try_from(pair).unwrap_or_default()) * GOLDEN_RATIO).fract();
