@@ -143,6 +143,7 @@ impl Error {
             Self::NoNetwork { .. } => (Network, "no_network"),
             Self::ExternalKey { .. } => (Signature, "external_key"),
             Self::OtherSession { .. } => (Session, "other_session"),
+            Self::NotDistributed { .. } => (Session, "not_distributed"),
             Self::NotDistributable => (Network, "not_distributable"),
             Self::NoCalls => (Input, "no_calls"),
             Self::AlreadyDeployed { .. } => (Account, "already_deployed"),

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use alloy_signer::Signer;
-use quorate_network::{DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
+use quorate_network::{AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
 use quorate_signer::sign_typed_data;
+use quorate_store::Key;
 
 use crate::client::now;
-use crate::{Error, Grant};
+use crate::key;
+use crate::life::sessions::Choice;
+use crate::{Error, Grant, SmartAccount};
 
 impl Grant {
     /// Has a network make the session's key; the owner signs the request.
@@ -45,6 +48,24 @@ impl Grant {
         let ends = self.permissions.policies.iter().map(|permitted| permitted.policy.epoch().valid_until());
         let latest = ends.map(|end| if end == 0 { u64::MAX } else { end }).max().unwrap_or(u64::MAX);
         latest.min(now().as_secs() + LONGEST_KEY.as_secs())
+    }
+}
+
+impl SmartAccount {
+    /// What a network attests of a stored session's key, checked against the client's network: its public key, its owner
+    /// and its id. How many nodes sign together stands in the network's descriptor.
+    ///
+    /// # Errors
+    /// [`Error::NotDistributed`] for a session whose key is another kind; [`Error::NoNetwork`] where the client has none;
+    /// as [`session`](Self::session) for a session that is not there, and a key of another network.
+    pub async fn attested_key(&self, choice: impl Into<Choice>) -> Result<AttestedKey, Error> {
+        let session = self.choose(choice.into()).await?;
+        match self.client.store.key(self.id(), &session.id).await? {
+            Key::Distributed { key_id, attested_key, ephemeral } => {
+                Ok(key::restored(&self.client, key_id, &attested_key, &ephemeral)?.key().clone())
+            }
+            Key::Local(_) | Key::External => Err(Error::NotDistributed { session: session.id }),
+        }
     }
 }
 

@@ -422,6 +422,12 @@ pub enum Error {
         /// The other.
         other: Address,
     },
+    /// A session whose key no network holds.
+    #[error("no signing network holds the key of session {session}")]
+    NotDistributed {
+        /// The session.
+        session: SessionId,
+    },
     /// A network's nodes know rules of calls, and not the token module's.
     #[error(
         "a signing network does not judge sessions of the ERC-20 module; write the transfer as a policy with rules"

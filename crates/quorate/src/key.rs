@@ -102,11 +102,21 @@ pub(crate) fn signer(
         }
         #[cfg(feature = "network")]
         store::Key::Distributed { key_id, attested_key, ephemeral } => {
-            let network = client.network.clone().ok_or(Error::NoNetwork { key_id })?;
-            let ephemeral = EphemeralKey::from_bytes(ephemeral.expose());
-            let signer = DistributedSigner::restore(network, &attested_key, ephemeral);
-            Ok(Arc::new(signer.map_err(NetworkError::from)?))
+            Ok(Arc::new(restored(client, key_id, &attested_key, &ephemeral)?))
         }
         store::Key::External => Err(Error::ExternalKey { session: session.id.clone(), address }),
     }
+}
+
+/// The signer of a key that a network holds, whose evidence is checked again.
+#[cfg(feature = "network")]
+pub(crate) fn restored(
+    client: &Quorate,
+    key_id: String,
+    attested_key: &str,
+    ephemeral: &store::Secret,
+) -> Result<DistributedSigner, Error> {
+    let network = client.network.clone().ok_or(Error::NoNetwork { key_id })?;
+    let ephemeral = EphemeralKey::from_bytes(ephemeral.expose());
+    Ok(DistributedSigner::restore(network, attested_key, ephemeral).map_err(NetworkError::from)?)
 }

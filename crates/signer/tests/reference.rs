@@ -113,7 +113,7 @@ async fn any_alloy_signer_signs_for_a_session() {
     let signers: [Box<dyn SessionSigner>; 3] = [
         Box::new(AlloySessionKey::new(wallet.clone())),
         Box::new(AlloySessionKey::new(boxed)),
-        Box::new(LocalSessionKey::new(wallet)),
+        Box::new(LocalSessionKey::from_bytes(&wallet.to_bytes()).unwrap()),
     ];
     for signer in signers {
         assert_eq!(signer.address(), address);
@@ -125,11 +125,32 @@ async fn any_alloy_signer_signs_for_a_session() {
     }
 }
 
+/// A local key's own signature is not verified again: it is compared with another library's here.
+#[tokio::test]
+async fn a_local_key_signs_as_alloy_s_signer_does() {
+    for seed in 1..=64 {
+        let wallet = PrivateKeySigner::from_bytes(&B256::repeat_byte(seed)).unwrap();
+        let key = LocalSessionKey::from_bytes(&wallet.to_bytes()).unwrap();
+        assert_eq!((key.address(), key.to_bytes()[..].to_vec()), (wallet.address(), vec![seed; 32]));
+        let operation =
+            UserOperation { sender: key.address(), nonce: U256::from(seed), ..UserOperation::default() };
+        let other = AlloySessionKey::new(wallet);
+        let (entry_point, manager) = (Address::repeat_byte(2), Address::repeat_byte(3));
+        let ours = key.sign_user_operation(&operation, entry_point, 5).await.unwrap();
+        assert_eq!(ours, other.sign_user_operation(&operation, entry_point, 5).await.unwrap());
+        let ours = key.sign_routed_user_operation(&operation, entry_point, 5, manager).await.unwrap();
+        assert_eq!(
+            ours,
+            other.sign_routed_user_operation(&operation, entry_point, 5, manager).await.unwrap()
+        );
+    }
+}
+
 #[test]
 fn a_local_key_never_shows_its_secret() {
     let signer = PrivateKeySigner::random();
     let secret = hex::encode(signer.to_bytes());
-    let key = LocalSessionKey::new(signer.clone());
+    let key = LocalSessionKey::from_bytes(&signer.to_bytes()).unwrap();
     assert_eq!(key.address(), signer.address());
     assert!(!format!("{key:?}").contains(&secret));
 }

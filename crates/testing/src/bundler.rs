@@ -9,7 +9,7 @@ use crate::{
     block::{Block, MinedOperation},
     chain::ScriptedChain,
     dialect::BundlerDialect,
-    fault::{ANY, Endpoint, Fault, Script},
+    fault::{Endpoint, Fault, Script, faults_on_demand},
     mempool::{Mempool, error, estimate, invalid_fields},
     number::{Numbers, hex},
     operation::{self, Operation, paymaster},
@@ -36,26 +36,7 @@ impl ScriptedBundler {
         Endpoint::Bundler(self.index)
     }
 
-    /// The next request of `method` meets a fault; `"*"` stands for any method. Faults for the same method are met
-    /// one after another.
-    pub fn on_next(&self, method: &str, fault: Fault) {
-        self.script.on_next(method, fault);
-    }
-
-    /// Every request of `method` meets a fault; `"*"` stands for any method.
-    pub fn always(&self, method: &str, fault: Fault) {
-        self.script.always(method, fault);
-    }
-
-    /// Every request meets a fault: the bundler is down.
-    pub fn down(&self, fault: Fault) {
-        self.script.always(ANY, fault);
-    }
-
-    /// Decides for each request, by method and parameters, whether it meets a fault.
-    pub fn on_request(&self, hook: impl Fn(&str, &Value) -> Option<Fault> + Send + Sync + 'static) {
-        self.script.set_hook(Box::new(hook));
-    }
+    faults_on_demand!("the bundler is down");
 
     /// Takes all faults and the hook away.
     pub fn clear_faults(&self) {

@@ -167,6 +167,33 @@ pub(crate) type Hook = Box<dyn Fn(&str, &Value) -> Option<Fault> + Send + Sync>;
 /// The same over all endpoints of a chain.
 pub(crate) type ChainHook = Arc<dyn Fn(Endpoint, &str, &Value) -> Option<Fault> + Send + Sync>;
 
+/// The methods of an endpoint with a `script` that tell it which faults to meet.
+macro_rules! faults_on_demand {
+    ($down:literal) => {
+        /// The next request of `method` meets a fault; `"*"` stands for any method. Faults for the same method are met
+        /// one after another.
+        pub fn on_next(&self, method: &str, fault: Fault) {
+            self.script.on_next(method, fault);
+        }
+
+        /// Every request of `method` meets a fault; `"*"` stands for any method.
+        pub fn always(&self, method: &str, fault: Fault) {
+            self.script.always(method, fault);
+        }
+
+        #[doc = concat!("Every request meets a fault: ", $down, ".")]
+        pub fn down(&self, fault: Fault) {
+            self.script.always(crate::fault::ANY, fault);
+        }
+
+        /// Decides for each request, by method and parameters, whether it meets a fault.
+        pub fn on_request(&self, hook: impl Fn(&str, &Value) -> Option<Fault> + Send + Sync + 'static) {
+            self.script.set_hook(Box::new(hook));
+        }
+    };
+}
+pub(crate) use faults_on_demand;
+
 /// The faults that await the requests to one endpoint.
 #[derive(Clone, Default)]
 pub(crate) struct Script(Arc<Mutex<Faults>>);

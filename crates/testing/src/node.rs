@@ -18,7 +18,7 @@ use crate::{
     chain::ScriptedChain,
     execution::{RevertData, revert},
     factory::NewAccount,
-    fault::{ANY, Endpoint, Fault, Script},
+    fault::{Endpoint, Fault, Script, faults_on_demand},
     mempool::{error, invalid_fields},
     number::hex,
     params,
@@ -86,26 +86,7 @@ impl ScriptedNode {
         self.no_block_hashes.store(!supported, Relaxed);
     }
 
-    /// The next request of `method` meets a fault; `"*"` stands for any method. Faults for the same method are met
-    /// one after another.
-    pub fn on_next(&self, method: &str, fault: Fault) {
-        self.script.on_next(method, fault);
-    }
-
-    /// Every request of `method` meets a fault; `"*"` stands for any method.
-    pub fn always(&self, method: &str, fault: Fault) {
-        self.script.always(method, fault);
-    }
-
-    /// Every request meets a fault: the node is down.
-    pub fn down(&self, fault: Fault) {
-        self.script.always(ANY, fault);
-    }
-
-    /// Decides for each request, by method and parameters, whether it meets a fault.
-    pub fn on_request(&self, hook: impl Fn(&str, &Value) -> Option<Fault> + Send + Sync + 'static) {
-        self.script.set_hook(Box::new(hook));
-    }
+    faults_on_demand!("the node is down");
 
     /// Takes all faults and the hook away.
     pub fn clear_faults(&self) {

@@ -348,7 +348,7 @@ impl SmartAccount {
         Ok(ids)
     }
 
-    async fn choose(&self, choice: Choice) -> Result<StoredSession, Error> {
+    pub(crate) async fn choose(&self, choice: Choice) -> Result<StoredSession, Error> {
         let id = match choice {
             Choice::Id(id) => return Ok(self.client.store.session(self.id(), &id).await?),
             choice => {

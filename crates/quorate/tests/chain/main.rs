@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 mod account;
+mod alloy_node;
 mod batch;
+mod distributed;
 mod life;
+#[path = "../../../network/tests/local/mod.rs"]
+mod local;
 mod multichain;
 mod payments;
 mod player;
+mod readme;
 mod session;

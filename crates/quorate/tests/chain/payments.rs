@@ -14,19 +14,19 @@ use quorate_contracts::Erc721::safeMintCall;
 use quorate_devnet::PaymasterFault;
 
 /// A million units: one of the development tokens.
-const TOKEN: u64 = 1_000_000;
+pub(crate) const TOKEN: u64 = 1_000_000;
 
 fn service() -> Arc<dyn Transport> {
     Arc::new(HttpTransport::builder(devnet().paymaster_url().clone()).build().unwrap())
 }
 
-fn biconomy() -> Biconomy {
+pub(crate) fn biconomy() -> Biconomy {
     Biconomy::new(service())
         .with_sponsor(devnet().verifying_paymaster())
         .with_token_paymaster(devnet().token_paymaster())
 }
 
-fn erc7677() -> Erc7677 {
+pub(crate) fn erc7677() -> Erc7677 {
     Erc7677::new(service(), devnet().verifying_paymaster()).with_token_paymaster(devnet().token_paymaster())
 }
 
@@ -37,8 +37,24 @@ async fn poor_account() -> (SmartAccount, PrivateKeySigner) {
     (client.account(owner.address(), 0), owner)
 }
 
-fn policy(account: &SmartAccount) -> impl TryInto<Policy, Error: Into<quorate::PolicyErrors>> + use<> {
+pub(crate) fn policy(
+    account: &SmartAccount,
+) -> impl TryInto<Policy, Error: Into<quorate::PolicyErrors>> + use<> {
     Policy::on(devnet().nft()).allow::<safeMintCall>().arg(0, Condition::Equal, account.address())
+}
+
+/// A paymaster's contract runs within the verification's gas limit twice more.
+#[test]
+fn an_estimate_counts_the_verification_thrice_where_a_paymaster_pays() {
+    block_on(async {
+        let (account, _) = poor_account().await;
+        let account = account.with_options(Options::new().sponsored_by(&biconomy()));
+        let cost = account.estimate(&[call(&mint(account.address()))]).await.unwrap();
+        let gas = cost.gas.call_gas_limit
+            + cost.gas.verification_gas_limit * U256::from(3)
+            + cost.gas.pre_verification_gas;
+        assert_eq!(cost.wei, gas * cost.fees.max_fee_per_gas);
+    });
 }
 
 /// Grants a session, and mints with it.

@@ -44,6 +44,9 @@ async fn a_distributed_session_is_stored_reopened_used_and_gets_another_key() {
     let session = account.session(0).await.unwrap();
     scene.mint_with(&session).await.unwrap().wait().await.unwrap();
     assert_eq!(scene.minted(), 1);
+    let attested = account.attested_key(0).await.unwrap();
+    assert_eq!(attested.address, session.record().session_key());
+    assert_eq!(attested.birth.owner, account.owner());
 
     // A key of another network is found when it is taken up, not when it is to sign.
     let error = with(&other_network).session(0).await.unwrap_err();
@@ -69,6 +72,8 @@ async fn a_distributed_session_is_stored_reopened_used_and_gets_another_key() {
         account.replace_key(replaced.id(), &LocalSessionKey::random(), &scene.owner).await.unwrap();
     replaced.wait().await.unwrap();
     assert_eq!(scene.statuses().await, [Status::Revoked, Status::Revoked, Status::Active]);
+    let error = account.attested_key(0).await.unwrap_err();
+    assert!(matches!(error, Error::NotDistributed { .. }), "{error}");
 
     store.close().await;
     for file in std::fs::read_dir(folder.path()).unwrap() {

@@ -4,10 +4,13 @@
 
 mod decisions;
 mod distributed;
+mod fallbacks;
+mod faults;
 mod lives;
 #[path = "../../../network/tests/local/mod.rs"]
 mod local;
 mod model;
+mod options;
 mod scene;
 mod sends;
 mod waits;

@@ -2,18 +2,19 @@
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
-use quorate::testing::{ScriptedBundler, ScriptedChain, ScriptedNode};
+use quorate::testing::{Fault, ScriptedBundler, ScriptedChain, ScriptedNode, ScriptedPaymaster};
 use quorate::{
     Call, Condition, Draft, Error, FunctionSelector, Granted, LocalSessionKey, MemoryStore, PendingOperation,
     Policy, Quorate, Rule, Session, SessionGrant, SessionId, SmartAccount, Status, Store,
 };
 use quorate_contracts::Erc721;
 use quorate_signer::sign_as_owner;
+use serde_json::Value;
 
 pub(crate) const NFT: Address = Address::repeat_byte(0x4e);
 
@@ -126,4 +127,60 @@ impl Scene {
             other => panic!("{other}"),
         }
     }
+}
+
+/// What one endpoint was asked, with parameters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Requests(Arc<Mutex<Vec<(String, Value)>>>);
+
+impl Requests {
+    pub(crate) fn to_bundler(bundler: &ScriptedBundler) -> Self {
+        let requests = Self::default();
+        let noted = requests.clone();
+        bundler.on_request(move |method, params| noted.note(method, params));
+        requests
+    }
+
+    pub(crate) fn to_paymaster(paymaster: &ScriptedPaymaster) -> Self {
+        let requests = Self::default();
+        let noted = requests.clone();
+        paymaster.on_request(move |method, params| noted.note(method, params));
+        requests
+    }
+
+    fn note(&self, method: &str, params: &Value) -> Option<Fault> {
+        self.0.lock().unwrap().push((method.to_owned(), params.clone()));
+        None
+    }
+
+    /// The parameters of each request of a method.
+    pub(crate) fn of(&self, method: &str) -> Vec<Value> {
+        let requests = self.0.lock().unwrap();
+        requests.iter().filter(|(asked, _)| asked == method).map(|(_, params)| params.clone()).collect()
+    }
+
+    /// The operation of the last request of a method.
+    pub(crate) fn last(&self, method: &str) -> Value {
+        self.of(method).last().unwrap()[0].clone()
+    }
+
+    /// The operation that was sent last.
+    pub(crate) fn sent(&self) -> Value {
+        self.last("eth_sendUserOperation")
+    }
+
+    pub(crate) fn sendings(&self) -> usize {
+        self.of("eth_sendUserOperation").len()
+    }
+}
+
+/// A number of a request, whether in hex or in decimal.
+pub(crate) fn number(value: &Value) -> U256 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+/// The paymaster that an operation of a request names.
+pub(crate) fn paymaster_of(operation: &Value) -> Option<Address> {
+    let data: Bytes = serde_json::from_value(operation["paymasterAndData"].clone()).unwrap();
+    data.get(..20).map(Address::from_slice)
 }

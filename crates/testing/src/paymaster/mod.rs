@@ -18,7 +18,7 @@ pub use fault::PaymasterFault;
 use self::service::Service;
 use crate::{
     chain::ScriptedChain,
-    fault::{ANY, Endpoint, Fault, Script, lock},
+    fault::{Endpoint, Fault, Script, faults_on_demand, lock},
     mempool::error,
     state::State,
 };
@@ -86,26 +86,7 @@ impl ScriptedPaymaster {
         Endpoint::Paymaster(self.index)
     }
 
-    /// The next request of `method` meets a fault; `"*"` stands for any method. Faults for the same method are met
-    /// one after another.
-    pub fn on_next(&self, method: &str, fault: Fault) {
-        self.script.on_next(method, fault);
-    }
-
-    /// Every request of `method` meets a fault; `"*"` stands for any method.
-    pub fn always(&self, method: &str, fault: Fault) {
-        self.script.always(method, fault);
-    }
-
-    /// Every request meets a fault: the service is down.
-    pub fn down(&self, fault: Fault) {
-        self.script.always(ANY, fault);
-    }
-
-    /// Decides for each request, by method and parameters, whether it meets a fault.
-    pub fn on_request(&self, hook: impl Fn(&str, &Value) -> Option<Fault> + Send + Sync + 'static) {
-        self.script.set_hook(Box::new(hook));
-    }
+    faults_on_demand!("the service is down");
 
     /// Makes the service err in each answer from now on, or no longer.
     pub fn set_fault(&self, fault: Option<PaymasterFault>) {
