@@ -43,8 +43,10 @@ pub enum NetworkError {
         reason: String,
     },
     /// Too slow.
-    #[error("no answer from the signing network within {} s", after.as_secs())]
+    #[error("no answer from the signing network at {gateway} within {after:?}")]
     Deadline {
+        /// The gateway, without user name, password or query.
+        gateway: String,
         /// How long was waited.
         after: Duration,
     },
@@ -95,7 +97,7 @@ impl SigningNetwork {
             let challenge = connection.receive().await?;
             Ok(request.challenged(&challenge)?)
         };
-        within(self.signing_deadline, prepare).await
+        self.within(self.signing_deadline, prepare).await
     }
 
     /// Hands in the owner's signature over the draft's typed data, and waits for the key.
@@ -119,7 +121,7 @@ impl SigningNetwork {
             let answer = connection.receive().await?;
             Ok(draft.accept(&self.descriptor, &answer)?)
         };
-        within(self.keygen_deadline, submit).await
+        self.within(self.keygen_deadline, submit).await
     }
 
     /// Asks for the signature of a session key over one operation, and checks it.
@@ -142,7 +144,7 @@ impl SigningNetwork {
             let answer = connection.receive().await?;
             Ok(request.accept(&answer)?)
         };
-        within(self.signing_deadline, sign).await
+        self.within(self.signing_deadline, sign).await
     }
 
     async fn connect(&self, operation: Operation, resume: Option<&str>) -> Result<Connection, NetworkError> {
@@ -160,18 +162,20 @@ impl SigningNetwork {
         Ok(Connection { socket, gateway: self.gateway_name() })
     }
 
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        step: impl Future<Output = Result<T, NetworkError>>,
+    ) -> Result<T, NetworkError> {
+        let late = |_| NetworkError::Deadline { gateway: self.gateway_name(), after: deadline };
+        tokio::time::timeout(deadline, step).await.map_err(late)?
+    }
+
     fn gateway_name(&self) -> String {
         let url = self.descriptor.gateway();
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
     }
-}
-
-async fn within<T>(
-    deadline: Duration,
-    step: impl Future<Output = Result<T, NetworkError>>,
-) -> Result<T, NetworkError> {
-    tokio::time::timeout(deadline, step).await.map_err(|_| NetworkError::Deadline { after: deadline })?
 }
 
 struct Connection {

@@ -8,6 +8,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use quorate_protocol::{
     Answer, Attestation, KeyText, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal, SUBPROTOCOL,
     SignedRequest, challenge,
@@ -114,7 +115,13 @@ impl Gateway {
             .route("/signgen", get(signgen))
             .route("/addEphemeralKey", get(add_ephemeral_key))
             .with_state(desk);
-        axum::serve(self.listener, router)
+        // The rounds of a signature are many small messages, each of which the next one waits for.
+        let listener = self.listener.tap_io(|socket| {
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::warn!(%error, "small messages may be delayed on a socket");
+            }
+        });
+        axum::serve(listener, router)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
             .map_err(GatewayError::Serve)

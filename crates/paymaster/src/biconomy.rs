@@ -207,7 +207,8 @@ impl Paymaster for Biconomy {
         request: &PaymasterRequest<'_>,
         tokens: &TokenList,
     ) -> Result<FeeQuotes, PaymasterError> {
-        let mut context = self.context(self.calculated_gas);
+        // The operation has no gas yet, so that the service estimates it, whoever does later.
+        let mut context = self.context(true);
         context.insert("mode".to_owned(), json!("ERC20"));
         let mut token_info = json!({ "tokenList": tokens.tokens });
         if let Some(preferred) = tokens.preferred {

@@ -64,6 +64,28 @@ pub enum PaymasterError {
         /// What the service says.
         answered: U256,
     },
+    /// The data's time is over, so that the chain refuses it (AA32).
+    #[error(
+        "the paymaster's data is valid until {valid_until}, and the chain's time is {now}; prepare the operation again"
+    )]
+    Over {
+        /// The last second at which it is valid, since 1970.
+        valid_until: u64,
+        /// The newest block's, in seconds since 1970.
+        now: u64,
+    },
+    /// The data charges far more than the quote.
+    #[error(
+        "the paymaster's data charges up to {charged} of token {token}, and its quote was {quoted}; it is not used"
+    )]
+    Overcharged {
+        /// The token.
+        token: Address,
+        /// The quote's maximum, in the token's smallest unit.
+        quoted: U256,
+        /// The data's.
+        charged: U256,
+    },
     /// Fields of EntryPoint v0.7 in an answer for v0.6.
     #[error("the paymaster's service answers for EntryPoint v0.7 (`{field}`), and the operation is for v0.6")]
     OtherVersion {

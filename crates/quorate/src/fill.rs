@@ -9,7 +9,7 @@ use quorate_core::UserOperation;
 use quorate_paymaster::{GasLimits, Paymaster, PaymasterRequest, Payment, Stub};
 
 use crate::cost::{self, ExpectedCost, Price, Shape};
-use crate::payment::check_charge;
+use crate::payment::{TokenTerms, check_terms};
 use crate::{Error, Options, Quorate};
 
 /// An operation that has its nonce and calls, and what else decides what it costs.
@@ -24,8 +24,10 @@ pub(crate) struct Unfilled {
     pub(crate) prices: Prices,
     /// Sessions that the batched router proves.
     pub(crate) router_entries: usize,
-    /// What a token's paymaster is allowed when the operation is paid for.
-    pub(crate) allowed: Option<U256>,
+    /// What the operation may be charged in a token, where it is paid in one.
+    pub(crate) tokens: Option<TokenTerms>,
+    /// The newest block's time, in seconds since 1970.
+    pub(crate) now: u64,
 }
 
 /// An operation that lacks its signature alone.
@@ -71,7 +73,7 @@ impl Quorate {
                 stub.check(&data)?;
                 data
             };
-            check_charge(&data, unfilled.allowed)?;
+            check_terms(&data, unfilled.tokens, unfilled.now)?;
             operation.paymaster_and_data = data.into();
         }
         Ok(Filled { operation, expected })

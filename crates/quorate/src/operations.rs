@@ -399,7 +399,7 @@ impl SmartAccount {
         let (facts, prices) =
             tokio::try_join!(self.client.facts(self.address, &query), self.client.prices(&self.options))?;
         let nonce = U256::from(facts.sequence(U256::ZERO));
-        let unfilled = self.unfilled(!facts.deployed, nonce, &calls, prices)?;
+        let unfilled = self.unfilled(&facts, nonce, &calls, prices)?;
         self.client.quotes(&unfilled, &tokens, &self.options).await
     }
 
@@ -443,12 +443,14 @@ impl SmartAccount {
     /// The owner's operation with the same calls of which nobody was told what became. What it approves for its payment is
     /// none of the calls.
     async fn unsettled_calls(&self, calls: &OwnerCalls) -> Result<Option<Operation>, Error> {
-        if self.options.repetition() == Some(true) || self.options.nonce().is_some() {
+        if self.options.repetition() == Some(true) {
             return Ok(None);
         }
         let is_same = |operation: &UserOperation<Vec<u8>>| {
             let paymaster = paymaster_of(&operation.paymaster_and_data);
-            OwnerCalls::decode(&operation.call_data, paymaster).is_ok_and(|made| made.calls == calls.calls)
+            self.options.nonce().is_none_or(|nonce| nonce == operation.nonce)
+                && OwnerCalls::decode(&operation.call_data, paymaster)
+                    .is_ok_and(|made| made.calls == calls.calls)
         };
         self.client.unsettled_call(self.id(), None, is_same).await
     }

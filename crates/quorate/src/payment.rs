@@ -4,7 +4,7 @@ use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
 use quorate_contracts::Erc20;
 use quorate_core::{AccountCall, Encode as _, Execute, ExecuteBatch};
-use quorate_paymaster::{FeeQuotes, Paymaster as _, PaymasterError, Payment, TokenList};
+use quorate_paymaster::{FeeQuotes, Paymaster as _, PaymasterData, PaymasterError, Payment, TokenList};
 
 use crate::fill::{Unfilled, with_fees};
 use crate::options::Allowance;
@@ -67,6 +67,15 @@ struct TokenPayment {
     spender: Address,
 }
 
+/// What an operation may be charged in a token, in its smallest unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenTerms {
+    /// What the paymaster is allowed when it is paid.
+    pub(crate) allowed: U256,
+    /// What it said that it would take at most; none where it gives no quotes.
+    pub(crate) quoted: Option<U256>,
+}
+
 /// What an account has of a token, and what it allows the paymaster of it, in the token's smallest unit.
 #[derive(Clone, Copy, Debug)]
 struct TokenAccount {
@@ -104,7 +113,7 @@ impl Quorate {
             quoted.iter().map(|quoted| if quoted.is_zero() { U256::ZERO } else { amount }).collect()
         });
         unfilled.operation.call_data = calls.with_approvals(by, &amounts).encode();
-        unfilled.allowed = Some(given.unwrap_or(there.allowance));
+        unfilled.tokens = Some(TokenTerms { allowed: given.unwrap_or(there.allowance), quoted: needed });
         Ok(unfilled)
     }
 
@@ -124,7 +133,7 @@ impl Quorate {
             self.token_account(by, unfilled.operation.sender)
         )?;
         approval(Some(Allowance::Existing), by, there, needed)?;
-        unfilled.allowed = Some(there.allowance);
+        unfilled.tokens = Some(TokenTerms { allowed: there.allowance, quoted: needed });
         Ok(unfilled)
     }
 
@@ -212,20 +221,36 @@ fn approval(
     }
 }
 
-/// Refuses data that lets the paymaster take more than the account allows it: the call would be reverted for it, after it
-/// was paid for.
-pub(crate) fn check_charge(
-    data: &quorate_paymaster::PaymasterData,
-    allowed: Option<U256>,
-) -> Result<(), Error> {
-    let Some((allowed, (token, needed))) = allowed.zip(data.terms().and_then(|terms| terms.charge)) else {
+/// Refuses data that the chain will not take any more; that charges far more than its quote; and that charges more than
+/// the account allows, for which the call would be reverted after it was paid for.
+pub(crate) fn check_terms(data: &PaymasterData, tokens: Option<TokenTerms>, now: u64) -> Result<(), Error> {
+    let Some(terms) = data.terms() else { return Ok(()) };
+    check_time(Some(terms.valid_until).filter(|end| *end != 0), now)?;
+    let Some((TokenTerms { allowed, quoted }, (token, charged))) = tokens.zip(terms.charge) else {
         return Ok(());
     };
-    if needed <= allowed {
-        return Ok(());
+    if let Some(quoted) = quoted
+        && charged > quoted.saturating_mul(MOST_QUOTES)
+    {
+        return Err(PaymasterError::Overcharged { token, quoted, charged }.into());
     }
-    Err(Error::AllowanceTooLow { token, spender: data.paymaster(), allowance: allowed, needed })
+    if charged > allowed {
+        let spender = data.paymaster();
+        return Err(Error::AllowanceTooLow { token, spender, allowance: allowed, needed: charged });
+    }
+    Ok(())
 }
+
+/// Refuses what a paymaster signed until a time that is over; both in seconds since 1970.
+pub(crate) fn check_time(valid_until: Option<u64>, now: u64) -> Result<(), Error> {
+    match valid_until {
+        Some(valid_until) if valid_until < now => Err(PaymasterError::Over { valid_until, now }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// So many times its quote may be charged: it was made before gas was estimated, and before offsets were added.
+const MOST_QUOTES: U256 = U256::from_limbs([2, 0, 0, 0]);
 
 #[cfg(test)]
 mod tests {

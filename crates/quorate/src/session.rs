@@ -181,7 +181,7 @@ impl Session {
         }
         let tree = self.client.tree(self.account(), draft.intent.root).await?;
         let tree = tree.ok_or_else(|| self.not_granted())?;
-        self.client.check_cost_again(&draft, &self.options).await?;
+        self.client.check_payment_again(&draft, &self.options).await?;
         self.dispatch(draft, &tree, true).await
     }
 
@@ -244,7 +244,8 @@ impl Session {
         let intent = SessionCalls { policies, root: place.tree.root(), is_batch };
         let dummy = self.whole_signature(&intent, &place.tree, &DUMMY_SESSION_SIGNATURE)?;
         let operation = unsigned(self.record.account, place.nonce, call_data);
-        let filled = self.fill(operation, dummy, place.prices, &intent).await?;
+        let now = place.facts.block.timestamp;
+        let filled = self.fill(operation, dummy, place.prices, &intent, now).await?;
         Ok(self.draft(filled.operation, Some(filled.expected), place.facts.block.number, intent))
     }
 
@@ -254,6 +255,7 @@ impl Session {
         dummy_signature: Vec<u8>,
         prices: Prices,
         intent: &SessionCalls,
+        now: u64,
     ) -> Result<Filled, Error> {
         let router_entries = if intent.is_batch { intent.policies.len() } else { 0 };
         let unfilled = Unfilled {
@@ -262,7 +264,8 @@ impl Session {
             gas_beyond_dummy: U256::ZERO,
             prices,
             router_entries,
-            allowed: None,
+            tokens: None,
+            now,
         };
         let unfilled = self.client.check_allowance(unfilled, &self.options).await?;
         self.client.fill(unfilled, &self.options).await
@@ -333,7 +336,7 @@ impl Session {
         let mut prices = self.client.prices(&self.options).await?;
         prices.offered = settle::replacement_fees(prices.offered, [fees_of(operation)]);
         let again = unsigned(operation.sender, stored.nonce, operation.call_data.clone());
-        let filled = self.fill(again, dummy, prices, &intent).await?;
+        let filled = self.fill(again, dummy, prices, &intent, facts.block.timestamp).await?;
         let draft = self.draft(filled.operation, Some(filled.expected), facts.block.number, intent);
         let pending = self.dispatch(draft, &tree, tells).await?;
         // Who is told of the new one is told of the old ones.

@@ -17,6 +17,7 @@ use crate::draft::SignedOperation;
 use crate::fill::fees_of;
 use crate::life::facts::Query;
 use crate::life::settle::{self, Fate, Nonce};
+use crate::payment::check_time;
 use crate::{Draft, Error, Options, PendingOperation, Quorate};
 
 /// A signed operation that is about to be sent for the first time.
@@ -99,11 +100,19 @@ impl Quorate {
         }
     }
 
-    /// Whether a draft that waited is still within what it may cost, at today's price.
+    /// Whether a draft that waited is still paid for, and within what it may cost at today's price.
     ///
     /// # Errors
-    /// [`Error::TooExpensive`]; the node gives no answer.
-    pub(crate) async fn check_cost_again<T>(&self, draft: &Draft<T>, options: &Options) -> Result<(), Error> {
+    /// [`Error::TooExpensive`]; [`PaymasterError::Over`](quorate_paymaster::PaymasterError::Over); the node gives no
+    /// answer.
+    pub(crate) async fn check_payment_again<T>(
+        &self,
+        draft: &Draft<T>,
+        options: &Options,
+    ) -> Result<(), Error> {
+        if let Some(valid_until) = draft.valid_until() {
+            check_time(Some(valid_until), self.chain.latest_block().await?.timestamp)?;
+        }
         let Some(expected) = draft.expected else { return Ok(()) };
         let expected = expected.at(self.recent_price().await?.expected());
         let operation = &draft.operation.operation;

@@ -237,7 +237,7 @@ impl SmartAccount {
         let replaced = slot.replaced.iter().map(|replaced| fees_of(&replaced.message.operation));
         // Whoever signs over fees signs over the ones that replace.
         let prices = Prices { offered: settle::replacement_fees(prices.offered, replaced), ..prices };
-        let unfilled = self.unfilled(!facts.deployed, slot.nonce, &calls, prices)?;
+        let unfilled = self.unfilled(facts, slot.nonce, &calls, prices)?;
         let unfilled = client.with_allowance(unfilled, &calls, &self.options).await?;
         let Filled { operation, expected } = client.fill(unfilled, &self.options).await?;
         let entry_point = client.deployment().entry_point;
@@ -259,14 +259,14 @@ impl SmartAccount {
     /// [`Error::NotDeployed`] where it would be new, and nothing but its address is known.
     pub(crate) fn unfilled(
         &self,
-        is_new: bool,
+        facts: &Facts,
         nonce: U256,
         calls: &OwnerCalls,
         prices: Prices,
     ) -> Result<Unfilled, Error> {
         let deployment = self.client.deployment();
         let mut operation = unsigned(self.address, nonce, calls.encode());
-        if is_new {
+        if !facts.deployed {
             let not_deployed =
                 || Error::NotDeployed { account: self.address, chain_id: self.client.chain_id() };
             operation.init_code = self.creation.ok_or_else(not_deployed)?.init_code(deployment).to_vec();
@@ -277,7 +277,8 @@ impl SmartAccount {
             gas_beyond_dummy: self.owner_form.gas_beyond_dummy(),
             prices,
             router_entries: 0,
-            allowed: None,
+            tokens: None,
+            now: facts.block.timestamp,
         })
     }
 
@@ -326,7 +327,7 @@ impl SmartAccount {
         }
         tokio::try_join!(
             self.check_again(&draft, &operations),
-            self.client.check_cost_again(&draft, &self.options)
+            self.client.check_payment_again(&draft, &self.options)
         )?;
 
         let known = store.sessions(account).await?.into_iter().map(|session| session.id).collect::<Vec<_>>();

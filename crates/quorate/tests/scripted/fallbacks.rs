@@ -40,7 +40,8 @@ async fn another_bundler_serves_where_the_first_is_down() {
 async fn an_operation_that_one_took_without_an_answer_goes_to_no_other() {
     let (scene, second) = scene().await;
     let session = scene.session().await;
-    for fault in [Fault::Timeout, Fault::Interrupted, Fault::Http(502), Fault::rpc(-32603, "Internal error")] {
+    for fault in [Fault::Timeout, Fault::Interrupted, Fault::Http(502), Fault::rpc(-32603, "Internal error")]
+    {
         let before = scene.minted();
         scene.bundler.on_next("eth_sendUserOperation", fault.clone().after_acting());
         let sent = scene.mint_with(&session).await;

@@ -1,9 +1,11 @@
 //! Faults of the original SDK that this one has not, by their numbers in the list of them.
 
+use std::iter;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::local::LocalNetwork;
 use crate::scene::{NFT, Requests, Scene, ether, number, paymaster_of};
 use alloy_primitives::{Address, Bytes, U256, hex};
 use alloy_sol_types::{Revert, SolCall as _, SolError as _};
@@ -82,11 +84,42 @@ async fn a_network_that_never_answers_ends_at_the_deadline() {
     let grant = scene.account.grant([scene.policy()]).unwrap();
     let error = grant.distributed_key(&network, &scene.owner).await.unwrap_err();
     let deadline =
-        matches!(error, Error::Network(NetworkError::Deadline { after }) if after.as_millis() == 50);
+        matches!(error, Error::Network(NetworkError::Deadline { after, .. }) if after.as_millis() == 50);
     assert!(deadline, "{error:?}");
     assert_eq!((error.concern(), error.code()), (Concern::Network, "network"));
     assert!(error.to_string().contains("no answer"), "{error}");
     assert_eq!((scene.stored_operations().await, scene.statuses().await.len()), (0, 0));
+}
+
+/// Fault 7: a signature that does not come in time is the signer's error. Nothing is sent, and the call made again is the
+/// first one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_does_not_sign_in_time_has_nothing_sent() {
+    let network = LocalNetwork::start().await;
+    let scene = Scene::new().await;
+    let grant = scene.account.grant([scene.policy()]).unwrap();
+    let key = grant.distributed_key(&network.client(), &scene.owner).await.unwrap();
+    let granted = scene.account.send(grant, &key, &scene.owner).await.unwrap().wait().await.unwrap();
+    let requests = Requests::to_bundler(&scene.bundler);
+    let session_by = |network: SigningNetwork| {
+        let client = scene.client.clone().with_network(network);
+        let account = client.account(scene.account.owner(), 0);
+        let id = granted.id().clone();
+        async move { account.session(id).await.unwrap() }
+    };
+
+    // No socket is connected in no time.
+    let session = session_by(network.client().with_signing_deadline(Duration::ZERO)).await;
+    let error = scene.mint_with(&session).await.unwrap_err();
+    let reasons = iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    let mut of_network = reasons.filter_map(|reason| reason.downcast_ref::<NetworkError>());
+    assert!(of_network.any(|reason| matches!(reason, NetworkError::Deadline { .. })), "{error:?}");
+    assert_eq!((error.concern(), error.code()), (Concern::Signature, "signer"), "{error:?}");
+    assert!(!format!("{error:?}").contains(&hex::encode(scene.mint())), "{error:?}");
+    assert_eq!(requests.sendings(), 0);
+
+    scene.mint_with(&session_by(network.client()).await).await.unwrap().wait().await.unwrap();
+    assert_eq!((requests.sendings(), scene.minted()), (1, 1));
 }
 
 /// Fault 7, for node, bundler and paymaster: the error names who did not answer and what it was asked, and neither what
@@ -464,7 +497,7 @@ async fn a_paymaster_that_errs_has_nothing_sent_and_blocks_nothing() {
         (Wrong::Outage(Fault::Http(503)), 1, false, "503"),
         (Wrong::Outage(Fault::Html), 1, false, "invalid"),
         (Wrong::Data(PaymasterFault::HigherGas), 1, false, "not used"),
-        (Wrong::Data(PaymasterFault::HigherCharge), 0, true, "may take"),
+        (Wrong::Data(PaymasterFault::HigherCharge), 0, true, "its quote was"),
         (Wrong::Data(PaymasterFault::OtherToken), 0, true, "not used"),
         (Wrong::Data(PaymasterFault::OtherToken), 2, true, "not used"),
         (Wrong::Data(PaymasterFault::OtherPaymaster), 0, false, "not used"),
@@ -543,4 +576,74 @@ async fn a_lie_that_only_the_contract_sees_executes_nothing_and_blocks_nothing()
         paid.grant(sponsored).await.unwrap();
         assert_eq!(paid.scene.statuses().await, [Status::Inactive, Status::Active]);
     }
+}
+
+/// Data whose time is over is not signed with, whoever gave it.
+#[tokio::test]
+async fn paymaster_data_whose_time_is_over_is_not_sent() {
+    for place in 0..3 {
+        let paid = PaidScene::new().await;
+        paid.service.set_fault(Some(PaymasterFault::Expired));
+        let requests = Requests::to_bundler(&paid.scene.bundler);
+        let sponsored = Options::new().sponsored_by(&paid.paymasters()[place]);
+        let error = paid.grant(sponsored).await.unwrap_err();
+        assert_eq!((error.concern(), requests.sendings()), (Concern::Payment, 0), "{error}");
+    }
+}
+
+/// A sponsored draft that waited past its paymaster's time is neither written down nor sent.
+#[tokio::test]
+async fn a_sponsored_draft_that_waited_too_long_is_not_sent() {
+    let paid = PaidScene::new().await;
+    let account = paid.account(Options::new().sponsored_by(&paid.biconomy()));
+    let grant = account.grant([paid.scene.policy()]).unwrap();
+    let draft = account.prepare(grant, &LocalSessionKey::random()).await.unwrap();
+    let signature = paid.scene.signed(&draft).await;
+    paid.scene.chain.advance(400);
+    let requests = Requests::to_bundler(&paid.scene.bundler);
+    let error = account.submit(draft, &signature).await.unwrap_err();
+    assert_eq!((requests.sendings(), paid.scene.stored_operations().await), (0, 0), "{error}");
+}
+
+/// An allowance is for many operations: one may not be charged what the allowance reaches for.
+#[tokio::test]
+async fn data_that_charges_more_than_its_quote_is_not_used() {
+    let paid = PaidScene::new().await;
+    paid.service.set_fault(Some(PaymasterFault::HigherCharge));
+    let allowance = ether() * U256::from(1_000);
+    let options = Options::new().with_paymaster(&paid.biconomy()).paid_in(GOLD).up_to(allowance);
+    let requests = Requests::to_bundler(&paid.scene.bundler);
+    let sent = paid.grant(options).await;
+    assert!(sent.is_err() && requests.sendings() == 0, "{sent:?}, {} sent", requests.sendings());
+}
+
+/// The owner's retry at a nonce of their own goes on with the stored operation.
+#[tokio::test]
+async fn an_owner_s_retry_with_a_nonce_of_their_own_is_the_same_operation() {
+    for fault in [Fault::Timeout, Fault::Timeout.after_acting()] {
+        let scene = Scene::new().await;
+        scene.granted().await;
+        let nonce = scene.account.nonce(Default::default()).await.unwrap();
+        let account = scene.account.clone().with_options(Options::new().with_nonce(nonce));
+        let gift = [Call::transfer(Address::repeat_byte(0xfe), U256::from(1))];
+        scene.bundler.on_next("eth_sendUserOperation", fault);
+        let hash = Scene::unsettled(&account.send_calls(&gift, &scene.owner).await.unwrap_err());
+        let again = account.send_calls(&gift, &scene.owner).await.unwrap();
+        assert_eq!(again.user_op_hash(), hash);
+    }
+}
+
+/// Fault 7: the deadline of a network names its gateway.
+#[tokio::test]
+async fn the_deadline_of_a_network_names_its_gateway() {
+    let silent = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let descriptor = quorate_node::init(folder.path(), 3, 5, address, 0).unwrap().to_json();
+    let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
+    let network = SigningNetwork::new(descriptor).with_signing_deadline(Duration::from_millis(50));
+    let scene = Scene::new().await;
+    let grant = scene.account.grant([scene.policy()]).unwrap();
+    let error = grant.distributed_key(&network, &scene.owner).await.unwrap_err();
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
