@@ -223,7 +223,7 @@ fn a_service_that_errs_is_not_believed() {
                 (PaymasterFault::Slow(std::time::Duration::from_secs(30)), "no answer"),
                 (PaymasterFault::Empty, "0 bytes"),
                 (PaymasterFault::OtherPaymaster, "not used"),
-                (PaymasterFault::Expired, "expires too soon"),
+                (PaymasterFault::Expired, "valid until"),
                 (PaymasterFault::WrongSigner, "paymaster signature"),
             ] {
                 let error = send(paymaster, fault).await.unwrap_err();
