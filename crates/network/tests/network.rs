@@ -104,7 +104,9 @@ fn an_unknown_key_is_refused_by_name() {
     let Shared { runtime, network, ephemeral, key, .. } = &*SHARED;
     let asked = network.client();
     let error = runtime.block_on(asked.sign("no-such-key", key.address, &mint_to(ACCOUNT), ephemeral));
-    assert!(matches!(refusal(error.unwrap_err()), Refusal::UnknownKey { key_id } if key_id == "no-such-key"));
+    assert!(
+        matches!(refusal(error.unwrap_err()), Refusal::UnknownKey { key_id } if key_id == "no-such-key".into())
+    );
 }
 
 #[test]

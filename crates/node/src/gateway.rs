@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use quorate_protocol::{
     Answer, Attestation, KeyText, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal, SUBPROTOCOL,
-    SignedRequest, challenge,
+    SignedRequest, challenge, check_len,
 };
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -68,8 +68,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a request for a key may be repeated after a node has answered it: nodes give the same key again.
 const KEY_RESUME: Duration = Duration::from_secs(600);
 
-/// A client's largest frame: an operation with 100 kB of call data, in hex and base64, fits.
-const MAX_CLIENT_FRAME: usize = 1 << 20;
+/// A client's largest frame that is refused by name; a larger one ends the connection.
+const MAX_CLIENT_FRAME: usize = 2 * SignedRequest::MAX_SETUP;
 
 /// How often the pool of free keys is looked at, and how long it is left alone after a failure.
 const IDLE: Duration = Duration::from_millis(500);
@@ -201,7 +201,7 @@ fn client(
         let speaks_json = socket.protocol().is_some_and(|protocol| protocol == SUBPROTOCOL);
         let answer = tokio::select! {
             answer = desk.serve_client(&mut socket, operation, resume.challenge) => answer,
-            () = desk.stop.cancelled() => Answer::Refused(Refusal::Unfinished { reason: "the gateway is stopping".to_owned() }),
+            () = desk.stop.cancelled() => Answer::Refused(Refusal::Unfinished { reason: "the gateway is stopping".into() }),
         };
         farewell(socket, speaks_json, &answer).await;
     })
@@ -250,15 +250,17 @@ impl Desk {
         resume: Option<String>,
     ) -> Result<SignedRequest, Refusal> {
         let setup = next_text(socket, SETUP_DEADLINE, "setup").await?;
+        check_len("setup", &setup, SignedRequest::MAX_SETUP)?;
         let nonces = match resume {
             Some(challenge) => self.take_up(&challenge, &setup)?,
             None => self.gather_nonces(operation).await?,
         };
         let challenge = challenge(&setup, &nonces);
         self.remember(&challenge, &setup, &nonces);
-        let closed = |_| Refusal::Malformed { reason: "the client went away".to_owned() };
+        let closed = |_| Refusal::Malformed { reason: "the client went away".into() };
         socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
         let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
+        check_len("authentication", &authentication, SignedRequest::MAX_AUTHENTICATION)?;
         Ok(SignedRequest { operation, setup, nonces, authentication })
     }
 
@@ -477,7 +479,7 @@ impl Desk {
         let nodes = self.switchboard.ready();
         self.enough(&nodes, self.network.size())?;
         let mut making = B256::ZERO;
-        let no_random = |_| Refusal::Unfinished { reason: "the system gave no random bytes".to_owned() };
+        let no_random = |_| Refusal::Unfinished { reason: "the system gave no random bytes".into() };
         getrandom::fill(making.as_mut_slice()).map_err(no_random)?;
         let (mut refusals, mut made) = (Refusals::default(), 0);
         let mut exchange = self.switchboard.open(nodes.clone());
@@ -598,7 +600,7 @@ fn pick(
 }
 
 async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Refusal> {
-    let malformed = |reason: String| Refusal::Malformed { reason };
+    let malformed = |reason: String| Refusal::Malformed { reason: reason.into() };
     let next = async {
         loop {
             match socket.recv().await {
@@ -631,7 +633,7 @@ impl Refusals {
     fn worst(self) -> Refusal {
         let mut refusals = self.0;
         refusals.sort_by_key(Refusal::is_transient);
-        let nothing = Refusal::Unfinished { reason: "no node answered in time".to_owned() };
+        let nothing = Refusal::Unfinished { reason: "no node answered in time".into() };
         refusals.into_iter().next().unwrap_or(nothing)
     }
 }

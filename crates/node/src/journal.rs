@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ceremony::CeremonyError;
 use crate::run::Run;
-use crate::storage::{Bookmark, Charge, Entry, Storage, StorageError};
+use crate::storage::{Bookmark, Charge, Entry, MAX_ENTRIES, Storage, StorageError};
 use crate::wire;
 
 /// A key whose operations are counted, at one node.
@@ -46,8 +46,13 @@ struct Genuine {
     amounts: Vec<U256>,
 }
 
-/// What a page holds at most, apart from a single large entry.
+/// What a page holds, apart from a single large entry.
 const PAGE: usize = 512 * 1024;
+/// The most bytes of a page, with what frames its entries.
+pub(crate) const MAX_PAGE: usize = {
+    let requests = if PAGE > SignedRequest::MAX_LEN { PAGE } else { SignedRequest::MAX_LEN };
+    requests + 32 * MAX_ENTRIES + 256
+};
 
 impl Journal<'_> {
     /// Reads the other signers' journals, and gives the refusal if together they exceed a limit.
@@ -83,7 +88,7 @@ impl Journal<'_> {
         }
         if let Some(peer) = behind {
             let reason = format!("a signer has not read all of node {peer}'s journal yet");
-            return Ok(Some(Refusal::Unfinished { reason }));
+            return Ok(Some(Refusal::Unfinished { reason: reason.into() }));
         }
         let held = self.charges(&held, &counters);
         Ok(self.storage.excess_with(self.key_id, &counters, &held, self.now).await?.map(Refusal::from))

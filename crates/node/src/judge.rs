@@ -158,7 +158,7 @@ impl<'a> Judge<'a> {
         let has = (u32::from(self.network.threshold()), u32::from(self.network.size()));
         if asked != has {
             let text = |(t, n)| format!("{t} of {n} nodes");
-            return Err(Refusal::Quorum { asked: text(asked), has: text(has) }.into());
+            return Err(Refusal::Quorum { asked: text(asked).into(), has: text(has).into() }.into());
         }
         let owner = self.owner(&Setup::Keygen(setup.clone()), &request.challenge(), authentication)?;
         let ephemeral_ends = setup.ephemeral.ends(self.now).map_err(ephemeral)?;
@@ -169,9 +169,9 @@ impl<'a> Judge<'a> {
     /// The permissions are the owner's for this network, or they are not registered at all.
     fn check_permissions(&self, setup: &KeygenSetup, owner: Address) -> Result<(), Verdict> {
         let other = |what: &str, found: String, expected: String| Refusal::OtherPermissions {
-            what: what.to_owned(),
-            found,
-            expected,
+            what: what.into(),
+            found: found.into(),
+            expected: expected.into(),
         };
         if let Some(claim) = &setup.claim
             && claim.network != self.network.id()
@@ -204,7 +204,7 @@ impl<'a> Judge<'a> {
         let has = u32::from(self.network.threshold());
         if setup.threshold != has {
             let text = |t: u32| format!("{t} signers");
-            return Err(Refusal::Quorum { asked: text(setup.threshold), has: text(has) }.into());
+            return Err(Refusal::Quorum { asked: text(setup.threshold).into(), has: text(has).into() }.into());
         }
         let ephemeral =
             authentication.verify_ephemeral(&request.setup, &request.challenge()).map_err(unauthenticated)?;
@@ -212,7 +212,7 @@ impl<'a> Judge<'a> {
         let key = self.key(key_id).await?;
         let ends = self.storage.ephemeral_key_ends(key_id, &ephemeral).await?;
         if ends.is_none_or(|ends| ends <= self.now) {
-            return Err(Refusal::EphemeralKey { key_id: key_id.clone() }.into());
+            return Err(Refusal::EphemeralKey { key_id: key_id.clone().into() }.into());
         }
 
         let OperationMessage { operation, entry_point, chain_id } =
@@ -244,7 +244,7 @@ impl<'a> Judge<'a> {
         let asker = self.owner(&Setup::AddEphemeralKey(setup), &request.challenge(), authentication)?;
         let owner = self.key(&key_id).await?.owner;
         if asker != owner {
-            return Err(Refusal::Owner { key_id, owner }.into());
+            return Err(Refusal::Owner { key_id: key_id.into(), owner }.into());
         }
         let ends = claim.ends(self.now).map_err(ephemeral)?;
         Ok(Approved::AddEphemeralKey { key_id, ephemeral: claim.key, ends })
@@ -271,14 +271,14 @@ impl<'a> Judge<'a> {
         }
         // A pending key is asked about again later, or of other nodes.
         match StillPending::find(self.network, self.storage, key_id).await? {
-            Some(waiting) => Err(Refusal::Unfinished { reason: waiting.to_string() }.into()),
-            None => Err(Refusal::UnknownKey { key_id: key_id.to_owned() }.into()),
+            Some(waiting) => Err(Refusal::Unfinished { reason: waiting.to_string().into() }.into()),
+            None => Err(Refusal::UnknownKey { key_id: key_id.into() }.into()),
         }
     }
 }
 
 fn refused_malformed(reason: &str) -> Verdict {
-    Refusal::Malformed { reason: reason.to_owned() }.into()
+    Refusal::Malformed { reason: reason.into() }.into()
 }
 
 /// The whole chain of an error's reasons in one line.
@@ -296,7 +296,7 @@ pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
 }
 
 fn malformed(error: impl std::error::Error) -> Refusal {
-    Refusal::Malformed { reason: reasons(&error) }
+    Refusal::Malformed { reason: reasons(&error).into() }
 }
 
 fn ephemeral(error: EphemeralError) -> Refusal {
@@ -304,7 +304,7 @@ fn ephemeral(error: EphemeralError) -> Refusal {
 }
 
 fn unauthenticated(error: AuthenticationError) -> Refusal {
-    Refusal::Unauthenticated { reason: reasons(&error) }
+    Refusal::Unauthenticated { reason: reasons(&error).into() }
 }
 
 /// The nonces that this node gave out and that have not expired.

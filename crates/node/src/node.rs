@@ -391,6 +391,9 @@ impl Node {
     /// Decides about a request and does its part; whatever happens becomes an answer.
     async fn answer(&self, request: &SignedRequest, task: Task, outgoing: &mpsc::Sender<FromNode>) -> Answer {
         let now = now();
+        if let Err(refusal) = request.check_len() {
+            return self.conclude(request.operation.path(), B256::ZERO, Ok(Answer::Refused(refusal)));
+        }
         let outcome = match self.judge(now).approve(request).await {
             Ok(approved) => self.perform(approved, task, request.hash(), now).await,
             Err(Verdict::Refused(refusal)) => Ok(Answer::Refused(refusal)),
@@ -399,7 +402,7 @@ impl Node {
                 self.write_to_all(&Mail::Whose { key_id: key_id.clone() }, outgoing).await;
                 let reason =
                     format!("node {} was away when key {key_id} was bound, and is asking", self.me());
-                Ok(Answer::Refused(Refusal::Unfinished { reason }))
+                Ok(Answer::Refused(Refusal::Unfinished { reason: reason.into() }))
             }
         };
         self.conclude(request.operation.path(), request.hash(), outcome)
@@ -410,12 +413,12 @@ impl Node {
         let work = async {
             let Ok(_turn) = self.making.try_lock() else {
                 let reason = format!("node {} is making a key already", self.me());
-                return Ok(Answer::Refused(Refusal::Unfinished { reason }));
+                return Ok(Answer::Refused(Refusal::Unfinished { reason: reason.into() }));
             };
             let free = self.storage.free_keys().await?.len() + self.storage.pending_keys().await?.len();
             if free as u64 >= self.config.most_free_keys {
                 let reason = format!("node {} has {free} free keys, which is enough", self.me());
-                return Ok(Answer::Refused(Refusal::Unfinished { reason }));
+                return Ok(Answer::Refused(Refusal::Unfinished { reason: reason.into() }));
             }
             let participants: Vec<_> = self.network.nodes().map(|(node, _)| node).collect();
             let meeting = Meeting { attempt: 0, participants, inbox, outbox };
@@ -444,7 +447,7 @@ impl Node {
             }
             Err(error) => {
                 tracing::warn!(node = %self.me(), %request, %error, "without a result");
-                Answer::Refused(Refusal::Unfinished { reason: format!("node {}: {error}", self.me()) })
+                Answer::Refused(Refusal::Unfinished { reason: format!("node {}: {error}", self.me()).into() })
             }
         }
     }
@@ -465,7 +468,7 @@ impl Node {
                     Some((key, attestation)) => Answer::Key { key, attestations: vec![attestation] },
                     None => {
                         let reason = format!("key {key_id} is not free at node {}", self.me());
-                        Answer::Refused(Refusal::Unfinished { reason })
+                        Answer::Refused(Refusal::Unfinished { reason: reason.into() })
                     }
                 })
             }
@@ -478,7 +481,7 @@ impl Node {
             }
             (Approved::Keygen(_) | Approved::Sign(_), _) => {
                 let reason = "the gateway asks for something else than the client".to_owned();
-                Ok(Answer::Refused(Refusal::Malformed { reason }))
+                Ok(Answer::Refused(Refusal::Malformed { reason: reason.into() }))
             }
         }
     }
@@ -541,7 +544,7 @@ impl Meeting {
             && signers.iter().all(|signer| node.network.identity(*signer).is_some());
         let named = self.participants.len();
         let reason = || format!("{named} participants were named, the operation takes {quorum}");
-        (!fits).then(|| Refusal::Malformed { reason: reason() })
+        (!fits).then(|| Refusal::Malformed { reason: reason().into() })
     }
 
     async fn open(self, node: &Node, request: B256, deadline: Duration) -> Result<Run, RunError> {

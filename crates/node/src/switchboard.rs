@@ -56,7 +56,7 @@ impl Event {
             Self::Nonce(_) => None,
             Self::Answer(answer) => Some(answer),
             Self::Gone => {
-                Some(Answer::Refused(Refusal::Unfinished { reason: format!("node {node} went away") }))
+                Some(Answer::Refused(Refusal::Unfinished { reason: format!("node {node} went away").into() }))
             }
         }
     }

@@ -9,9 +9,27 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::binding::Evidence;
 use crate::birth::Letter;
+use crate::journal;
 
-/// The largest frame: a keygen message is about 600 kB.
-pub(crate) const MAX_FRAME: usize = 2 << 20;
+/// The largest frame of all.
+pub(crate) const MAX_FRAME: usize = {
+    let largest = [SignedRequest::MAX_LEN, KEYGEN_MESSAGE, journal::MAX_PAGE, MAX_EVIDENCE];
+    let (mut frame, mut at) = (0, 0);
+    while at < largest.len() {
+        if largest[at] > frame {
+            frame = largest[at];
+        }
+        at += 1;
+    }
+    frame + ENVELOPE
+};
+
+/// What a node sends another in a round of keygen: the threshold library's message is about 592 kB.
+const KEYGEN_MESSAGE: usize = 1024 * 1024;
+/// The request by which a key was bound, and what 255 nodes attest to.
+const MAX_EVIDENCE: usize = SignedRequest::MAX_LEN + 255 * 128;
+/// Names, numbers and the seal around what a frame carries, and a refusal with all its texts.
+const ENVELOPE: usize = 8 * 1024;
 
 /// Names one exchange between the gateway and nodes. It only routes; nothing that is signed depends on it.
 pub(crate) type ExchangeId = u64;

@@ -21,6 +21,7 @@ mod permissions;
 mod refusal;
 mod request;
 mod setup;
+mod short_text;
 mod transcript;
 
 pub use answer::{Answer, AnswerError, KeyText, SUBPROTOCOL, SignatureText};
@@ -34,8 +35,9 @@ pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncou
 pub use message::{MessageError, OperationMessage};
 pub use permissions::{Forbidden, Permissions, PermissionsError, PermittedPolicy};
 pub use refusal::Refusal;
-pub use request::{Nonce, SignedRequest, challenge};
+pub use request::{Nonce, SignedRequest, challenge, check_len};
 pub use setup::{
     AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup, TypedData,
 };
+pub use short_text::ShortText;
 pub use transcript::Transcript;

@@ -1,7 +1,7 @@
 use alloy_primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Forbidden, NodeIndex};
+use crate::{Forbidden, NodeIndex, ShortText};
 
 /// Why the network answers a request with no: what a node or the gateway found, in a form that travels.
 ///
@@ -15,13 +15,23 @@ pub enum Refusal {
     #[error("the request is malformed: {reason}")]
     Malformed {
         /// What is wrong, and where.
-        reason: String,
+        reason: ShortText,
+    },
+    /// A frame that is longer than any that is needed.
+    #[error("the {what} has {len} bytes, at most {limit} are taken")]
+    TooLong {
+        /// The frame.
+        what: ShortText,
+        /// Its length in bytes.
+        len: usize,
+        /// The most bytes.
+        limit: usize,
     },
     /// Nobody showed that they may ask.
     #[error("the request is not authenticated: {reason}")]
     Unauthenticated {
         /// What the signature lacks.
-        reason: String,
+        reason: ShortText,
     },
     /// The challenge is too old, or not one that this node took part in.
     #[error("the challenge has expired or is unknown; ask for a new one")]
@@ -33,27 +43,27 @@ pub enum Refusal {
     #[error("the request is for {asked}, the network is {has}")]
     Quorum {
         /// As asked for.
-        asked: String,
+        asked: ShortText,
         /// As it is.
-        has: String,
+        has: ShortText,
     },
     /// No such key.
     #[error("the network holds no key with id {key_id}")]
     UnknownKey {
         /// The id asked for.
-        key_id: String,
+        key_id: ShortText,
     },
     /// A key under which nobody registered to ask.
     #[error("the ephemeral key is not registered for key {key_id}, or it has ended")]
     EphemeralKey {
         /// The key that was to sign.
-        key_id: String,
+        key_id: ShortText,
     },
     /// Somebody else's key.
     #[error("key {key_id} belongs to {owner}")]
     Owner {
         /// The key.
-        key_id: String,
+        key_id: ShortText,
         /// Its owner.
         owner: Address,
     },
@@ -80,19 +90,19 @@ pub enum Refusal {
     #[error("the permissions are for another {what}: {found}, not {expected}")]
     OtherPermissions {
         /// Network, chain or owner.
-        what: String,
+        what: ShortText,
         /// As in the permissions.
-        found: String,
+        found: ShortText,
         /// As in the request.
-        expected: String,
+        expected: ShortText,
     },
     /// What was asked for is not permitted.
     #[error("{reason}")]
     Forbidden {
         /// Which check failed, with both values.
-        reason: String,
+        reason: ShortText,
         /// The contract's own revert reason, where it would refuse too.
-        revert: Option<String>,
+        revert: Option<ShortText>,
     },
     /// A network that cannot count.
     #[error(
@@ -109,7 +119,7 @@ pub enum Refusal {
     #[error("the {limited} would come to {total}; the key's limit is {limit}")]
     Limit {
         /// What is limited.
-        limited: String,
+        limited: ShortText,
         /// What the operation would bring it to.
         total: U256,
         /// The limit.
@@ -147,7 +157,7 @@ pub enum Refusal {
     #[error("the network did not come to a result: {reason}; try again")]
     Unfinished {
         /// What went wrong.
-        reason: String,
+        reason: ShortText,
     },
     /// Too much at once.
     #[error("the network is busy; try again later")]
@@ -173,7 +183,7 @@ impl Refusal {
     /// ```
     /// # use quorate_protocol::Refusal;
     /// let reason = format!("the word is 0x{}, not 0x{}", "0c".repeat(32), "0a".repeat(32));
-    /// let refusal = Refusal::Forbidden { reason, revert: None };
+    /// let refusal = Refusal::Forbidden { reason: reason.into(), revert: None };
     /// assert_eq!(refusal.close_reason(), "the word is 0x0c0c…0c0c, not 0x0a0a…0a0a");
     /// ```
     pub fn close_reason(&self) -> String {
@@ -210,10 +220,10 @@ fn with_short_hex(text: &str) -> String {
 impl From<Forbidden> for Refusal {
     fn from(forbidden: Forbidden) -> Self {
         let revert = match &forbidden {
-            Forbidden::Policy { refusal, .. } => refusal.revert_reason().map(str::to_owned),
+            Forbidden::Policy { refusal, .. } => refusal.revert_reason().map(ShortText::from),
             _ => None,
         };
-        Self::Forbidden { reason: forbidden.to_string(), revert }
+        Self::Forbidden { reason: forbidden.to_string().into(), revert }
     }
 }
 

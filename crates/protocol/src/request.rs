@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{B256, hex};
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeIndex, Operation, Transcript};
+use crate::{NodeIndex, Operation, Refusal, Transcript};
 
 /// A node's contribution to a challenge: 32 random bytes, good for one request and 60 seconds.
 pub type Nonce = B256;
@@ -25,6 +25,22 @@ pub struct SignedRequest {
 }
 
 impl SignedRequest {
+    /// The longest setup, in bytes: an operation with call data of 96 KiB, twice in hex and a third more in base64.
+    pub const MAX_SETUP: usize = 256 * 1024;
+    /// The longest authentication, in bytes: a contract's signature with the data that deploys it takes a few thousand.
+    pub const MAX_AUTHENTICATION: usize = 16 * 1024;
+    /// The most bytes of a whole request between gateway and nodes: both frames, 255 nonces and what frames them.
+    pub const MAX_LEN: usize = Self::MAX_SETUP + Self::MAX_AUTHENTICATION + 255 * (2 + 33) + 64;
+
+    /// Whether its frames are no longer than any that is needed. The gateway checks it, and each node does for itself.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLong`].
+    pub fn check_len(&self) -> Result<(), Refusal> {
+        check_len("setup", &self.setup, Self::MAX_SETUP)?;
+        check_len("authentication", &self.authentication, Self::MAX_AUTHENTICATION)
+    }
+
     /// The challenge that the client signed.
     pub fn challenge(&self) -> String {
         challenge(&self.setup, &self.nonces)
@@ -39,6 +55,17 @@ impl SignedRequest {
             .field(self.authentication.as_bytes())
             .finish()
     }
+}
+
+/// Refuses a client's frame that is longer than `limit` bytes.
+///
+/// # Errors
+/// [`Refusal::TooLong`], which names it.
+pub fn check_len(what: &str, frame: &str, limit: usize) -> Result<(), Refusal> {
+    if frame.len() <= limit {
+        return Ok(());
+    }
+    Err(Refusal::TooLong { what: what.into(), len: frame.len(), limit })
 }
 
 /// The challenge for a setup as it was sent: 32 bytes in lower-case hex, no 0x.

@@ -200,7 +200,8 @@ fn a_refused_rule_is_read_whole_in_a_close_reason() {
             "policy 0 forbids the call: rule 0: the word at offset 0 is {}, permitted is equal to {}",
             Address::repeat_byte(0xcc).into_word(),
             OWNER.into_word()
-        ),
+        )
+        .into(),
         revert: None,
     };
     let reason = refusal.close_reason();
@@ -216,8 +217,8 @@ fn short_close_reasons_are_the_refusals_text() {
     for refusal in [
         Refusal::Challenge,
         Refusal::NoPermissions,
-        Refusal::UnknownKey { key_id: "key-1".to_owned() },
-        Refusal::Owner { key_id: "key-1".to_owned(), owner: OWNER },
+        Refusal::UnknownKey { key_id: "key-1".into() },
+        Refusal::Owner { key_id: "key-1".into(), owner: OWNER },
         Refusal::Nodes { ready: 3, needed: 5, missing },
     ] {
         assert_eq!(refusal.close_reason(), refusal.to_string());
@@ -229,9 +230,9 @@ proptest! {
     #[test]
     fn close_reasons_fit_a_close_frame(reason in ".{0,400}|(0x[0-9a-f]{0,80} ?){0,9}|[…✓é]{100}") {
         let refusals = [
-            Refusal::Malformed { reason: reason.clone() },
-            Refusal::Forbidden { reason: reason.clone(), revert: None },
-            Refusal::UnknownKey { key_id: reason.clone() },
+            Refusal::Malformed { reason: reason.clone().into() },
+            Refusal::Forbidden { reason: reason.clone().into(), revert: None },
+            Refusal::UnknownKey { key_id: reason.clone().into() },
         ];
         for refusal in refusals {
             let short = refusal.close_reason();
@@ -242,7 +243,7 @@ proptest! {
 
     #[test]
     fn refusals_travel_whole(reason in ".{0,400}", revert in proptest::option::of(".*")) {
-        let refusal = Refusal::Forbidden { reason, revert };
+        let refusal = Refusal::Forbidden { reason: reason.into(), revert: revert.map(Into::into) };
         let json = serde_json::to_string(&refusal).unwrap();
         prop_assert_eq!(serde_json::from_str::<Refusal>(&json).unwrap(), refusal);
     }

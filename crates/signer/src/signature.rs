@@ -21,7 +21,7 @@ pub enum SignerError {
         source: alloy_signer::Error,
     },
     /// Another kind of signer says no: a signing network, a device.
-    #[error("the session key {address} gave no signature: {source}")]
+    #[error("the session key {address} gave no signature")]
     Session {
         /// Who was to sign.
         address: Address,

@@ -86,7 +86,7 @@ impl LocalNetwork {
     }
 
     /// How many nodes the gateway counts.
-    async fn health(&self) -> Option<u64> {
+    pub(crate) async fn health(&self) -> Option<u64> {
         let gateway = self.descriptor.gateway().socket_addrs(|| None).ok()?;
         let mut stream = TcpStream::connect(gateway.as_slice()).await.ok()?;
         stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await.ok()?;

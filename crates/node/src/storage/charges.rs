@@ -18,6 +18,9 @@ use sqlx::{Row as _, SqliteTransaction};
 
 use super::{Storage, StorageError, seconds};
 
+/// How many entries are given out at once.
+pub(crate) const MAX_ENTRIES: usize = 512;
+
 /// The charges that may still be withdrawn, by key and nonce.
 pub(super) type Held = HashMap<(String, U256), Attempts>;
 
@@ -82,7 +85,7 @@ pub(crate) struct Bookmark {
 
 impl From<Excess> for Refusal {
     fn from(Excess { counter, total }: Excess) -> Self {
-        Self::Limit { limited: counter.dimension.to_string(), total, limit: counter.limit }
+        Self::Limit { limited: counter.dimension.to_string().into(), total, limit: counter.limit }
     }
 }
 
@@ -104,10 +107,11 @@ impl Storage {
         let place = if bookmark.journal == self.journal().await? { bookmark.place } else { 0 };
         let rows = sqlx::query(
             "SELECT place, charged_at, request, nonce FROM journal WHERE key_id = ? AND place > ? \
-             ORDER BY place LIMIT 512",
+             ORDER BY place LIMIT ?",
         )
         .bind(key_id)
         .bind(seconds(place))
+        .bind(i64::try_from(MAX_ENTRIES).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
         let (mut entries, mut left) = (Vec::new(), size);
@@ -128,7 +132,7 @@ impl Storage {
                     .map_err(|_| StorageError::Damaged { what: "journal", key_id: key_id.to_owned() })?,
             });
         }
-        Ok((entries, rows.len() == 512))
+        Ok((entries, rows.len() == MAX_ENTRIES))
     }
 
     /// How far this node has read a peer's journal.

@@ -1,0 +1,107 @@
+//! What a client that nobody knows can do to a network: send the largest and the oddest frames there are. All nodes stay
+//! connected throughout, and sign afterwards.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
+
+mod local;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use local::{ACCOUNT, LocalNetwork, mint_to, permissions};
+use quorate_network::Refusal;
+use quorate_protocol::{Answer, SUBPROTOCOL, ShortText, SignedRequest};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+const PATHS: [&str; 3] = ["keygen", "signgen", "addEphemeralKey"];
+
+/// A frame that is sent once the one before it was answered.
+type Frames = Vec<Message>;
+
+fn text(text: impl Into<String>) -> Message {
+    Message::text(text.into())
+}
+
+/// As long as a setup may be, and made so that whoever names what is wrong in it repeats most of it.
+fn echoing_setup() -> String {
+    let frame = r#"{"":0}"#.len();
+    format!(r#"{{"{}":0}}"#, "A".repeat(SignedRequest::MAX_SETUP - frame))
+}
+
+/// What a client sends that would be the most for everyone, and what is none of the protocol's.
+fn attacks() -> Vec<(&'static str, Frames)> {
+    let setup = || "s".repeat(SignedRequest::MAX_SETUP);
+    let authentication = || "a".repeat(SignedRequest::MAX_AUTHENTICATION);
+    let nested = "[".repeat(SignedRequest::MAX_SETUP);
+    vec![
+        ("the most of both", vec![text(setup()), text(authentication())]),
+        ("a setup that is repeated", vec![text(echoing_setup()), text(authentication())]),
+        ("a nested setup", vec![text(nested), text("{}")]),
+        ("a setup that is one byte too long", vec![text(format!("{}s", setup()))]),
+        (
+            "an authentication that is one byte too long",
+            vec![text(setup()), text(format!("{}a", authentication()))],
+        ),
+        ("a frame of two mebibytes", vec![text("s".repeat(2 << 20))]),
+        ("a frame that is no text", vec![Message::binary(vec![0xff; SignedRequest::MAX_SETUP])]),
+        ("nothing", vec![text("")]),
+        ("nothing after a setup", vec![text(setup()), Message::Close(None)]),
+    ]
+}
+
+/// Sends the frames to one of the gateway's doors, and gives the last answer that is one.
+async fn attack(network: &LocalNetwork, path: &str, frames: Frames) -> Option<Answer> {
+    let client = network.client();
+    let mut url = client.descriptor().gateway().clone();
+    url.set_path(path);
+    let mut request = url.as_str().into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let mut last = None;
+    for frame in frames {
+        if socket.send(frame).await.is_err() {
+            break;
+        }
+        match socket.next().await {
+            Some(Ok(Message::Text(answer))) => last = Answer::from_json(&answer).ok(),
+            _ => break,
+        }
+    }
+    last
+}
+
+/// C2: one anonymous socket and two frames took all five nodes away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_frame_of_a_client_s_disconnects_a_node() {
+    let network = Arc::new(LocalNetwork::start().await);
+    let key = network.key(permissions).await;
+    let (fewest, is_over) = (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicBool::new(false)));
+    let watch = tokio::spawn({
+        let (network, fewest, is_over) = (Arc::clone(&network), Arc::clone(&fewest), Arc::clone(&is_over));
+        async move {
+            while !is_over.load(Ordering::Relaxed) {
+                fewest.fetch_min(network.health().await.unwrap_or_default(), Ordering::Relaxed);
+            }
+        }
+    });
+    for path in PATHS {
+        for (what, frames) in attacks() {
+            let answer = attack(&network, path, frames).await;
+            if let Some(Answer::Refused(refusal)) = &answer {
+                assert!(refusal.to_string().len() < 3 * ShortText::MAX_LEN, "{what}: the answer is short");
+            }
+            if what.contains("too long") {
+                let is_named = matches!(answer, Some(Answer::Refused(Refusal::TooLong { .. })));
+                assert!(is_named, "{what} at {path}: {answer:?}");
+            }
+            assert_eq!(network.health().await, Some(5), "after {what} at {path}");
+        }
+    }
+    is_over.store(true, Ordering::Relaxed);
+    watch.await.unwrap();
+    assert_eq!(fewest.load(Ordering::Relaxed), 5, "at no moment");
+    key.sign(&mint_to(ACCOUNT)).await.unwrap();
+}
