@@ -178,10 +178,10 @@ async fn computation(
     let (unsigned, theirs_unsigned) = measure(Signing::Given).await?;
     Ok([
         // Four fifths of ours are the signature.
-        Goal::at_least("CPU of a use by the original, in Quorate's", theirs / ours, 10.0),
+        Goal::at_least("CPU of a use by the original, in Quorate's", theirs / ours, 15.0),
         Goal::shown("CPU of a use, microseconds", ours),
         Goal::shown("CPU of a use by the original, microseconds", theirs),
-        Goal::at_least("CPU of it but for the signature, in Quorate's", theirs_unsigned / unsigned, 20.0),
+        Goal::at_least("CPU of it but for the signature, in Quorate's", theirs_unsigned / unsigned, 40.0),
         Goal::shown("CPU of a use but for the signature, microseconds", unsigned),
         Goal::shown("CPU of it by the original, microseconds", theirs_unsigned),
     ])
