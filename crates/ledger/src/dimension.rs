@@ -106,16 +106,23 @@ impl TryFrom<quorate_protocol::Dimension> for Dimension {
     }
 }
 
-impl std::fmt::Display for Dimension {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Uses => f.write_str("number of uses"),
-            Self::UsesInWindow(seconds) => write!(f, "number of uses within {seconds} s"),
-            Self::NativeValue => f.write_str("value sent in all (wei)"),
-            Self::GasCost => f.write_str("gas cost in all (wei)"),
-            Self::Argument { contract, selector, offset } => {
-                write!(f, "total of the argument at byte {offset} of {selector} at {contract}")
+impl From<Dimension> for quorate_protocol::Dimension {
+    fn from(dimension: Dimension) -> Self {
+        match dimension {
+            Dimension::Uses => Self::Uses,
+            Dimension::UsesInWindow(seconds) => Self::UsesInWindow(seconds),
+            Dimension::NativeValue => Self::NativeValue,
+            Dimension::GasCost => Self::GasCost,
+            Dimension::Argument { contract, selector, offset } => {
+                Self::Argument { contract, selector: selector.0.into(), offset }
             }
         }
+    }
+}
+
+/// As the protocol names it to clients.
+impl std::fmt::Display for Dimension {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        quorate_protocol::Dimension::from(*self).fmt(f)
     }
 }

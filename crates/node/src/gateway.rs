@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use quorate_protocol::{
     Answer, Attestation, KeyText, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal, SUBPROTOCOL,
-    SignedRequest, challenge, check_len,
+    SignedRequest, challenge,
 };
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -250,7 +250,7 @@ impl Desk {
         resume: Option<String>,
     ) -> Result<SignedRequest, Refusal> {
         let setup = next_text(socket, SETUP_DEADLINE, "setup").await?;
-        check_len("setup", &setup, SignedRequest::MAX_SETUP)?;
+        SignedRequest::check_setup_len(&setup)?;
         let nonces = match resume {
             Some(challenge) => self.take_up(&challenge, &setup)?,
             None => self.gather_nonces(operation).await?,
@@ -260,7 +260,7 @@ impl Desk {
         let closed = |_| Refusal::Malformed { reason: "the client went away".into() };
         socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
         let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
-        check_len("authentication", &authentication, SignedRequest::MAX_AUTHENTICATION)?;
+        SignedRequest::check_authentication_len(&authentication)?;
         Ok(SignedRequest { operation, setup, nonces, authentication })
     }
 

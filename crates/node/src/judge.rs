@@ -77,6 +77,7 @@ pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(60);
 impl<'a> Judge<'a> {
     /// Authenticates the request, decides about it, and binds this node's nonce to it durably.
     pub(crate) async fn approve(&self, request: &SignedRequest) -> Result<Approved<'a>, Verdict> {
+        request.check_len()?;
         // The hash covers all that was verified when the key was made, so this holds however late it is repeated.
         if let Some((key, attestation)) = self.storage.key_of(request.hash()).await? {
             return Ok(Approved::Born { key, attestation });

@@ -391,9 +391,6 @@ impl Node {
     /// Decides about a request and does its part; whatever happens becomes an answer.
     async fn answer(&self, request: &SignedRequest, task: Task, outgoing: &mpsc::Sender<FromNode>) -> Answer {
         let now = now();
-        if let Err(refusal) = request.check_len() {
-            return self.conclude(request.operation.path(), B256::ZERO, Ok(Answer::Refused(refusal)));
-        }
         let outcome = match self.judge(now).approve(request).await {
             Ok(approved) => self.perform(approved, task, request.hash(), now).await,
             Err(Verdict::Refused(refusal)) => Ok(Answer::Refused(refusal)),

@@ -35,7 +35,7 @@ pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncou
 pub use message::{MessageError, OperationMessage};
 pub use permissions::{Forbidden, Permissions, PermissionsError, PermittedPolicy};
 pub use refusal::Refusal;
-pub use request::{Nonce, SignedRequest, challenge, check_len};
+pub use request::{Nonce, SignedRequest, challenge};
 pub use setup::{
     AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup, TypedData,
 };

@@ -1,6 +1,7 @@
 use alloy_primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 
+use crate::short_text::{ELLIPSIS, cut};
 use crate::{Forbidden, NodeIndex, ShortText};
 
 /// Why the network answers a request with no: what a node or the gateway found, in a form that travels.
@@ -191,17 +192,11 @@ impl Refusal {
         if whole.len() <= MAX_CLOSE_REASON {
             return whole;
         }
-        let mut short = with_short_hex(&whole);
-        if short.len() > MAX_CLOSE_REASON {
-            short.truncate(short.floor_char_boundary(MAX_CLOSE_REASON - ELLIPSIS.len()));
-            short.push_str(ELLIPSIS);
-        }
-        short
+        cut(with_short_hex(&whole), MAX_CLOSE_REASON)
     }
 }
 
 const MAX_CLOSE_REASON: usize = 123;
-const ELLIPSIS: &str = "…";
 
 /// The text with every 0x-hex of more than 12 digits cut to its first and last four.
 fn with_short_hex(text: &str) -> String {

@@ -32,13 +32,30 @@ impl SignedRequest {
     /// The most bytes of a whole request between gateway and nodes: both frames, 255 nonces and what frames them.
     pub const MAX_LEN: usize = Self::MAX_SETUP + Self::MAX_AUTHENTICATION + 255 * (2 + 33) + 64;
 
-    /// Whether its frames are no longer than any that is needed. The gateway checks it, and each node does for itself.
+    /// Whether its frames are no longer than any that is needed. The gateway checks each as it comes, and each node both
+    /// for itself.
     ///
     /// # Errors
     /// [`Refusal::TooLong`].
     pub fn check_len(&self) -> Result<(), Refusal> {
-        check_len("setup", &self.setup, Self::MAX_SETUP)?;
-        check_len("authentication", &self.authentication, Self::MAX_AUTHENTICATION)
+        Self::check_setup_len(&self.setup)?;
+        Self::check_authentication_len(&self.authentication)
+    }
+
+    /// Whether a setup is no longer than any that is needed.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLong`].
+    pub fn check_setup_len(setup: &str) -> Result<(), Refusal> {
+        check_len("setup", setup, Self::MAX_SETUP)
+    }
+
+    /// Whether an authentication is no longer than any that is needed.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLong`].
+    pub fn check_authentication_len(authentication: &str) -> Result<(), Refusal> {
+        check_len("authentication", authentication, Self::MAX_AUTHENTICATION)
     }
 
     /// The challenge that the client signed.
@@ -57,11 +74,7 @@ impl SignedRequest {
     }
 }
 
-/// Refuses a client's frame that is longer than `limit` bytes.
-///
-/// # Errors
-/// [`Refusal::TooLong`], which names it.
-pub fn check_len(what: &str, frame: &str, limit: usize) -> Result<(), Refusal> {
+fn check_len(what: &str, frame: &str, limit: usize) -> Result<(), Refusal> {
     if frame.len() <= limit {
         return Ok(());
     }

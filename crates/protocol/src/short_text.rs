@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 /// use quorate_protocol::ShortText;
 ///
 /// assert_eq!(*ShortText::from("unknown field `x`"), *"unknown field `x`");
-/// let long = ShortText::from("ü".repeat(1_000_000));
-/// assert!(long.len() <= ShortText::MAX_LEN && long.ends_with("ü…"));
+/// let long = "ü".repeat(1_000_000);
+/// for long in [ShortText::from(long.as_str()), ShortText::from(long)] {
+///     assert!(long.len() <= ShortText::MAX_LEN && long.ends_with("ü…"));
+/// }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -24,23 +26,27 @@ impl ShortText {
     pub const MAX_LEN: usize = 1024;
 }
 
-const ELLIPSIS: &str = "…";
+pub(crate) const ELLIPSIS: &str = "…";
+
+/// The text in at most so many bytes, which ends with an ellipsis where it was longer.
+pub(crate) fn cut(mut text: String, max_len: usize) -> String {
+    if text.len() > max_len {
+        text.truncate(text.floor_char_boundary(max_len - ELLIPSIS.len()));
+        text.push_str(ELLIPSIS);
+        text.shrink_to_fit();
+    }
+    text
+}
 
 impl From<String> for ShortText {
-    fn from(mut text: String) -> Self {
-        if text.len() > Self::MAX_LEN {
-            text.truncate(text.floor_char_boundary(Self::MAX_LEN - ELLIPSIS.len()));
-            text.push_str(ELLIPSIS);
-            text.shrink_to_fit();
-        }
-        Self(text)
+    fn from(text: String) -> Self {
+        Self(cut(text, Self::MAX_LEN))
     }
 }
 
 impl From<&str> for ShortText {
     fn from(text: &str) -> Self {
-        let kept = text.get(..text.floor_char_boundary(Self::MAX_LEN + 1)).unwrap_or(text);
-        Self::from(kept.to_owned())
+        Self::from(text.to_owned())
     }
 }
 

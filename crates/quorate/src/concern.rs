@@ -1,6 +1,8 @@
-//! What errors are about, in words that programs can rely on.
+//! What programs ask of errors: what they are about, which operation they are of, and whether to try again.
 
 use std::fmt;
+
+use alloy_primitives::B256;
 
 use crate::Error;
 
@@ -81,6 +83,37 @@ impl Error {
             Self::Timeout { .. } => Some("wait again by the operation's hash".to_owned()),
             Self::Behind { .. } => Some("wait until the node has caught up, or ask another one".to_owned()),
             _ => None,
+        }
+    }
+
+    /// The operation that the error is of, where it is of one: what it waits for, or what may get on chain.
+    pub const fn user_op_hash(&self) -> Option<B256> {
+        match self {
+            Self::NotSent { user_op_hash, .. }
+            | Self::Unsettled { user_op_hash, .. }
+            | Self::UnderWay { user_op_hash }
+            | Self::FeesTooLow { user_op_hash }
+            | Self::Dead { user_op_hash }
+            | Self::Replaced { user_op_hash, .. }
+            | Self::NonceUsed { user_op_hash, .. }
+            | Self::PaymasterNeeded { user_op_hash, .. }
+            | Self::Reverted { user_op_hash, .. }
+            | Self::Dropped { user_op_hash, .. }
+            | Self::UnknownOperation { user_op_hash, .. }
+            | Self::NotTheOwner { user_op_hash, .. }
+            | Self::Timeout { user_op_hash, .. } => Some(*user_op_hash),
+            _ => None,
+        }
+    }
+
+    /// Whether the same read may succeed later: a timeout, a busy endpoint, a node that is behind.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Behind { .. } | Self::NoBlock { .. } => true,
+            Self::Bundler(error) => error.is_transient(),
+            Self::Chain(error) => error.is_transient(),
+            Self::Paymaster(error) => error.is_transient(),
+            _ => false,
         }
     }
 

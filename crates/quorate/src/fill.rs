@@ -57,10 +57,9 @@ impl Quorate {
             self.estimate(&unfilled, options, payer),
             self.expected_cost(&unfilled, payer.is_some()),
         )?;
-        let mut operation = estimated.operation;
-        operation.verification_gas_limit =
-            operation.verification_gas_limit.saturating_add(unfilled.gas_beyond_dummy);
-        let mut operation = options.offset_gas(operation);
+        let mut gas = gas_of(&estimated.operation);
+        gas.verification_gas_limit = gas.verification_gas_limit.saturating_add(unfilled.gas_beyond_dummy);
+        let mut operation = options.offset_gas(with_gas(estimated.operation, gas));
         cost::check(&operation, &expected, options.max_cost_factor(), options.max_cost())?;
         if let Some(((paymaster, payment), stub)) = payer.zip(estimated.stub) {
             let is_as_signed = stub.is_final && complete(stub.gas) == Some(gas_of(&operation));

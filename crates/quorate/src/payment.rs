@@ -225,7 +225,7 @@ fn approval(
 /// the account allows, for which the call would be reverted after it was paid for.
 pub(crate) fn check_terms(data: &PaymasterData, tokens: Option<TokenTerms>, now: u64) -> Result<(), Error> {
     let Some(terms) = data.terms() else { return Ok(()) };
-    check_time(Some(terms.valid_until).filter(|end| *end != 0), now)?;
+    check_time(terms.valid_until, now)?;
     let Some((TokenTerms { allowed, quoted }, (token, charged))) = tokens.zip(terms.charge) else {
         return Ok(());
     };
@@ -241,12 +241,12 @@ pub(crate) fn check_terms(data: &PaymasterData, tokens: Option<TokenTerms>, now:
     Ok(())
 }
 
-/// Refuses what a paymaster signed until a time that is over; both in seconds since 1970.
-pub(crate) fn check_time(valid_until: Option<u64>, now: u64) -> Result<(), Error> {
-    match valid_until {
-        Some(valid_until) if valid_until < now => Err(PaymasterError::Over { valid_until, now }.into()),
-        _ => Ok(()),
+/// Refuses what a paymaster signed until a time that is over; both in seconds since 1970, where 0 is no end.
+pub(crate) fn check_time(valid_until: u64, now: u64) -> Result<(), Error> {
+    if valid_until != 0 && valid_until < now {
+        return Err(PaymasterError::Over { valid_until, now }.into());
     }
+    Ok(())
 }
 
 /// So many times its quote may be charged: it was made before gas was estimated, and before offsets were added.

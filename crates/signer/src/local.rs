@@ -1,7 +1,7 @@
 use alloy_primitives::{Address, B256};
-use alloy_signer_local::PrivateKeySigner;
 use async_trait::async_trait;
 use k256::ecdsa::SigningKey;
+use k256::elliptic_curve::Generate as _;
 use quorate_core::{UserOperation, routed_hash, signing_hash};
 use zeroize::Zeroizing;
 
@@ -25,21 +25,19 @@ pub struct LocalSessionKey {
 impl LocalSessionKey {
     /// A fresh key from the system's randomness.
     pub fn random() -> Self {
-        loop {
-            // What a signer has is a private key, so that this ends at once.
-            let secret = Zeroizing::new(PrivateKeySigner::random().to_bytes().0);
-            if let Some(key) = Self::from_bytes(&secret) {
-                return key;
-            }
-        }
+        Self::new(SigningKey::generate())
     }
 
     /// The key with this secret, 32 bytes; none where they are no private key.
     pub fn from_bytes(secret: &[u8; 32]) -> Option<Self> {
-        let key = SigningKey::from_slice(secret).ok()?;
+        SigningKey::from_slice(secret).ok().map(Self::new)
+    }
+
+    fn new(key: SigningKey) -> Self {
         let public_key = key.verifying_key().to_sec1_point(false);
-        let address = Address::from_raw_public_key(public_key.as_bytes().get(1..)?);
-        Some(Self { key, address })
+        // The first byte only says that both coordinates follow.
+        let address = Address::from_raw_public_key(&public_key.as_bytes()[1..]);
+        Self { key, address }
     }
 
     /// The secret, for storage under encryption.

@@ -294,18 +294,16 @@ impl ScriptedChain {
     ///
     /// ```
     /// use alloy_primitives::{Address, U256};
-    /// use quorate_contracts::account;
+    /// use quorate_contracts::account::Creation;
     /// use quorate_testing::ScriptedChain;
     ///
     /// let chain = ScriptedChain::new();
     /// let owner = Address::repeat_byte(1);
     /// let address = chain.deploy_multichain_directly(owner, U256::ZERO);
-    /// let module = chain.deployment().multichain_ecdsa_module;
-    /// assert_eq!(chain.owner_by(address, module), Some(owner));
-    ///
-    /// // Both modules are set up by the same call, so that address and initCode follow from the module's address.
-    /// let by_module = chain.deployment().with_ecdsa_ownership_module(module);
-    /// assert_eq!(address, account::address(&by_module, owner, U256::ZERO));
+    /// let owner_module = chain.deployment().multichain_ecdsa_module;
+    /// assert_eq!(chain.owner_by(address, owner_module), Some(owner));
+    /// let creation = Creation { owner_module, owner, index: U256::ZERO };
+    /// assert_eq!(address, creation.address(&chain.deployment()));
     /// ```
     pub fn deploy_multichain_directly(&self, owner: Address, index: U256) -> Address {
         self.deploy_by(self.deployment().multichain_ecdsa_module, owner, index)

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall as _;
-use quorate_contracts::{Deployment, EcdsaOwnershipModule, SmartAccountFactory, account};
+use quorate_contracts::{Deployment, EcdsaOwnershipModule, SmartAccountFactory, account::Creation};
 
 use crate::world::{Rules, World};
 
@@ -21,8 +21,7 @@ impl NewAccount {
         if ![deployment.ecdsa_ownership_module, deployment.multichain_ecdsa_module].contains(&module) {
             return None;
         }
-        // Both modules are set up by the same call, so that only their addresses differ.
-        let address = account::address(&deployment.with_ecdsa_ownership_module(module), owner, index);
+        let address = Creation { owner_module: module, owner, index }.address(deployment);
         Some(Self { address, owner, module })
     }
 

@@ -28,7 +28,6 @@ use crate::{
 
 sol! {
     error NoOwnerRegisteredForSmartAccount(address smartAccount);
-    function symbol() external view returns (string memory);
 
     function validateSessionParams(
         address destinationContract,
@@ -38,9 +37,6 @@ sol! {
         bytes memory callSpecificData
     ) external pure returns (address);
 }
-
-/// The short name of every token.
-pub(crate) const TOKEN_SYMBOL: &str = "TKN";
 
 /// A node of a [`ScriptedChain`].
 #[derive(Debug)]
@@ -282,9 +278,6 @@ impl<'a> View<'a> {
             }
             if Erc20::decimalsCall::abi_decode(data).is_ok() {
                 return Ok(Erc20::decimalsCall::abi_encode_returns(&18));
-            }
-            if symbolCall::abi_decode(data).is_ok() {
-                return Ok(symbolCall::abi_encode_returns(&TOKEN_SYMBOL.to_owned()));
             }
         } else if let Some(account) = world.get(to).filter(|holder| holder.deployed)
             && let Ok(call) = SmartAccount::isModuleEnabledCall::abi_decode(data)

@@ -12,7 +12,6 @@ alloy_sol_types::sol! {
         function approve(address spender, uint256 amount) external returns (bool);
         function balanceOf(address account) external view returns (uint256);
         function decimals() external view returns (uint8);
-        function symbol() external view returns (string memory);
         function transfer(address to, uint256 amount) external returns (bool);
     }
 }

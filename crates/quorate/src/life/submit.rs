@@ -111,7 +111,7 @@ impl Quorate {
         options: &Options,
     ) -> Result<(), Error> {
         if let Some(valid_until) = draft.valid_until() {
-            check_time(Some(valid_until), self.chain.latest_block().await?.timestamp)?;
+            check_time(valid_until, self.chain.latest_block().await?.timestamp)?;
         }
         let Some(expected) = draft.expected else { return Ok(()) };
         let expected = expected.at(self.recent_price().await?.expected());

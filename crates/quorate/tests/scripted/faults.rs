@@ -6,68 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::local::LocalNetwork;
-use crate::scene::{NFT, Requests, Scene, ether, number, paymaster_of};
+use crate::paid_scene::{COLLECTOR, GOLD, IRON, PaidScene};
+use crate::scene::{NFT, Requests, Scene, ether, number};
 use alloy_primitives::{Address, Bytes, U256, hex};
 use alloy_sol_types::{Revert, SolCall as _, SolError as _};
-use quorate::testing::{BundlerDialect, Fault, Numbers, PaymasterFault, ScriptedChain, ScriptedPaymaster};
+use quorate::testing::{BundlerDialect, Fault, Numbers, ScriptedChain};
 use quorate::{
-    Biconomy, BundlerError, Call, Concern, Erc7677, Error, LocalSessionKey, NetworkDescriptor, Options,
-    Paymaster, PaymasterError, Percent, SigningNetwork, SmartAccount, Status, TransportError,
+    BundlerError, Call, Concern, Error, NetworkDescriptor, Options, PaymasterError, Percent, SigningNetwork,
 };
 use quorate_contracts::Erc20;
 use quorate_core::{AccountCall, SignedUserOperation};
 use quorate_network::NetworkError;
 use serde_json::{Value, json};
 
-const VERIFYING: Address = ScriptedPaymaster::VERIFYING_PAYMASTER;
-const COLLECTOR: Address = ScriptedPaymaster::TOKEN_PAYMASTER;
-const GOLD: Address = Address::repeat_byte(0x70);
-const IRON: Address = Address::repeat_byte(0x71);
-
 /// One more than the largest odd number that a double holds.
 const BEYOND_A_DOUBLE: u64 = (1 << 53) + 1;
-
-/// An account with tokens, and a paymaster's service.
-struct PaidScene {
-    scene: Scene,
-    service: Arc<ScriptedPaymaster>,
-}
-
-impl PaidScene {
-    async fn new() -> Self {
-        let scene = Scene::new().await;
-        let service = scene.chain.paymaster();
-        for token in [GOLD, IRON] {
-            scene.chain.fund_token(token, scene.account.address(), ether() * ether());
-        }
-        Self { scene, service }
-    }
-
-    fn biconomy(&self) -> Biconomy {
-        Biconomy::new(self.service.clone())
-    }
-
-    fn erc7677(&self) -> Erc7677 {
-        Erc7677::new(self.service.clone(), VERIFYING).with_token_paymaster(COLLECTOR)
-    }
-
-    /// Each way to be asked, the service's own estimates and the bundler's among them.
-    fn paymasters(&self) -> [Arc<dyn Paymaster>; 3] {
-        let of_bundler = self.biconomy().with_calculated_gas(false);
-        [Arc::new(self.biconomy()), Arc::new(of_bundler), Arc::new(self.erc7677())]
-    }
-
-    fn account(&self, options: Options) -> SmartAccount {
-        self.scene.account.clone().with_options(options)
-    }
-
-    async fn grant(&self, options: Options) -> Result<(), Error> {
-        let account = self.account(options);
-        let grant = account.grant([self.scene.policy()])?;
-        let pending = account.send(grant, &LocalSessionKey::random(), &self.scene.owner).await?;
-        pending.wait().await.map(drop)
-    }
-}
 
 /// Fault 7: sockets without a deadline, one text for every failure, payloads in logs. A gateway that takes the connection
 /// and never answers is given up at the deadline.
@@ -88,6 +41,7 @@ async fn a_network_that_never_answers_ends_at_the_deadline() {
     assert!(deadline, "{error:?}");
     assert_eq!((error.concern(), error.code()), (Concern::Network, "network"));
     assert!(error.to_string().contains("no answer"), "{error}");
+    assert!(error.to_string().contains(&address.to_string()), "the gateway is named: {error}");
     assert_eq!((scene.stored_operations().await, scene.statuses().await.len()), (0, 0));
 }
 
@@ -473,150 +427,6 @@ async fn a_wait_that_timed_out_goes_on_by_the_hash() {
     assert_eq!((receipt.user_op_hash, scene.minted()), (pending.user_op_hash(), 1));
 }
 
-/// What a paymaster's service does wrong.
-enum Wrong {
-    /// It signs what it should not.
-    Data(PaymasterFault),
-    /// It does not answer.
-    Outage(Fault),
-}
-
-/// A service that refuses, is slow, is down or lies: the error says which, nothing is sent, and the store keeps nothing
-/// that is in the next grant's way.
-#[tokio::test]
-async fn a_paymaster_that_errs_has_nothing_sent_and_blocks_nothing() {
-    let refuse = PaymasterFault::Refuse("no budget left".to_owned());
-    for (wrong, place, in_token, expected) in [
-        (Wrong::Data(refuse.clone()), 0, false, "no budget left"),
-        (Wrong::Data(refuse.clone()), 1, false, "no budget left"),
-        (Wrong::Data(refuse), 2, false, "no budget left"),
-        (Wrong::Outage(Fault::Timeout), 0, false, "no answer"),
-        (Wrong::Outage(Fault::Timeout), 2, false, "no answer"),
-        (Wrong::Outage(Fault::Unreachable), 0, true, "cannot connect"),
-        (Wrong::Outage(Fault::Unreachable), 2, false, "cannot connect"),
-        (Wrong::Outage(Fault::Http(503)), 1, false, "503"),
-        (Wrong::Outage(Fault::Html), 1, false, "invalid"),
-        (Wrong::Data(PaymasterFault::HigherGas), 1, false, "not used"),
-        (Wrong::Data(PaymasterFault::HigherCharge), 0, true, "its quote was"),
-        (Wrong::Data(PaymasterFault::OtherToken), 0, true, "not used"),
-        (Wrong::Data(PaymasterFault::OtherToken), 2, true, "not used"),
-        (Wrong::Data(PaymasterFault::OtherPaymaster), 0, false, "not used"),
-        (Wrong::Data(PaymasterFault::OtherPaymaster), 1, false, "not used"),
-        (Wrong::Data(PaymasterFault::OtherPaymaster), 2, true, "not used"),
-        (Wrong::Data(PaymasterFault::Empty), 0, false, "0 bytes"),
-        (Wrong::Data(PaymasterFault::Empty), 2, false, "0 bytes"),
-    ] {
-        let paid = PaidScene::new().await;
-        let paymaster = &paid.paymasters()[place];
-        let shown = format!("{expected}, {paymaster:?}");
-        match wrong {
-            Wrong::Data(fault) => paid.service.set_fault(Some(fault)),
-            Wrong::Outage(fault) => paid.service.down(fault),
-        }
-        let options = Options::new().with_paymaster(paymaster);
-        // The operation takes some twenty tokens at most.
-        let hundred = ether() * U256::from(100);
-        let options = if in_token { options.paid_in(GOLD).up_to(hundred) } else { options.sponsored() };
-        let requests = Requests::to_bundler(&paid.scene.bundler);
-        let error = paid.grant(options.clone()).await.unwrap_err();
-        assert!(error.to_string().contains(expected), "{shown}: {error}");
-        assert_eq!(error.concern(), Concern::Payment, "{shown}: {error:?}");
-        assert_eq!(requests.sendings(), 0, "{shown}");
-        assert_eq!(paid.scene.stored_operations().await, 0, "{shown}");
-        assert!(paid.scene.statuses().await.is_empty(), "{shown}");
-
-        // The same with a service that works.
-        paid.service.clear_faults();
-        paid.grant(options).await.unwrap_or_else(|error| panic!("{shown}: {error}"));
-        assert_eq!(paid.scene.statuses().await, [Status::Active], "{shown}");
-        assert!(
-            paymaster_of(&requests.sent())
-                .is_some_and(|paymaster| [VERIFYING, COLLECTOR].contains(&paymaster))
-        );
-    }
-}
-
-/// An outage of the service is told from its refusal: only the first may pass.
-#[tokio::test]
-async fn an_outage_of_the_service_is_no_refusal() {
-    let paid = PaidScene::new().await;
-    let sponsored = || Options::new().sponsored_by(&paid.biconomy());
-    paid.service.on_next("pm_sponsorUserOperation", Fault::Timeout);
-    let error = paid.grant(sponsored()).await.unwrap_err();
-    assert!(error.is_transient(), "{error}");
-    let Error::Paymaster(reason) = &error else { panic!("{error}") };
-    assert!(matches!(&**reason, PaymasterError::Transport(TransportError::Timeout { .. })), "{error}");
-    paid.service.fault_next(PaymasterFault::Refuse("not you".to_owned()));
-    let error = paid.grant(sponsored()).await.unwrap_err();
-    assert!(!error.is_transient(), "{error}");
-    let Error::Paymaster(reason) = &error else { panic!("{error}") };
-    assert!(matches!(&**reason, PaymasterError::Refused { code: -32001, .. }), "{error}");
-}
-
-/// What only the paymaster's contract can see, a signature by another key or over other gas: the bundler refuses the
-/// operation, nothing is executed, and the next grant goes on.
-#[tokio::test]
-async fn a_lie_that_only_the_contract_sees_executes_nothing_and_blocks_nothing() {
-    for (fault, place) in [
-        (PaymasterFault::WrongSigner, 0),
-        (PaymasterFault::WrongSigner, 1),
-        (PaymasterFault::WrongSigner, 2),
-        (PaymasterFault::HigherGas, 0),
-    ] {
-        let paid = PaidScene::new().await;
-        let sponsored = Options::new().sponsored_by(&paid.paymasters()[place]);
-        paid.service.set_fault(Some(fault));
-        let error = paid.grant(sponsored.clone()).await.unwrap_err();
-        let hash = Scene::unsettled(&error);
-        assert!(error.to_string().contains("AA34"), "{error}");
-        assert!(error.remedy().is_some(), "{error}");
-        assert_eq!((paid.scene.chain.outcome(hash), paid.scene.root().is_zero()), (None, true));
-
-        paid.service.clear_faults();
-        paid.grant(sponsored).await.unwrap();
-        assert_eq!(paid.scene.statuses().await, [Status::Inactive, Status::Active]);
-    }
-}
-
-/// Data whose time is over is not signed with, whoever gave it.
-#[tokio::test]
-async fn paymaster_data_whose_time_is_over_is_not_sent() {
-    for place in 0..3 {
-        let paid = PaidScene::new().await;
-        paid.service.set_fault(Some(PaymasterFault::Expired));
-        let requests = Requests::to_bundler(&paid.scene.bundler);
-        let sponsored = Options::new().sponsored_by(&paid.paymasters()[place]);
-        let error = paid.grant(sponsored).await.unwrap_err();
-        assert_eq!((error.concern(), requests.sendings()), (Concern::Payment, 0), "{error}");
-    }
-}
-
-/// A sponsored draft that waited past its paymaster's time is neither written down nor sent.
-#[tokio::test]
-async fn a_sponsored_draft_that_waited_too_long_is_not_sent() {
-    let paid = PaidScene::new().await;
-    let account = paid.account(Options::new().sponsored_by(&paid.biconomy()));
-    let grant = account.grant([paid.scene.policy()]).unwrap();
-    let draft = account.prepare(grant, &LocalSessionKey::random()).await.unwrap();
-    let signature = paid.scene.signed(&draft).await;
-    paid.scene.chain.advance(400);
-    let requests = Requests::to_bundler(&paid.scene.bundler);
-    let error = account.submit(draft, &signature).await.unwrap_err();
-    assert_eq!((requests.sendings(), paid.scene.stored_operations().await), (0, 0), "{error}");
-}
-
-/// An allowance is for many operations: one may not be charged what the allowance reaches for.
-#[tokio::test]
-async fn data_that_charges_more_than_its_quote_is_not_used() {
-    let paid = PaidScene::new().await;
-    paid.service.set_fault(Some(PaymasterFault::HigherCharge));
-    let allowance = ether() * U256::from(1_000);
-    let options = Options::new().with_paymaster(&paid.biconomy()).paid_in(GOLD).up_to(allowance);
-    let requests = Requests::to_bundler(&paid.scene.bundler);
-    let sent = paid.grant(options).await;
-    assert!(sent.is_err() && requests.sendings() == 0, "{sent:?}, {} sent", requests.sendings());
-}
-
 /// The owner's retry at a nonce of their own goes on with the stored operation.
 #[tokio::test]
 async fn an_owner_s_retry_with_a_nonce_of_their_own_is_the_same_operation() {
@@ -631,19 +441,4 @@ async fn an_owner_s_retry_with_a_nonce_of_their_own_is_the_same_operation() {
         let again = account.send_calls(&gift, &scene.owner).await.unwrap();
         assert_eq!(again.user_op_hash(), hash);
     }
-}
-
-/// Fault 7: the deadline of a network names its gateway.
-#[tokio::test]
-async fn the_deadline_of_a_network_names_its_gateway() {
-    let silent = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = silent.local_addr().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let descriptor = quorate_node::init(folder.path(), 3, 5, address, 0).unwrap().to_json();
-    let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
-    let network = SigningNetwork::new(descriptor).with_signing_deadline(Duration::from_millis(50));
-    let scene = Scene::new().await;
-    let grant = scene.account.grant([scene.policy()]).unwrap();
-    let error = grant.distributed_key(&network, &scene.owner).await.unwrap_err();
-    assert!(error.to_string().contains(&address.to_string()), "{error}");
 }

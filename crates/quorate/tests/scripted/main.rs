@@ -11,6 +11,8 @@ mod lives;
 mod local;
 mod model;
 mod options;
+mod paid_scene;
+mod paymasters;
 mod scene;
 mod sends;
 mod waits;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::paid_scene::{COLLECTOR, GOLD, VERIFYING};
 use crate::scene::{NFT, Requests, Scene, ether, number, paymaster_of};
 use alloy_primitives::aliases::U192;
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall as _;
-use quorate::testing::{BundlerDialect, Fault, ScriptedPaymaster};
+use quorate::testing::{BundlerDialect, Fault};
 use quorate::{
     AccountOverride, Biconomy, Call, Calls, Draft, Erc7677, Error, Fees, LocalSessionKey, Options, Paymaster,
     Percent, Session, SessionGrant, Simulation, SmartAccount, StateOverride, Status,
@@ -15,9 +16,6 @@ use quorate_contracts::Erc20;
 use quorate_core::AccountCall;
 use serde_json::{Value, json};
 
-const VERIFYING: Address = ScriptedPaymaster::VERIFYING_PAYMASTER;
-const COLLECTOR: Address = ScriptedPaymaster::TOKEN_PAYMASTER;
-const GOLD: Address = Address::repeat_byte(0x70);
 const GWEI: u64 = 1_000_000_000;
 
 fn gwei(amount: u64) -> U256 {

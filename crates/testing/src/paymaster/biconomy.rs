@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     mempool::invalid_fields,
-    node::TOKEN_SYMBOL,
     operation::{self, Operation},
     state::State,
 };
@@ -54,7 +53,7 @@ pub(crate) fn quote_or_data(service: &mut Service, state: &State, params: &Value
     let valid_until = end(state.next_timestamp(), options.lifetime(service));
     let quote = |token: &Address| {
         json!({
-            "symbol": TOKEN_SYMBOL,
+            "symbol": "TKN",
             "decimal": 18,
             "tokenAddress": token,
             "maxGasFee": max_gas_fee,

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, U256};
 use alloy_signer::SignerSync as _;
 use alloy_sol_types::{SolCall as _, sol};
-use quorate_contracts::{Deployment, EcdsaOwnershipModule, SmartAccountFactory, account};
+use quorate_contracts::{Deployment, EcdsaOwnershipModule, SmartAccountFactory, account, account::Creation};
 use quorate_core::*;
 use quorate_testing::ScriptedChain;
 use quorate_transport::TransportExt as _;
@@ -22,10 +22,11 @@ fn multichain() -> Address {
 
 /// A funded account of key 1 that the multichain module is to set up, and what deploys it.
 fn fresh_multichain(chain: &ScriptedChain) -> (Address, Vec<u8>) {
-    let deployment = chain.deployment().with_ecdsa_ownership_module(multichain());
-    let address = account::address(&deployment, key(1).address(), U256::ZERO);
+    let deployment = chain.deployment();
+    let creation = Creation { owner_module: multichain(), owner: key(1).address(), index: U256::ZERO };
+    let address = creation.address(&deployment);
     chain.fund(address, U256::from(10).pow(U256::from(18)));
-    (address, account::init_code(&deployment, key(1).address(), U256::ZERO).to_vec())
+    (address, creation.init_code(&deployment).to_vec())
 }
 
 fn sign_by(chain: &ScriptedChain, op: UserOperation<Vec<u8>>, signer: u8, module: Address) -> Signed {
