@@ -4,21 +4,13 @@
 //! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
 //! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
 
-mod binding;
-mod birth;
-mod ceremony;
 mod config;
-mod envelope;
+mod error;
 mod gateway;
 mod init;
-mod journal;
-mod judge;
 mod node;
-mod pool;
-mod run;
 mod seal;
 mod storage;
-mod switchboard;
 mod wire;
 
 pub use config::{Admission, ConfigError, GatewayConfig, NodeConfig, load_descriptor};

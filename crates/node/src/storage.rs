@@ -16,7 +16,7 @@ use sqlx::sqlite::{
 };
 
 use self::charges::Held;
-pub(crate) use self::charges::{Bookmark, Charge, Entry, Excess, Hold, MAX_ENTRIES};
+pub(crate) use self::charges::{Bookmark, Charge, Entry, Excess, Hold};
 pub(crate) use self::keys::StoredKey;
 use crate::seal::{SealBroken, SealKey};
 

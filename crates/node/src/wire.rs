@@ -1,19 +1,21 @@
-//! The frames between the gateway and a node: binary WebSocket messages, encoded with postcard.
+//! The frames between the gateway and a node: binary WebSocket messages, a version byte and then postcard.
 //!
-//! The gateway routes them and can read the requests, the answers and the letters, which carry their own
-//! signatures; what nodes send each other in a run is sealed ([`crate::envelope`]).
+//! The gateway routes them and can read the requests, the answers and what nodes write to each other outside a run,
+//! which carry their own signatures; what they send each other in a run is sealed.
+
+use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use quorate_protocol::{Answer, NodeIndex, Nonce, SignedRequest};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_bytes::ByteBuf;
 
-use crate::binding::Evidence;
-use crate::birth::Letter;
-use crate::journal;
+/// The version of the frames: the first byte of each, and of each message in a run.
+pub(crate) const VERSION: u8 = 1;
 
 /// The largest frame of all.
 pub(crate) const MAX_FRAME: usize = {
-    let largest = [SignedRequest::MAX_LEN, KEYGEN_MESSAGE, journal::MAX_PAGE, MAX_EVIDENCE];
+    let largest = [SignedRequest::MAX_LEN, KEYGEN_MESSAGE, MAX_PAGE, MAX_EVIDENCE];
     let (mut frame, mut at) = (0, 0);
     while at < largest.len() {
         if largest[at] > frame {
@@ -26,13 +28,21 @@ pub(crate) const MAX_FRAME: usize = {
 
 /// What a node sends another in a round of keygen: the threshold library's message is about 592 kB.
 const KEYGEN_MESSAGE: usize = 1024 * 1024;
-/// The request by which a key was bound, and what 255 nodes attest to.
+/// A page of a key's journal.
+const MAX_PAGE: usize = quorate_ledger::MAX_ENCODED_PAGE;
+/// The request by which a key was assigned, and what 255 nodes attest to.
 const MAX_EVIDENCE: usize = SignedRequest::MAX_LEN + 255 * 128;
 /// Names, numbers and the seal around what a frame carries, and a refusal with all its texts.
 const ENVELOPE: usize = 8 * 1024;
 
-/// Names one exchange between the gateway and nodes. It only routes; nothing that is signed depends on it.
-pub(crate) type ExchangeId = u64;
+/// Names one task that the gateway gives to nodes. It only routes; nothing that is signed depends on it.
+pub(crate) type TaskId = u64;
+
+/// Nodes' Ed25519 signatures over one key's confirmation.
+pub(crate) type Confirmations = BTreeMap<NodeIndex, Vec<u8>>;
+
+/// Nodes' signatures over whose a key is.
+pub(crate) type Attestations = BTreeMap<NodeIndex, Vec<u8>>;
 
 /// What the gateway sends to a node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,19 +50,23 @@ pub(crate) enum ToNode {
     /// The first frame: 32 bytes for the node to sign with its identity.
     Greet { challenge: [u8; 32] },
     /// Asks for a nonce.
-    Nonce { exchange: ExchangeId },
-    /// Hands over a request, to be answered together with `participants`.
-    Start { exchange: ExchangeId, attempt: u32, participants: Vec<NodeIndex>, request: SignedRequest },
+    Nonce { task: TaskId },
+    /// Hands over an operation, to be signed together with `participants`.
+    Sign { task: TaskId, attempt: u32, participants: Vec<NodeIndex>, request: SignedRequest },
     /// Hands over a request for a key, to be given the free one that is named.
-    Bind { exchange: ExchangeId, key_id: String, request: SignedRequest },
+    Assign { task: TaskId, key_id: String, request: SignedRequest },
+    /// Asks which key the request with this hash was given.
+    WhichKey { task: TaskId, request: B256 },
+    /// Hands over an owner's statement about a key.
+    Register { task: TaskId, request: SignedRequest },
     /// Asks to make one more free key, together with all other nodes; `making` names the ceremony.
-    Make { exchange: ExchangeId, making: B256 },
+    Make { task: TaskId, making: B256 },
     /// What another participant sent.
-    Relay { exchange: ExchangeId, from: NodeIndex, payload: Vec<u8> },
-    /// What another node wrote, outside any exchange.
-    Mail { from: NodeIndex, mail: Mail },
-    /// The exchange is over.
-    Cancel { exchange: ExchangeId },
+    Relay { task: TaskId, from: NodeIndex, payload: ByteBuf },
+    /// What another node wrote, outside any task.
+    Peer { from: NodeIndex, message: PeerMessage },
+    /// The task is over.
+    Cancel { task: TaskId },
 }
 
 /// What a node sends to the gateway.
@@ -61,32 +75,65 @@ pub(crate) enum FromNode {
     /// The answer to [`ToNode::Greet`]: an Ed25519 signature.
     Hello { node: NodeIndex, signature: Vec<u8> },
     /// A nonce.
-    Nonce { exchange: ExchangeId, nonce: Nonce },
+    Nonce { task: TaskId, nonce: Nonce },
+    /// The answer to [`ToNode::WhichKey`]; none if the request has no key here.
+    WhichKey { task: TaskId, key_id: Option<String> },
     /// Something for another participant.
-    Relay { exchange: ExchangeId, to: NodeIndex, payload: Vec<u8> },
-    /// Something for another node, outside any exchange.
-    Mail { to: NodeIndex, mail: Mail },
-    /// The free keys that this node can bind.
+    Relay { task: TaskId, to: NodeIndex, payload: ByteBuf },
+    /// The node has waited unusually long for messages of a round.
+    Waiting { task: TaskId, round: u8, peers: Vec<NodeIndex> },
+    /// Something for another node, outside any task.
+    Peer { to: NodeIndex, message: PeerMessage },
+    /// The free keys that can be assigned here.
     Free { keys: Vec<String> },
-    /// What came of a request.
-    Done { exchange: ExchangeId, answer: AnswerText },
+    /// What came of a task.
+    Done { task: TaskId, answer: AnswerText },
 }
 
-/// What nodes write to each other outside any exchange.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Mail {
-    /// About a key that is being born.
-    Birth(Letter),
+/// What nodes write to each other outside any run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PeerMessage {
+    /// About a key that is being made.
+    Confirmations(KeyConfirmations),
     /// Asks whose a key is.
-    Whose { key_id: String },
+    WhoseKey { key_id: String },
     /// Shows whose a key is.
-    Bound { key_id: String, evidence: Box<Evidence> },
+    Assignment { key_id: String, evidence: Box<Evidence> },
+    /// Asks for the statements about a key; `known` is the digest of the sender's own.
+    WhichStatements { key_id: String, known: B256 },
+    /// The statements about a key that the sender has, or some of them.
+    Statements { key_id: String, statements: Vec<SignedRequest> },
+}
+
+/// All confirmations of a key that the sender knows. It is answered with those that the sender lacks, if there are any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyConfirmations {
+    pub(crate) key_id: String,
+    pub(crate) confirmations: Confirmations,
+}
+
+/// What one node shows another of a key's owner: the owner's request, and the attestations that it knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Evidence {
+    pub(crate) request: SignedRequest,
+    pub(crate) attestations: Attestations,
 }
 
 /// An answer in its JSON form, whose tagged refusals postcard cannot carry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct AnswerText(String);
+
+/// Bytes that are no frame of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("the frame is empty")]
+    Empty,
+    #[error("the frame has version {found}; this program speaks version {VERSION}")]
+    Version { found: u8 },
+    #[error("the frame does not spell one of this version")]
+    Malformed,
+}
 
 impl From<&Answer> for AnswerText {
     fn from(answer: &Answer) -> Self {
@@ -100,12 +147,43 @@ impl AnswerText {
     }
 }
 
-/// Encodes a frame.
+/// Encodes a frame, or a message in a run.
+///
+/// # Panics
+/// Never: postcard fails only on maps and sequences of unknown length, and on a full buffer; no frame has the one, and a
+/// vector grows.
 pub(crate) fn encode(frame: &impl Serialize) -> Vec<u8> {
-    postcard::to_stdvec(frame).unwrap_or_default()
+    match postcard::to_extend(frame, vec![VERSION]) {
+        Ok(bytes) => bytes,
+        Err(error) => unreachable!("a frame cannot be encoded: {error}"),
+    }
 }
 
-/// Decodes a frame; none for anything that is not exactly one.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(frame, _)| frame)
+/// Decodes a frame, or a message in a run: the bytes are exactly one.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
+    let (&found, body) = bytes.split_first().ok_or(FrameError::Empty)?;
+    if found != VERSION {
+        return Err(FrameError::Version { found });
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((frame, [])) => Ok(frame),
+        _ => Err(FrameError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_begins_with_its_version_and_ends_with_its_last_byte() {
+        let frame = encode(&ToNode::Cancel { task: 7 });
+        assert_eq!(frame[0], VERSION);
+        assert!(matches!(decode(&frame), Ok(ToNode::Cancel { task: 7 })));
+        let other = [&[VERSION + 1], &frame[1..]].concat();
+        assert_eq!(decode::<ToNode>(&other).unwrap_err(), FrameError::Version { found: VERSION + 1 });
+        let longer = [frame.as_slice(), &[0]].concat();
+        assert_eq!(decode::<ToNode>(&longer).unwrap_err(), FrameError::Malformed);
+        assert_eq!(decode::<ToNode>(&[]).unwrap_err(), FrameError::Empty);
+    }
 }

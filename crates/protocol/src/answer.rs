@@ -2,7 +2,7 @@ use alloy_primitives::{Signature, U256, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
-use crate::{Attestation, Refusal};
+use crate::{Acknowledgement, Attestation, Refusal};
 
 /// The WebSocket subprotocol of our own client.
 ///
@@ -25,6 +25,11 @@ pub enum Answer {
     Signature(SignatureText),
     /// The ephemeral key is registered.
     Registered,
+    /// The revocation is stored by these nodes.
+    Revoked {
+        /// What the nodes sign.
+        acknowledgements: Vec<Acknowledgement>,
+    },
     /// A no.
     Refused(Refusal),
 }
@@ -82,7 +87,8 @@ impl Answer {
             Self::Key { key, .. } => Some(key.clone().into()),
             Self::Signature(signature) => Some(signature.clone().into()),
             Self::Registered => Some("registered".to_owned()),
-            Self::Refused(_) => None,
+            // Third-party clients revoke nothing.
+            Self::Revoked { .. } | Self::Refused(_) => None,
         }
     }
 }

@@ -20,8 +20,10 @@ mod message;
 mod permissions;
 mod refusal;
 mod request;
+mod revocation;
 mod setup;
 mod short_text;
+mod statement;
 mod transcript;
 
 pub use answer::{Answer, AnswerError, KeyText, SUBPROTOCOL, SignatureText};
@@ -36,8 +38,10 @@ pub use message::{MessageError, OperationMessage};
 pub use permissions::{Forbidden, Permissions, PermissionsError, PermittedPolicy};
 pub use refusal::Refusal;
 pub use request::{Nonce, SignedRequest, challenge};
+pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevokeSetup, Revoked};
 pub use setup::{
     AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup, TypedData,
 };
 pub use short_text::ShortText;
+pub use statement::{Says, Statement, StatementError, StatementSet};
 pub use transcript::Transcript;

@@ -126,6 +126,33 @@ pub enum Refusal {
         /// The limit.
         limit: U256,
     },
+    /// A limit leaves no room beside requests that are under way and may yet come to nothing.
+    #[error(
+        "the {limited} would come to {total} with requests under way; the key's limit is {limit}; try again"
+    )]
+    Contended {
+        /// What is limited.
+        limited: ShortText,
+        /// What the operation would bring it to, with what is under way.
+        total: U256,
+        /// The limit.
+        limit: U256,
+    },
+    /// The key was revoked by its owner.
+    #[error("key {key_id} was revoked by its owner; it signs nothing more")]
+    Revoked {
+        /// The key.
+        key_id: ShortText,
+    },
+    /// Nodes gave the request different keys, or the key to different requests, so that neither can be attested to by
+    /// enough of them.
+    #[error(
+        "no key can be given to this request any more: nodes have given it to different ones; sign a new request"
+    )]
+    Split {
+        /// The key that was named.
+        key_id: ShortText,
+    },
     /// Nodes are missing.
     #[error("{needed} nodes are needed and {ready} are ready; missing: {}", list(missing))]
     Nodes {
@@ -154,6 +181,18 @@ pub enum Refusal {
         /// For whom.
         peer: NodeIndex,
     },
+    /// One of the chosen signers sent another what no honest one sends, or a message that the gateway spoilt.
+    #[error(
+        "node {node} could not go on with what came from node {peer}: {reason}; other nodes can sign, or try again"
+    )]
+    Failed {
+        /// Who gave up.
+        node: NodeIndex,
+        /// Whose message it was.
+        peer: NodeIndex,
+        /// What was wrong with it.
+        reason: ShortText,
+    },
     /// The nodes did not come to a result; the same request may be tried again.
     #[error("the network did not come to a result: {reason}; try again")]
     Unfinished {
@@ -172,6 +211,8 @@ impl Refusal {
             self,
             Self::Banned { .. }
                 | Self::Silent { .. }
+                | Self::Failed { .. }
+                | Self::Contended { .. }
                 | Self::Unfinished { .. }
                 | Self::Nodes { .. }
                 | Self::Busy

@@ -2,10 +2,11 @@ use alloy_primitives::B256;
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
-use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError};
+use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup};
 
 /// What a client asks of the network: the first frame of each operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,8 @@ pub enum Setup {
     Sign(SignSetup),
     /// Another ephemeral key for a key.
     AddEphemeralKey(AddEphemeralKeySetup),
+    /// The end of an ephemeral key, or of the key.
+    Revoke(RevokeSetup),
 }
 
 /// The operations, each with a path of its own at the gateway.
@@ -28,6 +31,8 @@ pub enum Operation {
     Sign,
     /// `/addEphemeralKey`
     AddEphemeralKey,
+    /// `/revoke`: our own client's; it needs no challenge.
+    Revoke,
 }
 
 /// A request for a new key.
@@ -153,7 +158,13 @@ impl Operation {
             Self::Keygen => "keygen",
             Self::Sign => "signgen",
             Self::AddEphemeralKey => "addEphemeralKey",
+            Self::Revoke => "revoke",
         }
+    }
+
+    /// Whether the nodes' nonces stand in its challenge. A revocation has none: it is good at any time.
+    pub const fn is_challenged(self) -> bool {
+        !matches!(self, Self::Revoke)
     }
 }
 
@@ -167,6 +178,7 @@ impl Setup {
             Operation::Keygen => json::read::<KeygenText>(text)?.try_into().map(Self::Keygen),
             Operation::Sign => json::read::<SignText>(text)?.try_into().map(Self::Sign),
             Operation::AddEphemeralKey => json::read::<AddText>(text)?.try_into().map(Self::AddEphemeralKey),
+            Operation::Revoke => json::read::<RevokeText>(text)?.try_into().map(Self::Revoke),
         }
     }
 
@@ -183,6 +195,7 @@ impl Setup {
                 setup: setup.typed.clone(),
                 challenge,
             })),
+            Self::Revoke(setup) => Some(setup.typed_data()),
         }
     }
 }
@@ -247,16 +260,18 @@ impl TypedData {
         &self.document
     }
 
+    /// A request as the JavaScript clients' wallets sign it.
     fn of<T: SolStruct + Serialize>(request: &T) -> Self {
-        let domain = Eip712Domain {
-            name: Some("SilentShard authentication".into()),
-            version: Some("0.1.0".into()),
-            ..Default::default()
-        };
+        Self::in_domain("SilentShard authentication", "0.1.0", request)
+    }
+
+    fn in_domain<T: SolStruct + Serialize>(name: &'static str, version: &'static str, request: &T) -> Self {
+        let domain =
+            Eip712Domain { name: Some(name.into()), version: Some(version.into()), ..Default::default() };
         let document = serde_json::json!({
             "types": typed::types_of::<T>(),
             "domain": { "name": domain.name, "version": domain.version },
-            "primaryType": "Request",
+            "primaryType": T::NAME,
             "message": request,
         });
         Self { digest: request.eip712_signing_hash(&domain), document }
@@ -288,6 +303,15 @@ mod typed {
             struct AddEphemeralKeyOpts { uint32 n; TaggedValue[] metadata; }
             #[derive(Debug, PartialEq, serde::Serialize)]
             struct Request { AddEphemeralKeyOpts setup; string challenge; }
+        }
+    }
+
+    pub(super) mod revoke {
+        alloy_sol_types::sol! {
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct RevokeKey { bytes32 network; string keyId; }
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct RevokeEphemeralKey { bytes32 network; string keyId; bytes32 ephemeralKey; }
         }
     }
 
@@ -338,6 +362,46 @@ struct AddText {
     n: u32,
     key_id: String,
     metadata: Vec<TaggedText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RevokeText {
+    network: B256,
+    key_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ephemeral_key: Option<B256>,
+}
+
+impl TryFrom<RevokeText> for RevokeSetup {
+    type Error = SetupError;
+
+    fn try_from(RevokeText { network, key_id, ephemeral_key }: RevokeText) -> Result<Self, SetupError> {
+        let ephemeral = ephemeral_key.map(|key| VerifyingKey::from_bytes(&key.0)).transpose();
+        let ephemeral = ephemeral.map_err(|_| EphemeralError::Key)?;
+        Ok(Self { network, key_id, ephemeral })
+    }
+}
+
+pub(crate) fn revoke_text(RevokeSetup { network, key_id, ephemeral }: &RevokeSetup) -> String {
+    let text = RevokeText {
+        network: *network,
+        key_id: key_id.clone(),
+        ephemeral_key: ephemeral.map(|key| key.to_bytes().into()),
+    };
+    serde_json::to_string(&text).unwrap_or_default()
+}
+
+pub(crate) fn revoke_typed_data(RevokeSetup { network, key_id, ephemeral }: &RevokeSetup) -> TypedData {
+    let (network, key) = (*network, key_id.clone());
+    match ephemeral.map(|key| B256::from(key.to_bytes())) {
+        None => TypedData::in_domain("Quorate", "1", &typed::revoke::RevokeKey { network, keyId: key }),
+        Some(ephemeral) => {
+            let revocation =
+                typed::revoke::RevokeEphemeralKey { network, keyId: key, ephemeralKey: ephemeral };
+            TypedData::in_domain("Quorate", "1", &revocation)
+        }
+    }
 }
 
 impl TryFrom<KeygenText> for KeygenSetup {

@@ -256,6 +256,7 @@ fn the_clients_read_the_networks_answers() {
                 (Answer::Signature(signature), json!({ "sign": digits, "recid": 1 }))
             }
             Operation::AddEphemeralKey => (Answer::Registered, json!({ "status": "registered" })),
+            other => panic!("not one of theirs: {other:?}"),
         };
         // What the client was answered in the recording, and what it made of it.
         assert_eq!(answer.plain().as_ref(), Some(&exchange.answer));

@@ -46,8 +46,8 @@ impl Storage {
 
 #[cfg(test)]
 mod tests {
-    use crate::birth::tests::{Place, node};
-    use crate::ceremony::{CeremonyError, Signing};
+    use crate::node::keygen::tests::{Place, node};
+    use crate::node::rounds::{CeremonyError, Signing};
 
     #[tokio::test]
     async fn a_ban_is_of_one_key_and_one_peer_and_outlives_a_restart() {

@@ -6,7 +6,8 @@ use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 
 use super::{PENDING_KEYS, SHARES, Storage, StorageError, seconds, signatures};
-use crate::birth::{Confirmations, PendingKey};
+use crate::node::keygen::PendingKey;
+use crate::wire::Confirmations;
 
 impl Storage {
     /// Stores a key that waits for the other nodes' confirmations, together with this node's own.

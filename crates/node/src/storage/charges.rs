@@ -19,7 +19,7 @@ use sqlx::{Row as _, SqliteTransaction};
 use super::{Storage, StorageError, seconds};
 
 /// How many entries are given out at once.
-pub(crate) const MAX_ENTRIES: usize = 512;
+const MAX_ENTRIES: usize = 512;
 
 /// The charges that may still be withdrawn, by key and nonce.
 pub(super) type Held = HashMap<(String, U256), Attempts>;

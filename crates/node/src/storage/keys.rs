@@ -7,8 +7,8 @@ use quorate_protocol::{Attestation, KeyText, Permissions, SignedRequest};
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::{SHARES, Storage, StorageError, seconds, signatures};
-use crate::binding::Attestations;
-use crate::judge::ApprovedKeygen;
+use crate::node::judge::ApprovedKeygen;
+use crate::wire::Attestations;
 
 /// A key that is bound, without its share.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use quorate_protocol::{KeyText, NodeIndex, SignatureText, address_of};
 use tokio::task::{JoinError, spawn_blocking};
 use zeroize::Zeroizing;
 
-use crate::birth::{Births, PendingKey, StillPending};
-use crate::judge::reasons;
-use crate::run::{Messages, Run, RunError};
+use crate::error::reasons;
+use crate::node::keygen::{Births, PendingKey, StillPending};
+use crate::node::run::{Messages, Run, RunError};
 use crate::storage::{Storage, StorageError};
 
 /// Why a ceremony ends without a result.

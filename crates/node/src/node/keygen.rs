@@ -1,28 +1,23 @@
 //! A key's birth at one node: from the end of its making until every node has confirmed it.
 //!
-//! Keys are made ahead of need, for nobody yet ([`crate::binding`] says whose one becomes). Whoever holds the
+//! Keys are made ahead of need, for nobody yet ([`crate::node::assignment`] says whose one becomes). Whoever holds the
 //! confirmations of all nodes uses the key, and every node must then still have its share. So
 //! a node stores its share as *pending* before its own confirmation leaves, and turns it into a key when those of
-//! all nodes are in. If the run breaks in between, or the node does, it asks the others again ([`Letter`]).
+//! all nodes are in. If the run breaks in between, or the node does, it asks the others again ([`KeyConfirmations`]).
 //!
 //! A confirmation is a node's signature over the digest of what the run came to, so it does not matter who
 //! brings it or whether anybody reads it on the way. A gateway that withholds letters, repeats them or makes them
 //! up can delay a key's birth; without the signatures of all nodes over the digest of the stored share, nothing
 //! becomes usable.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::{B256, hex};
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use quorate_mpc::{InvalidPartyIndex, PartyIndex, Unconfirmed};
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
-use serde::{Deserialize, Serialize};
 
-use crate::ceremony::CeremonyError;
+use crate::node::rounds::CeremonyError;
 use crate::storage::{Storage, StorageError};
-
-/// Nodes' Ed25519 signatures over one key's confirmation.
-pub(crate) type Confirmations = BTreeMap<NodeIndex, Vec<u8>>;
+use crate::wire::{Confirmations, KeyConfirmations};
 
 /// A key that not every node has confirmed yet.
 pub(crate) struct PendingKey {
@@ -40,17 +35,8 @@ pub(crate) struct StillPending {
     missing: Vec<NodeIndex>,
 }
 
-/// What nodes tell each other about a birth, outside any run: all confirmations that the sender knows.
-///
-/// It is answered with those that the sender lacks, if there are any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Letter {
-    pub(crate) key_id: String,
-    pub(crate) confirmations: Confirmations,
-}
-
-/// A letter and its receiver.
-pub(crate) type Post = (NodeIndex, Letter);
+/// A message about a birth and its receiver.
+pub(crate) type Post = (NodeIndex, KeyConfirmations);
 
 /// The births at one node.
 #[derive(Clone, Copy)]
@@ -134,7 +120,7 @@ impl Births<'_> {
                 Ok(false) => {}
                 Err(error) => tracing::error!(node = %self.me, key_id, %error, "the birth cannot go on"),
             }
-            posts.extend(self.for_all(&self.letter(&key_id).await?));
+            posts.extend(self.for_all(&self.known(&key_id).await?));
         }
         Ok(posts)
     }
@@ -142,14 +128,18 @@ impl Births<'_> {
     /// Takes in a letter and gives the answer; once a key's last confirmation has come, everybody is told.
     ///
     /// `from` is the gateway's word, and no more than the address of the answer.
-    pub(crate) async fn answer(&self, from: NodeIndex, letter: &Letter) -> Result<Vec<Post>, CeremonyError> {
-        let finished = self.confirm(&letter.key_id, &letter.confirmations).await?;
-        let own = self.letter(&letter.key_id).await?;
+    pub(crate) async fn answer(
+        &self,
+        from: NodeIndex,
+        message: &KeyConfirmations,
+    ) -> Result<Vec<Post>, CeremonyError> {
+        let finished = self.confirm(&message.key_id, &message.confirmations).await?;
+        let own = self.known(&message.key_id).await?;
         if finished {
-            self.report_finished(&letter.key_id);
+            self.report_finished(&message.key_id);
             return Ok(self.for_all(&own).collect());
         }
-        let news = own.confirmations.keys().any(|node| !letter.confirmations.contains_key(node));
+        let news = own.confirmations.keys().any(|node| !message.confirmations.contains_key(node));
         Ok(if news { vec![(from, own)] } else { Vec::new() })
     }
 
@@ -194,14 +184,14 @@ impl Births<'_> {
         tracing::info!(node = %self.me, key_id, "all nodes have confirmed the key");
     }
 
-    async fn letter(&self, key_id: &str) -> Result<Letter, StorageError> {
+    async fn known(&self, key_id: &str) -> Result<KeyConfirmations, StorageError> {
         let confirmations = self.storage.confirmations(key_id).await?;
-        Ok(Letter { key_id: key_id.to_owned(), confirmations })
+        Ok(KeyConfirmations { key_id: key_id.to_owned(), confirmations })
     }
 
-    fn for_all(&self, letter: &Letter) -> impl Iterator<Item = Post> {
+    fn for_all(&self, message: &KeyConfirmations) -> impl Iterator<Item = Post> {
         let others = self.network.nodes().map(|(node, _)| node).filter(|node| *node != self.me);
-        others.map(|node| (node, letter.clone()))
+        others.map(|node| (node, message.clone()))
     }
 }
 

@@ -1,3 +1,6 @@
+mod connections;
+mod pool;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,10 +21,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigError, GatewayConfig, load_descriptor};
-use crate::judge::NONCE_LIFETIME;
-use crate::pool::{Pool, Reserved};
-use crate::switchboard::{Event, Switchboard};
-use crate::wire::{ExchangeId, MAX_FRAME, ToNode};
+use crate::node::NONCE_LIFETIME;
+use crate::wire::{MAX_FRAME, TaskId, ToNode};
+
+use self::connections::{Event, Switchboard};
+use self::pool::{Pool, Reserved};
 
 /// The network's door: it gathers nonces, hands requests to nodes, relays what they send each other, and returns
 /// what they answer. It decides nothing and holds no secret; a bad one can only withhold.
@@ -114,6 +118,7 @@ impl Gateway {
             .route("/keygen", get(keygen))
             .route("/signgen", get(signgen))
             .route("/addEphemeralKey", get(add_ephemeral_key))
+            .route("/revoke", get(revoke))
             .with_state(desk);
         // The rounds of a signature are many small messages, each of which the next one waits for.
         let listener = self.listener.tap_io(|socket| {
@@ -183,6 +188,10 @@ async fn add_ephemeral_key(
     client(state, resume, upgrade, Operation::AddEphemeralKey)
 }
 
+async fn revoke(state: State<Arc<Desk>>, resume: Query<Resume>, upgrade: WebSocketUpgrade) -> Response {
+    client(state, resume, upgrade, Operation::Revoke)
+}
+
 fn client(
     State(desk): State<Arc<Desk>>,
     Query(resume): Query<Resume>,
@@ -238,6 +247,7 @@ impl Desk {
             Operation::Keygen => self.make_key(request).await,
             Operation::Sign => self.sign(request).await,
             Operation::AddEphemeralKey => self.register(request).await,
+            Operation::Revoke => self.revoke(request).await,
         };
         answered.unwrap_or_else(Answer::Refused)
     }
@@ -251,6 +261,11 @@ impl Desk {
     ) -> Result<SignedRequest, Refusal> {
         let setup = next_text(socket, SETUP_DEADLINE, "setup").await?;
         SignedRequest::check_setup_len(&setup)?;
+        if !operation.is_challenged() {
+            let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
+            SignedRequest::check_authentication_len(&authentication)?;
+            return Ok(SignedRequest { operation, setup, nonces: BTreeMap::new(), authentication });
+        }
         let nonces = match resume {
             Some(challenge) => self.take_up(&challenge, &setup)?,
             None => self.gather_nonces(operation).await?,
@@ -269,7 +284,7 @@ impl Desk {
         let needed = self.needed(operation);
         self.enough(&ready, needed)?;
         let mut exchange = self.switchboard.open(ready.clone());
-        exchange.send_all(|exchange| ToNode::Nonce { exchange });
+        exchange.send_all(|task| ToNode::Nonce { task });
 
         let mut nonces = BTreeMap::new();
         let mut waiting = ready;
@@ -298,6 +313,7 @@ impl Desk {
             Operation::Keygen => self.network.bind_quorum(),
             Operation::Sign => self.network.threshold(),
             Operation::AddEphemeralKey => self.network.bind_quorum(),
+            Operation::Revoke => 1,
         }
     }
 
@@ -346,8 +362,8 @@ impl Desk {
         self.keep(&challenge, KEYGEN_DEADLINE + NONCE_LIFETIME);
         let key = self.promised_key(&challenge).await?;
         let answers = self
-            .ask(nodes, SIGNING_DEADLINE, |exchange| ToNode::Bind {
-                exchange,
+            .ask(nodes, SIGNING_DEADLINE, |task| ToNode::Assign {
+                task,
                 key_id: key.key_id.clone(),
                 request: request.clone(),
             })
@@ -483,7 +499,7 @@ impl Desk {
         getrandom::fill(making.as_mut_slice()).map_err(no_random)?;
         let (mut refusals, mut made) = (Refusals::default(), 0);
         let mut exchange = self.switchboard.open(nodes.clone());
-        exchange.send_all(|exchange| ToNode::Make { exchange, making });
+        exchange.send_all(|task| ToNode::Make { task, making });
         let mut deadline = tokio::time::Instant::now() + KEYGEN_DEADLINE;
         let mut waiting = nodes;
         while !waiting.is_empty() {
@@ -529,14 +545,8 @@ impl Desk {
 
     async fn register(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
-        let participants: Vec<_> = nodes.iter().copied().collect();
         let answers = self
-            .ask(nodes, SIGNING_DEADLINE, |exchange| ToNode::Start {
-                exchange,
-                attempt: 0,
-                participants: participants.clone(),
-                request: request.clone(),
-            })
+            .ask(nodes, SIGNING_DEADLINE, |task| ToNode::Register { task, request: request.clone() })
             .await;
         let mut refusals = Refusals::default();
         let mut registered = BTreeSet::new();
@@ -554,12 +564,33 @@ impl Desk {
         }
     }
 
+    /// Hands every node that is there a revocation, and gathers their acknowledgements.
+    async fn revoke(&self, request: SignedRequest) -> Result<Answer, Refusal> {
+        let nodes = self.switchboard.ready();
+        self.enough(&nodes, 1)?;
+        let answers = self
+            .ask(nodes, SIGNING_DEADLINE, |task| ToNode::Register { task, request: request.clone() })
+            .await;
+        let (mut acknowledgements, mut refusals) = (Vec::new(), Refusals::default());
+        for answer in answers.into_values() {
+            match answer {
+                Answer::Revoked { acknowledgements: own } => acknowledgements.extend(own),
+                answer => refusals.add(answer),
+            }
+        }
+        if acknowledgements.is_empty() {
+            Err(refusals.worst())
+        } else {
+            Ok(Answer::Revoked { acknowledgements })
+        }
+    }
+
     /// Sends a set of nodes a frame and gathers their answers, until all are in or the deadline passes.
     async fn ask(
         &self,
         nodes: BTreeSet<NodeIndex>,
         deadline: Duration,
-        frame: impl Fn(ExchangeId) -> ToNode,
+        frame: impl Fn(TaskId) -> ToNode,
     ) -> BTreeMap<NodeIndex, Answer> {
         let mut exchange = self.switchboard.open(nodes.clone());
         exchange.send_all(frame);

@@ -10,7 +10,7 @@ use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Nonce, Refusal, Sig
 use tokio::sync::mpsc;
 
 use crate::node::hello_digest;
-use crate::wire::{self, ExchangeId, FromNode, ToNode};
+use crate::wire::{self, FromNode, TaskId, ToNode};
 
 /// The nodes connected to a gateway, and the exchanges under way among them.
 pub(crate) struct Switchboard {
@@ -22,7 +22,7 @@ pub(crate) struct Switchboard {
 #[derive(Default)]
 struct Lines {
     nodes: BTreeMap<NodeIndex, Line>,
-    exchanges: HashMap<ExchangeId, Party>,
+    exchanges: HashMap<TaskId, Party>,
 }
 
 struct Line {
@@ -65,7 +65,7 @@ impl Event {
 /// One exchange with a set of nodes, which are told when it is dropped.
 pub(crate) struct Exchange<'a> {
     switchboard: &'a Switchboard,
-    id: ExchangeId,
+    id: TaskId,
     nodes: BTreeSet<NodeIndex>,
     events: mpsc::UnboundedReceiver<(NodeIndex, Event)>,
 }
@@ -132,7 +132,7 @@ impl Switchboard {
         let reader = async {
             while let Some(Ok(message)) = stream.next().await {
                 if let Message::Binary(bytes) = message
-                    && let Some(frame) = wire::decode(&bytes)
+                    && let Ok(frame) = wire::decode(&bytes)
                 {
                     self.route(node, frame);
                 }
@@ -152,7 +152,7 @@ impl Switchboard {
         let greeting = wire::encode(&ToNode::Greet { challenge });
         socket.send(Message::Binary(greeting.into())).await.ok()?;
         let Message::Binary(bytes) = socket.recv().await?.ok()? else { return None };
-        let FromNode::Hello { node, signature } = wire::decode(&bytes)? else { return None };
+        let FromNode::Hello { node, signature } = wire::decode(&bytes).ok()? else { return None };
         let signature = Signature::from_slice(&signature).ok()?;
         let digest = hello_digest(&self.network, node, &challenge);
         self.network.identity(node)?.verify_strict(digest.as_slice(), &signature).ok()?;
@@ -163,26 +163,27 @@ impl Switchboard {
         let mut lines = self.lines();
         match frame {
             FromNode::Hello { .. } => {}
-            FromNode::Nonce { exchange, nonce } => lines.report(exchange, from, Event::Nonce(nonce)),
-            FromNode::Done { exchange, answer } => {
+            FromNode::Nonce { task, nonce } => lines.report(task, from, Event::Nonce(nonce)),
+            FromNode::Done { task, answer } => {
                 if let Some(answer) = answer.read() {
-                    lines.report(exchange, from, Event::Answer(answer));
+                    lines.report(task, from, Event::Answer(answer));
                 }
             }
-            FromNode::Mail { to, mail } => lines.send(to, ToNode::Mail { from, mail }),
+            FromNode::Peer { to, message } => lines.send(to, ToNode::Peer { from, message }),
+            FromNode::WhichKey { .. } | FromNode::Waiting { .. } => {}
             FromNode::Free { keys } => {
                 if let Some(line) = lines.nodes.get_mut(&from) {
                     line.free = keys;
                 }
             }
-            FromNode::Relay { exchange, to, payload } => {
-                let party = lines.exchanges.get_mut(&exchange);
+            FromNode::Relay { task, to, payload } => {
+                let party = lines.exchanges.get_mut(&task);
                 let both = party.is_some_and(|party| {
                     party.nodes.entry(from).and_modify(|sent| *sent += 1);
                     party.nodes.contains_key(&from) && party.nodes.contains_key(&to)
                 });
                 if both {
-                    lines.send(to, ToNode::Relay { exchange, from, payload });
+                    lines.send(to, ToNode::Relay { task, from, payload });
                 }
             }
         }
@@ -204,7 +205,7 @@ impl Switchboard {
 }
 
 impl Lines {
-    fn report(&self, exchange: ExchangeId, node: NodeIndex, event: Event) {
+    fn report(&self, exchange: TaskId, node: NodeIndex, event: Event) {
         if let Some(party) = self.exchanges.get(&exchange).filter(|party| party.nodes.contains_key(&node)) {
             let _ = party.events.send((node, event));
         }
@@ -220,7 +221,7 @@ impl Lines {
 
 impl Exchange<'_> {
     /// Sends every node of the exchange a frame. One that is not connected is gone from the start.
-    pub(crate) fn send_all(&self, frame: impl Fn(ExchangeId) -> ToNode) {
+    pub(crate) fn send_all(&self, frame: impl Fn(TaskId) -> ToNode) {
         let lines = self.switchboard.lines();
         for node in &self.nodes {
             lines.send(*node, frame(self.id));
@@ -233,8 +234,8 @@ impl Exchange<'_> {
     /// Hands every node of the exchange a request.
     pub(crate) fn start(&self, attempt: u32, request: &SignedRequest) {
         let participants: Vec<_> = self.nodes.iter().copied().collect();
-        self.send_all(|exchange| ToNode::Start {
-            exchange,
+        self.send_all(|task| ToNode::Sign {
+            task,
             attempt,
             participants: participants.clone(),
             request: request.clone(),
@@ -257,6 +258,6 @@ impl Exchange<'_> {
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         self.switchboard.lines().exchanges.remove(&self.id);
-        self.send_all(|exchange| ToNode::Cancel { exchange });
+        self.send_all(|task| ToNode::Cancel { task });
     }
 }

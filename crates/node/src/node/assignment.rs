@@ -6,28 +6,16 @@
 //! was bound asks the first time that it is to sign with it, and binds the key itself on evidence that is enough for a
 //! client.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
 use ed25519_dalek::{Signature, SigningKey};
-use quorate_protocol::{
-    Attestation, Birth, KeyText, NetworkDescriptor, NodeIndex, Permissions, SignedRequest,
-};
-use serde::{Deserialize, Serialize};
+use quorate_protocol::{Attestation, Birth, KeyText, NetworkDescriptor, NodeIndex, Permissions};
 
-use crate::judge::{ApprovedKeygen, Judge};
+use crate::node::judge::{ApprovedKeygen, Judge};
 use crate::storage::{Storage, StorageError};
-
-/// Nodes' signatures over whose a key is.
-pub(crate) type Attestations = BTreeMap<NodeIndex, Vec<u8>>;
-
-/// What one node shows another of a key's owner: the owner's request, and the attestations that it knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Evidence {
-    pub(crate) request: SignedRequest,
-    pub(crate) attestations: Attestations,
-}
+use crate::wire::{Attestations, Evidence};
 
 /// The attestations that were heard of, by key and request, until the key is bound here.
 #[derive(Default)]

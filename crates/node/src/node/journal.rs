@@ -14,9 +14,9 @@ use quorate_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::ceremony::CeremonyError;
-use crate::run::Run;
-use crate::storage::{Bookmark, Charge, Entry, MAX_ENTRIES, Storage, StorageError};
+use crate::node::rounds::CeremonyError;
+use crate::node::run::Run;
+use crate::storage::{Bookmark, Charge, Entry, Storage, StorageError};
 use crate::wire;
 
 /// A key whose operations are counted, at one node.
@@ -48,12 +48,6 @@ struct Genuine {
 
 /// What a page holds, apart from a single large entry.
 const PAGE: usize = 512 * 1024;
-/// The most bytes of a page, with what frames its entries.
-pub(crate) const MAX_PAGE: usize = {
-    let requests = if PAGE > SignedRequest::MAX_LEN { PAGE } else { SignedRequest::MAX_LEN };
-    requests + 32 * MAX_ENTRIES + 256
-};
-
 impl Journal<'_> {
     /// Reads the other signers' journals, and gives the refusal if together they exceed a limit.
     pub(crate) async fn exchange(&self, run: &mut Run) -> Result<Option<Refusal>, CeremonyError> {
@@ -81,7 +75,7 @@ impl Journal<'_> {
         let mut held = Vec::new();
         for (peer, page) in told {
             // A page that cannot be read is as good as one that was withheld.
-            if let Some(page) = wire::decode::<Page>(&page) {
+            if let Ok(page) = wire::decode::<Page>(&page) {
                 behind = behind.or(page.more.then_some(peer));
                 held.extend(self.take(peer, page, &counters).await?);
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::envelope::{Agenda, Channels, Hello, Opening};
+use crate::node::envelope::{Agenda, Channels, Hello, Opening};
 use crate::wire;
 
 /// What the relay hands a run: the sender as the gateway claims it, and the bytes.
@@ -170,7 +170,7 @@ impl Mailbox {
         let next = async {
             loop {
                 let (peer, payload) = self.inbox.recv().await.ok_or(RunError::Cancelled)?;
-                if let Some(message) = wire::decode(&payload) {
+                if let Ok(message) = wire::decode(&payload) {
                     return Ok((peer, message));
                 }
             }

@@ -1,3 +1,11 @@
+mod assignment;
+mod envelope;
+mod journal;
+pub(crate) mod judge;
+pub(crate) mod keygen;
+pub(crate) mod rounds;
+mod run;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,6 +14,7 @@ use alloy_primitives::B256;
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal, SignedRequest, Transcript};
+use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -13,17 +22,19 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::binding::{Bindings, Hearsay};
-use crate::birth::{Births, Post};
-use crate::ceremony::{self, CeremonyError, Signing};
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
-use crate::envelope::Agenda;
-use crate::journal::Journal;
-use crate::judge::{Approved, ApprovedSignature, Judge, Nonces, Verdict};
-use crate::run::{Inbox, Outbox, Run, RunError};
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
-use crate::wire::{self, AnswerText, ExchangeId, FromNode, MAX_FRAME, Mail, ToNode};
+use crate::wire::{self, AnswerText, FromNode, MAX_FRAME, PeerMessage, TaskId, ToNode};
+
+use self::assignment::{Bindings, Hearsay};
+use self::envelope::Agenda;
+use self::journal::Journal;
+pub(crate) use self::judge::NONCE_LIFETIME;
+use self::judge::{Approved, ApprovedSignature, Judge, Nonces, Verdict};
+use self::keygen::{Births, Post};
+use self::rounds::{CeremonyError, Signing};
+use self::run::{Inbox, Outbox, Run, RunError};
 
 /// A signing node: it holds one share of each key, decides by itself what it signs, and reaches the others
 /// through the gateway, to which it connects; it opens no port.
@@ -139,7 +150,7 @@ impl Node {
         let dial = async {
             let (mut socket, _) = connect.await?;
             let greeting = socket.next().await.ok_or(ConnectionError::Closed)??;
-            let Some(ToNode::Greet { challenge }) = wire::decode(&greeting.into_data()) else {
+            let Ok(ToNode::Greet { challenge }) = wire::decode(&greeting.into_data()) else {
                 return Err(ConnectionError::Greeting);
             };
             let digest = hello_digest(&self.network, self.me(), &challenge);
@@ -176,7 +187,7 @@ impl Node {
         let reader = async {
             while let Some(message) = stream.next().await {
                 if let Message::Binary(bytes) = message?
-                    && let Some(frame) = wire::decode(&bytes)
+                    && let Ok(frame) = wire::decode(&bytes)
                 {
                     self.clone().receive(frame, &exchanges, &outgoing, &post, tasks, &broken).await;
                 }
@@ -205,17 +216,17 @@ impl Node {
         frame: ToNode,
         exchanges: &Arc<Exchanges>,
         outgoing: &mpsc::Sender<FromNode>,
-        post: &mpsc::Sender<(NodeIndex, Mail)>,
+        post: &mpsc::Sender<(NodeIndex, PeerMessage)>,
         tasks: &TaskTracker,
         broken: &CancellationToken,
     ) {
         match frame {
             ToNode::Greet { .. } => {}
-            ToNode::Nonce { exchange } => match self.nonces.give() {
-                Ok(nonce) => drop(outgoing.send(FromNode::Nonce { exchange, nonce }).await),
+            ToNode::Nonce { task: exchange } => match self.nonces.give() {
+                Ok(nonce) => drop(outgoing.send(FromNode::Nonce { task: exchange, nonce }).await),
                 Err(error) => tracing::error!(node = %self.me(), %error, "no random bytes for a nonce"),
             },
-            ToNode::Start { exchange, attempt, participants, request } => {
+            ToNode::Sign { task: exchange, attempt, participants, request } => {
                 let Some(inbox) = exchanges.begin(exchange) else { return };
                 let (node, outgoing) = (self.clone(), outgoing.clone());
                 self.work(exchange, exchanges, &outgoing.clone(), tasks, broken, async move {
@@ -224,7 +235,7 @@ impl Node {
                     node.answer(&request, Task::Sign(meeting), &outgoing).await
                 });
             }
-            ToNode::Bind { exchange, key_id, request } => {
+            ToNode::Assign { task: exchange, key_id, request } => {
                 let Some(_) = exchanges.begin(exchange) else { return };
                 let (node, outgoing) = (self.clone(), outgoing.clone());
                 self.work(exchange, exchanges, &outgoing.clone(), tasks, broken, async move {
@@ -236,7 +247,19 @@ impl Node {
                     answer
                 });
             }
-            ToNode::Make { exchange, making } => {
+            ToNode::Register { task: exchange, request } => {
+                let Some(_) = exchanges.begin(exchange) else { return };
+                let (node, outgoing) = (self.clone(), outgoing.clone());
+                self.work(exchange, exchanges, &outgoing.clone(), tasks, broken, async move {
+                    node.answer(&request, Task::Register, &outgoing).await
+                });
+            }
+            ToNode::WhichKey { task, request } => {
+                let key = self.storage.key_of(request).await.ok().flatten();
+                let key_id = key.map(|(key, _)| key.key_id);
+                drop(outgoing.send(FromNode::WhichKey { task, key_id }).await);
+            }
+            ToNode::Make { task: exchange, making } => {
                 let Some(inbox) = exchanges.begin(exchange) else { return };
                 let (node, outgoing) = (self.clone(), outgoing.clone());
                 self.work(exchange, exchanges, &outgoing.clone(), tasks, broken, async move {
@@ -245,17 +268,17 @@ impl Node {
                     answer
                 });
             }
-            ToNode::Relay { exchange, from, payload } => exchanges.deliver(exchange, from, payload),
+            ToNode::Relay { task, from, payload } => exchanges.deliver(task, from, payload.into_vec()),
             // Whoever misses an answer asks again.
-            ToNode::Mail { from, mail } => drop(post.try_send((from, mail))),
-            ToNode::Cancel { exchange } => exchanges.end(exchange),
+            ToNode::Peer { from, message } => drop(post.try_send((from, message))),
+            ToNode::Cancel { task } => exchanges.end(task),
         }
     }
 
     /// Does the work of an exchange beside everything else, and sends its answer, unless the connection breaks first.
     fn work(
         &self,
-        exchange: ExchangeId,
+        exchange: TaskId,
         exchanges: &Arc<Exchanges>,
         outgoing: &mpsc::Sender<FromNode>,
         tasks: &TaskTracker,
@@ -266,7 +289,7 @@ impl Node {
         tasks.spawn(async move {
             if let Some(answer) = broken.run_until_cancelled(work).await {
                 let answer = AnswerText::from(&answer);
-                drop(outgoing.send(FromNode::Done { exchange, answer }).await);
+                drop(outgoing.send(FromNode::Done { task: exchange, answer }).await);
             }
             exchanges.end(exchange);
         });
@@ -275,14 +298,14 @@ impl Node {
     /// Finishes the births of keys that broke and learns of bindings: asks the other nodes, and answers them.
     async fn correspond(
         &self,
-        mail: &mut mpsc::Receiver<(NodeIndex, Mail)>,
+        mail: &mut mpsc::Receiver<(NodeIndex, PeerMessage)>,
         outgoing: &mpsc::Sender<FromNode>,
     ) {
         self.report_free_keys(outgoing).await;
         let mut inquiry = tokio::time::interval(INQUIRY);
         let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
         loop {
-            let posts: Result<Vec<(NodeIndex, Mail)>, CeremonyError> = tokio::select! {
+            let posts: Result<Vec<(NodeIndex, PeerMessage)>, CeremonyError> = tokio::select! {
                 _ = inquiry.tick() => self.births(now()).inquiries().await.map(births_mail).map_err(Into::into),
                 _ = last_chance.tick() => match self.births(now()).give_up().await {
                     Ok(()) => Ok(Vec::new()),
@@ -293,7 +316,7 @@ impl Node {
             match posts {
                 Ok(posts) => {
                     for (to, mail) in posts {
-                        drop(outgoing.send(FromNode::Mail { to, mail }).await);
+                        drop(outgoing.send(FromNode::Peer { to, message: mail }).await);
                     }
                 }
                 Err(error) => {
@@ -307,22 +330,24 @@ impl Node {
     async fn read_mail(
         &self,
         from: NodeIndex,
-        mail: Mail,
+        mail: PeerMessage,
         outgoing: &mpsc::Sender<FromNode>,
-    ) -> Result<Vec<(NodeIndex, Mail)>, CeremonyError> {
+    ) -> Result<Vec<(NodeIndex, PeerMessage)>, CeremonyError> {
         let now = now();
         match mail {
-            Mail::Birth(letter) => {
+            PeerMessage::Confirmations(letter) => {
                 let posts = self.births(now).answer(from, &letter).await?;
                 self.report_free_keys(outgoing).await;
                 Ok(births_mail(posts))
             }
-            Mail::Whose { key_id } => {
+            PeerMessage::WhichStatements { .. } | PeerMessage::Statements { .. } => Ok(Vec::new()),
+            PeerMessage::WhoseKey { key_id } => {
                 let evidence = self.bindings(now).evidence(&key_id).await?;
-                let answer = evidence.map(|evidence| Mail::Bound { key_id, evidence: Box::new(evidence) });
+                let answer =
+                    evidence.map(|evidence| PeerMessage::Assignment { key_id, evidence: Box::new(evidence) });
                 Ok(answer.map(|mail| (from, mail)).into_iter().collect())
             }
-            Mail::Bound { key_id, evidence } => {
+            PeerMessage::Assignment { key_id, evidence } => {
                 self.bindings(now).learn(&self.judge(now), &key_id, *evidence).await?;
                 self.report_free_keys(outgoing).await;
                 Ok(Vec::new())
@@ -333,7 +358,8 @@ impl Node {
     async fn tell_all_whose(&self, key_id: &str, outgoing: &mpsc::Sender<FromNode>) {
         match self.bindings(now()).evidence(key_id).await {
             Ok(Some(evidence)) => {
-                let mail = Mail::Bound { key_id: key_id.to_owned(), evidence: Box::new(evidence) };
+                let mail =
+                    PeerMessage::Assignment { key_id: key_id.to_owned(), evidence: Box::new(evidence) };
                 self.write_to_all(&mail, outgoing).await;
             }
             Ok(None) => {}
@@ -341,10 +367,10 @@ impl Node {
         }
     }
 
-    async fn write_to_all(&self, mail: &Mail, outgoing: &mpsc::Sender<FromNode>) {
+    async fn write_to_all(&self, mail: &PeerMessage, outgoing: &mpsc::Sender<FromNode>) {
         let others = self.network.nodes().map(|(node, _)| node).filter(|node| *node != self.me());
         for to in others {
-            drop(outgoing.send(FromNode::Mail { to, mail: mail.clone() }).await);
+            drop(outgoing.send(FromNode::Peer { to, message: mail.clone() }).await);
         }
     }
 
@@ -396,7 +422,7 @@ impl Node {
             Err(Verdict::Refused(refusal)) => Ok(Answer::Refused(refusal)),
             Err(Verdict::Storage(error)) => Err(error.into()),
             Err(Verdict::Unbound { key_id }) => {
-                self.write_to_all(&Mail::Whose { key_id: key_id.clone() }, outgoing).await;
+                self.write_to_all(&PeerMessage::WhoseKey { key_id: key_id.clone() }, outgoing).await;
                 let reason =
                     format!("node {} was away when key {key_id} was bound, and is asking", self.me());
                 Ok(Answer::Refused(Refusal::Unfinished { reason: reason.into() }))
@@ -420,7 +446,7 @@ impl Node {
             let participants: Vec<_> = self.network.nodes().map(|(node, _)| node).collect();
             let meeting = Meeting { attempt: 0, participants, inbox, outbox };
             let mut run = meeting.open(self, making, KEYGEN_ROUND).await?;
-            let key = ceremony::make_key(self.births(now()), &mut run, making).await?;
+            let key = rounds::make_key(self.births(now()), &mut run, making).await?;
             Ok(Answer::Key { key, attestations: Vec::new() })
         };
         let outcome = work.await;
@@ -472,11 +498,11 @@ impl Node {
             (Approved::Sign(signature), Task::Sign(meeting)) => {
                 self.sign(*signature, meeting, request, now).await
             }
-            (Approved::AddEphemeralKey { key_id, ephemeral, ends }, _) => {
+            (Approved::AddEphemeralKey { key_id, ephemeral, ends }, Task::Register) => {
                 self.storage.add_ephemeral_key(&key_id, &ephemeral, ends).await?;
                 Ok(Answer::Registered)
             }
-            (Approved::Keygen(_) | Approved::Sign(_), _) => {
+            (Approved::Keygen(_) | Approved::Sign(_) | Approved::AddEphemeralKey { .. }, _) => {
                 let reason = "the gateway asks for something else than the client".to_owned();
                 Ok(Answer::Refused(Refusal::Malformed { reason: reason.into() }))
             }
@@ -519,8 +545,10 @@ impl Node {
 enum Task {
     /// Give it this key.
     Bind { key_id: String },
-    /// Sign it with these others; or, where the request is of another kind, do that.
+    /// Sign it with these others.
     Sign(Meeting),
+    /// Register the owner's statement.
+    Register,
 }
 
 /// With whom a run is, and the way to them.
@@ -556,11 +584,15 @@ impl Meeting {
 }
 
 /// A run's way out: its messages as relay frames of one exchange.
-fn outbox(exchange: ExchangeId, outgoing: mpsc::Sender<FromNode>) -> Outbox {
-    let (sender, mut queue) = mpsc::channel(QUEUE);
+fn outbox(exchange: TaskId, outgoing: mpsc::Sender<FromNode>) -> Outbox {
+    let (sender, mut queue) = mpsc::channel::<(NodeIndex, Vec<u8>)>(QUEUE);
     tokio::spawn(async move {
         while let Some((to, payload)) = queue.recv().await {
-            if outgoing.send(FromNode::Relay { exchange, to, payload }).await.is_err() {
+            if outgoing
+                .send(FromNode::Relay { task: exchange, to, payload: ByteBuf::from(payload) })
+                .await
+                .is_err()
+            {
                 break;
             }
         }
@@ -568,8 +600,8 @@ fn outbox(exchange: ExchangeId, outgoing: mpsc::Sender<FromNode>) -> Outbox {
     sender
 }
 
-fn births_mail(posts: Vec<Post>) -> Vec<(NodeIndex, Mail)> {
-    posts.into_iter().map(|(to, letter)| (to, Mail::Birth(letter))).collect()
+fn births_mail(posts: Vec<Post>) -> Vec<(NodeIndex, PeerMessage)> {
+    posts.into_iter().map(|(to, letter)| (to, PeerMessage::Confirmations(letter))).collect()
 }
 
 impl std::fmt::Debug for Node {
@@ -607,7 +639,7 @@ enum ConnectionError {
 }
 
 /// Where each exchange's relayed messages go.
-type Inboxes = HashMap<ExchangeId, Outbox>;
+type Inboxes = HashMap<TaskId, Outbox>;
 
 /// The exchanges under way on one connection.
 #[derive(Default)]
@@ -621,7 +653,7 @@ struct Exchanges {
 const MAX_EXCHANGES: usize = 256;
 
 impl Exchanges {
-    fn begin(&self, exchange: ExchangeId) -> Option<Inbox> {
+    fn begin(&self, exchange: TaskId) -> Option<Inbox> {
         let mut inboxes = self.lock();
         if self.closing.is_cancelled() || inboxes.len() >= MAX_EXCHANGES || inboxes.contains_key(&exchange) {
             return None;
@@ -631,14 +663,14 @@ impl Exchanges {
         Some(receiver)
     }
 
-    fn deliver(&self, exchange: ExchangeId, from: NodeIndex, payload: Vec<u8>) {
+    fn deliver(&self, exchange: TaskId, from: NodeIndex, payload: Vec<u8>) {
         if let Some(inbox) = self.lock().get(&exchange) {
             let _ = inbox.try_send((from, payload));
         }
     }
 
     /// Drops the inbox, which ends a run that still waits for messages.
-    fn end(&self, exchange: ExchangeId) {
+    fn end(&self, exchange: TaskId) {
         self.lock().remove(&exchange);
         self.idle.notify_waiters();
     }

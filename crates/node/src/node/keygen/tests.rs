@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -8,8 +9,8 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::binding::{Bindings, Hearsay};
-use crate::judge::ApprovedKeygen;
+use crate::node::assignment::{Bindings, Hearsay};
+use crate::node::judge::ApprovedKeygen;
 use crate::seal::SealKey;
 
 const MAKING: B256 = B256::repeat_byte(7);
@@ -99,15 +100,15 @@ impl Place {
     }
 
     /// Begins the birth, and gives the letter with which this node asks the others.
-    async fn begin(&self) -> Letter {
+    async fn begin(&self) -> KeyConfirmations {
         let pending = self.pending();
         let own = self.births().begin(&pending).await.unwrap();
-        Letter { key_id: pending.key_id, confirmations: [(self.me, own)].into() }
+        KeyConfirmations { key_id: pending.key_id, confirmations: [(self.me, own)].into() }
     }
 
     /// The id of a key that all nodes have confirmed.
     async fn free_key(&self) -> String {
-        let Letter { key_id, .. } = self.begin().await;
+        let KeyConfirmations { key_id, .. } = self.begin().await;
         for index in 1..=3 {
             self.births().confirm(&key_id, &confirmation_of(index)).await.unwrap();
         }
@@ -160,7 +161,7 @@ fn confirmation_of(index: u8) -> Confirmations {
 #[tokio::test]
 async fn a_pending_key_outlives_a_restart_and_becomes_a_key_with_the_last_confirmation() {
     let place = Place::new(1).await;
-    let Letter { key_id, .. } = place.begin().await;
+    let KeyConfirmations { key_id, .. } = place.begin().await;
     assert!(!place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap());
 
     let place = place.restart().await;
@@ -184,7 +185,7 @@ async fn a_pending_key_outlives_a_restart_and_becomes_a_key_with_the_last_confir
 #[tokio::test]
 async fn only_each_nodes_own_signature_over_this_key_confirms_it() {
     let place = Place::new(1).await;
-    let Letter { key_id, .. } = place.begin().await;
+    let KeyConfirmations { key_id, .. } = place.begin().await;
     place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap();
 
     let mut altered = confirmation_of(3);
@@ -206,7 +207,7 @@ async fn only_each_nodes_own_signature_over_this_key_confirms_it() {
 #[tokio::test]
 async fn a_false_confirmation_in_the_database_confirms_nothing() {
     let place = Place::new(1).await;
-    let Letter { key_id, .. } = place.begin().await;
+    let KeyConfirmations { key_id, .. } = place.begin().await;
     let false_one = [(node(3), vec![1; 64])].into();
     place.storage.add_confirmations(&key_id, &false_one).await.unwrap();
     assert!(!place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap());
@@ -216,7 +217,7 @@ async fn a_false_confirmation_in_the_database_confirms_nothing() {
 #[tokio::test]
 async fn a_crash_after_the_last_confirmation_was_stored_is_made_good() {
     let place = Place::new(1).await;
-    let Letter { key_id, .. } = place.begin().await;
+    let KeyConfirmations { key_id, .. } = place.begin().await;
     for index in 2..=3 {
         place.storage.add_confirmations(&key_id, &confirmation_of(index)).await.unwrap();
     }
@@ -229,7 +230,7 @@ async fn a_crash_after_the_last_confirmation_was_stored_is_made_good() {
 #[tokio::test]
 async fn letters_bring_all_confirmations_to_all_nodes() {
     let [one, two, three] = [Place::new(1).await, Place::new(2).await, Place::new(3).await];
-    let Letter { key_id, .. } = one.begin().await;
+    let KeyConfirmations { key_id, .. } = one.begin().await;
     two.begin().await;
     three.begin().await;
     let places = [&one, &two, &three];
@@ -260,7 +261,7 @@ async fn a_node_that_has_the_key_answers_with_all_confirmations() {
     assert_eq!(two.births().answer(node(1), answer).await.unwrap().len(), 2, "both others are told");
     assert!(two.is_key(&key_id).await);
 
-    let unknown = Letter { key_id: "another".to_owned(), ..letter };
+    let unknown = KeyConfirmations { key_id: "another".to_owned(), ..letter };
     assert!(one.births().answer(node(2), &unknown).await.unwrap().is_empty());
 }
 
@@ -274,7 +275,7 @@ async fn a_making_has_one_key() {
 #[tokio::test]
 async fn a_pending_key_is_given_up_after_a_week() {
     let place = Place::new(1).await;
-    let Letter { key_id, .. } = place.begin().await;
+    let KeyConfirmations { key_id, .. } = place.begin().await;
     let at = |now| Births { now, ..place.births() };
     at(NOW + PENDING_LIFETIME).give_up().await.unwrap();
     assert_eq!(place.storage.pending_keys().await.unwrap(), [key_id.as_str()]);

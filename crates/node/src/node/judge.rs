@@ -10,8 +10,9 @@ use quorate_protocol::{
     SignSetup, SignedRequest, address_of,
 };
 
-use crate::birth::StillPending;
 use crate::config::Admission;
+use crate::error::reasons;
+use crate::node::keygen::StillPending;
 use crate::storage::{Bound, Charge, Hold, Storage, StorageError, StoredKey};
 
 /// A node's own judgement of requests: it trusts nothing that the gateway says about them.
@@ -280,20 +281,6 @@ impl<'a> Judge<'a> {
 
 fn refused_malformed(reason: &str) -> Verdict {
     Refusal::Malformed { reason: reason.into() }.into()
-}
-
-/// The whole chain of an error's reasons in one line.
-pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let reason = error.to_string();
-        if !text.ends_with(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 fn malformed(error: impl std::error::Error) -> Refusal {

@@ -1,0 +1,207 @@
+//! What an owner says about a key: who may ask for its signatures, and when that ends.
+//!
+//! The nodes hold the statements about a key as a set that only grows and is merged by union, so neither their order nor a
+//! repetition matters. A revocation wins for good, also over a registration that comes later.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256};
+
+use crate::{Authentication, AuthenticationError, Setup, SetupError, SignedRequest, Transcript};
+
+/// A statement about a key that its owner signed.
+///
+/// Two statements that say the same are the same statement, whichever request brought them: its [`id`](Self::id) is made
+/// of what is said alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    key_id: String,
+    says: Says,
+    request: SignedRequest,
+}
+
+/// What a statement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Says {
+    /// This ephemeral key may ask for signatures.
+    Registers {
+        /// The Ed25519 public key.
+        ephemeral: [u8; 32],
+        /// Until when, in seconds since 1970.
+        until: u64,
+    },
+    /// This ephemeral key may not ask for signatures, whatever else is said.
+    Revokes {
+        /// The Ed25519 public key.
+        ephemeral: [u8; 32],
+    },
+    /// The key signs nothing more.
+    RevokesKey,
+}
+
+/// Why a request is no statement of a key's owner.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatementError {
+    /// Its setup.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// Who signed it.
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
+    /// Another operation.
+    #[error("a request for `{path}` says nothing about a key; adding and revoking do")]
+    Operation {
+        /// The operation's path.
+        path: &'static str,
+    },
+    /// An ephemeral key without an end.
+    #[error("the ephemeral key to be added has no expiry; claim one")]
+    NoExpiry,
+    /// Another network's.
+    #[error("the revocation is for network {found}, this is network {expected}")]
+    Network {
+        /// As signed.
+        found: B256,
+        /// As it is.
+        expected: B256,
+    },
+}
+
+/// What the statements about one key come to.
+///
+/// ```
+/// # use quorate_protocol::{Says, StatementSet};
+/// let mut set = StatementSet::default();
+/// set.add("7e57", Says::Registers { ephemeral: [1; 32], until: 2_000 });
+/// set.add("7e57", Says::Registers { ephemeral: [1; 32], until: 1_000 });
+/// assert_eq!(set.until(&[1; 32]), Some(2_000), "the latest end counts");
+/// set.add("7e57", Says::Revokes { ephemeral: [1; 32] });
+/// set.add("7e57", Says::Registers { ephemeral: [1; 32], until: 3_000 });
+/// assert_eq!(set.until(&[1; 32]), None, "revoked for good");
+/// assert!(set.registration(&[1; 32]).is_some(), "it was registered once");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatementSet(BTreeMap<B256, Says>);
+
+impl Statement {
+    /// Reads a request as a statement, and checks its signature; gives who signed it, too, which the caller must compare
+    /// with the key's owner.
+    ///
+    /// # Errors
+    /// A request of another kind, for another network, or whose signature is not its sender's.
+    pub fn read(request: &SignedRequest, network: B256) -> Result<(Self, Address), StatementError> {
+        let setup = Setup::parse(request.operation, &request.setup)?;
+        let (key_id, says) = match &setup {
+            Setup::AddEphemeralKey(add) => {
+                let until = add.ephemeral.expiry.ok_or(StatementError::NoExpiry)?;
+                (&add.key_id, Says::Registers { ephemeral: add.ephemeral.key.to_bytes(), until })
+            }
+            Setup::Revoke(revoke) if revoke.network != network => {
+                return Err(StatementError::Network { found: revoke.network, expected: network });
+            }
+            Setup::Revoke(revoke) => (&revoke.key_id, revoke.says()),
+            _ => return Err(StatementError::Operation { path: request.operation.path() }),
+        };
+        let typed_data = setup.typed_data(&request.challenge());
+        let typed_data = typed_data.ok_or(StatementError::Operation { path: request.operation.path() })?;
+        let signer = Authentication::parse(&request.authentication)?.verify_owner(&typed_data)?;
+        Ok((Self { key_id: key_id.clone(), says, request: request.clone() }, signer))
+    }
+
+    /// The key that it is about.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// What it says.
+    pub const fn says(&self) -> Says {
+        self.says
+    }
+
+    /// The request that shows it.
+    pub const fn request(&self) -> &SignedRequest {
+        &self.request
+    }
+
+    /// What identifies it.
+    pub fn id(&self) -> B256 {
+        self.says.id(&self.key_id)
+    }
+}
+
+impl Says {
+    /// The id of a statement about a key that says this.
+    pub fn id(&self, key_id: &str) -> B256 {
+        let transcript = Transcript::new("statement").field(key_id.as_bytes());
+        match self {
+            Self::Registers { ephemeral, until } => transcript.number(1).field(ephemeral).number(*until),
+            Self::Revokes { ephemeral } => transcript.number(2).field(ephemeral),
+            Self::RevokesKey => transcript.number(3),
+        }
+        .finish()
+    }
+}
+
+impl StatementSet {
+    /// Adds a statement about the set's key; whether it is new.
+    pub fn add(&mut self, key_id: &str, says: Says) -> bool {
+        self.0.insert(says.id(key_id), says).is_none()
+    }
+
+    /// Whether a statement is in the set.
+    pub fn contains(&self, id: &B256) -> bool {
+        self.0.contains_key(id)
+    }
+
+    /// What a statement of the set says.
+    pub fn get(&self, id: &B256) -> Option<Says> {
+        self.0.get(id).copied()
+    }
+
+    /// Until when an ephemeral key may ask for signatures, in seconds since 1970; none if it may not.
+    pub fn until(&self, ephemeral: &[u8; 32]) -> Option<u64> {
+        if self.is_key_revoked() || self.is_revoked(ephemeral) {
+            return None;
+        }
+        self.registrations(ephemeral).map(|(_, until)| until).max()
+    }
+
+    /// The statement that an ephemeral key was ever registered by: the one with the latest end.
+    pub fn registration(&self, ephemeral: &[u8; 32]) -> Option<B256> {
+        self.registrations(ephemeral).max_by_key(|(_, until)| *until).map(|(id, _)| id)
+    }
+
+    /// Whether an ephemeral key is revoked.
+    pub fn is_revoked(&self, ephemeral: &[u8; 32]) -> bool {
+        self.0
+            .values()
+            .any(|says| matches!(says, Says::Revokes { ephemeral: revoked } if revoked == ephemeral))
+    }
+
+    /// Whether the key is revoked.
+    pub fn is_key_revoked(&self) -> bool {
+        self.0.values().any(|says| matches!(says, Says::RevokesKey))
+    }
+
+    /// Every statement's id and what it says, in the order of the ids.
+    pub fn iter(&self) -> impl Iterator<Item = (B256, Says)> {
+        self.0.iter().map(|(id, says)| (*id, *says))
+    }
+
+    /// The digest by which two nodes see whether they have the same set.
+    pub fn digest(&self) -> B256 {
+        let transcript = Transcript::new("statements").number(self.0.len() as u64);
+        self.0.keys().fold(transcript, |transcript, id| transcript.field(id.as_slice())).finish()
+    }
+
+    fn registrations(&self, ephemeral: &[u8; 32]) -> impl Iterator<Item = (B256, u64)> {
+        self.0.iter().filter_map(move |(id, says)| match says {
+            Says::Registers { ephemeral: registered, until } if registered == ephemeral => {
+                Some((*id, *until))
+            }
+            _ => None,
+        })
+    }
+}
