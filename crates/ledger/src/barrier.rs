@@ -14,7 +14,7 @@ use crate::{AttemptId, Charged, KeyLedger, PageRequest, Reading};
 #[must_use = "an attempt that ends before it is kept has to be withdrawn"]
 pub struct Barrier {
     charged: Charged,
-    peers: BTreeSet<NodeIndex>,
+    readings: BTreeMap<NodeIndex, Reading>,
     missing: BTreeSet<NodeIndex>,
 }
 
@@ -27,10 +27,16 @@ pub struct SigningRun {
 }
 
 impl Barrier {
-    /// The run of a charged operation with these other signers.
-    pub fn new(charged: Charged, peers: impl IntoIterator<Item = NodeIndex>) -> Self {
-        let peers: BTreeSet<_> = peers.into_iter().collect();
-        Self { charged, missing: peers.clone(), peers }
+    /// The run of a charged operation with these other signers, whose journals are read after the ledger's bookmarks.
+    pub fn new(charged: Charged, peers: impl IntoIterator<Item = NodeIndex>, ledger: &KeyLedger) -> Self {
+        let readings: BTreeMap<_, _> =
+            peers.into_iter().map(|peer| (peer, ledger.start_reading(peer))).collect();
+        Self { charged, missing: readings.keys().copied().collect(), readings }
+    }
+
+    /// What this node asks each other signer for first. It may stand in the hello: the page is cut when the barrier is open.
+    pub fn requests(&self) -> impl Iterator<Item = (NodeIndex, PageRequest)> {
+        self.readings.values().map(|reading| (reading.peer(), reading.request()))
     }
 
     /// Notes a signer's hello. One that comes twice, or from no signer of the run, changes nothing.
@@ -48,16 +54,15 @@ impl Barrier {
         self.charged.attempt()
     }
 
-    /// Opens the barrier, and begins to read the other signers' journals after the ledger's bookmarks.
+    /// Opens the barrier.
     ///
     /// # Errors
     /// The barrier itself, while a hello is missing.
-    pub fn open(self, ledger: &KeyLedger) -> Result<SigningRun, Self> {
+    pub fn open(self) -> Result<SigningRun, Self> {
         if !self.missing.is_empty() {
             return Err(self);
         }
-        let readings = self.peers.iter().map(|peer| (*peer, ledger.start_reading(*peer))).collect();
-        Ok(SigningRun { charged: self.charged, readings })
+        Ok(SigningRun { charged: self.charged, readings: self.readings })
     }
 }
 

@@ -5,9 +5,10 @@
 //! before they sign. The order, with what has to be durable when:
 //!
 //! 1. [`KeyLedger::charge`] → write [`Pending::changes`] in one transaction → [`Pending::commit`] → send the hello.
-//! 2. [`Barrier::hello`] for each signer's → [`Barrier::open`]. Only now ask for pages and give them:
-//!    [`SigningRun::requests`], [`KeyLedger::signing_page`].
-//! 3. [`Page::decode`] → [`Page::judge`] → [`KeyLedger::merge`], until no request is left.
+//!    [`Barrier::requests`] may go with it.
+//! 2. [`Barrier::hello`] for each signer's → [`Barrier::open`]. Only now give pages: [`KeyLedger::signing_page`].
+//! 3. [`Page::decode`] → [`Page::judge`] → [`KeyLedger::merge`], until [`SigningRun::requests`] has none
+//!    left.
 //! 4. [`KeyLedger::settle`] → the first signing round; nothing is written. If anything failed since the charge,
 //!    [`KeyLedger::withdraw`] in a second transaction.
 //!

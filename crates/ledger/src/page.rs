@@ -166,6 +166,12 @@ impl PageOutline {
         self.entries.iter().map(|entry| entry.place)
     }
 
+    /// What continues after this page; none if it is the last one.
+    pub fn next_request(&self) -> Option<PageRequest> {
+        let last = self.entries.last().filter(|_| self.more)?;
+        Some(PageRequest { after: Some(Bookmark { journal: self.journal, place: last.place }) })
+    }
+
     /// The page with its requests. A live entry without one was withdrawn since, and is left out.
     ///
     /// # Errors

@@ -224,20 +224,20 @@ fn a_bookmark_stops_before_the_first_live_row() {
 fn settling_takes_every_hello_and_every_journal() {
     let (mut own, mut other) = (ledger(1), ledger(2));
     let charged = charge(&mut own, 0, 1, 9).unwrap();
-    let barrier = Barrier::new(charged, [peer()]);
-    let mut barrier = barrier.open(&own).unwrap_err();
+    let barrier = Barrier::new(charged, [peer()], &own);
+    let mut barrier = barrier.open().unwrap_err();
     assert!(barrier.missing().eq([peer()]));
     barrier.hello(peer());
-    let run = barrier.open(&own).unwrap();
+    let run = barrier.open().unwrap();
     let attempt = run.attempt().unwrap();
     assert_eq!(own.settle(run, &limit(9)).unwrap_err(), SettleError::Unread { unread: vec![peer()] });
 
     // The attempt is still live; withdrawn, it cannot be settled.
     let charged = charge(&mut own, 1, 1, 9).unwrap();
     assert!(withdraw(&mut own, attempt));
-    let mut barrier = Barrier::new(charged, [peer()]);
+    let mut barrier = Barrier::new(charged, [peer()], &own);
     barrier.hello(peer());
-    let mut run = barrier.open(&own).unwrap();
+    let mut run = barrier.open().unwrap();
     keep(&mut other, 1, 1);
     let (_, request) = run.requests()[0];
     own.merge(&mut run, page(&other, request), NOW).unwrap();

@@ -200,10 +200,10 @@ impl Network {
                 if run.quorum.iter().all(|s| run.charged.contains(s)) =>
             {
                 let peers = run.quorum.iter().filter(|peer| **peer != signer).map(|peer| node_index(*peer));
-                let mut barrier = Barrier::new(charged, peers.clone());
+                let mut barrier = Barrier::new(charged, peers.clone(), &self.nodes[at].ledger);
                 // A hello comes twice.
                 peers.clone().chain(peers).for_each(|peer| barrier.hello(peer));
-                Stage::Reading(barrier.open(&self.nodes[at].ledger).unwrap())
+                Stage::Reading(barrier.open().unwrap())
             }
             (Step::Advance { .. }, Some(Stage::Reading(signing))) => self.read_and_settle(at, signing),
             (Step::Withdraw { .. }, Some(Stage::Charged(charged))) => {

@@ -137,6 +137,24 @@ impl Abort {
         }
     }
 
+    /// The peer whose message ended the run, as far as can be told: it, or the way to it, is at fault. It is no proof.
+    #[must_use]
+    pub const fn blamed(&self) -> Option<PartyIndex> {
+        match self {
+            Self::MissingMessage { party, .. }
+            | Self::UnexpectedMessage { party, .. }
+            | Self::Malformed { party, .. }
+            | Self::Equivocation { party, .. }
+            | Self::Ban { party, .. } => Some(*party),
+            Self::Failed { party, .. } => *party,
+            Self::NotAParty { .. }
+            | Self::SignerCount { .. }
+            | Self::NotASigner { .. }
+            | Self::InvalidSignature(_)
+            | Self::DamagedShare { .. } => None,
+        }
+    }
+
     pub(crate) fn encoding(error: postcard::Error) -> Self {
         Self::Failed { party: None, failure: ProtocolFailure(Failure::Encoding(error)) }
     }

@@ -4,8 +4,9 @@ use alloy_primitives::{Address, Signature};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
     AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor, Operation,
-    OperationMessage, Permissions, SUBPROTOCOL, SignatureRequest,
+    OperationMessage, Permissions, Revocation, Revoked, SUBPROTOCOL, SignatureRequest,
 };
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -20,6 +21,10 @@ pub struct SigningNetwork {
     keygen_deadline: Duration,
     signing_deadline: Duration,
 }
+
+/// For how long a revocation is handed in again where nodes are missing, and how often.
+const REVOCATION: Duration = Duration::from_secs(5);
+const REVOCATION_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the network gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +150,36 @@ impl SigningNetwork {
             Ok(request.accept(&answer)?)
         };
         self.within(self.signing_deadline, sign).await
+    }
+
+    /// Hands in the owner's revocation, and says which nodes have stored it and which are missing.
+    ///
+    /// It is handed in again for a few seconds while nodes are missing. Those that have it tell the others as soon as they
+    /// can be reached; it can be handed in again at any time, by anybody.
+    ///
+    /// # Errors
+    /// A refusal, or a gateway that cannot be reached.
+    pub async fn revoke(
+        &self,
+        revocation: &Revocation,
+        signature: &Signature,
+    ) -> Result<Revoked, NetworkError> {
+        let until = Instant::now() + REVOCATION;
+        let authentication = revocation.authentication(signature);
+        loop {
+            let hand_in = async {
+                let mut connection = self.connect(Operation::Revoke, None).await?;
+                connection.send(revocation.setup()).await?;
+                connection.send(&authentication).await?;
+                let answer = connection.receive().await?;
+                Ok(revocation.accept(&self.descriptor, &answer)?)
+            };
+            let revoked = self.within(self.signing_deadline, hand_in).await?;
+            if revoked.missing.is_empty() || Instant::now() > until {
+                return Ok(revoked);
+            }
+            tokio::time::sleep(REVOCATION_PAUSE).await;
+        }
     }
 
     async fn connect(&self, operation: Operation, resume: Option<&str>) -> Result<Connection, NetworkError> {

@@ -2,11 +2,15 @@
 CREATE TABLE node (
     network BLOB NOT NULL,
     node INTEGER NOT NULL,
-    -- Names this node's journal: whoever has read another one reads this from the start.
-    journal BLOB NOT NULL
+    -- Names what this node's peers read of it: whoever has read another one reads this from the start.
+    journal BLOB NOT NULL,
+    -- 1 once it was restored from a backup: it signs nothing, since limits, bans and assignments may be missing.
+    quarantined INTEGER NOT NULL,
+    -- How often the database was opened; the file beside it knows, too.
+    starts INTEGER NOT NULL
 );
 
--- This node's share of a key that all nodes have confirmed. It signs nothing until the key is bound to an owner.
+-- This node's share of a key that all nodes have confirmed. It signs nothing until the key is assigned to an owner.
 CREATE TABLE shares (
     key_id TEXT PRIMARY KEY NOT NULL,
     public_key BLOB NOT NULL,
@@ -15,26 +19,32 @@ CREATE TABLE shares (
     created_at INTEGER NOT NULL
 );
 
--- Whose a key is: bound once, for good.
+-- Whose a key is: assigned once, for good.
 CREATE TABLE keys (
     key_id TEXT PRIMARY KEY NOT NULL REFERENCES shares (key_id),
-    -- The request that it was bound by, whole, and its hash: asked again, it is answered with this key.
+    -- The request that it was assigned by, whole, and its hash: asked again, it is answered with this key.
     request BLOB NOT NULL,
     request_hash BLOB NOT NULL UNIQUE,
     owner BLOB NOT NULL,
     permissions TEXT,
     -- 1 where the owner signed the permissions' hash.
     permissions_signed INTEGER NOT NULL,
+    -- The Ed25519 key that it was assigned with, and until when that may ask for signatures.
+    ephemeral BLOB NOT NULL,
+    ephemeral_until INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 );
 
 CREATE INDEX keys_by_owner ON keys (owner);
 
--- Nodes' signatures over whose a key is, as the client is given them: this node's own, and others', with which it can
+-- What nodes attest to of whose a key is, as the client is given them: this node's own, and others', with which it can
 -- show a node that was away.
 CREATE TABLE attestations (
     key_id TEXT NOT NULL REFERENCES keys (key_id),
     node INTEGER NOT NULL,
+    -- By the node's own clock.
+    assigned_at INTEGER NOT NULL,
+    ephemeral_until INTEGER NOT NULL,
     signature BLOB NOT NULL,
     PRIMARY KEY (key_id, node)
 );
@@ -66,12 +76,18 @@ CREATE TABLE bans (
     PRIMARY KEY (key_id, peer)
 );
 
--- Under which Ed25519 keys signatures may be asked for.
-CREATE TABLE ephemeral_keys (
+-- What the owner of a key has said about it since it was assigned: a set that only grows.
+CREATE TABLE statements (
+    -- The order in which this node came to know them, in which other nodes read them.
+    place INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     key_id TEXT NOT NULL REFERENCES keys (key_id),
-    public_key BLOB NOT NULL,
-    expires_at INTEGER NOT NULL,
-    PRIMARY KEY (key_id, public_key)
+    -- Made of what is said alone.
+    id BLOB NOT NULL,
+    says BLOB NOT NULL,
+    -- The owner's request, whole.
+    request BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (key_id, id)
 );
 
 -- Each nonce that stood in a request, bound to the first such request.
@@ -81,35 +97,26 @@ CREATE TABLE used_nonces (
     expires_at INTEGER NOT NULL
 );
 
--- The most that was asked for under each nonce of the user operations that a key signs: 32 bytes for each counter of
--- its limits.
-CREATE TABLE charges (
-    key_id TEXT NOT NULL REFERENCES keys (key_id),
-    nonce BLOB NOT NULL,
-    amounts BLOB NOT NULL,
-    PRIMARY KEY (key_id, nonce)
-) WITHOUT ROWID;
+CREATE INDEX used_nonces_by_end ON used_nonces (expires_at);
 
--- What the charges of a key come to, for each counter, and for each window where it has windows.
-CREATE TABLE totals (
-    key_id TEXT NOT NULL REFERENCES keys (key_id),
-    counter INTEGER NOT NULL,
-    time_window INTEGER NOT NULL,
-    total BLOB NOT NULL,
-    PRIMARY KEY (key_id, counter, time_window)
-) WITHOUT ROWID;
+-- The place that the next row of a key's ledger is given: it never goes back, so that no place is used twice.
+CREATE TABLE ledgers (
+    key_id TEXT PRIMARY KEY NOT NULL REFERENCES keys (key_id),
+    next_place INTEGER NOT NULL
+);
 
--- The signed requests that raised a charge, in the order in which this node came to know them.
-CREATE TABLE journal (
+-- What the operations of a key have come to, each with the signed request that shows it, in the order in which this node
+-- came to know them.
+CREATE TABLE ledger_rows (
     key_id TEXT NOT NULL REFERENCES keys (key_id),
     place INTEGER NOT NULL,
-    nonce BLOB NOT NULL,
-    charged_at INTEGER NOT NULL,
+    -- Nonce, amounts by dimension, time, origin.
+    row BLOB NOT NULL,
     request BLOB NOT NULL,
     PRIMARY KEY (key_id, place)
-) WITHOUT ROWID;
+);
 
--- How far the journals of other nodes were read.
+-- How far the ledgers of other nodes were read.
 CREATE TABLE bookmarks (
     key_id TEXT NOT NULL REFERENCES keys (key_id),
     peer INTEGER NOT NULL,

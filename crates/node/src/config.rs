@@ -41,6 +41,8 @@ pub struct Admission {
     pub owners: Option<Vec<Address>>,
     /// How many keys one owner may have.
     pub keys_per_owner: u64,
+    /// Whether keys are refused whose permissions the owner did not sign, as third-party clients ask for them.
+    pub refuse_unsigned_permissions: bool,
 }
 
 /// A gateway's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
@@ -107,17 +109,18 @@ pub enum ConfigError {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { owners: None, keys_per_owner: 1000 }
+        Self { owners: None, keys_per_owner: 1000, refuse_unsigned_permissions: false }
     }
 }
 
 impl Admission {
-    pub(crate) fn admit(&self, owner: Address, keys: u64) -> Result<(), Refusal> {
+    /// Refuses an owner whom the operator does not serve, or a key that the operator does not want.
+    pub(crate) fn admit(&self, owner: Address, are_permissions_signed: bool) -> Result<(), Refusal> {
         if self.owners.as_ref().is_some_and(|owners| !owners.contains(&owner)) {
             return Err(Refusal::NotAdmitted { owner });
         }
-        if keys >= self.keys_per_owner {
-            return Err(Refusal::Quota { owner, keys, limit: self.keys_per_owner });
+        if self.refuse_unsigned_permissions && !are_permissions_signed {
+            return Err(Refusal::UnsignedPermissions);
         }
         Ok(())
     }

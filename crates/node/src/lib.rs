@@ -16,6 +16,6 @@ mod wire;
 pub use config::{Admission, ConfigError, GatewayConfig, NodeConfig, load_descriptor};
 pub use gateway::{Gateway, GatewayError};
 pub use init::init;
-pub use node::{Node, NodeError};
+pub use node::{Node, NodeError, UnsetClock};
 pub use seal::{KeyFileError, SealBroken};
 pub use storage::StorageError;

@@ -1,48 +1,44 @@
 mod bans;
-mod births;
-mod charges;
 mod keys;
+mod ledger;
+mod life;
+mod nonces;
+mod pending_keys;
+mod statements;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
+use quorate_ledger::Place;
 use quorate_protocol::NodeIndex;
+use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 
-use self::charges::Held;
-pub(crate) use self::charges::{Bookmark, Charge, Entry, Excess, Hold};
-pub(crate) use self::keys::StoredKey;
+pub(crate) use self::keys::{Assigned, FirstRegistration, StoredKey};
+use self::life::Life;
+pub(crate) use self::nonces::{NonceUse, Spent};
+pub(crate) use self::statements::{Added, MOST_REGISTRATIONS, MOST_REVOCATIONS};
 use crate::seal::{SealBroken, SealKey};
 
-/// A node's durable state: its key shares, whom they belong to, whom it banned, and which nonces are spent.
+/// A node's durable state: its key shares, whom they belong to and what they have signed, whom it banned, and which nonces
+/// are spent.
 ///
-/// Every write is on disk when its call returns (`synchronous = FULL`).
+/// Every write is on disk when its call returns (`synchronous = FULL`). One process at a time has it open.
 pub(crate) struct Storage {
     pool: SqlitePool,
     seal: SealKey,
     network: B256,
     node: NodeIndex,
-    /// How far other nodes' journals were read; written with the next charge of the key.
-    bookmarks: Mutex<Bookmarks>,
-    held: Mutex<Held>,
-}
-
-type Bookmarks = HashMap<(String, NodeIndex), Bookmark>;
-
-/// Whether a request may go on, as far as the node's own records say.
-pub(crate) enum Bound<'a> {
-    /// It may, and what it costs is charged.
-    Yes(Option<Hold<'a>>),
-    /// Another request has used the nonce.
-    Replayed,
-    /// It would exceed a limit; nothing is charged.
-    Excess(Excess),
+    /// Names what this node's peers read of it.
+    journal: B256,
+    is_quarantined: bool,
+    /// Held as long as the database is open.
+    _life: Life,
 }
 
 /// Where a sealed share is kept.
@@ -67,6 +63,20 @@ pub enum StorageError {
         /// The node it belongs to.
         node: u8,
     },
+    /// Another process has the database open.
+    #[error("another process uses the database {path}; a node runs once")]
+    InUse {
+        /// The database.
+        path: String,
+    },
+    /// The file beside the database that tells a restored one.
+    #[error("{path} cannot be used")]
+    Life {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A share that does not open.
     #[error(transparent)]
     Sealed(#[from] SealBroken),
@@ -88,12 +98,16 @@ pub enum StorageError {
 
 impl Storage {
     /// Opens the database, makes it where there is none, and brings its schema up to date.
+    ///
+    /// A database that is older than the last one opened here, or that was opened elsewhere, was restored from a backup: it
+    /// is quarantined, and what peers have read of it counts as another's.
     pub(crate) async fn open(
         path: &Path,
         seal: SealKey,
         network: B256,
         node: NodeIndex,
     ) -> Result<Self, StorageError> {
+        let life = Life::begin(path)?;
         let options = SqliteConnectOptions::from_str("sqlite:")?
             .filename(path)
             .create_if_missing(true)
@@ -102,73 +116,18 @@ impl Storage {
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
         sqlx::migrate!().run(&pool).await?;
-        let storage = Self { pool, seal, network, node, bookmarks: Mutex::default(), held: Mutex::default() };
-        storage.claim().await?;
-        Ok(storage)
+        let opened = claim(&pool, network, node, &life).await?;
+        life.record(opened.starts)?;
+        if opened.is_quarantined {
+            tracing::error!(%node, "the database was restored from a backup: this node signs nothing");
+        }
+        let Opened { journal, is_quarantined, .. } = opened;
+        Ok(Self { pool, seal, network, node, journal, is_quarantined, _life: life })
     }
 
-    async fn claim(&self) -> Result<(), StorageError> {
-        let mut transaction = self.pool.begin().await?;
-        match sqlx::query("SELECT network, node FROM node").fetch_optional(&mut *transaction).await? {
-            None => {
-                let mut journal = B256::ZERO;
-                getrandom::fill(journal.as_mut_slice())?;
-                sqlx::query("INSERT INTO node (network, node, journal) VALUES (?, ?, ?)")
-                    .bind(self.network.as_slice())
-                    .bind(i64::from(self.node.get()))
-                    .bind(journal.as_slice())
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            Some(row) => {
-                let network = B256::try_from(row.try_get::<&[u8], _>(0)?).unwrap_or_default();
-                let node = u8::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
-                if (network, node) != (self.network, self.node.get()) {
-                    return Err(StorageError::Foreign { network, node });
-                }
-            }
-        }
-        Ok(transaction.commit().await?)
-    }
-
-    /// Binds a nonce to the first request that uses it, and charges what the request costs: both or neither.
-    pub(crate) async fn bind(
-        &self,
-        nonce: B256,
-        request: B256,
-        charge: Option<&Charge<'_>>,
-        expires_at: u64,
-        now: u64,
-    ) -> Result<Bound<'_>, StorageError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM used_nonces WHERE expires_at < ?")
-            .bind(seconds(now))
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(
-            "INSERT INTO used_nonces (nonce, request, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(nonce.as_slice())
-        .bind(request.as_slice())
-        .bind(seconds(expires_at))
-        .execute(&mut *transaction)
-        .await?;
-        let row = sqlx::query("SELECT request FROM used_nonces WHERE nonce = ?")
-            .bind(nonce.as_slice())
-            .fetch_one(&mut *transaction)
-            .await?;
-        if row.try_get::<&[u8], _>(0)? != request.as_slice() {
-            return Ok(Bound::Replayed);
-        }
-        let hold = match charge {
-            None => None,
-            Some(charge) => match self.charge(&mut transaction, charge).await? {
-                Ok(hold) => hold,
-                Err(excess) => return Ok(Bound::Excess(excess)),
-            },
-        };
-        transaction.commit().await?;
-        Ok(Bound::Yes(hold))
+    /// Whether the database was restored from a backup, so that limits, bans and assignments may be missing in it.
+    pub(crate) const fn is_quarantined(&self) -> bool {
+        self.is_quarantined
     }
 
     /// Waits for writes under way and lets go of the file.
@@ -176,13 +135,82 @@ impl Storage {
         self.pool.close().await;
     }
 
-    fn unsaved_bookmarks(&self) -> MutexGuard<'_, Bookmarks> {
-        self.bookmarks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What a sealed share is bound to: a pending one moved to the place of a key's does not open there.
     fn context(&self, place: &str, key_id: &str) -> Vec<u8> {
         [self.network.as_slice(), &[self.node.get()], place.as_bytes(), key_id.as_bytes()].concat()
+    }
+}
+
+/// What a database says of itself when it is opened.
+struct Opened {
+    journal: B256,
+    is_quarantined: bool,
+    /// How often it has been opened, this time included.
+    starts: u64,
+}
+
+/// Makes an empty database this node's, or checks that it is; counts the start.
+async fn claim(
+    pool: &SqlitePool,
+    network: B256,
+    node: NodeIndex,
+    life: &Life,
+) -> Result<Opened, StorageError> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let row = sqlx::query("SELECT network, node, journal, quarantined, starts FROM node")
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let mut opened = match row {
+        None => {
+            sqlx::query(
+                "INSERT INTO node (network, node, journal, quarantined, starts) VALUES (?, ?, x'', 0, 0)",
+            )
+            .bind(network.as_slice())
+            .bind(i64::from(node.get()))
+            .execute(&mut *transaction)
+            .await?;
+            Opened { journal: random()?, is_quarantined: false, starts: 0 }
+        }
+        Some(row) => {
+            let owner = B256::try_from(row.try_get::<&[u8], _>(0)?).unwrap_or_default();
+            let index = u8::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
+            if (owner, index) != (network, node.get()) {
+                return Err(StorageError::Foreign { network: owner, node: index });
+            }
+            let starts = unsigned(row.try_get(4)?);
+            if life.is_ahead_of(starts) {
+                Opened { journal: random()?, is_quarantined: true, starts }
+            } else {
+                let journal = B256::try_from(row.try_get::<&[u8], _>(2)?).unwrap_or_default();
+                Opened { journal, is_quarantined: row.try_get(3)?, starts }
+            }
+        }
+    };
+    opened.starts += 1;
+    sqlx::query("UPDATE node SET journal = ?, quarantined = ?, starts = ?")
+        .bind(opened.journal.as_slice())
+        .bind(opened.is_quarantined)
+        .bind(seconds(opened.starts))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(opened)
+}
+
+fn random() -> Result<B256, getrandom::Error> {
+    let mut bytes = B256::ZERO;
+    getrandom::fill(bytes.as_mut_slice())?;
+    Ok(bytes)
+}
+
+/// The stored form of a value of this crate's own.
+///
+/// # Panics
+/// Never: postcard fails only on maps and sequences of unknown length, which none of them has.
+pub(crate) fn encoded(value: &impl Serialize) -> Vec<u8> {
+    match postcard::to_stdvec(value) {
+        Ok(bytes) => bytes,
+        Err(error) => unreachable!("a record cannot be encoded: {error}"),
     }
 }
 
@@ -203,4 +231,13 @@ fn signatures(
 /// SQLite's integers are signed; times beyond the year 292 billion are one.
 fn seconds(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// A place in a journal, from 1.
+fn place_of(number: i64) -> Option<Place> {
+    u64::try_from(number).ok().and_then(|place| Place::try_from(place).ok())
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
-use quorate_protocol::{Answer, NodeIndex, Nonce, SignedRequest};
+use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
@@ -32,6 +32,8 @@ const KEYGEN_MESSAGE: usize = 1024 * 1024;
 const MAX_PAGE: usize = quorate_ledger::MAX_ENCODED_PAGE;
 /// The request by which a key was assigned, and what 255 nodes attest to.
 const MAX_EVIDENCE: usize = SignedRequest::MAX_LEN + 255 * 128;
+/// The bytes of statements that go into one message.
+pub(crate) const STATEMENT_BYTES: usize = 256 * 1024;
 /// Names, numbers and the seal around what a frame carries, and a refusal with all its texts.
 const ENVELOPE: usize = 8 * 1024;
 
@@ -41,8 +43,8 @@ pub(crate) type TaskId = u64;
 /// Nodes' Ed25519 signatures over one key's confirmation.
 pub(crate) type Confirmations = BTreeMap<NodeIndex, Vec<u8>>;
 
-/// Nodes' signatures over whose a key is.
-pub(crate) type Attestations = BTreeMap<NodeIndex, Vec<u8>>;
+/// What nodes attest to of whose a key is.
+pub(crate) type Attestations = BTreeMap<NodeIndex, Attestation>;
 
 /// What the gateway sends to a node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,8 +103,12 @@ pub(crate) enum PeerMessage {
     Assignment { key_id: String, evidence: Box<Evidence> },
     /// Asks for the statements about a key; `known` is the digest of the sender's own.
     WhichStatements { key_id: String, known: B256 },
-    /// The statements about a key that the sender has, or some of them.
-    Statements { key_id: String, statements: Vec<SignedRequest> },
+    /// Owners' statements about keys.
+    Statements { statements: Vec<SignedRequest> },
+    /// Asks for the statements that the receiver came to know after a place, in its own order.
+    StatementsAfter { journal: B256, place: u64 },
+    /// Statements in the sender's order, each with its place.
+    StatementPage { journal: B256, statements: Vec<(u64, SignedRequest)> },
 }
 
 /// All confirmations of a key that the sender knows. It is answered with those that the sender lacks, if there are any.

@@ -29,11 +29,16 @@ pub struct Birth {
     pub challenge: String,
 }
 
-/// A node's Ed25519 signature over a [`Birth`].
+/// A node's word for a [`Birth`], with what its own clock made of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attestation {
     /// The node.
     pub node: NodeIndex,
+    /// When the node assigned the key, in seconds since 1970.
+    pub assigned_at: u64,
+    /// Until when the ephemeral key may ask for signatures at this node, in seconds since 1970.
+    pub ephemeral_until: u64,
     /// The signature, 64 bytes, in hex with 0x in JSON.
     #[serde(with = "hex::serde")]
     pub signature: Vec<u8>,
@@ -52,7 +57,7 @@ pub struct Unattested {
 }
 
 impl Birth {
-    /// The digest that nodes sign, bound to one network.
+    /// The digest of what all nodes attest to alike, bound to one network.
     pub fn digest(&self, network: B256) -> B256 {
         Transcript::new("birth")
             .field(network.as_slice())
@@ -65,9 +70,19 @@ impl Birth {
             .finish()
     }
 
-    /// Attests to the birth as a node.
-    pub fn attest(&self, network: B256, node: NodeIndex, identity: &SigningKey) -> Attestation {
-        Attestation { node, signature: identity.sign(self.digest(network).as_slice()).to_bytes().to_vec() }
+    /// Attests to the birth as a node that assigns the key now, in seconds since 1970, with its ephemeral key's end.
+    pub fn attest(
+        &self,
+        network: B256,
+        node: NodeIndex,
+        identity: &SigningKey,
+        assigned_at: u64,
+        ephemeral_until: u64,
+    ) -> Attestation {
+        let mut attestation = Attestation { node, assigned_at, ephemeral_until, signature: Vec::new() };
+        attestation.signature =
+            identity.sign(attestation.digest(self, network).as_slice()).to_bytes().to_vec();
+        attestation
     }
 
     /// Checks that enough nodes of the pinned network attest to the birth.
@@ -79,17 +94,30 @@ impl Birth {
         network: &NetworkDescriptor,
         attestations: &[Attestation],
     ) -> Result<(), Unattested> {
-        let digest = self.digest(network.id());
-        let genuine = attestations.iter().filter(|attestation| {
-            let signature = ed25519_dalek::Signature::from_slice(&attestation.signature);
-            let identity = network.identity(attestation.node);
-            matches!((identity, signature), (Some(identity), Ok(signature))
-                if identity.verify_strict(digest.as_slice(), &signature).is_ok())
-        });
+        let genuine = attestations.iter().filter(|attestation| attestation.is_genuine(self, network));
         let valid = genuine.map(|attestation| attestation.node).collect::<BTreeSet<_>>().len();
         if valid < usize::from(network.bind_quorum()) {
             return Err(Unattested { valid, needed: network.bind_quorum() });
         }
         Ok(())
+    }
+}
+
+impl Attestation {
+    /// Whether the named node of the network signed it, for this birth.
+    pub fn is_genuine(&self, birth: &Birth, network: &NetworkDescriptor) -> bool {
+        let signature = ed25519_dalek::Signature::from_slice(&self.signature);
+        let digest = self.digest(birth, network.id());
+        matches!((network.identity(self.node), signature), (Some(identity), Ok(signature))
+            if identity.verify_strict(digest.as_slice(), &signature).is_ok())
+    }
+
+    fn digest(&self, birth: &Birth, network: B256) -> B256 {
+        Transcript::new("attestation")
+            .field(birth.digest(network).as_slice())
+            .number(self.node.get().into())
+            .number(self.assigned_at)
+            .number(self.ephemeral_until)
+            .finish()
     }
 }

@@ -87,6 +87,11 @@ pub enum Refusal {
     /// A key made without permissions.
     #[error("the key was made without permissions, so it signs nothing; make one with a policy")]
     NoPermissions,
+    /// Permissions that the owner did not sign.
+    #[error(
+        "this network makes no keys whose permissions the owner has not signed; add the signed entry (tag 4)"
+    )]
+    UnsignedPermissions,
     /// The permissions name another network, chain or owner than the request.
     #[error("the permissions are for another {what}: {found}, not {expected}")]
     OtherPermissions {
@@ -199,6 +204,12 @@ pub enum Refusal {
         /// What went wrong.
         reason: ShortText,
     },
+    /// The node's database was restored from a backup, so it signs nothing.
+    #[error("node {node} was restored from a backup and signs nothing; other nodes can")]
+    Quarantined {
+        /// The node.
+        node: NodeIndex,
+    },
     /// Too much at once.
     #[error("the network is busy; try again later")]
     Busy,
@@ -216,6 +227,7 @@ impl Refusal {
                 | Self::Unfinished { .. }
                 | Self::Nodes { .. }
                 | Self::Busy
+                | Self::Quarantined { .. }
         )
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use crate::{Authentication, AuthenticationError, Setup, SetupError, SignedRequest, Transcript};
 
@@ -21,7 +22,7 @@ pub struct Statement {
 }
 
 /// What a statement says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Says {
     /// This ephemeral key may ask for signatures.
@@ -158,6 +159,16 @@ impl StatementSet {
     /// What a statement of the set says.
     pub fn get(&self, id: &B256) -> Option<Says> {
         self.0.get(id).copied()
+    }
+
+    /// How many statements are in the set.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Until when an ephemeral key may ask for signatures, in seconds since 1970; none if it may not.

@@ -232,9 +232,10 @@ impl<'a> World<'a> {
         pages.extend(bad.map(|bad| (index(*bad), lying_page(lie))));
         let (limits, now, network) = (self.network.limits(), self.now(), self.network);
         let approved = self.at_node(node, |ledger| {
-            let mut barrier = Barrier::new(charged.as_ref().clone(), pages.iter().map(|(peer, _)| *peer));
+            let peers = pages.iter().map(|(peer, _)| *peer);
+            let mut barrier = Barrier::new(charged.as_ref().clone(), peers, ledger);
             pages.iter().for_each(|(peer, _)| barrier.hello(*peer));
-            let mut run = barrier.open(ledger).unwrap();
+            let mut run = barrier.open().unwrap();
             for (peer, page) in pages {
                 let judged = page.judge(peer, |entry| {
                     let attempt = network.attempts[usize::from(entry.request[0])];

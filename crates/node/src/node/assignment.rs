@@ -1,131 +1,237 @@
 //! Whose a key becomes.
 //!
-//! A key is made ahead of need, and bound to an owner on request: by each node for itself, once and for good. A client
+//! A key is made ahead of need, and assigned to an owner on request: by each node for itself, once and for good. A client
 //! takes the key when ⌊(n+t−1)/2⌋+1 nodes attest to it, so that two owners cannot both have that many, whatever t − 1
-//! bad nodes say. The nodes tell each other what they attest, so that each can show it all. One that was away when a key
-//! was bound asks the first time that it is to sign with it, and binds the key itself on evidence that is enough for a
-//! client.
+//! bad nodes say. The nodes tell each other what they attest to, so that each can show it all, and one that was away when a
+//! key was assigned asks the first time that it is to sign with it. It adopts what t nodes attest to: one of them is honest,
+//! and has checked the request's nonce and the owner's admission. On the word of fewer it adopts only what it would admit by
+//! itself, while the request is young, and not often.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
-use ed25519_dalek::{Signature, SigningKey};
-use quorate_protocol::{Attestation, Birth, KeyText, NetworkDescriptor, NodeIndex, Permissions};
+use quorate_protocol::{Attestation, Birth, KeyText, NodeIndex, Permissions, Refusal};
 
-use crate::node::judge::{ApprovedKeygen, Judge};
-use crate::storage::{Storage, StorageError};
+use super::error::TaskError;
+use super::judge::{self, ApprovedKeygen};
+use super::member::Member;
+use crate::config::Admission;
+use crate::storage::{Assigned, Storage, StorageError};
 use crate::wire::{Attestations, Evidence};
 
-/// The attestations that were heard of, by key and request, until the key is bound here.
-#[derive(Default)]
-pub(crate) struct Hearsay(Mutex<HashMap<(String, B256), Attestations>>);
-
-/// How many such keys are remembered; beyond that the nodes have to be asked again.
-const MOST_HEARSAY: usize = 256;
-
-/// The bindings at one node.
-#[derive(Clone, Copy)]
-pub(crate) struct Bindings<'a> {
-    pub(crate) network: &'a NetworkDescriptor,
-    pub(crate) me: NodeIndex,
-    pub(crate) identity: &'a SigningKey,
-    pub(crate) storage: &'a Storage,
-    pub(crate) hearsay: &'a Hearsay,
-    /// Seconds since 1970.
-    pub(crate) now: u64,
+/// The assignments at one node.
+pub(crate) struct Assignments {
+    pub(crate) member: Arc<Member>,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) admission: Admission,
+    unverified: UnverifiedAssignments,
+    adoptions: Mutex<Adoptions>,
 }
 
-impl Bindings<'_> {
-    /// Binds a free key, and attests to it; none if it is not free here, or the request has another.
-    pub(crate) async fn bind(
+/// When keys were adopted on the word of fewer than t nodes, by each of those nodes; in seconds since 1970.
+type Adoptions = BTreeMap<NodeIndex, VecDeque<u64>>;
+
+/// For how long after a key's first assignment it is adopted on the word of fewer than t nodes, in seconds, and how many
+/// keys an hour on one node's: a bad one must not be able to use up the free keys.
+const ADOPTION_AGE: u64 = 600;
+const ADOPTIONS_PER_HOUR: usize = 20;
+
+/// The attestations that were heard of, by key and request, until the key is assigned here.
+#[derive(Default)]
+struct UnverifiedAssignments(Mutex<Heard>);
+
+#[derive(Default)]
+struct Heard {
+    attestations: HashMap<(String, B256), Attestations>,
+    /// Oldest first.
+    order: VecDeque<(String, B256)>,
+}
+
+/// How many such keys are remembered; beyond that the oldest have to be asked about again.
+const MOST_HEARD: usize = 256;
+
+impl Assignments {
+    pub(crate) fn new(member: Arc<Member>, storage: Arc<Storage>, admission: Admission) -> Self {
+        let (unverified, adoptions) = (UnverifiedAssignments::default(), Mutex::default());
+        Self { member, storage, admission, unverified, adoptions }
+    }
+
+    /// Assigns a free key to the owner who asks, and attests to it; or gives the key that the request has already.
+    ///
+    /// # Errors
+    /// An owner who is not admitted or has too many keys, or a key that is not free here.
+    pub(crate) async fn assign(
         &self,
         key_id: &str,
         approved: &ApprovedKeygen,
-    ) -> Result<Option<(KeyText, Attestation)>, StorageError> {
-        let Some(public_key) = self.storage.free_key(key_id).await? else { return Ok(None) };
-        let key = KeyText { key_id: key_id.to_owned(), public_key };
-        let own = birth(&key, approved).attest(self.network.id(), self.me, self.identity);
-        let known = [(self.me, own.signature.clone())].into();
-        if !self.storage.bind_key(key_id, approved, &known, self.now).await? {
-            return Ok(None);
+        now: u64,
+    ) -> Result<(KeyText, Attestation), TaskError> {
+        self.admission.admit(approved.owner, approved.setup.claim.is_some())?;
+        let quota = self.admission.keys_per_owner;
+        match self.record(key_id, approved, Some(quota), now).await? {
+            (Assigned::Yes, Some(assigned)) => Ok(assigned),
+            (Assigned::Quota { keys }, _) => {
+                Err(Refusal::Quota { owner: approved.owner, keys, limit: quota }.into())
+            }
+            _ => match self.storage.key_of(approved.request.hash()).await? {
+                Some(assigned) => Ok(assigned),
+                None => {
+                    let reason = format!("key {key_id} is not free at node {}", self.member.index);
+                    Err(Refusal::Unfinished { reason: reason.into() }.into())
+                }
+            },
         }
-        self.settle(key_id, approved.request.hash()).await?;
-        Ok(Some((key, own)))
     }
 
-    /// Keeps what was heard of a key that is bound by now. Whoever adds to what is heard and whoever binds does this
+    /// What this node can show of a key's owner.
+    pub(crate) async fn evidence(&self, key_id: &str) -> Result<Option<Evidence>, StorageError> {
+        let assignment = self.storage.assignment(key_id).await?;
+        Ok(assignment.map(|(request, attestations)| Evidence { request, attestations }))
+    }
+
+    /// Takes in what another node shows; adopts the assignment of a key that is free here once t nodes attest to the same
+    /// request. Whether it did.
+    pub(crate) async fn learn(
+        &self,
+        key_id: &str,
+        Evidence { request, attestations }: Evidence,
+        now: u64,
+    ) -> Result<bool, StorageError> {
+        let public_key = match self.storage.key(key_id).await? {
+            Some(key) => Some(key.public_key),
+            None => self.storage.free_key(key_id).await?,
+        };
+        let Some(public_key) = public_key else { return Ok(false) };
+        let Ok(mut approved) = judge::keygen(&self.member, &request, None) else { return Ok(false) };
+        let birth = birth(&KeyText { key_id: key_id.to_owned(), public_key }, &approved);
+        let genuine = self.genuine(&birth, attestations);
+        let heard = self.unverified.add(key_id, request.hash(), genuine);
+        let mut is_adopted = false;
+        if let Some((until, quota)) = self.adoption(&approved, &heard, now) {
+            approved.ephemeral_until = until;
+            let (assigned, _) = self.record(key_id, &approved, quota, now).await?;
+            is_adopted = assigned == Assigned::Yes;
+        }
+        self.keep_heard(key_id, request.hash()).await?;
+        if is_adopted {
+            tracing::info!(node = %self.member.index, key_id, "learnt whose the key is");
+        }
+        Ok(is_adopted)
+    }
+
+    /// Whether attestations are enough to adopt an assignment: until when its ephemeral key is good then, and the quota that
+    /// the owner is held to.
+    fn adoption(
+        &self,
+        approved: &ApprovedKeygen,
+        heard: &Attestations,
+        now: u64,
+    ) -> Option<(u64, Option<u64>)> {
+        let mut ends: Vec<_> = heard.values().map(|attestation| attestation.ephemeral_until).collect();
+        ends.sort_unstable();
+        // At least one honest node's end is as late as the t-th smallest.
+        let threshold = usize::from(self.member.network.threshold());
+        if let Some(until) = threshold.checked_sub(1).and_then(|t| ends.get(t)) {
+            return Some((*until, None));
+        }
+        let until = *ends.first()?;
+        let is_young =
+            heard.values().all(|attestation| now < attestation.assigned_at.saturating_add(ADOPTION_AGE));
+        let is_admitted = self.admission.admit(approved.owner, approved.setup.claim.is_some()).is_ok();
+        (is_young && is_admitted && self.is_within_rate(heard, now))
+            .then_some((until, Some(self.admission.keys_per_owner)))
+    }
+
+    /// Whether one of the attesting nodes has not been believed too often within the last hour; counts it.
+    fn is_within_rate(&self, heard: &Attestations, now: u64) -> bool {
+        let mut adoptions = self.adoptions.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.keys().any(|node| {
+            let of_node = adoptions.entry(*node).or_default();
+            of_node.retain(|at| now < at.saturating_add(3600));
+            let is_within = of_node.len() < ADOPTIONS_PER_HOUR;
+            if is_within {
+                of_node.push_back(now);
+            }
+            is_within
+        })
+    }
+
+    /// Writes down whose a free key is, with this node's own attestation.
+    async fn record(
+        &self,
+        key_id: &str,
+        approved: &ApprovedKeygen,
+        quota: Option<u64>,
+        now: u64,
+    ) -> Result<(Assigned, Option<(KeyText, Attestation)>), StorageError> {
+        let Some(public_key) = self.storage.free_key(key_id).await? else {
+            return Ok((Assigned::Taken, None));
+        };
+        let key = KeyText { key_id: key_id.to_owned(), public_key };
+        let Member { network, index, identity } = &*self.member;
+        let own = birth(&key, approved).attest(network.id(), *index, identity, now, approved.ephemeral_until);
+        let known = [(*index, own.clone())].into();
+        let assigned = self.storage.assign_key(key_id, approved, &known, quota, now).await?;
+        if assigned != Assigned::Yes {
+            return Ok((assigned, None));
+        }
+        self.keep_heard(key_id, approved.request.hash()).await?;
+        Ok((assigned, Some((key, own))))
+    }
+
+    /// Keeps what was heard of a key that is assigned by now. Whoever adds to what is heard and whoever assigns does this
     /// afterwards, so that nothing is lost between them.
-    async fn settle(&self, key_id: &str, request: B256) -> Result<(), StorageError> {
+    async fn keep_heard(&self, key_id: &str, request: B256) -> Result<(), StorageError> {
         if self.storage.key_of(request).await?.is_some_and(|(key, _)| key.key_id == key_id) {
-            let heard = self.hearsay.take(key_id, request);
+            let heard = self.unverified.take(key_id, request);
             self.storage.add_attestations(key_id, &heard).await?;
         }
         Ok(())
     }
 
-    /// What this node can show of a key's owner.
-    pub(crate) async fn evidence(&self, key_id: &str) -> Result<Option<Evidence>, StorageError> {
-        let binding = self.storage.binding(key_id).await?;
-        Ok(binding.map(|(request, attestations)| Evidence { request, attestations }))
-    }
-
-    /// Takes in what another node shows; binds a key that is free here once enough nodes attest to the same request.
-    pub(crate) async fn learn(
-        &self,
-        judge: &Judge<'_>,
-        key_id: &str,
-        Evidence { request, attestations }: Evidence,
-    ) -> Result<(), StorageError> {
-        let public_key = match self.storage.key(key_id).await? {
-            Some(key) => Some(key.public_key),
-            None => self.storage.free_key(key_id).await?,
-        };
-        let Some(public_key) = public_key else { return Ok(()) };
-        let Ok(approved) = judge.evidence(&request) else { return Ok(()) };
-        let key = KeyText { key_id: key_id.to_owned(), public_key };
-        let genuine = self.genuine(&birth(&key, &approved), attestations);
-        let heard = self.hearsay.add(key_id, request.hash(), genuine);
-        if heard >= usize::from(self.network.bind_quorum()) && self.bind(key_id, &approved).await?.is_some() {
-            tracing::info!(node = %self.me, key_id, "learnt whose the key is");
-        }
-        self.settle(key_id, request.hash()).await
-    }
-
     /// Those that are the named node's own, for this key and owner.
     fn genuine(&self, birth: &Birth, mut attestations: Attestations) -> Attestations {
-        let digest = birth.digest(self.network.id());
-        attestations.retain(|node, signature| {
-            matches!((self.network.identity(*node), Signature::from_slice(signature)), (Some(identity), Ok(signature))
-                if identity.verify_strict(digest.as_slice(), &signature).is_ok())
+        attestations.retain(|node, attestation| {
+            attestation.node == *node && attestation.is_genuine(birth, &self.member.network)
         });
         attestations
     }
 }
 
-impl Hearsay {
-    /// Adds attestations; how many nodes' are known then.
-    pub(crate) fn add(&self, key_id: &str, request: B256, attestations: Attestations) -> usize {
-        let mut all = self.lock();
+impl UnverifiedAssignments {
+    /// Adds attestations; all that are known then.
+    fn add(&self, key_id: &str, request: B256, attestations: Attestations) -> Attestations {
+        let mut heard = self.lock();
         let key = (key_id.to_owned(), request);
-        if all.len() >= MOST_HEARSAY && !all.contains_key(&key) {
-            all.clear();
+        if !heard.attestations.contains_key(&key) {
+            heard.order.push_back(key.clone());
+            if heard.order.len() > MOST_HEARD
+                && let Some(oldest) = heard.order.pop_front()
+            {
+                heard.attestations.remove(&oldest);
+            }
         }
-        let heard = all.entry(key).or_default();
-        heard.extend(attestations);
-        heard.len()
+        let known = heard.attestations.entry(key).or_default();
+        known.extend(attestations);
+        known.clone()
     }
 
     fn take(&self, key_id: &str, request: B256) -> Attestations {
-        self.lock().remove(&(key_id.to_owned(), request)).unwrap_or_default()
+        let mut heard = self.lock();
+        let key = (key_id.to_owned(), request);
+        heard.order.retain(|other| *other != key);
+        heard.attestations.remove(&key).unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, B256), Attestations>> {
+    fn lock(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn birth(key: &KeyText, ApprovedKeygen { owner, setup, request, .. }: &ApprovedKeygen) -> Birth {
+/// What nodes attest to: whose a key is, and to what end.
+pub(super) fn birth(key: &KeyText, approved: &ApprovedKeygen) -> Birth {
+    let ApprovedKeygen { owner, setup, request, .. } = approved;
     Birth {
         key_id: key.key_id.clone(),
         public_key: key.public_key,

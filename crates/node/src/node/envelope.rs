@@ -23,9 +23,17 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug)]
 pub(crate) struct Agenda {
     pub(crate) network: B256,
+    pub(crate) purpose: Purpose,
     pub(crate) request: B256,
     pub(crate) attempt: u32,
     pub(crate) participants: BTreeSet<NodeIndex>,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Keygen,
+    Signature,
 }
 
 /// A participant's opening message.
@@ -33,6 +41,8 @@ pub(crate) struct Agenda {
 pub(crate) struct Hello {
     public_key: [u8; 32],
     random: [u8; 32],
+    /// What the participant has to say to each peer, by the peer; the gateway reads it, too.
+    remarks: BTreeMap<NodeIndex, Vec<u8>>,
     signature: Vec<u8>,
 }
 
@@ -53,20 +63,32 @@ pub(crate) struct Channels {
 }
 
 impl Agenda {
-    fn digest(&self, node: NodeIndex, public_key: &[u8; 32], random: &[u8; 32]) -> B256 {
-        let transcript = Transcript::new("hello")
+    fn digest(&self, node: NodeIndex, hello: &Hello) -> B256 {
+        let purpose = match self.purpose {
+            Purpose::Keygen => "keygen hello",
+            Purpose::Signature => "signature hello",
+        };
+        let transcript = Transcript::new(purpose)
             .field(self.network.as_slice())
             .field(self.request.as_slice())
             .number(self.attempt.into())
             .number(self.participants.len() as u64);
         let transcript =
             self.participants.iter().fold(transcript, |hash, node| hash.number(node.get().into()));
-        transcript.number(node.get().into()).field(public_key).field(random).finish()
+        let transcript = transcript
+            .number(node.get().into())
+            .field(&hello.public_key)
+            .field(&hello.random)
+            .number(hello.remarks.len() as u64);
+        let remark = |hash: Transcript, (peer, remark): (&NodeIndex, &Vec<u8>)| {
+            hash.number(peer.get().into()).field(remark)
+        };
+        hello.remarks.iter().fold(transcript, remark).finish()
     }
 
     /// Whether `hello` is `node`'s own, for this agenda.
     pub(crate) fn admits(&self, network: &NetworkDescriptor, node: NodeIndex, hello: &Hello) -> bool {
-        let digest = self.digest(node, &hello.public_key, &hello.random);
+        let digest = self.digest(node, hello);
         match (network.identity(node), Signature::from_slice(&hello.signature)) {
             (Some(identity), Ok(signature)) => identity.verify_strict(digest.as_slice(), &signature).is_ok(),
             _ => false,
@@ -75,11 +97,12 @@ impl Agenda {
 }
 
 impl Opening {
-    /// Draws the run's fresh key and random bytes.
+    /// Draws the run's fresh key and random bytes. The remarks go with the hello.
     pub(crate) fn new(
         agenda: Agenda,
         me: NodeIndex,
         identity: &SigningKey,
+        remarks: BTreeMap<NodeIndex, Vec<u8>>,
     ) -> Result<Self, getrandom::Error> {
         let mut secret = Zeroizing::new([0; 32]);
         let mut random = [0; 32];
@@ -87,8 +110,9 @@ impl Opening {
         getrandom::fill(&mut random)?;
         let secret = StaticSecret::from(*secret);
         let public_key = PublicKey::from(&secret).to_bytes();
-        let signature = identity.sign(agenda.digest(me, &public_key, &random).as_slice()).to_bytes().to_vec();
-        Ok(Self { agenda, me, secret, hello: Hello { public_key, random, signature } })
+        let mut hello = Hello { public_key, random, remarks, signature: Vec::new() };
+        hello.signature = identity.sign(agenda.digest(me, &hello).as_slice()).to_bytes().to_vec();
+        Ok(Self { agenda, me, secret, hello })
     }
 
     pub(crate) const fn hello(&self) -> &Hello {
@@ -99,22 +123,24 @@ impl Opening {
         &self.agenda
     }
 
-    /// Derives the session id and the channels from the admitted hellos of all other participants; none if a
-    /// peer's key is degenerate.
-    pub(crate) fn open(self, peers: &BTreeMap<NodeIndex, Hello>) -> Option<Channels> {
+    /// Derives the session id and the channels from the admitted hellos of all other participants.
+    ///
+    /// # Errors
+    /// The peer whose key is degenerate.
+    pub(crate) fn open(self, peers: &BTreeMap<NodeIndex, Hello>) -> Result<Channels, NodeIndex> {
         let session = self.session_id(peers);
         let mut channels =
             Channels { session, me: self.me, sending: BTreeMap::new(), receiving: BTreeMap::new() };
         for (&peer, hello) in peers {
             let shared = self.secret.diffie_hellman(&PublicKey::from(hello.public_key));
             if !shared.was_contributory() {
-                return None;
+                return Err(peer);
             }
             let keys = Hkdf::<Sha256>::new(Some(session.as_slice()), shared.as_bytes());
-            channels.sending.insert(peer, cipher(&keys, self.me, peer)?);
-            channels.receiving.insert(peer, cipher(&keys, peer, self.me)?);
+            channels.sending.insert(peer, cipher(&keys, self.me, peer));
+            channels.receiving.insert(peer, cipher(&keys, peer, self.me));
         }
-        Some(channels)
+        Ok(channels)
     }
 
     fn session_id(&self, peers: &BTreeMap<NodeIndex, Hello>) -> B256 {
@@ -132,21 +158,28 @@ impl Opening {
     }
 }
 
+impl Hello {
+    /// What the participant says to a peer; nothing where there is nothing to say.
+    pub(crate) fn remark_to(&self, peer: NodeIndex) -> &[u8] {
+        self.remarks.get(&peer).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
 impl Channels {
     /// The run's id, to which every participant contributed.
     pub(crate) const fn session(&self) -> B256 {
         self.session
     }
 
-    /// Everybody but this node.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = NodeIndex> {
-        self.sending.keys().copied()
-    }
-
     /// Seals one round's message to a peer. A round is sealed once, so no nonce is used twice under a key.
-    pub(crate) fn seal(&self, peer: NodeIndex, round: u8, plaintext: &[u8]) -> Option<Vec<u8>> {
+    /// A message to nobody of the run is empty, and opens nowhere.
+    pub(crate) fn seal(&self, peer: NodeIndex, round: u8, plaintext: &[u8]) -> Vec<u8> {
         let aad = self.binding(round, self.me, peer);
-        self.sending.get(&peer)?.encrypt(&nonce(round), Payload { msg: plaintext, aad: &aad }).ok()
+        let sealed = self
+            .sending
+            .get(&peer)
+            .and_then(|key| key.encrypt(&nonce(round), Payload { msg: plaintext, aad: &aad }).ok());
+        sealed.unwrap_or_default()
     }
 
     /// Opens one round's message of a peer; none for whatever does not authenticate.
@@ -161,11 +194,15 @@ impl Channels {
     }
 }
 
-fn cipher(keys: &Hkdf<Sha256>, sender: NodeIndex, receiver: NodeIndex) -> Option<ChaCha20Poly1305> {
+/// # Panics
+/// Never: HKDF-SHA-256 expands to 255 × 32 bytes.
+fn cipher(keys: &Hkdf<Sha256>, sender: NodeIndex, receiver: NodeIndex) -> ChaCha20Poly1305 {
     let mut key = Zeroizing::new([0; 32]);
     let info = [b"quorate channel".as_slice(), &[sender.get(), receiver.get()]].concat();
-    keys.expand(&info, key.as_mut_slice()).ok()?;
-    Some(ChaCha20Poly1305::new((&*key).into()))
+    if let Err(error) = keys.expand(&info, key.as_mut_slice()) {
+        unreachable!("32 bytes are no valid length: {error}");
+    }
+    ChaCha20Poly1305::new((&*key).into())
 }
 
 fn nonce(round: u8) -> Nonce {
@@ -193,12 +230,19 @@ mod tests {
 
     fn agenda(attempt: u32) -> Agenda {
         let participants = [node(1), node(2)].into();
-        Agenda { network: network().id(), request: B256::repeat_byte(7), attempt, participants }
+        Agenda {
+            network: network().id(),
+            purpose: Purpose::Signature,
+            request: B256::repeat_byte(7),
+            attempt,
+            participants,
+        }
     }
 
     fn channels(attempts: [u32; 2]) -> [Channels; 2] {
-        let [one, two] = [(1, attempts[0]), (2, attempts[1])]
-            .map(|(index, attempt)| Opening::new(agenda(attempt), node(index), &identity(index)).unwrap());
+        let [one, two] = [(1, attempts[0]), (2, attempts[1])].map(|(index, attempt)| {
+            Opening::new(agenda(attempt), node(index), &identity(index), BTreeMap::new()).unwrap()
+        });
         let hellos = (one.hello().clone(), two.hello().clone());
         [one.open(&[(node(2), hellos.1)].into()).unwrap(), two.open(&[(node(1), hellos.0)].into()).unwrap()]
     }
@@ -207,7 +251,7 @@ mod tests {
     fn what_one_seals_the_other_opens_and_nobody_else() {
         let [one, two] = channels([0, 0]);
         assert_eq!(one.session(), two.session());
-        let sealed = one.seal(node(2), 3, b"fragment").unwrap();
+        let sealed = one.seal(node(2), 3, b"fragment");
         assert_eq!(two.unseal(node(1), 3, &sealed).unwrap().as_slice(), b"fragment");
         assert!(two.unseal(node(1), 4, &sealed).is_none(), "another round");
         assert!(one.unseal(node(2), 3, &sealed).is_none(), "reflected to its sender");
@@ -221,13 +265,13 @@ mod tests {
         let [first, _] = channels([0, 0]);
         let [_, second] = channels([0, 0]);
         assert_ne!(first.session(), second.session());
-        assert!(second.unseal(node(1), 1, &first.seal(node(2), 1, b"recorded").unwrap()).is_none());
+        assert!(second.unseal(node(1), 1, &first.seal(node(2), 1, b"recorded")).is_none());
     }
 
     #[test]
     fn a_hello_is_good_for_its_sender_request_and_attempt_only() {
         let network = network();
-        let hello = Opening::new(agenda(1), node(1), &identity(1)).unwrap().hello().clone();
+        let hello = Opening::new(agenda(1), node(1), &identity(1), BTreeMap::new()).unwrap().hello().clone();
         assert!(agenda(1).admits(&network, node(1), &hello));
         assert!(!agenda(1).admits(&network, node(2), &hello), "another node");
         assert!(!agenda(2).admits(&network, node(1), &hello), "another attempt");
@@ -235,7 +279,12 @@ mod tests {
         assert!(!other.admits(&network, node(1), &hello), "another request");
         let more = Agenda { participants: [node(1), node(2), node(3)].into(), ..agenda(1) };
         assert!(!more.admits(&network, node(1), &hello), "other participants");
-        let forged = Opening::new(agenda(1), node(1), &identity(9)).unwrap().hello().clone();
+        let forged = Opening::new(agenda(1), node(1), &identity(9), BTreeMap::new()).unwrap().hello().clone();
         assert!(!agenda(1).admits(&network, node(1), &forged), "another identity");
+        let keygen = Agenda { purpose: Purpose::Keygen, ..agenda(1) };
+        assert!(!keygen.admits(&network, node(1), &hello), "another purpose");
+        let mut altered = hello;
+        altered.remarks.insert(node(2), vec![1]);
+        assert!(!agenda(1).admits(&network, node(1), &altered), "another remark");
     }
 }

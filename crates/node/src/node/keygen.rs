@@ -1,6 +1,6 @@
 //! A key's birth at one node: from the end of its making until every node has confirmed it.
 //!
-//! Keys are made ahead of need, for nobody yet ([`crate::node::assignment`] says whose one becomes). Whoever holds the
+//! Keys are made ahead of need, for nobody yet ([`super::assignment`] says whose one becomes). Whoever holds the
 //! confirmations of all nodes uses the key, and every node must then still have its share. So
 //! a node stores its share as *pending* before its own confirmation leaves, and turns it into a key when those of
 //! all nodes are in. If the run breaks in between, or the node does, it asks the others again ([`KeyConfirmations`]).
@@ -11,11 +11,12 @@
 //! becomes usable.
 
 use alloy_primitives::{B256, hex};
-use ed25519_dalek::{Signature, Signer as _, SigningKey};
+use ed25519_dalek::{Signature, Signer as _};
 use quorate_mpc::{InvalidPartyIndex, PartyIndex, Unconfirmed};
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 
-use crate::node::rounds::CeremonyError;
+use super::error::TaskError;
+use super::member::Member;
 use crate::storage::{Storage, StorageError};
 use crate::wire::{Confirmations, KeyConfirmations};
 
@@ -38,12 +39,10 @@ pub(crate) struct StillPending {
 /// A message about a birth and its receiver.
 pub(crate) type Post = (NodeIndex, KeyConfirmations);
 
-/// The births at one node.
+/// The keys that are being made, at one node.
 #[derive(Clone, Copy)]
-pub(crate) struct Births<'a> {
-    pub(crate) network: &'a NetworkDescriptor,
-    pub(crate) me: NodeIndex,
-    pub(crate) identity: &'a SigningKey,
+pub(crate) struct KeysBeingMade<'a> {
+    pub(crate) member: &'a Member,
     pub(crate) storage: &'a Storage,
     /// Seconds since 1970.
     pub(crate) now: u64,
@@ -84,10 +83,11 @@ impl StillPending {
     }
 }
 
-impl Births<'_> {
+impl KeysBeingMade<'_> {
     /// Stores a key as pending, and gives this node's confirmation, which may leave from then on.
     pub(crate) async fn begin(&self, pending: &PendingKey) -> Result<Vec<u8>, StorageError> {
-        let own = self.identity.sign(pending.statement(self.network).as_slice()).to_bytes().to_vec();
+        let own =
+            self.member.identity.sign(pending.statement(&self.member.network).as_slice()).to_bytes().to_vec();
         self.storage.insert_pending_key(pending, &own, self.now).await?;
         Ok(own)
     }
@@ -97,13 +97,13 @@ impl Births<'_> {
         &self,
         key_id: &str,
         confirmations: &Confirmations,
-    ) -> Result<bool, CeremonyError> {
+    ) -> Result<bool, TaskError> {
         let Some(pending) = self.storage.pending_key(key_id).await? else { return Ok(false) };
         let new = self.genuine(&pending, confirmations.clone());
         self.storage.add_confirmations(key_id, &new).await?;
         // Read after the write, so that of two that come at the same time one sees both.
         let known = self.genuine(&pending, self.storage.confirmations(key_id).await?);
-        if self.network.nodes().any(|(node, _)| !known.contains_key(&node)) {
+        if self.member.network.nodes().any(|(node, _)| !known.contains_key(&node)) {
             return Ok(false);
         }
         self.finish(pending, &known).await?;
@@ -118,7 +118,9 @@ impl Births<'_> {
             match self.confirm(&key_id, &Confirmations::new()).await {
                 Ok(true) => self.report_finished(&key_id),
                 Ok(false) => {}
-                Err(error) => tracing::error!(node = %self.me, key_id, %error, "the birth cannot go on"),
+                Err(error) => {
+                    tracing::error!(node = %self.member.index, key_id, %error, "the birth cannot go on")
+                }
             }
             posts.extend(self.for_all(&self.known(&key_id).await?));
         }
@@ -132,7 +134,7 @@ impl Births<'_> {
         &self,
         from: NodeIndex,
         message: &KeyConfirmations,
-    ) -> Result<Vec<Post>, CeremonyError> {
+    ) -> Result<Vec<Post>, TaskError> {
         let finished = self.confirm(&message.key_id, &message.confirmations).await?;
         let own = self.known(&message.key_id).await?;
         if finished {
@@ -147,16 +149,16 @@ impl Births<'_> {
     pub(crate) async fn give_up(&self) -> Result<(), StorageError> {
         let before = self.now.saturating_sub(PENDING_LIFETIME);
         for key_id in self.storage.delete_pending_keys_before(before).await? {
-            tracing::warn!(node = %self.me, key_id, "not all nodes confirmed the key within a week: deleted");
+            tracing::warn!(node = %self.member.index, key_id, "not all nodes confirmed the key within a week: deleted");
         }
         Ok(())
     }
 
     /// Those that are the named node's own, for this key.
     fn genuine(&self, pending: &PendingKey, mut confirmations: Confirmations) -> Confirmations {
-        let statement = pending.statement(self.network);
+        let statement = pending.statement(&self.member.network);
         confirmations.retain(|node, bytes| {
-            let genuine = match (self.network.identity(*node), Signature::from_slice(bytes)) {
+            let genuine = match (self.member.network.identity(*node), Signature::from_slice(bytes)) {
                 (Some(identity), Ok(signature)) => {
                     identity.verify_strict(statement.as_slice(), &signature).is_ok()
                 }
@@ -164,24 +166,24 @@ impl Births<'_> {
             };
             if !genuine {
                 let key_id = &pending.key_id;
-                tracing::warn!(node = %self.me, key_id, signer = %node, "dropped a false confirmation");
+                tracing::warn!(node = %self.member.index, key_id, signer = %node, "dropped a false confirmation");
             }
             genuine
         });
         confirmations
     }
 
-    async fn finish(&self, pending: PendingKey, genuine: &Confirmations) -> Result<(), CeremonyError> {
+    async fn finish(&self, pending: PendingKey, genuine: &Confirmations) -> Result<(), TaskError> {
         let PendingKey { key_id, unconfirmed, .. } = pending;
         let digest = unconfirmed.confirmation().digest();
-        let others = genuine.keys().filter(|node| **node != self.me);
+        let others = genuine.keys().filter(|node| **node != self.member.index);
         let digests = others.map(|node| Ok((PartyIndex::new(node.get())?, digest)));
         let (share, _) = unconfirmed.confirm(&digests.collect::<Result<_, InvalidPartyIndex>>()?)?;
         Ok(self.storage.finish_key(&key_id, &share, self.now).await?)
     }
 
     fn report_finished(&self, key_id: &str) {
-        tracing::info!(node = %self.me, key_id, "all nodes have confirmed the key");
+        tracing::info!(node = %self.member.index, key_id, "all nodes have confirmed the key");
     }
 
     async fn known(&self, key_id: &str) -> Result<KeyConfirmations, StorageError> {
@@ -190,8 +192,7 @@ impl Births<'_> {
     }
 
     fn for_all(&self, message: &KeyConfirmations) -> impl Iterator<Item = Post> {
-        let others = self.network.nodes().map(|(node, _)| node).filter(|node| *node != self.me);
-        others.map(|node| (node, message.clone()))
+        self.member.peers().map(|node| (node, message.clone()))
     }
 }
 

@@ -46,8 +46,11 @@ impl Storage {
 
 #[cfg(test)]
 mod tests {
-    use crate::node::keygen::tests::{Place, node};
-    use crate::node::rounds::{CeremonyError, Signing};
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use crate::node::tests::{Place, SignatureRounds, TaskError, node};
 
     #[tokio::test]
     async fn a_ban_is_of_one_key_and_one_peer_and_outlives_a_restart() {
@@ -65,17 +68,19 @@ mod tests {
         let place = Place::new(1).await;
         let key_id = place.key().await;
         let (mine, theirs) = ([node(1), node(2)], [node(1), node(3)]);
-        let signing = |signers| Signing {
+        let cores = Arc::new(Semaphore::new(1));
+        let signing = |signers| SignatureRounds {
             storage: &place.storage,
             key_id: &key_id,
             signers,
             digest: Default::default(),
+            cores: &cores,
             now: 5,
         };
         signing(&theirs).permit().await.unwrap();
         place.storage.ban(&key_id, node(3), "a failed check", 5).await.unwrap();
         let refused = signing(&theirs).permit().await.unwrap_err();
-        assert!(matches!(refused, CeremonyError::Banned { peer } if peer == node(3)));
+        assert!(matches!(refused, TaskError::Banned { peer } if peer == node(3)));
         signing(&mine).permit().await.unwrap();
     }
 }

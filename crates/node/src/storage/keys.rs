@@ -1,22 +1,45 @@
-//! Whose a key is: finished keys are free until they are bound to an owner, once and for good.
+//! Whose a key is: finished keys are free until they are assigned to an owner, once and for good.
 
 use alloy_primitives::{Address, B256};
-use ed25519_dalek::VerifyingKey;
 use quorate_mpc::KeyShare;
-use quorate_protocol::{Attestation, KeyText, Permissions, SignedRequest};
+use quorate_protocol::{Attestation, KeyText, NodeIndex, Permissions, SignedRequest};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
 
-use super::{SHARES, Storage, StorageError, seconds, signatures};
-use crate::node::judge::ApprovedKeygen;
+use super::{SHARES, Storage, StorageError, encoded, seconds, unsigned};
+use crate::node::ApprovedKeygen;
 use crate::wire::Attestations;
 
-/// A key that is bound, without its share.
+/// A key that is somebody's, without its share.
 #[derive(Debug)]
 pub(crate) struct StoredKey {
     pub(crate) public_key: [u8; 33],
     pub(crate) owner: Address,
     /// None: the key signs nothing.
     pub(crate) permissions: Option<Permissions>,
+    pub(crate) registration: FirstRegistration,
+}
+
+/// The ephemeral key that a key was assigned with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstRegistration {
+    /// The hash of the request that the key was assigned by.
+    pub(crate) request: B256,
+    pub(crate) ephemeral: [u8; 32],
+    /// In seconds since 1970.
+    pub(crate) until: u64,
+}
+
+/// What came of assigning a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Assigned {
+    /// The key is the owner's.
+    Yes,
+    /// The key is somebody's, or the request has another one.
+    Taken,
+    /// The owner has as many keys as one may have.
+    Quota { keys: u64 },
 }
 
 impl Storage {
@@ -41,40 +64,52 @@ impl Storage {
         row.map(|row| public_key(row.try_get(0)?, key_id)).transpose()
     }
 
-    /// Binds a free key to an owner, with its first ephemeral key and what nodes attest of it; whether it was free, and
-    /// the request had no other.
-    pub(crate) async fn bind_key(
+    /// Assigns a free key to an owner, with its first ephemeral key and what nodes attest of it. An owner may have `quota`
+    /// keys; none is without a limit.
+    pub(crate) async fn assign_key(
         &self,
         key_id: &str,
         approved: &ApprovedKeygen,
         attestations: &Attestations,
+        quota: Option<u64>,
         now: u64,
-    ) -> Result<bool, StorageError> {
-        let ApprovedKeygen { owner, setup, ephemeral_ends, request } = approved;
+    ) -> Result<Assigned, StorageError> {
+        let ApprovedKeygen { owner, setup, ephemeral_until, request } = approved;
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let bound = sqlx::query(
-            "INSERT INTO keys (key_id, request, request_hash, owner, permissions, permissions_signed, created_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        if let Some(quota) = quota {
+            let row = sqlx::query("SELECT COUNT(*) FROM keys WHERE owner = ?")
+                .bind(owner.as_slice())
+                .fetch_one(&mut *transaction)
+                .await?;
+            let keys = unsigned(row.try_get(0)?);
+            if keys >= quota {
+                return Ok(Assigned::Quota { keys });
+            }
+        }
+        let assigned = sqlx::query(
+            "INSERT INTO keys (key_id, request, request_hash, owner, permissions, permissions_signed, ephemeral, \
+             ephemeral_until, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
         .bind(key_id)
-        .bind(postcard::to_stdvec(request).unwrap_or_default())
+        .bind(encoded(request))
         .bind(request.hash().as_slice())
         .bind(owner.as_slice())
         .bind(setup.permissions.as_deref())
         .bind(setup.claim.is_some())
+        .bind(setup.ephemeral.key.as_bytes().as_slice())
+        .bind(seconds(*ephemeral_until))
         .bind(seconds(now))
         .execute(&mut *transaction)
         .await?;
-        if bound.rows_affected() == 0 {
-            return Ok(false);
+        if assigned.rows_affected() == 0 {
+            return Ok(Assigned::Taken);
         }
-        insert_ephemeral_key(&mut transaction, key_id, &setup.ephemeral.key, *ephemeral_ends).await?;
         insert_attestations(&mut transaction, key_id, attestations).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Assigned::Yes)
     }
 
-    /// Keeps what other nodes attest of a key that is bound.
+    /// Keeps what other nodes attest of a key that is somebody's.
     pub(crate) async fn add_attestations(
         &self,
         key_id: &str,
@@ -85,8 +120,8 @@ impl Storage {
         Ok(transaction.commit().await?)
     }
 
-    /// The request that a key was bound by, and what nodes attest of it.
-    pub(crate) async fn binding(
+    /// The request that a key was assigned by, and what nodes attest of it.
+    pub(crate) async fn assignment(
         &self,
         key_id: &str,
     ) -> Result<Option<(SignedRequest, Attestations)>, StorageError> {
@@ -97,19 +132,22 @@ impl Storage {
         let Some(row) = row else { return Ok(None) };
         let damaged = |what| StorageError::Damaged { what, key_id: key_id.to_owned() };
         let request = postcard::from_bytes(row.try_get(0)?).map_err(|_| damaged("request"))?;
-        let rows = sqlx::query("SELECT node, signature FROM attestations WHERE key_id = ?")
-            .bind(key_id)
-            .fetch_all(&self.pool)
-            .await?;
-        let attestations = signatures(&rows, "attestation", key_id)?;
+        let rows = sqlx::query(
+            "SELECT node, assigned_at, ephemeral_until, signature FROM attestations WHERE key_id = ?",
+        )
+        .bind(key_id)
+        .fetch_all(&self.pool)
+        .await?;
+        let by_node = |row| attestation(row, key_id).map(|attestation| (attestation.node, attestation));
+        let attestations = rows.iter().map(by_node).collect::<Result<_, _>>()?;
         Ok(Some((request, attestations)))
     }
 
     /// The key that a request was answered with.
     pub(crate) async fn key_of(&self, request: B256) -> Result<Option<(KeyText, Attestation)>, StorageError> {
         let row = sqlx::query(
-            "SELECT key_id, public_key, signature FROM keys JOIN shares USING (key_id) \
-             JOIN attestations USING (key_id) WHERE request_hash = ? AND node = ?",
+            "SELECT key_id, public_key, node, assigned_at, attestations.ephemeral_until, signature FROM keys \
+             JOIN shares USING (key_id) JOIN attestations USING (key_id) WHERE request_hash = ? AND node = ?",
         )
         .bind(request.as_slice())
         .bind(i64::from(self.node.get()))
@@ -118,23 +156,15 @@ impl Storage {
         let Some(row) = row else { return Ok(None) };
         let key_id: String = row.try_get(0)?;
         let public_key = public_key(row.try_get(1)?, &key_id)?;
-        let attestation = Attestation { node: self.node, signature: row.try_get(2)? };
+        let attestation = attestation(&row, &key_id)?;
         Ok(Some((KeyText { key_id, public_key }, attestation)))
     }
 
-    /// How many keys an owner has.
-    pub(crate) async fn keys_of(&self, owner: Address) -> Result<u64, StorageError> {
-        let row = sqlx::query("SELECT COUNT(*) FROM keys WHERE owner = ?")
-            .bind(owner.as_slice())
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
-    }
-
-    /// A bound key by its id.
+    /// A key that is somebody's, by its id.
     pub(crate) async fn key(&self, key_id: &str) -> Result<Option<StoredKey>, StorageError> {
         let row = sqlx::query(
-            "SELECT public_key, owner, permissions FROM keys JOIN shares USING (key_id) WHERE key_id = ?",
+            "SELECT public_key, owner, permissions, request_hash, ephemeral, ephemeral_until FROM keys \
+             JOIN shares USING (key_id) WHERE key_id = ?",
         )
         .bind(key_id)
         .fetch_optional(&self.pool)
@@ -146,6 +176,11 @@ impl Storage {
             public_key: public_key(row.try_get(0)?, key_id)?,
             owner: Address::try_from(row.try_get::<&[u8], _>(1)?).map_err(|_| damaged("owner"))?,
             permissions: permissions.map_err(|_| damaged("permissions"))?,
+            registration: FirstRegistration {
+                request: B256::try_from(row.try_get::<&[u8], _>(3)?).map_err(|_| damaged("request"))?,
+                ephemeral: row.try_get::<&[u8], _>(4)?.try_into().map_err(|_| damaged("ephemeral key"))?,
+                until: unsigned(row.try_get(5)?),
+            },
         }))
     }
 
@@ -159,33 +194,6 @@ impl Storage {
         KeyShare::from_bytes(&opened)
             .map_err(|_| StorageError::Damaged { what: "share", key_id: key_id.to_owned() })
     }
-
-    /// Until when an ephemeral key may ask for a key's signatures; none if it may not.
-    pub(crate) async fn ephemeral_key_ends(
-        &self,
-        key_id: &str,
-        ephemeral: &VerifyingKey,
-    ) -> Result<Option<u64>, StorageError> {
-        let row = sqlx::query("SELECT expires_at FROM ephemeral_keys WHERE key_id = ? AND public_key = ?")
-            .bind(key_id)
-            .bind(ephemeral.as_bytes().as_slice())
-            .fetch_optional(&self.pool)
-            .await?;
-        let ends = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
-        Ok(ends.map(|ends| u64::try_from(ends).unwrap_or_default()))
-    }
-
-    /// Registers one more ephemeral key for a key.
-    pub(crate) async fn add_ephemeral_key(
-        &self,
-        key_id: &str,
-        ephemeral: &VerifyingKey,
-        ends: u64,
-    ) -> Result<(), StorageError> {
-        let mut transaction = self.pool.begin().await?;
-        insert_ephemeral_key(&mut transaction, key_id, ephemeral, ends).await?;
-        Ok(transaction.commit().await?)
-    }
 }
 
 async fn insert_attestations(
@@ -193,38 +201,35 @@ async fn insert_attestations(
     key_id: &str,
     attestations: &Attestations,
 ) -> Result<(), StorageError> {
-    for (node, signature) in attestations {
+    for attestation in attestations.values() {
         sqlx::query(
-            "INSERT INTO attestations (key_id, node, signature) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO attestations (key_id, node, assigned_at, ephemeral_until, signature) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(key_id)
-        .bind(i64::from(node.get()))
-        .bind(signature)
+        .bind(i64::from(attestation.node.get()))
+        .bind(seconds(attestation.assigned_at))
+        .bind(seconds(attestation.ephemeral_until))
+        .bind(&attestation.signature)
         .execute(&mut **transaction)
         .await?;
     }
     Ok(())
 }
 
+/// An attestation from a row of node, assigned_at, ephemeral_until, signature.
+fn attestation(row: &SqliteRow, key_id: &str) -> Result<Attestation, StorageError> {
+    let node = u8::try_from(row.try_get::<i64, _>("node")?).ok().and_then(NodeIndex::new);
+    let damaged = || StorageError::Damaged { what: "attestation", key_id: key_id.to_owned() };
+    Ok(Attestation {
+        node: node.ok_or_else(damaged)?,
+        assigned_at: unsigned(row.try_get("assigned_at")?),
+        ephemeral_until: unsigned(row.try_get("ephemeral_until")?),
+        signature: row.try_get("signature")?,
+    })
+}
+
 fn public_key(bytes: &[u8], key_id: &str) -> Result<[u8; 33], StorageError> {
     let damaged = |_| StorageError::Damaged { what: "public key", key_id: key_id.to_owned() };
     bytes.try_into().map_err(damaged)
-}
-
-async fn insert_ephemeral_key(
-    transaction: &mut SqliteTransaction<'_>,
-    key_id: &str,
-    ephemeral: &VerifyingKey,
-    ends: u64,
-) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO ephemeral_keys (key_id, public_key, expires_at) VALUES (?, ?, ?) \
-         ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
-    )
-    .bind(key_id)
-    .bind(ephemeral.as_bytes().as_slice())
-    .bind(seconds(ends))
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
 }

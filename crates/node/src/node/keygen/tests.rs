@@ -1,17 +1,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use alloy_primitives::Address;
+use ed25519_dalek::SigningKey;
 use quorate_mpc::{Incoming, Outgoing, Quorum, SessionId, keygen};
-use quorate_protocol::{Operation, Setup, SignedRequest};
+use quorate_protocol::{Authentication, KeyText, Operation, Refusal, Setup, SignedRequest};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::node::assignment::{Bindings, Hearsay};
-use crate::node::judge::ApprovedKeygen;
+use crate::config::Admission;
+use crate::node::ApprovedKeygen;
+use crate::node::assignment::Assignments;
 use crate::seal::SealKey;
+use crate::wire::Evidence;
 
 const MAKING: B256 = B256::repeat_byte(7);
 const NOW: u64 = 1_700_000_000;
@@ -52,10 +55,8 @@ fn identity(index: u8) -> SigningKey {
 
 /// A node of three with a database, and no socket.
 pub(crate) struct Place {
-    network: NetworkDescriptor,
-    me: NodeIndex,
-    identity: SigningKey,
-    pub(crate) storage: Storage,
+    member: Arc<Member>,
+    pub(crate) storage: Arc<Storage>,
     folder: TempDir,
 }
 
@@ -64,53 +65,43 @@ impl Place {
         let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
         let network = NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let storage = open(&network, node(index), folder.path()).await;
-        Self { network, me: node(index), identity: identity(index), storage, folder }
+        let member = Member { network, index: node(index), identity: identity(index) };
+        let storage = open(&member, folder.path()).await;
+        Self { member: Arc::new(member), storage, folder }
     }
 
     pub(crate) async fn restart(self) -> Self {
-        self.storage.close().await;
-        Self { storage: open(&self.network, self.me, self.folder.path()).await, ..self }
+        let Self { member, storage, folder } = self;
+        storage.close().await;
+        drop(storage);
+        Self { storage: open(&member, folder.path()).await, member, folder }
     }
 
-    fn births(&self) -> Births<'_> {
-        Births {
-            network: &self.network,
-            me: self.me,
-            identity: &self.identity,
-            storage: &self.storage,
-            now: NOW,
-        }
+    fn being_made(&self) -> KeysBeingMade<'_> {
+        KeysBeingMade { member: &self.member, storage: &self.storage, now: NOW }
     }
 
     fn pending(&self) -> PendingKey {
-        let unconfirmed = Unconfirmed::from_bytes(&MADE[usize::from(self.me.get()) - 1]).unwrap();
+        let unconfirmed = Unconfirmed::from_bytes(&MADE[usize::from(self.member.index.get()) - 1]).unwrap();
         PendingKey { key_id: key_id(&unconfirmed), making: MAKING, unconfirmed }
     }
 
-    fn bindings<'a>(&'a self, hearsay: &'a Hearsay) -> Bindings<'a> {
-        Bindings {
-            network: &self.network,
-            me: self.me,
-            identity: &self.identity,
-            storage: &self.storage,
-            hearsay,
-            now: NOW,
-        }
+    fn assignments(&self) -> Assignments {
+        Assignments::new(self.member.clone(), self.storage.clone(), Admission::default())
     }
 
     /// Begins the birth, and gives the letter with which this node asks the others.
     async fn begin(&self) -> KeyConfirmations {
         let pending = self.pending();
-        let own = self.births().begin(&pending).await.unwrap();
-        KeyConfirmations { key_id: pending.key_id, confirmations: [(self.me, own)].into() }
+        let own = self.being_made().begin(&pending).await.unwrap();
+        KeyConfirmations { key_id: pending.key_id, confirmations: [(self.member.index, own)].into() }
     }
 
     /// The id of a key that all nodes have confirmed.
     async fn free_key(&self) -> String {
         let KeyConfirmations { key_id, .. } = self.begin().await;
         for index in 1..=3 {
-            self.births().confirm(&key_id, &confirmation_of(index)).await.unwrap();
+            self.being_made().confirm(&key_id, &confirmation_of(index)).await.unwrap();
         }
         key_id
     }
@@ -118,7 +109,7 @@ impl Place {
     /// The id of a key that is somebody's.
     pub(crate) async fn key(&self) -> String {
         let key_id = self.free_key().await;
-        self.bindings(&Hearsay::default()).bind(&key_id, &approved("one")).await.unwrap().unwrap();
+        self.assignments().assign(&key_id, &approved("one"), NOW).await.unwrap();
         key_id
     }
 
@@ -140,11 +131,12 @@ fn approved(label: &str) -> ApprovedKeygen {
         authentication: String::new(),
     };
     let owner = Address::repeat_byte(5);
-    ApprovedKeygen { owner, setup: parsed, ephemeral_ends: NOW + 60, request }
+    ApprovedKeygen { owner, setup: parsed, ephemeral_until: NOW + 60, request }
 }
 
-async fn open(network: &NetworkDescriptor, me: NodeIndex, folder: &Path) -> Storage {
-    Storage::open(&folder.join("node.db"), SealKey::new(&[3; 32]), network.id(), me).await.unwrap()
+async fn open(member: &Member, folder: &Path) -> Arc<Storage> {
+    let (seal, network) = (SealKey::new(&[3; 32]), member.network.id());
+    Arc::new(Storage::open(&folder.join("node.db"), seal, network, member.index).await.unwrap())
 }
 
 fn confirmation_of(index: u8) -> Confirmations {
@@ -162,15 +154,15 @@ fn confirmation_of(index: u8) -> Confirmations {
 async fn a_pending_key_outlives_a_restart_and_becomes_a_key_with_the_last_confirmation() {
     let place = Place::new(1).await;
     let KeyConfirmations { key_id, .. } = place.begin().await;
-    assert!(!place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap());
+    assert!(!place.being_made().confirm(&key_id, &confirmation_of(2)).await.unwrap());
 
     let place = place.restart().await;
     assert!(!place.is_key(&key_id).await);
     assert!(place.storage.share(&key_id).await.is_err(), "a pending share is not given out");
-    let waiting = StillPending::find(&place.network, &place.storage, &key_id).await.unwrap().unwrap();
+    let waiting = StillPending::find(&place.member.network, &place.storage, &key_id).await.unwrap().unwrap();
     assert!(waiting.to_string().ends_with("too: 3"), "{waiting}");
 
-    assert!(place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap());
+    assert!(place.being_made().confirm(&key_id, &confirmation_of(3)).await.unwrap());
     assert!(place.is_key(&key_id).await);
     assert!(place.storage.pending_keys().await.unwrap().is_empty());
     let pending = place.pending();
@@ -179,14 +171,14 @@ async fn a_pending_key_outlives_a_restart_and_becomes_a_key_with_the_last_confir
         Some(*pending.unconfirmed.confirmation().public_key())
     );
     assert!(place.storage.share(&key_id).await.is_err(), "nobody's share is not given out");
-    assert!(!place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap(), "only once");
+    assert!(!place.being_made().confirm(&key_id, &confirmation_of(3)).await.unwrap(), "only once");
 }
 
 #[tokio::test]
 async fn only_each_nodes_own_signature_over_this_key_confirms_it() {
     let place = Place::new(1).await;
     let KeyConfirmations { key_id, .. } = place.begin().await;
-    place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap();
+    place.being_made().confirm(&key_id, &confirmation_of(2)).await.unwrap();
 
     let mut altered = confirmation_of(3);
     altered.values_mut().for_each(|signature| signature[10] ^= 1);
@@ -196,11 +188,11 @@ async fn only_each_nodes_own_signature_over_this_key_confirms_it() {
     let short = [(node(3), vec![1; 63])].into();
     let strangers = [(node(4), confirmation_of(4).into_values().next().unwrap())].into();
     for false_one in [altered, another_nodes, [(node(3), of_another_key)].into(), short, strangers] {
-        assert!(!place.births().confirm(&key_id, &false_one).await.unwrap());
+        assert!(!place.being_made().confirm(&key_id, &false_one).await.unwrap());
         assert_eq!(place.storage.confirmations(&key_id).await.unwrap().len(), 2);
     }
     assert!(!place.is_key(&key_id).await);
-    assert!(place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap());
+    assert!(place.being_made().confirm(&key_id, &confirmation_of(3)).await.unwrap());
 }
 
 /// What is stored is verified again: a database that somebody wrote into makes no key usable.
@@ -210,8 +202,8 @@ async fn a_false_confirmation_in_the_database_confirms_nothing() {
     let KeyConfirmations { key_id, .. } = place.begin().await;
     let false_one = [(node(3), vec![1; 64])].into();
     place.storage.add_confirmations(&key_id, &false_one).await.unwrap();
-    assert!(!place.births().confirm(&key_id, &confirmation_of(2)).await.unwrap());
-    assert!(place.births().confirm(&key_id, &confirmation_of(3)).await.unwrap());
+    assert!(!place.being_made().confirm(&key_id, &confirmation_of(2)).await.unwrap());
+    assert!(place.being_made().confirm(&key_id, &confirmation_of(3)).await.unwrap());
 }
 
 #[tokio::test]
@@ -223,7 +215,7 @@ async fn a_crash_after_the_last_confirmation_was_stored_is_made_good() {
     }
     let place = place.restart().await;
     assert!(!place.is_key(&key_id).await);
-    place.births().inquiries().await.unwrap();
+    place.being_made().inquiries().await.unwrap();
     assert!(place.is_key(&key_id).await);
 }
 
@@ -235,18 +227,18 @@ async fn letters_bring_all_confirmations_to_all_nodes() {
     three.begin().await;
     let places = [&one, &two, &three];
     let mut posts: Vec<_> =
-        one.births().inquiries().await.unwrap().into_iter().map(|post| (node(1), post)).collect();
+        one.being_made().inquiries().await.unwrap().into_iter().map(|post| (node(1), post)).collect();
     assert_eq!(posts.len(), 2, "one inquiry to each other node");
     for _ in 0..20 {
         let Some((from, (to, letter))) = posts.pop() else { break };
         let place = places[usize::from(to.get()) - 1];
-        let answers = place.births().answer(from, &letter).await.unwrap();
+        let answers = place.being_made().answer(from, &letter).await.unwrap();
         posts.extend(answers.into_iter().map(|post| (to, post)));
     }
     assert!(posts.is_empty(), "the letters come to an end");
     for place in places {
-        assert!(place.is_key(&key_id).await, "node {}", place.me);
-        assert!(place.births().inquiries().await.unwrap().is_empty());
+        assert!(place.is_key(&key_id).await, "node {}", place.member.index);
+        assert!(place.being_made().inquiries().await.unwrap().is_empty());
     }
 }
 
@@ -255,28 +247,28 @@ async fn a_node_that_has_the_key_answers_with_all_confirmations() {
     let [one, two] = [Place::new(1).await, Place::new(2).await];
     let key_id = one.key().await;
     let letter = two.begin().await;
-    let answers = one.births().answer(node(2), &letter).await.unwrap();
+    let answers = one.being_made().answer(node(2), &letter).await.unwrap();
     let [(to, answer)] = answers.as_slice() else { panic!("one answer") };
     assert_eq!(*to, node(2));
-    assert_eq!(two.births().answer(node(1), answer).await.unwrap().len(), 2, "both others are told");
+    assert_eq!(two.being_made().answer(node(1), answer).await.unwrap().len(), 2, "both others are told");
     assert!(two.is_key(&key_id).await);
 
     let unknown = KeyConfirmations { key_id: "another".to_owned(), ..letter };
-    assert!(one.births().answer(node(2), &unknown).await.unwrap().is_empty());
+    assert!(one.being_made().answer(node(2), &unknown).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_making_has_one_key() {
     let place = Place::new(1).await;
     place.begin().await;
-    assert!(place.births().begin(&place.pending()).await.is_err());
+    assert!(place.being_made().begin(&place.pending()).await.is_err());
 }
 
 #[tokio::test]
 async fn a_pending_key_is_given_up_after_a_week() {
     let place = Place::new(1).await;
     let KeyConfirmations { key_id, .. } = place.begin().await;
-    let at = |now| Births { now, ..place.births() };
+    let at = |now| KeysBeingMade { now, ..place.being_made() };
     at(NOW + PENDING_LIFETIME).give_up().await.unwrap();
     assert_eq!(place.storage.pending_keys().await.unwrap(), [key_id.as_str()]);
     at(NOW + PENDING_LIFETIME + 1).give_up().await.unwrap();
@@ -285,43 +277,110 @@ async fn a_pending_key_is_given_up_after_a_week() {
 
     let finished = Place::new(2).await;
     let key_id = finished.free_key().await;
-    Births { now: u64::MAX, ..finished.births() }.give_up().await.unwrap();
+    KeysBeingMade { now: u64::MAX, ..finished.being_made() }.give_up().await.unwrap();
     assert!(finished.is_key(&key_id).await);
 }
 
+/// A request for a key that its owner signed; `label` tells one from another.
+fn signed(label: &str) -> SignedRequest {
+    use k256::ecdsa::SigningKey as EcdsaKey;
+
+    let wallet = EcdsaKey::from_slice(&[5; 32]).unwrap();
+    let public_key = wallet.verifying_key().to_sec1_point(true).as_bytes().try_into().unwrap();
+    let owner = quorate_protocol::address_of(&public_key).unwrap();
+    let mut request = approved(label).request;
+    let setup = Setup::parse(Operation::Keygen, &request.setup).unwrap();
+    let digest = setup.typed_data(&request.challenge()).unwrap().digest();
+    let (signature, recovery) = wallet.sign_prehash_recoverable(digest.as_slice());
+    let (r, s) = signature.split_bytes();
+    let signature = alloy_primitives::Signature::from_scalars_and_parity(
+        B256::from_slice(&r),
+        B256::from_slice(&s),
+        recovery.is_y_odd(),
+    );
+    request.authentication = Authentication::owner_text(owner, "", &signature);
+    request
+}
+
+/// What nodes attest to of a key that they gave to [`signed`]`("one")` at NOW, each with its own end.
+fn attested(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
+    let request = signed("one");
+    let approved = crate::node::judge::keygen(member, &request, Some(NOW)).unwrap();
+    let birth = crate::node::assignment::birth(key, &approved);
+    let attest = |(index, until): &(u8, u64)| {
+        let own = birth.attest(member.network.id(), node(*index), &identity(*index), NOW, *until);
+        (node(*index), own)
+    };
+    Evidence { request, attestations: ends.iter().map(attest).collect() }
+}
+
+async fn free_key_text(place: &Place) -> KeyText {
+    let key_id = place.free_key().await;
+    let public_key = place.storage.free_key(&key_id).await.unwrap().unwrap();
+    KeyText { key_id, public_key }
+}
+
 #[tokio::test]
-async fn a_key_is_bound_once_and_a_request_has_one_key() {
+async fn a_key_is_assigned_once_and_a_request_has_one_key() {
     let place = Place::new(1).await;
     let key_id = place.free_key().await;
-    let hearsay = Hearsay::default();
-    let bindings = place.bindings(&hearsay);
-    let (key, attestation) = bindings.bind(&key_id, &approved("one")).await.unwrap().unwrap();
+    let assignments = place.assignments();
+    let (key, attestation) = assignments.assign(&key_id, &approved("one"), NOW).await.unwrap();
     assert_eq!(key.key_id, key_id);
-    assert!(bindings.bind(&key_id, &approved("another")).await.unwrap().is_none());
+    assert!(assignments.assign(&key_id, &approved("another"), NOW).await.is_err());
     assert!(place.storage.free_keys().await.unwrap().is_empty());
+    drop(assignments);
 
     let place = place.restart().await;
     let request = approved("one").request;
     let again = place.storage.key_of(request.hash()).await.unwrap().unwrap();
     assert_eq!(again, (key, attestation));
-    assert_eq!(place.storage.keys_of(Address::repeat_byte(5)).await.unwrap(), 1);
-    let ends = place.storage.ephemeral_key_ends(&key_id, &identity(9).verifying_key()).await.unwrap();
-    assert_eq!(ends, Some(NOW + 60));
+    let registration = place.storage.key(&key_id).await.unwrap().unwrap().registration;
+    assert_eq!(
+        (registration.ephemeral, registration.until),
+        (identity(9).verifying_key().to_bytes(), NOW + 60)
+    );
     place.storage.share(&key_id).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_heard_of_a_key_before_it_is_bound_here_is_kept() {
-    let [one, two] = [Place::new(1).await, Place::new(2).await];
-    let (key_id, hearsay) = (one.free_key().await, Hearsay::default());
-    two.key().await;
-    let evidence = two.bindings(&hearsay).evidence(&key_id).await.unwrap().unwrap();
-    assert_eq!(evidence.attestations.keys().copied().collect::<Vec<_>>(), [node(2)]);
+async fn an_owner_s_quota_is_held_in_the_assignment_itself() {
+    let place = Place::new(1).await;
+    let key_id = place.free_key().await;
+    let admission = Admission { keys_per_owner: 0, ..Admission::default() };
+    let assignments = Assignments::new(place.member.clone(), place.storage.clone(), admission);
+    let refused = assignments.assign(&key_id, &approved("one"), NOW).await.unwrap_err();
+    assert!(matches!(refused, TaskError::Refused(Refusal::Quota { keys: 0, limit: 0, .. })), "{refused}");
+    assert!(place.is_key(&key_id).await, "still free");
+}
 
-    let bindings = one.bindings(&hearsay);
-    let request = approved("one").request.hash();
-    assert_eq!(hearsay.add(&key_id, request, evidence.attestations), 1);
-    bindings.bind(&key_id, &approved("one")).await.unwrap().unwrap();
-    let known = bindings.evidence(&key_id).await.unwrap().unwrap().attestations;
-    assert_eq!(known.keys().copied().collect::<Vec<_>>(), [node(1), node(2)]);
+#[tokio::test]
+async fn what_a_quorum_attests_to_is_adopted_whatever_the_own_admission() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let evidence = attested(&place.member, &key, &[(2, NOW + 90), (3, NOW + 70)]);
+    let admission = Admission { owners: Some(Vec::new()), ..Admission::default() };
+    let assignments = Assignments::new(place.member.clone(), place.storage.clone(), admission);
+    // Long after the ephemeral key has ended.
+    assert!(assignments.learn(&key.key_id, evidence, NOW + 1_000_000).await.unwrap());
+    let known = assignments.evidence(&key.key_id).await.unwrap().unwrap().attestations;
+    assert_eq!(known.keys().copied().collect::<Vec<_>>(), [node(1), node(2), node(3)]);
+    let registration = place.storage.key(&key.key_id).await.unwrap().unwrap().registration;
+    assert_eq!(registration.until, NOW + 90, "an honest node's end is as late");
+}
+
+#[tokio::test]
+async fn one_node_s_word_is_adopted_only_while_it_is_young_and_admitted_here() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let evidence = || attested(&place.member, &key, &[(2, NOW + 90)]);
+    let stranger = Admission { owners: Some(Vec::new()), ..Admission::default() };
+    let strict = Assignments::new(place.member.clone(), place.storage.clone(), stranger);
+    assert!(!strict.learn(&key.key_id, evidence(), NOW + 1).await.unwrap(), "not admitted");
+    let open = place.assignments();
+    assert!(!open.learn(&key.key_id, evidence(), NOW + 600).await.unwrap(), "ten minutes old");
+    let mut forged = evidence();
+    forged.attestations.get_mut(&node(2)).unwrap().assigned_at = NOW + 500;
+    assert!(!open.learn(&key.key_id, forged, NOW + 600).await.unwrap(), "the time is signed, too");
+    assert!(open.learn(&key.key_id, evidence(), NOW + 599).await.unwrap());
 }

@@ -6,7 +6,7 @@ use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 
 use super::{PENDING_KEYS, SHARES, Storage, StorageError, seconds, signatures};
-use crate::node::keygen::PendingKey;
+use crate::node::PendingKey;
 use crate::wire::Confirmations;
 
 impl Storage {

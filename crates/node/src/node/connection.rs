@@ -1,0 +1,161 @@
+//! A node's way to the gateway: one socket, kept alive by pings, dialled again whenever it breaks.
+
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use ed25519_dalek::Signer as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_util::sync::CancellationToken;
+
+use super::member::Member;
+use crate::wire::{self, FrameError, FromNode, MAX_FRAME, ToNode};
+
+/// A socket on which the gateway knows who this node is.
+pub(crate) struct Connection(Socket);
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// Why there is no connection, or no more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    #[error(transparent)]
+    Socket(#[from] tungstenite::Error),
+    #[error("the other side is not a gateway: {0}")]
+    Greeting(&'static str),
+    #[error("the gateway's first frame cannot be read")]
+    Frame(#[from] FrameError),
+    #[error("no answer within {} s", DIAL.as_secs())]
+    Deadline,
+    #[error("nothing was heard of the gateway for {} s", SILENCE.as_secs())]
+    Silence,
+    #[error("the gateway closed the connection")]
+    Closed,
+}
+
+/// How long connecting may take.
+const DIAL: Duration = Duration::from_secs(10);
+
+/// How often the gateway is pinged, and after what silence the connection counts as broken: a cable that was pulled, or a
+/// forgotten address translation, says nothing by itself.
+const PING: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// The pauses between attempts to connect: the first, the longest, and after how long a connection counts as a good one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+
+/// How long to wait before connecting again: longer each time, until a connection has lasted.
+pub(crate) struct Backoff {
+    pause: Duration,
+    began: Instant,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self { pause: FIRST_PAUSE, began: Instant::now() }
+    }
+
+    /// Notes the beginning of an attempt.
+    pub(crate) fn begin(&mut self) {
+        self.began = Instant::now();
+    }
+
+    /// Waits before the next attempt.
+    pub(crate) async fn wait(&mut self) {
+        if self.began.elapsed() > GOOD_CONNECTION {
+            self.pause = FIRST_PAUSE;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Connection {
+    /// Connects to the gateway, and shows it who this node is.
+    pub(crate) async fn dial(member: &Member) -> Result<Self, ConnectionError> {
+        let mut url = member.network.gateway().clone();
+        url.set_path(&format!("{}/node", url.path().trim_end_matches('/')));
+        let limits =
+            WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
+        let connect = tokio_tungstenite::connect_async_with_config(url.as_str(), Some(limits), true);
+        let dial = async {
+            let (mut socket, _) = connect.await?;
+            let greeting = socket.next().await.ok_or(ConnectionError::Closed)??;
+            let ToNode::Greet { challenge } = wire::decode(&greeting.into_data())? else {
+                return Err(ConnectionError::Greeting("its first frame is no greeting"));
+            };
+            let digest = hello_digest(&member.network, member.index, &challenge);
+            let signature = member.identity.sign(digest.as_slice()).to_bytes().to_vec();
+            let hello = FromNode::Hello { node: member.index, signature };
+            socket.send(Message::Binary(wire::encode(&hello).into())).await?;
+            Ok(Self(socket))
+        };
+        tokio::time::timeout(DIAL, dial).await.map_err(|_| ConnectionError::Deadline)?
+    }
+
+    /// Carries frames both ways until the connection breaks, or until `leave` is cancelled and what waits to be sent is
+    /// sent.
+    pub(crate) async fn carry(
+        self,
+        outgoing: &mut mpsc::Receiver<FromNode>,
+        incoming: &mpsc::Sender<ToNode>,
+        leave: &CancellationToken,
+    ) -> Result<(), ConnectionError> {
+        let (mut sink, mut stream) = self.0.split();
+        let writer = async {
+            let mut ping = tokio::time::interval(PING);
+            loop {
+                tokio::select! {
+                    biased;
+                    frame = outgoing.recv() => match frame {
+                        Some(frame) => sink.send(Message::Binary(wire::encode(&frame).into())).await?,
+                        None => return Ok(()),
+                    },
+                    _ = ping.tick() => sink.send(Message::Ping(Vec::new().into())).await?,
+                    () = leave.cancelled() => return Ok(()),
+                }
+            }
+        };
+        let reader = async {
+            let mut unreadable = 0_u64;
+            loop {
+                let next = tokio::time::timeout(SILENCE, stream.next()).await;
+                let message =
+                    next.map_err(|_| ConnectionError::Silence)?.ok_or(ConnectionError::Closed)??;
+                let Message::Binary(bytes) = message else { continue };
+                match wire::decode(&bytes) {
+                    Ok(frame) => {
+                        if incoming.send(frame).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    Err(error) => {
+                        unreadable += 1;
+                        if unreadable.is_power_of_two() {
+                            tracing::warn!(%error, unreadable, "frames of the gateway cannot be read");
+                        }
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            ended = writer => ended,
+            ended = reader => ended,
+        }
+    }
+}
+
+/// What a node signs to show a gateway who it is.
+pub(crate) fn hello_digest(network: &NetworkDescriptor, node: NodeIndex, challenge: &[u8; 32]) -> B256 {
+    Transcript::new("node hello")
+        .field(network.id().as_slice())
+        .number(node.get().into())
+        .field(challenge)
+        .finish()
+}

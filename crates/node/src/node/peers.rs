@@ -1,0 +1,255 @@
+//! What nodes write to each other outside a run: about keys that are being made, whose a key is, and what its owner says.
+//!
+//! The gateway carries these messages and may withhold, repeat or make them up: each carries the signatures that show it,
+//! and whoever misses an answer asks again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use quorate_protocol::{NodeIndex, Refusal, SignedRequest};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::assignment::Assignments;
+use super::clock;
+use super::error::TaskError;
+use super::keygen::{KeysBeingMade, StillPending};
+use super::member::Member;
+use super::statements::Statements;
+use crate::storage::{Added, Storage, StorageError, StoredKey};
+use crate::wire::{FromNode, KeyConfirmations, PeerMessage, STATEMENT_BYTES};
+
+/// The other nodes, as far as this one writes to them on one connection.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    pub(crate) member: Arc<Member>,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) assignments: Arc<Assignments>,
+    pub(crate) statements: Arc<Statements>,
+    /// How far the other nodes' statements were read, by their journals.
+    pub(crate) read: Arc<Mutex<BTreeMap<NodeIndex, (B256, u64)>>>,
+    pub(crate) outgoing: mpsc::Sender<FromNode>,
+}
+
+/// How often the other nodes are asked about pending keys and for statements.
+const INQUIRY: Duration = Duration::from_secs(15);
+
+/// How long they have to answer on a connection before keys that are pending for too long are given up.
+const LAST_CHANCE: Duration = Duration::from_secs(600);
+
+/// How many statements are read at once.
+const STATEMENTS: u32 = 64;
+
+impl Peers {
+    /// A key that is somebody's.
+    ///
+    /// # Errors
+    /// A key that is nobody's here; the others are asked whose it is, and the request may be tried again.
+    pub(crate) async fn key(&self, key_id: &str) -> Result<StoredKey, TaskError> {
+        if let Some(key) = self.storage.key(key_id).await? {
+            return Ok(key);
+        }
+        if self.storage.free_key(key_id).await?.is_some() {
+            self.write_to_all(&PeerMessage::WhoseKey { key_id: key_id.to_owned() }).await;
+            let node = self.member.index;
+            let reason = format!("node {node} was away when key {key_id} was assigned, and is asking");
+            return Err(Refusal::Unfinished { reason: reason.into() }.into());
+        }
+        // A pending key is asked about again later.
+        match StillPending::find(&self.member.network, &self.storage, key_id).await? {
+            Some(waiting) => Err(Refusal::Unfinished { reason: waiting.to_string().into() }.into()),
+            None => Err(Refusal::UnknownKey { key_id: key_id.into() }.into()),
+        }
+    }
+
+    /// Writes to every other node.
+    pub(crate) async fn write_to_all(&self, message: &PeerMessage) {
+        for to in self.member.peers() {
+            self.write(to, message.clone()).await;
+        }
+    }
+
+    /// Tells the gateway which keys can be assigned here.
+    pub(crate) async fn report_free_keys(&self) {
+        match self.storage.free_keys().await {
+            Ok(keys) => drop(self.outgoing.send(FromNode::Free { keys }).await),
+            Err(error) => {
+                tracing::error!(node = %self.member.index, %error, "the free keys cannot be listed")
+            }
+        }
+    }
+
+    /// Shows all others whose a key is.
+    pub(crate) async fn tell_whose(&self, key_id: &str) -> Result<(), StorageError> {
+        if let Some(evidence) = self.assignments.evidence(key_id).await? {
+            let (key_id, evidence) = (key_id.to_owned(), Box::new(evidence));
+            self.write_to_all(&PeerMessage::Assignment { key_id, evidence }).await;
+        }
+        Ok(())
+    }
+
+    /// Answers what the others write, and asks them regularly, as long as the connection lasts.
+    pub(crate) async fn correspond(&self, mut inbox: mpsc::Receiver<(NodeIndex, PeerMessage)>) {
+        self.report_free_keys().await;
+        let mut inquiry = tokio::time::interval(INQUIRY);
+        let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
+        loop {
+            let dealt_with = tokio::select! {
+                _ = inquiry.tick() => self.inquire().await,
+                _ = last_chance.tick() => self.being_made().give_up().await.map_err(Into::into),
+                message = inbox.recv() => match message {
+                    Some((from, message)) => self.answer(from, message).await,
+                    None => return,
+                },
+            };
+            if let Err(error) = dealt_with {
+                tracing::error!(node = %self.member.index, %error, "what the other nodes write cannot be dealt with");
+            }
+        }
+    }
+
+    /// Asks about what this node may have missed.
+    async fn inquire(&self) -> Result<(), TaskError> {
+        self.write_confirmations(self.being_made().inquiries().await?).await;
+        for peer in self.member.peers() {
+            let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied();
+            let (journal, place) = read.unwrap_or_default();
+            self.write(peer, PeerMessage::StatementsAfter { journal, place }).await;
+        }
+        Ok(())
+    }
+
+    /// `from` is the gateway's word, and no more than the address of the answer.
+    async fn answer(&self, from: NodeIndex, message: PeerMessage) -> Result<(), TaskError> {
+        match message {
+            PeerMessage::Confirmations(confirmations) => {
+                let posts = self.being_made().answer(from, &confirmations).await?;
+                self.write_confirmations(posts).await;
+                self.report_free_keys().await;
+            }
+            PeerMessage::WhoseKey { key_id } => {
+                if let Some(evidence) = self.assignments.evidence(&key_id).await? {
+                    let evidence = Box::new(evidence);
+                    self.write(from, PeerMessage::Assignment { key_id, evidence }).await;
+                }
+            }
+            PeerMessage::Assignment { key_id, evidence } => {
+                if self.assignments.learn(&key_id, *evidence, clock::now()).await? {
+                    self.report_free_keys().await;
+                    let known = B256::ZERO;
+                    self.write(from, PeerMessage::WhichStatements { key_id, known }).await;
+                }
+            }
+            PeerMessage::WhichStatements { key_id, known } => {
+                let set = self.storage.statement_set(&key_id).await?;
+                if set.digest() != known {
+                    for statements in in_messages(self.storage.statements_of(&key_id).await?) {
+                        self.write(from, PeerMessage::Statements { statements }).await;
+                    }
+                }
+            }
+            PeerMessage::Statements { statements } => {
+                for request in &statements {
+                    self.learn(from, request).await?;
+                }
+            }
+            PeerMessage::StatementsAfter { journal, place } => {
+                let own = self.storage.journal();
+                let place = if journal == own { place } else { 0 };
+                let after = self.storage.statements_after(place, STATEMENTS).await?;
+                let (mut statements, mut bytes) = (Vec::new(), 0);
+                for placed in after {
+                    bytes += placed.request.setup.len() + placed.request.authentication.len();
+                    if !statements.is_empty() && bytes > STATEMENT_BYTES {
+                        break;
+                    }
+                    statements.push((placed.place, placed.request));
+                }
+                if !statements.is_empty() || journal != own {
+                    self.write(from, PeerMessage::StatementPage { journal: own, statements }).await;
+                }
+            }
+            PeerMessage::StatementPage { journal, statements } => {
+                self.read_page(from, journal, statements).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a page of another node's statements, up to the first about a key that is nobody's here yet.
+    async fn read_page(
+        &self,
+        from: NodeIndex,
+        journal: B256,
+        statements: Vec<(u64, SignedRequest)>,
+    ) -> Result<(), TaskError> {
+        let mut last = None;
+        for (place, request) in &statements {
+            if !self.learn(from, request).await? {
+                break;
+            }
+            last = Some(*place);
+        }
+        if let Some(place) = last {
+            self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(from, (journal, place));
+            self.write(from, PeerMessage::StatementsAfter { journal, place }).await;
+        }
+        Ok(())
+    }
+
+    /// Takes in one statement. Whether it could be judged: one about a key that is nobody's here yet cannot.
+    async fn learn(&self, from: NodeIndex, request: &SignedRequest) -> Result<bool, TaskError> {
+        let Some(key_id) = self.statements.key_id_of(request) else { return Ok(true) };
+        let Some(key) = self.storage.key(&key_id).await? else {
+            if self.storage.free_key(&key_id).await?.is_some() {
+                self.write(from, PeerMessage::WhoseKey { key_id }).await;
+                return Ok(false);
+            }
+            return Ok(true);
+        };
+        match self.statements.learn(request, &key, clock::now()).await {
+            Ok((_, Added::New, _)) => {
+                tracing::info!(node = %self.member.index, key_id, "learnt what the key's owner says");
+            }
+            Ok(_) => {}
+            Err(TaskError::Refused(refusal)) => {
+                tracing::warn!(node = %self.member.index, key_id, %from, %refusal, "left out a statement");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    fn being_made(&self) -> KeysBeingMade<'_> {
+        KeysBeingMade { member: &self.member, storage: &self.storage, now: clock::now() }
+    }
+
+    async fn write_confirmations(&self, posts: Vec<(NodeIndex, KeyConfirmations)>) {
+        for (to, confirmations) in posts {
+            self.write(to, PeerMessage::Confirmations(confirmations)).await;
+        }
+    }
+
+    async fn write(&self, to: NodeIndex, message: PeerMessage) {
+        // A connection that broke is noticed where it is read.
+        drop(self.outgoing.send(FromNode::Peer { to, message }).await);
+    }
+}
+
+/// Statements in as many messages as they take.
+fn in_messages(statements: Vec<SignedRequest>) -> Vec<Vec<SignedRequest>> {
+    let (mut messages, mut bytes) = (Vec::<Vec<_>>::new(), 0);
+    for statement in statements {
+        bytes += statement.setup.len() + statement.authentication.len();
+        match messages.last_mut() {
+            Some(message) if bytes <= STATEMENT_BYTES => message.push(statement),
+            _ => {
+                bytes = 0;
+                messages.push(vec![statement]);
+            }
+        }
+    }
+    messages
+}

@@ -1,0 +1,262 @@
+//! A signature from the request to the last round.
+//!
+//! The order is what makes the limits and the revocations hold: authenticate → note the attempt → read what the owner has
+//! said → evaluate the policies → charge and use up the nonce, durably → hello → read the other signers' ledgers and
+//! statements → settle → rounds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use quorate_ledger::{Barrier, Limits, Nonce, Operation};
+use quorate_protocol::{NodeIndex, Refusal, SignatureText, SignedRequest};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::attempts::{Attempt, Attempts};
+use super::catch_up::{CatchUp, Remark};
+use super::clock;
+use super::envelope::{Agenda, Purpose};
+use super::error::TaskError;
+use super::in_flight::Inbox;
+use super::judge::{self, PermittedOperation, RequestedOperation};
+use super::ledgers::{Hold, LedgerError, Ledgers};
+use super::member::Member;
+use super::nonces::{NONCE_LIFETIME, Nonces};
+use super::peers::Peers;
+use super::rounds::{Cores, SignatureRounds};
+use super::run::{Meeting, Outgoing, Pace, Run};
+use super::statements::{KeyStatements, Statements};
+use crate::storage::{NonceUse, Spent, Storage, StoredKey};
+use crate::wire::PeerMessage;
+
+/// What one node needs to sign.
+pub(crate) struct Signing {
+    pub(crate) member: Arc<Member>,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) nonces: Arc<Nonces>,
+    pub(crate) ledgers: Arc<Ledgers>,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) cores: Cores,
+    pub(crate) pace: Pace,
+}
+
+/// With whom a signature is made, and the way to them.
+pub(crate) struct Quorum {
+    pub(crate) attempt: u32,
+    pub(crate) participants: Vec<NodeIndex>,
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: mpsc::Sender<Outgoing>,
+}
+
+/// How long a peer may take over one round, and all of them over a signature.
+const ROUND: Duration = Duration::from_secs(4);
+const RUN: Duration = Duration::from_secs(15);
+
+/// How long a node waits for the others' statements about an ephemeral key that it does not know.
+const STATEMENTS: Duration = Duration::from_secs(1);
+
+impl Signing {
+    /// Signs an operation together with a quorum, if the owner, the policies and the limits allow it.
+    ///
+    /// # Errors
+    /// Whatever forbids it, by name; or a peer with whom it came to nothing. Nothing is charged then.
+    pub(crate) async fn sign(
+        &self,
+        request: &SignedRequest,
+        quorum: Quorum,
+        peers: &Peers,
+    ) -> Result<SignatureText, TaskError> {
+        if self.storage.is_quarantined() {
+            return Err(Refusal::Quarantined { node: self.member.index }.into());
+        }
+        let operation = judge::operation(request)?;
+        operation.check_threshold(&self.member)?;
+        let nonce = judge::own_nonce(&self.member, &self.nonces, request)?;
+        quorum.check(&self.member)?;
+        let attempt = self.attempts.begin(operation.key, operation.ephemeral.to_bytes(), operation.named());
+        let nonce = NonceUse {
+            nonce,
+            request: request.hash(),
+            expires_at: clock::now() + NONCE_LIFETIME.as_secs(),
+            now: clock::now(),
+        };
+        let signature = async {
+            let key = peers.key(&operation.key_id).await?;
+            let statements = self.statements_for(&operation, &key, peers, nonce.now).await?;
+            let task = Task { signing: self, request, operation: &operation, key: &key, nonce };
+            task.sign(quorum, &statements, &attempt).await
+        };
+        tokio::select! {
+            signed = signature => signed,
+            () = attempt.ended() => Err(Refusal::Revoked { key_id: operation.key_id.as_str().into() }.into()),
+        }
+    }
+
+    /// What is said about the operation's key. Where it does not know the ephemeral key that asks, the other nodes may.
+    async fn statements_for(
+        &self,
+        operation: &RequestedOperation,
+        key: &StoredKey,
+        peers: &Peers,
+        now: u64,
+    ) -> Result<KeyStatements, TaskError> {
+        let (key_id, ephemeral) = (&operation.key_id, operation.ephemeral.as_bytes());
+        let mut statements = self.statements.of(key_id, key).await?;
+        let until = Instant::now() + STATEMENTS;
+        if statements.registration(ephemeral).is_none() {
+            let known = statements.digest();
+            peers.write_to_all(&PeerMessage::WhichStatements { key_id: key_id.clone(), known }).await;
+            while statements.registration(ephemeral).is_none() && Instant::now() < until {
+                self.statements.wait(until.saturating_duration_since(Instant::now())).await;
+                statements = self.statements.of(key_id, key).await?;
+            }
+        }
+        statements.check(key_id, ephemeral, now)?;
+        Ok(statements)
+    }
+}
+
+/// One authenticated operation.
+struct Task<'a> {
+    signing: &'a Signing,
+    request: &'a SignedRequest,
+    operation: &'a RequestedOperation,
+    key: &'a StoredKey,
+    nonce: NonceUse,
+}
+
+impl Task<'_> {
+    async fn sign(
+        &self,
+        quorum: Quorum,
+        statements: &KeyStatements,
+        attempt: &Attempt,
+    ) -> Result<SignatureText, TaskError> {
+        let Signing { member, storage, cores, .. } = self.signing;
+        let permitted = self.operation.permit(self.key, self.nonce.now)?;
+        let signers = quorum.participants.clone();
+        let key_id = self.operation.key_id.as_str();
+        let PermittedOperation { digest, limits, .. } = &permitted;
+        let rounds = SignatureRounds {
+            storage,
+            key_id,
+            signers: &signers,
+            digest: *digest,
+            cores,
+            now: self.nonce.now,
+        };
+        rounds.permit().await?;
+
+        let others = signers.iter().copied().filter(|signer| *signer != member.index);
+        let charged = self.charge(&permitted, statements, others).await?;
+        let (barrier, hold) = charged.unzip();
+        match self.agree(quorum, statements, limits, barrier).await {
+            Ok(mut run) => {
+                if let Some(hold) = hold {
+                    hold.keep();
+                }
+                rounds.perform(&mut run, attempt).await
+            }
+            Err(error) => {
+                if let Some(hold) = hold {
+                    hold.withdraw().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Uses up the request's nonce, and charges the operation where its key's operations are counted.
+    async fn charge(
+        &self,
+        permitted: &PermittedOperation,
+        statements: &KeyStatements,
+        others: impl Iterator<Item = NodeIndex>,
+    ) -> Result<Option<(Barrier, Hold)>, TaskError> {
+        let Signing { ledgers, storage, .. } = self.signing;
+        if permitted.limits.iter().next().is_none() {
+            return match storage.spend_nonce(self.nonce, None).await? {
+                Spent::Yes => Ok(None),
+                Spent::Replayed => Err(LedgerError::Replayed.into()),
+            };
+        }
+        let ephemeral = self.operation.ephemeral.as_bytes();
+        let refused = || Refusal::EphemeralKey { key_id: self.operation.key_id.as_str().into() };
+        let operation = Operation {
+            nonce: Nonce::new(self.operation.message.operation.nonce),
+            amounts: permitted.amounts.clone(),
+            request: crate::storage::encoded(self.request),
+            statement: statements.registration(ephemeral).ok_or_else(refused)?,
+        };
+        Ok(Some(ledgers.charge(self.operation.key, operation, &permitted.limits, self.nonce, others).await?))
+    }
+
+    /// Meets the other signers, and learns from them; the operation is kept when this ends well, and the rounds may begin.
+    async fn agree<'r>(
+        &'r self,
+        quorum: Quorum,
+        statements: &KeyStatements,
+        limits: &Limits,
+        barrier: Option<Barrier>,
+    ) -> Result<Run<'r>, TaskError> {
+        let Signing { member, storage, ledgers, statements: all, pace, .. } = self.signing;
+        let digest = statements.digest();
+        let remarks = quorum.remarks(member.index, digest, barrier.as_ref());
+        let Quorum { attempt, participants, inbox, outbox } = quorum;
+        let agenda = Agenda {
+            network: member.network.id(),
+            purpose: Purpose::Signature,
+            request: self.request.hash(),
+            attempt,
+            participants: participants.into_iter().collect(),
+        };
+        let meeting = Meeting { inbox, outbox, round: ROUND, until: Instant::now() + RUN, pace };
+        let mut run = Run::open(member, agenda, remarks, meeting).await?;
+
+        // Every signer's hello is in, and with it its word that its charge is durable.
+        let mut counted = barrier.and_then(|mut barrier| {
+            run.peers().for_each(|peer| barrier.hello(peer));
+            barrier.open().ok()
+        });
+        let now = clock::now();
+        let (key, operation) = (self.key, self.operation);
+        let catch_up = CatchUp { storage, ledgers, statements: all, key, operation, me: member.index, now };
+        catch_up.perform(&mut run, digest, counted.as_mut()).await?;
+        let ephemeral = operation.ephemeral.as_bytes();
+        all.of(&operation.key_id, key).await?.check(&operation.key_id, ephemeral, now)?;
+        if let Some(counted) = counted {
+            ledgers.settle(operation.key, counted, limits).await?;
+        }
+        Ok(run)
+    }
+}
+
+impl Quorum {
+    /// Refuses unless these are as many of the network's nodes as sign, each once, and this one among them.
+    fn check(&self, member: &Member) -> Result<(), Refusal> {
+        let quorum = usize::from(member.network.threshold());
+        let signers: BTreeSet<_> = self.participants.iter().copied().collect();
+        let fits = signers.contains(&member.index)
+            && signers.len() == self.participants.len()
+            && signers.len() == quorum
+            && signers.iter().all(|signer| member.network.identity(*signer).is_some());
+        let named = self.participants.len();
+        let reason = || format!("{named} participants were named, the operation takes {quorum}");
+        if fits { Ok(()) } else { Err(Refusal::Malformed { reason: reason().into() }) }
+    }
+
+    /// What goes to each other signer with the hello.
+    fn remarks(
+        &self,
+        me: NodeIndex,
+        statements: B256,
+        barrier: Option<&Barrier>,
+    ) -> BTreeMap<NodeIndex, Vec<u8>> {
+        let reads: BTreeMap<_, _> = barrier.into_iter().flat_map(Barrier::requests).collect();
+        let others = self.participants.iter().copied().filter(|signer| *signer != me);
+        others.map(|peer| (peer, Remark { statements, reads: reads.get(&peer).copied() }.encode())).collect()
+    }
+}
