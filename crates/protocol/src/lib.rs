@@ -17,6 +17,7 @@ mod ephemeral;
 mod json;
 mod limits;
 mod message;
+mod paymaster;
 mod permissions;
 mod refusal;
 mod request;
@@ -35,6 +36,7 @@ pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, 
 pub use json::JsonError;
 pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncountable, WindowLimit};
 pub use message::{MessageError, OperationMessage};
+pub use paymaster::MalformedPaymaster;
 pub use permissions::{Forbidden, Permissions, PermissionsError, PermittedPolicy};
 pub use refusal::Refusal;
 pub use request::{Nonce, SignedRequest, challenge};

@@ -5,6 +5,7 @@ use quorate_core::{AccountCall, FunctionSelector, UserOperation};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
+use crate::paymaster::{self, MalformedPaymaster};
 
 /// What all operations of a key may come to, counted by the nodes before they sign.
 ///
@@ -62,7 +63,7 @@ pub struct ArgumentLimit {
     pub total: U256,
 }
 
-/// Whether a paymaster pays.
+/// Whether a paymaster pays, as EntryPoint v0.6 takes it: 20 zero bytes are none, with or without data after them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PaymasterRule {
@@ -78,6 +79,14 @@ pub enum PaymasterRule {
 impl PaymasterRule {
     fn is_any(&self) -> bool {
         *self == Self::Any
+    }
+
+    const fn check(self, paymaster: Option<Address>) -> Result<(), Uncountable> {
+        match (self, paymaster) {
+            (Self::Required, None) => Err(Uncountable::PaymasterRequired),
+            (Self::Forbidden, Some(paymaster)) => Err(Uncountable::PaymasterForbidden { paymaster }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -141,6 +150,9 @@ pub enum Uncountable {
         /// The operation's.
         paymaster: Address,
     },
+    /// The entry point takes it neither for a paymaster nor for none.
+    #[error(transparent)]
+    MalformedPaymaster(#[from] MalformedPaymaster),
     /// The call data ends before the argument that is limited.
     #[error("the call to {contract} has no argument at byte {offset}, whose total is limited")]
     NoArgument {
@@ -190,26 +202,19 @@ impl Limits {
     /// ```
     ///
     /// # Errors
-    /// A paymaster where none may be or none where one must be, or call data without the limited argument.
+    /// A paymaster where none may be, none where one must be, or one of fewer than 20 bytes; call data without the limited
+    /// argument.
     pub fn amounts<B: AsRef<[u8]>, C>(
         &self,
         operation: &UserOperation<B, C>,
         calls: &AccountCall<'_>,
     ) -> Result<Vec<U256>, Uncountable> {
-        let paymaster = operation.paymaster_and_data.as_ref();
-        match self.paymaster {
-            PaymasterRule::Required if paymaster.is_empty() => return Err(Uncountable::PaymasterRequired),
-            PaymasterRule::Forbidden if !paymaster.is_empty() => {
-                let mut padded = [0; 20];
-                padded.iter_mut().zip(paymaster).for_each(|(to, from)| *to = *from);
-                return Err(Uncountable::PaymasterForbidden { paymaster: padded.into() });
-            }
-            _ => {}
-        }
+        let paymaster = paymaster::of(operation.paymaster_and_data.as_ref())?;
+        self.paymaster.check(paymaster)?;
         let amount = |counter: &Counter| match counter.dimension {
             Dimension::Uses | Dimension::UsesInWindow(_) => Ok(U256::ONE),
             Dimension::NativeValue => Ok(sum(calls.calls().map(|call| call.value))),
-            Dimension::GasCost => Ok(prefund(operation)),
+            Dimension::GasCost => Ok(prefund(operation, paymaster)),
             Dimension::Argument { contract, selector, offset } => {
                 let arguments = calls.calls().filter(|call| call.to == contract).filter_map(|call| {
                     let (found, arguments) = call.data.split_first_chunk::<4>()?;
@@ -241,9 +246,10 @@ fn sum(amounts: impl IntoIterator<Item = U256>) -> U256 {
     amounts.into_iter().fold(U256::ZERO, U256::saturating_add)
 }
 
-/// What EntryPoint v0.6 asks for before it runs an operation.
-fn prefund<B: AsRef<[u8]>, C>(operation: &UserOperation<B, C>) -> U256 {
-    let validations = if operation.paymaster_and_data.as_ref().is_empty() { 1 } else { 3 };
+/// What EntryPoint v0.6 asks for before it runs an operation (`_getRequiredPrefund`): a paymaster is run up to twice
+/// with the verification's gas.
+fn prefund<B, C>(operation: &UserOperation<B, C>, paymaster: Option<Address>) -> U256 {
+    let validations = if paymaster.is_some() { 3 } else { 1 };
     let verification = operation.verification_gas_limit.saturating_mul(U256::from(validations));
     sum([operation.call_gas_limit, verification, operation.pre_verification_gas])
         .saturating_mul(operation.max_fee_per_gas)
