@@ -24,11 +24,11 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowLimit>,
     /// How much of the chain's coin the calls send along in all, in wei.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "json::optional_number", skip_serializing_if = "Option::is_none")]
     pub native_value: Option<U256>,
     /// What the operations' gas may cost in all, in wei, whoever pays: each counts what the entry point asks for in
     /// advance (ERC-4337 v0.6).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "json::optional_number", skip_serializing_if = "Option::is_none")]
     pub gas_cost: Option<U256>,
     /// Totals of arguments, such as the amounts of a token's transfers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -56,10 +56,12 @@ pub struct ArgumentLimit {
     #[serde(deserialize_with = "json::address")]
     pub contract: Address,
     /// The function's selector.
+    #[serde(deserialize_with = "json::fixed_bytes")]
     pub selector: FixedBytes<4>,
     /// Where the argument stands, in bytes after the selector.
     pub offset: u16,
     /// The most that it may come to, in the argument's own unit.
+    #[serde(deserialize_with = "json::number")]
     pub total: U256,
 }
 

@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, FixedBytes, U256, keccak256};
 use quorate_core::{
     AccountCall, Condition, Encode as _, EncodeError, FunctionSelector, Policy, ReferenceValue, Refusal,
     Rule, SessionEpoch, SessionKeyData, UserOperation, evaluate,
@@ -304,8 +304,10 @@ struct PolicyText {
     validation_module: Address,
     #[serde(deserialize_with = "json::address")]
     contract: Address,
-    selector: alloy_primitives::FixedBytes<4>,
+    #[serde(deserialize_with = "json::fixed_bytes")]
+    selector: FixedBytes<4>,
     rules: Vec<RuleText>,
+    #[serde(deserialize_with = "json::number")]
     value_limit: U256,
     valid_after: u64,
     valid_until: u64,
@@ -316,6 +318,7 @@ struct PolicyText {
 struct RuleText {
     offset: u16,
     condition: u8,
+    #[serde(deserialize_with = "json::fixed_bytes")]
     reference_value: B256,
 }
 

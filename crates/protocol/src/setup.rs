@@ -82,10 +82,12 @@ pub struct AddEphemeralKeySetup {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PermissionsClaim {
     /// The network that is meant, so that a statement cannot be replayed at another.
+    #[serde(deserialize_with = "json::fixed_bytes")]
     pub network: B256,
     /// The chain that the key is for.
     pub chain_id: u64,
     /// keccak-256 of the tag-1 text.
+    #[serde(deserialize_with = "json::fixed_bytes")]
     pub permissions: B256,
 }
 
@@ -367,9 +369,14 @@ struct AddText {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RevokeText {
+    #[serde(deserialize_with = "json::fixed_bytes")]
     network: B256,
     key_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "json::optional_fixed_bytes",
+        skip_serializing_if = "Option::is_none"
+    )]
     ephemeral_key: Option<B256>,
 }
 
