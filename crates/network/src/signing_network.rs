@@ -84,14 +84,14 @@ impl SigningNetwork {
     /// The draft is good for 60 seconds, here or in another process: [`submit_key`](Self::submit_key) goes on.
     ///
     /// # Errors
-    /// A gateway that cannot be reached, or a network of which nodes are missing.
+    /// Permissions that nodes would refuse, a gateway that cannot be reached, or a network of which nodes are missing.
     pub async fn prepare_key(
         &self,
         permissions: &Permissions,
         ephemeral: &EphemeralClaim,
     ) -> Result<KeyDraft, NetworkError> {
         let prepare = async {
-            let request = KeyRequest::new(&self.descriptor, permissions, ephemeral);
+            let request = KeyRequest::new(&self.descriptor, permissions, ephemeral)?;
             let mut connection = self.connect(Operation::Keygen, None).await?;
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;

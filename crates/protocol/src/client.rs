@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::authentication::ephemeral_message;
 use crate::json::{self, JsonError};
 use crate::{
-    Answer, AnswerError, Attestation, Authentication, Birth, EphemeralClaim, KeyText, KeygenSetup,
-    NetworkDescriptor, Operation, OperationMessage, Permissions, PermissionsClaim, Refusal, Setup,
-    SetupError, SignSetup, TypedData, Unattested,
+    Answer, AnswerError, Attestation, Authentication, Birth, EphemeralClaim, EphemeralError, KeyText,
+    KeygenSetup, NetworkDescriptor, Operation, OperationMessage, Permissions, PermissionsClaim,
+    PermissionsError, Refusal, Setup, SetupError, SignSetup, TypedData, Unattested,
 };
 
 /// A request for a new key, before the network's challenge: its setup is the first frame to send.
@@ -120,6 +120,12 @@ pub enum ClientError {
         /// The key that should have signed.
         session_key: Address,
     },
+    /// Permissions that nodes refuse.
+    #[error(transparent)]
+    Permissions(#[from] PermissionsError),
+    /// An ephemeral claim that nodes refuse.
+    #[error(transparent)]
+    Ephemeral(#[from] EphemeralError),
     /// A stored draft that is not one.
     #[error("the stored key draft cannot be read")]
     Draft(#[source] JsonError),
@@ -139,7 +145,16 @@ pub enum ClientError {
 
 impl KeyRequest {
     /// Asks `network` for a key with these permissions, under which `ephemeral` may ask for signatures.
-    pub fn new(network: &NetworkDescriptor, permissions: &Permissions, ephemeral: &EphemeralClaim) -> Self {
+    ///
+    /// # Errors
+    /// Permissions or an ephemeral claim that nodes refuse whatever the owner signs, as [`Permissions::check`] tells.
+    pub fn new(
+        network: &NetworkDescriptor,
+        permissions: &Permissions,
+        ephemeral: &EphemeralClaim,
+    ) -> Result<Self, ClientError> {
+        permissions.check()?;
+        ephemeral.check()?;
         let text = permissions.to_json();
         let claim = PermissionsClaim {
             network: network.id(),
@@ -147,7 +162,7 @@ impl KeyRequest {
             permissions: Permissions::hash_of(&text),
         };
         let setup = KeygenSetup::text(network.threshold(), network.size(), &text, ephemeral, &claim);
-        Self { owner: permissions.owner, setup }
+        Ok(Self { owner: permissions.owner, setup })
     }
 
     /// The first frame.

@@ -166,6 +166,9 @@ pub enum Uncountable {
 }
 
 impl Limits {
+    /// The most argument limits.
+    pub const MAX_ARGUMENTS: usize = 64;
+
     /// What is counted, in an order that depends on nothing but the limits.
     pub fn counters(&self) -> Vec<Counter> {
         let uses = self.uses.map(|uses| (Dimension::Uses, U256::from(uses)));
@@ -176,6 +179,17 @@ impl Limits {
         let arguments = self.arguments.iter().map(|argument| (argument.dimension(), argument.total));
         let all = [uses, window, value, gas].into_iter().flatten().chain(arguments);
         all.map(|(dimension, limit)| Counter { dimension, limit }).collect()
+    }
+
+    /// The places of two limits of the same argument.
+    pub(crate) fn repeated_argument(&self) -> Option<(usize, usize)> {
+        let place_of = |limit: &ArgumentLimit| {
+            self.arguments.iter().position(|earlier| earlier.dimension() == limit.dimension())
+        };
+        let places = self.arguments.iter().enumerate();
+        places
+            .filter_map(|(again, limit)| Some((place_of(limit)?, again)))
+            .find(|(first, again)| first < again)
     }
 
     /// What one operation adds to each of the [`counters`](Self::counters) if it is the only one of its nonce. Sums

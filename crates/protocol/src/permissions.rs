@@ -57,6 +57,34 @@ pub enum PermissionsError {
     /// No policy at all: such a key could sign nothing.
     #[error("the permissions hold no policy, so the key could sign nothing; give at least one")]
     NoPolicies,
+    /// A text that is too long.
+    #[error("the permissions have {len} bytes, at most {limit} are taken")]
+    TooLong {
+        /// The number of bytes.
+        len: usize,
+        /// The most bytes.
+        limit: usize,
+    },
+    /// Too many policies, or too many argument limits.
+    #[error("the permissions hold {found} {what}, at most {limit} are taken")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Two limits of one argument.
+    #[error(
+        "argument limit {again} is of the argument that limit {first} is of; give the smaller total once"
+    )]
+    RepeatedArgumentLimit {
+        /// The first one's place in the list, from 0.
+        first: usize,
+        /// The other's.
+        again: usize,
+    },
     /// A policy that has no encoding.
     #[error("policy {policy} of the permissions cannot be encoded")]
     Policy {
@@ -147,12 +175,46 @@ pub enum Forbidden {
 const VERSION: u32 = 1;
 
 impl Permissions {
+    /// The longest text, in bytes.
+    pub const MAX_LEN: usize = 128 * 1024;
+    /// The most policies.
+    pub const MAX_POLICIES: usize = 64;
+
     /// Reads the strict JSON text.
     ///
     /// # Errors
-    /// Text that is not permissions, or a policy that cannot be encoded; the error says where.
+    /// Text that is not permissions, a policy that cannot be encoded, and what [`check`](Self::check) refuses; the error
+    /// says where.
     pub fn from_json(text: &str) -> Result<Self, PermissionsError> {
-        json::read::<PermissionsText>(text)?.try_into()
+        check_at_most(text.len(), Self::MAX_LEN, |len, limit| PermissionsError::TooLong { len, limit })?;
+        let permissions = Self::try_from(json::read::<PermissionsText>(text)?)?;
+        permissions.check_lists()?;
+        Ok(permissions)
+    }
+
+    /// Whether a network takes them for a key: a client learns it here, before it asks.
+    ///
+    /// # Errors
+    /// No policy, or more than [`MAX_POLICIES`](Self::MAX_POLICIES); more than [`Limits::MAX_ARGUMENTS`] argument limits,
+    /// or two of one argument; a text of more than [`MAX_LEN`](Self::MAX_LEN) bytes.
+    pub fn check(&self) -> Result<(), PermissionsError> {
+        self.check_lists()?;
+        let len = self.to_json().len();
+        check_at_most(len, Self::MAX_LEN, |len, limit| PermissionsError::TooLong { len, limit })
+    }
+
+    fn check_lists(&self) -> Result<(), PermissionsError> {
+        if self.policies.is_empty() {
+            return Err(PermissionsError::NoPolicies);
+        }
+        let too_many = |what| move |found, limit| PermissionsError::TooMany { what, found, limit };
+        check_at_most(self.policies.len(), Self::MAX_POLICIES, too_many("policies"))?;
+        let arguments = self.limits.arguments.len();
+        check_at_most(arguments, Limits::MAX_ARGUMENTS, too_many("argument limits"))?;
+        match self.limits.repeated_argument() {
+            Some((first, again)) => Err(PermissionsError::RepeatedArgumentLimit { first, again }),
+            None => Ok(()),
+        }
     }
 
     /// The text that [`from_json`](Self::from_json) reads, which is what is registered and hashed.
@@ -234,6 +296,14 @@ impl Permissions {
         }
         Ok(())
     }
+}
+
+fn check_at_most(
+    found: usize,
+    limit: usize,
+    error: impl FnOnce(usize, usize) -> PermissionsError,
+) -> Result<(), PermissionsError> {
+    if found <= limit { Ok(()) } else { Err(error(found, limit)) }
 }
 
 impl PermittedPolicy {
@@ -367,9 +437,6 @@ impl TryFrom<PermissionsText> for Permissions {
     fn try_from(text: PermissionsText) -> Result<Self, PermissionsError> {
         if text.version != VERSION {
             return Err(PermissionsError::Version { found: text.version });
-        }
-        if text.policies.is_empty() {
-            return Err(PermissionsError::NoPolicies);
         }
         let policies = text.policies.into_iter().enumerate().map(|(place, policy)| policy.read(place));
         Ok(Self {

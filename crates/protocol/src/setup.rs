@@ -6,7 +6,7 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
-use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup};
+use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup, ShortText};
 
 /// What a client asks of the network: the first frame of each operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +98,22 @@ pub enum SetupError {
     /// Not the JSON of this operation's setup.
     #[error("the setup cannot be read")]
     Json(#[from] JsonError),
+    /// More bytes than any statement about a key needs.
+    #[error("the setup for `{path}` has {len} bytes, at most {limit} are taken")]
+    TooLong {
+        /// The operation's path.
+        path: &'static str,
+        /// The number of bytes.
+        len: usize,
+        /// The most bytes.
+        limit: usize,
+    },
+    /// A key id that no network gives.
+    #[error("`{found}` is not a key's id: 64 lower-case hex digits")]
+    KeyId {
+        /// What stands in its place.
+        found: ShortText,
+    },
     /// A metadata entry twice.
     #[error("the setup has two metadata entries of tag {tag}; each may stand once")]
     DuplicateTag {
@@ -171,11 +187,31 @@ impl Operation {
 }
 
 impl Setup {
+    /// The longest setup that adds or revokes something, in bytes.
+    ///
+    /// Nodes keep these and tell each other; those of signatures and new keys are held to
+    /// [`SignedRequest::MAX_SETUP`](crate::SignedRequest::MAX_SETUP).
+    pub const MAX_STATEMENT: usize = 4 * 1024;
+
     /// Reads a setup as it was sent.
     ///
+    /// ```
+    /// # use quorate_protocol::{Operation, Setup};
+    /// let setup = |key_id: &str| format!(r#"{{"t":3,"key_id":"{key_id}","message":"e30="}}"#);
+    /// assert!(Setup::parse(Operation::Sign, &setup(&"0f".repeat(32))).is_ok());
+    /// let refused = Setup::parse(Operation::Sign, &setup("key-1")).unwrap_err();
+    /// assert_eq!(refused.to_string(), "`key-1` is not a key's id: 64 lower-case hex digits");
+    /// ```
+    ///
     /// # Errors
-    /// Text that is not the setup of this operation; unknown fields and tags are refused.
+    /// Text that is not the setup of this operation; unknown fields and tags are refused, and a key's id is 64 lower-case
+    /// hex digits.
     pub fn parse(operation: Operation, text: &str) -> Result<Self, SetupError> {
+        let is_statement = matches!(operation, Operation::AddEphemeralKey | Operation::Revoke);
+        if is_statement && text.len() > Self::MAX_STATEMENT {
+            let (path, len, limit) = (operation.path(), text.len(), Self::MAX_STATEMENT);
+            return Err(SetupError::TooLong { path, len, limit });
+        }
         match operation {
             Operation::Keygen => json::read::<KeygenText>(text)?.try_into().map(Self::Keygen),
             Operation::Sign => json::read::<SignText>(text)?.try_into().map(Self::Sign),
@@ -384,6 +420,7 @@ impl TryFrom<RevokeText> for RevokeSetup {
     type Error = SetupError;
 
     fn try_from(RevokeText { network, key_id, ephemeral_key }: RevokeText) -> Result<Self, SetupError> {
+        check_key_id(&key_id)?;
         let ephemeral = ephemeral_key.map(|key| VerifyingKey::from_bytes(&key.0)).transpose();
         let ephemeral = ephemeral.map_err(|_| EphemeralError::Key)?;
         Ok(Self { network, key_id, ephemeral })
@@ -445,6 +482,7 @@ impl TryFrom<SignText> for SignSetup {
     type Error = SetupError;
 
     fn try_from(text: SignText) -> Result<Self, SetupError> {
+        check_key_id(&text.key_id)?;
         let bytes = BASE64_STANDARD.decode(&text.message).map_err(|_| SetupError::Message)?;
         let message = String::from_utf8(bytes).map_err(|_| SetupError::Message)?;
         Ok(Self { threshold: text.t, key_id: text.key_id, message })
@@ -455,6 +493,7 @@ impl TryFrom<AddText> for AddEphemeralKeySetup {
     type Error = SetupError;
 
     fn try_from(text: AddText) -> Result<Self, SetupError> {
+        check_key_id(&text.key_id)?;
         check_tags(&text.metadata, &[EPHEMERAL, KEY_ID])?;
         let missing = SetupError::MissingTag { tag: KEY_ID, meaning: "the key's id" };
         let signed = value_of(&text.metadata, KEY_ID).ok_or(missing)?;
@@ -473,6 +512,15 @@ impl TryFrom<AddText> for AddEphemeralKeySetup {
             key_id: text.key_id,
         })
     }
+}
+
+/// Every network makes its keys' ids of a hash.
+fn check_key_id(text: &str) -> Result<(), SetupError> {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() == 64 && text.bytes().all(is_digit) {
+        return Ok(());
+    }
+    Err(SetupError::KeyId { found: text.into() })
 }
 
 fn check_tags(metadata: &[TaggedText], known: &[u16]) -> Result<(), SetupError> {

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a text that should be read and is not has failed")]
 
 use alloy_primitives::{Address, B256, U256, address};
+use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
 use quorate_protocol::{
-    Limits, MessageError, NodeIndex, OperationMessage, PaymasterRule, Permissions, PermissionsError,
-    PermittedPolicy, Refusal,
+    ArgumentLimit, EphemeralClaim, KeyRequest, Limits, MessageError, NetworkDescriptor, NodeIndex,
+    OperationMessage, PaymasterRule, Permissions, PermissionsError, PermittedPolicy, Refusal,
 };
 use serde_json::{Value, json};
 
@@ -256,6 +257,58 @@ fn permissions_that_could_never_hold_are_refused() {
         let error = refused(pointer, value);
         assert!(matches!(error, PermissionsError::Policy { policy: 0, .. }), "{pointer}: {error}");
     }
+}
+
+#[test]
+fn permissions_that_no_node_takes_are_found_before_they_are_asked_for() {
+    let argument = |offset| ArgumentLimit {
+        contract: OWNER,
+        selector: [1; 4].into(),
+        offset,
+        total: U256::from(offset),
+    };
+    let sized = |policies: usize, arguments: u16| {
+        let mut sized = permissions();
+        sized.policies = vec![sized.policies[0].clone(); policies];
+        sized.limits.arguments = (0..arguments).map(argument).collect();
+        sized
+    };
+    let many = sized(64, 64);
+    many.check().unwrap();
+    assert_eq!(Permissions::from_json(&many.to_json()).unwrap(), many);
+
+    let repeated = Permissions {
+        limits: Limits { arguments: [3, 4, 5, 4].map(argument).to_vec(), ..Limits::default() },
+        ..permissions()
+    };
+    let cases = [
+        (sized(0, 0), "hold no policy"),
+        (sized(65, 0), "hold 65 policies, at most 64 are taken"),
+        (sized(1, 65), "hold 65 argument limits, at most 64 are taken"),
+        (repeated, "argument limit 3 is of the argument that limit 1 is of"),
+    ];
+    let network = {
+        let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
+        NetworkDescriptor::new(2, nodes, "ws://gateway.example".parse().unwrap()).unwrap()
+    };
+    let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let claim = |id: &str| EphemeralClaim { key, id: Some(id.to_owned()), expiry: Some(1_735_693_200) };
+    for (refused, reason) in cases {
+        for error in [
+            refused.check().unwrap_err().to_string(),
+            Permissions::from_json(&refused.to_json()).unwrap_err().to_string(),
+            KeyRequest::new(&network, &refused, &claim("mine")).unwrap_err().to_string(),
+        ] {
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+    KeyRequest::new(&network, &many, &claim("mine")).unwrap();
+    let error = KeyRequest::new(&network, &many, &claim(&"i".repeat(512))).unwrap_err();
+    assert!(error.to_string().contains("choose a shorter id"), "{error}");
+
+    let padded = format!("{}{}", permissions().to_json(), " ".repeat(Permissions::MAX_LEN));
+    let error = Permissions::from_json(&padded).unwrap_err();
+    assert!(matches!(error, PermissionsError::TooLong { limit: 131_072, .. }), "{error}");
 }
 
 #[test]
