@@ -2,7 +2,7 @@ use std::fmt;
 
 use alloy_primitives::{Address, FixedBytes, U256, hex};
 use serde::de::{self, DeserializeOwned, Error as _, Visitor};
-use serde::{Deserialize as _, Deserializer};
+use serde::{Deserialize, Deserializer};
 
 use crate::ShortText;
 
@@ -38,6 +38,18 @@ pub(crate) fn address<'de, D: Deserializer<'de>>(json: D) -> Result<Address, D::
     }
     let wrong = "has a wrong checksum (EIP-55); correct it, or write it in lower case if it is right";
     Err(D::Error::custom(format_args!("the address `{text}` {wrong}")))
+}
+
+/// As [`address`], for a field that may be missing.
+pub(crate) fn optional_address<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Address>, D::Error> {
+    address(json).map(Some)
+}
+
+/// For `deserialize_with`, for a field that may be missing and is not null where it is there.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    json: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(json).map(Some)
 }
 
 /// For `deserialize_with`: a number below 2^256 in its one decimal or its one hex spelling, so that nodes, devices and web

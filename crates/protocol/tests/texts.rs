@@ -7,8 +7,8 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
 use quorate_protocol::{
-    ArgumentLimit, EphemeralClaim, KeyRequest, Limits, MessageError, NetworkDescriptor, NodeIndex,
-    OperationMessage, PaymasterRule, Permissions, PermissionsError, PermittedPolicy, Refusal,
+    ArgumentLimit, CallPolicy, EphemeralClaim, KeyRequest, Limits, MessageError, NetworkDescriptor,
+    NodeIndex, OperationMessage, PaymasterRule, Permissions, PermissionsError, PermittedPolicy, Refusal,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,10 @@ fn permissions() -> Permissions {
         chain_id: 80002,
         entry_point: Address::repeat_byte(0xee),
         session_key_manager: Address::repeat_byte(0x5e),
-        policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+        policies: vec![PermittedPolicy {
+            validation_module: Address::repeat_byte(0xab),
+            policy: policy.into(),
+        }],
         limits: Limits::default(),
     }
 }
@@ -95,6 +98,84 @@ fn addresses_are_checksummed_or_in_lower_case() {
         refused_at(&with(pointer, json!(swapped)), path, "checksum");
         refused_at(&with(pointer, json!(&swapped[2..])), path, "0x and 40 hex digits");
     }
+}
+
+/// The permissions' JSON with an ERC-20 policy after the ABI policy.
+fn with_erc20() -> Value {
+    let mut text: Value = serde_json::from_str(&permissions().to_json()).unwrap();
+    text["policies"].as_array_mut().unwrap().push(json!({
+        "validationModule": Address::repeat_byte(0xac),
+        "kind": "erc20",
+        "token": Address::repeat_byte(0x70),
+        "recipient": Address::repeat_byte(0xf1),
+        "maxAmount": "0x3e8",
+        "validAfter": 0,
+        "validUntil": 1_800_000_000,
+    }));
+    text
+}
+
+#[test]
+fn policies_of_both_kinds_keep_their_form() {
+    let text = with_erc20();
+    let both = Permissions::from_json(&text.to_string()).unwrap();
+    let CallPolicy::Erc20(policy) = &both.policies[1].policy else { panic!("{both:?}") };
+    assert_eq!(policy.max_amount, U256::from(1000));
+    assert_eq!(serde_json::from_str::<Value>(&both.to_json()).unwrap(), text);
+    assert_eq!(both.policies[0], permissions().policies[0]);
+}
+
+/// Its hash is what owners have signed and nodes have attested to.
+#[test]
+fn permissions_of_abi_policies_are_the_same_to_the_byte() {
+    let hash = Permissions::hash_of(&permissions().to_json());
+    assert_eq!(hash.to_string(), "0x3eaf8b0a1f18936f7a709529fd7f758f43911905c6fab2b7004bfd2ea2d48fef");
+}
+
+#[test]
+fn a_policy_has_the_fields_of_its_kind_alone() {
+    let without = |place: usize, field: &str| {
+        let mut text = with_erc20();
+        text["policies"][place].as_object_mut().unwrap().remove(field).unwrap();
+        text.to_string()
+    };
+    let given = |place: usize, field: &str, value: Value| {
+        let mut text = with_erc20();
+        text["policies"][place][field] = value;
+        text.to_string()
+    };
+    for field in
+        ["validationModule", "contract", "selector", "rules", "valueLimit", "validAfter", "validUntil"]
+    {
+        refused_at(&without(0, field), "policies[0]", &format!("missing field `{field}`"));
+    }
+    for field in ["validationModule", "token", "recipient", "maxAmount", "validAfter", "validUntil"] {
+        refused_at(&without(1, field), "policies[1]", &format!("missing field `{field}`"));
+    }
+    // Without its kind it is taken for one of the ABI module.
+    refused_at(&without(1, "kind"), "policies[1]", "unknown field `token` of an ABI policy");
+    let cases = [
+        (0, "kind", json!("erc20"), "policies[0]", "unknown field `contract` of an ERC-20 policy"),
+        (0, "kind", json!("abi"), "policies[0].kind", "unknown variant `abi`"),
+        (1, "kind", json!("ERC20"), "policies[1].kind", "unknown variant `ERC20`"),
+        (0, "kind", json!(null), "policies[0].kind", "expected value"),
+        (0, "rules", json!(null), "policies[0].rules", "invalid type: null"),
+        (0, "maxAmount", json!("1"), "policies[0]", "unknown field `maxAmount` of an ABI policy"),
+        (1, "rules", json!([]), "policies[1]", "unknown field `rules` of an ERC-20 policy"),
+        (1, "valueLimit", json!("0"), "policies[1]", "unknown field `valueLimit` of an ERC-20 policy"),
+        (1, "note", json!(""), "policies[1].note", "unknown field `note`"),
+        (1, "token", json!("0x12"), "policies[1].token", "0x and 40 hex digits"),
+        (1, "maxAmount", json!("01"), "policies[1].maxAmount", "without leading zeros"),
+    ];
+    for (place, field, value, path, reason) in cases {
+        refused_at(&given(place, field, value), path, reason);
+    }
+    let doubled = with_erc20().to_string().replacen("\"kind\":", "\"kind\":\"erc20\",\"kind\":", 1);
+    let error = source_of(&Permissions::from_json(&doubled).unwrap_err());
+    assert!(error.contains("duplicate field `kind`"), "{error}");
+    let far = given(1, "validUntil", json!(1_u64 << 48));
+    let error = Permissions::from_json(&far).unwrap_err();
+    assert!(matches!(error, PermissionsError::Policy { policy: 1, .. }), "{error}");
 }
 
 #[test]

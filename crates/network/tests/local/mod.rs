@@ -151,7 +151,10 @@ pub(crate) fn permissions(owner: &PrivateKeySigner) -> Permissions {
         chain_id: CHAIN,
         entry_point: ENTRY_POINT,
         session_key_manager: Address::repeat_byte(0x5e),
-        policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+        policies: vec![PermittedPolicy {
+            validation_module: Address::repeat_byte(0xab),
+            policy: policy.into(),
+        }],
         limits: Limits::default(),
     }
 }

@@ -3,11 +3,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256};
-use quorate_core::signing_hash;
 use quorate_protocol::{
     AddEphemeralKeySetup, Attestation, Authentication, AuthenticationError, EphemeralError, KeyText,
-    KeygenSetup, NetworkDescriptor, NodeIndex, Nonce, OperationMessage, Permissions, Refusal, Setup,
-    SignSetup, SignedRequest, address_of,
+    KeygenSetup, NetworkDescriptor, NodeIndex, Nonce, OperationMessage, Permissions, Permitted, Refusal,
+    Setup, SignSetup, SignedRequest, address_of,
 };
 
 use crate::config::Admission;
@@ -222,10 +221,9 @@ impl<'a> Judge<'a> {
         let permissions = key.permissions.ok_or(Refusal::NoPermissions)?;
         let session_key = address_of(&key.public_key)
             .ok_or_else(|| StorageError::Damaged { what: "public key", key_id: key_id.clone() })?;
-        let (_, amounts) = permissions
+        let Permitted { amounts, digest, .. } = permissions
             .judge(&operation, entry_point, chain_id, session_key, self.now)
             .map_err(Refusal::from)?;
-        let digest = signing_hash(operation.hash(entry_point, chain_id));
         Ok(Approved::Sign(Box::new(ApprovedSignature {
             key_id: setup.key_id,
             permissions,
