@@ -124,7 +124,7 @@ impl SigningNetwork {
         self.within(self.keygen_deadline, submit).await
     }
 
-    /// Asks for the signature of a session key over one operation, and checks it.
+    /// Asks for the signature of a session key over an operation of one call, and checks it.
     ///
     /// # Errors
     /// A refusal, which names the rule that forbids the operation; or a signature that is not the session key's.
@@ -135,8 +135,34 @@ impl SigningNetwork {
         message: &OperationMessage,
         ephemeral: &EphemeralKey,
     ) -> Result<Signature, NetworkError> {
+        let request = SignatureRequest::new(&self.descriptor, key_id, session_key, message);
+        self.signature(&request, ephemeral).await
+    }
+
+    /// Asks for the signature over a batch, which is for the batched session router, and checks it. The session key
+    /// manager is the one that the key's permissions name.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign); the rule is named with the place of the call that it forbids.
+    pub async fn sign_routed(
+        &self,
+        key_id: &str,
+        session_key: Address,
+        session_key_manager: Address,
+        message: &OperationMessage,
+        ephemeral: &EphemeralKey,
+    ) -> Result<Signature, NetworkError> {
+        let request =
+            SignatureRequest::routed(&self.descriptor, key_id, session_key, session_key_manager, message);
+        self.signature(&request, ephemeral).await
+    }
+
+    async fn signature(
+        &self,
+        request: &SignatureRequest,
+        ephemeral: &EphemeralKey,
+    ) -> Result<Signature, NetworkError> {
         let sign = async {
-            let request = SignatureRequest::new(&self.descriptor, key_id, session_key, message);
             let mut connection = self.connect(Operation::Sign, None).await?;
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;

@@ -1,6 +1,7 @@
 use alloy_primitives::{Address, B256, Signature, hex, keccak256};
 use ed25519_dalek::{Signer as _, SigningKey};
 use k256::elliptic_curve::sec1::ToSec1Point as _;
+use quorate_core::{routed_hash, signing_hash};
 use serde::{Deserialize, Serialize};
 
 use crate::authentication::ephemeral_message;
@@ -259,7 +260,7 @@ impl KeyDraft {
 }
 
 impl SignatureRequest {
-    /// Asks for the signature of `session_key`, which the network knows as `key_id`, over one operation.
+    /// Asks for the signature of `session_key`, which the network knows as `key_id`, over an operation of one call.
     pub fn new(
         network: &NetworkDescriptor,
         key_id: &str,
@@ -267,12 +268,35 @@ impl SignatureRequest {
         message: &OperationMessage,
     ) -> Self {
         let hash = message.operation.hash(message.entry_point, message.chain_id);
+        Self::of(network, key_id, session_key, message, hash)
+    }
+
+    /// Asks for the signature over a batch, which is for the batched session router: it covers the session key manager
+    /// too ([`routed_hash`]), which is the one that the key's permissions name.
+    pub fn routed(
+        network: &NetworkDescriptor,
+        key_id: &str,
+        session_key: Address,
+        session_key_manager: Address,
+        message: &OperationMessage,
+    ) -> Self {
+        let hash = message.operation.hash(message.entry_point, message.chain_id);
+        Self::of(network, key_id, session_key, message, routed_hash(hash, session_key_manager))
+    }
+
+    fn of(
+        network: &NetworkDescriptor,
+        key_id: &str,
+        session_key: Address,
+        message: &OperationMessage,
+        hash: B256,
+    ) -> Self {
         let setup = SignSetup {
             threshold: network.threshold().into(),
             key_id: key_id.to_owned(),
             message: message.to_json(),
         };
-        Self { setup: setup.text(), digest: quorate_core::signing_hash(hash), session_key }
+        Self { setup: setup.text(), digest: signing_hash(hash), session_key }
     }
 
     /// The first frame.

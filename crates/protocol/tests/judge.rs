@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "an operation that should be judged and is not has failed")]
 
 use alloy_primitives::{Address, U256};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use quorate_core::{
     Call, Condition, Encode as _, Erc20Policy, Erc20Refusal, Execute, ExecuteBatch, FunctionSelector, Policy,
     Refusal as AbiRefusal, Rule, SessionEpoch, UserOperation, evaluate_erc20, routed_hash, signing_hash,
 };
 use quorate_protocol::{
-    ArgumentLimit, CallPolicy, Forbidden, ForbiddenCall, Limits, Permissions, PermissionsError, Permitted,
-    PermittedPolicy, Refusal,
+    Answer, ArgumentLimit, CallPolicy, ClientError, Forbidden, ForbiddenCall, Limits, NetworkDescriptor,
+    OperationMessage, Permissions, PermissionsError, Permitted, PermittedPolicy, Refusal, SignatureRequest,
+    SignatureText,
 };
 
 const ACCOUNT: Address = Address::repeat_byte(0xaa);
@@ -218,6 +222,37 @@ fn a_batch_is_signed_for_the_router_and_a_single_call_for_the_manager() {
     let call_data = ExecuteBatch(&[single]).to_vec();
     let routed = signing_hash(routed_hash(hash(call_data.clone()), MANAGER));
     assert_eq!(judge(call_data, NOW).unwrap().digest, routed);
+}
+
+#[test]
+fn a_client_takes_the_signature_that_is_for_its_module() {
+    let key = PrivateKeySigner::from_bytes(&U256::from(7).into()).unwrap();
+    let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
+    let network = NetworkDescriptor::new(2, nodes, "ws://gateway.example".parse().unwrap()).unwrap();
+    let transfer = transfer(FRIEND, U256::ONE);
+    let single = call(TOKEN, U256::ZERO, &transfer);
+    let message = |call_data| OperationMessage {
+        operation: operation(call_data),
+        entry_point: ENTRY_POINT,
+        chain_id: CHAIN,
+    };
+    let id = "0f".repeat(32);
+    let single = message(Execute(single).to_vec());
+    let single = (SignatureRequest::new(&network, &id, key.address(), &single), single);
+    let batch = message(ExecuteBatch(&[call(TOKEN, U256::ZERO, &transfer); 2]).to_vec());
+    let routed = (SignatureRequest::routed(&network, &id, key.address(), MANAGER, &batch), batch.clone());
+    for (request, OperationMessage { operation, .. }) in [single, routed] {
+        let permitted = permissions().judge(&operation, ENTRY_POINT, CHAIN, key.address(), NOW).unwrap();
+        let signature = key.sign_hash_sync(&permitted.digest).unwrap();
+        let answer = Answer::Signature(SignatureText { signature }).to_json();
+        assert_eq!(request.accept(&answer).unwrap(), signature);
+        for other in [
+            SignatureRequest::new(&network, &id, key.address(), &batch),
+            SignatureRequest::routed(&network, &id, key.address(), ACCOUNT, &batch),
+        ] {
+            assert!(matches!(other.accept(&answer), Err(ClientError::Signature { .. })));
+        }
+    }
 }
 
 #[test]
