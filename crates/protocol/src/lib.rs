@@ -27,6 +27,7 @@ mod setup;
 mod short_text;
 mod statement;
 mod transcript;
+mod typed_data;
 
 pub use answer::{Answer, AnswerError, KeyText, SUBPROTOCOL, SignatureText};
 pub use authentication::{Authentication, AuthenticationError, ephemeral_message};
@@ -44,8 +45,9 @@ pub use refusal::Refusal;
 pub use request::{Nonce, SignedRequest, challenge};
 pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevokeSetup, Revoked};
 pub use setup::{
-    AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup, TypedData,
+    AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup,
 };
 pub use short_text::ShortText;
 pub use statement::{Says, Statement, StatementError, StatementSet};
 pub use transcript::Transcript;
+pub use typed_data::TypedData;

@@ -103,6 +103,8 @@ fn both_clients_ask_for_keys() {
         assert_eq!((setup.threshold, setup.parties), (3, 5));
         assert_eq!(setup.ephemeral.key.as_bytes(), &meta.ephemeral_key);
         let registered = (setup.ephemeral.id.as_deref(), setup.ephemeral.expiry);
+        // A node that refuses unsigned permissions refuses these clients.
+        assert_eq!(setup.claim, None);
         match exchange.client.as_str() {
             "0.1.0" => assert_eq!(registered, (None, None)),
             _ => assert_eq!(registered, (Some(r#"naïve "id" \ 1"#), Some(1_735_693_200))),
@@ -122,6 +124,18 @@ fn both_clients_ask_for_signatures() {
         // Our own client's frame, byte for byte.
         assert_eq!(setup.text(), exchange.setup);
     }
+}
+
+#[test]
+fn a_setup_tells_whether_its_owner_signed_the_permissions() {
+    let Setup::Keygen(setup) = Setup::parse(Operation::Keygen, &vectors().bound_permissions.setup).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(
+        setup.claim.map(|claim| claim.permissions),
+        setup.permissions.as_deref().map(Permissions::hash_of)
+    );
 }
 
 #[test]
