@@ -4,7 +4,7 @@ use quorate_core::UserOperation;
 use quorate_protocol::{AttestedKey, ClientError, OperationMessage};
 use quorate_signer::{SIGNATURE_LEN, SessionSigner, SignerError};
 
-use crate::{EphemeralKey, SigningNetwork};
+use crate::{EphemeralKey, NetworkError, SigningNetwork};
 
 /// A session key that a network holds: each signature is asked of a quorum, which evaluates the operation first.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ impl DistributedSigner {
     pub const fn key(&self) -> &AttestedKey {
         &self.key
     }
+
+    fn refused(&self, source: NetworkError) -> SignerError {
+        SignerError::Session { address: self.key.address, source: Box::new(source) }
+    }
 }
 
 #[async_trait]
@@ -68,7 +72,20 @@ impl SessionSigner for DistributedSigner {
         let message = OperationMessage { operation: operation.clone(), entry_point, chain_id };
         let AttestedKey { key_id, address, .. } = &self.key;
         let signed = self.network.sign(key_id, *address, &message, &self.ephemeral).await;
-        let refused = |source| SignerError::Session { address: *address, source: Box::new(source) };
-        Ok(signed.map_err(refused)?.as_bytes())
+        Ok(signed.map_err(|source| self.refused(source))?.as_bytes())
+    }
+
+    async fn sign_routed_user_operation(
+        &self,
+        operation: &UserOperation<Vec<u8>>,
+        entry_point: Address,
+        chain_id: u64,
+        session_key_manager: Address,
+    ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
+        let message = OperationMessage { operation: operation.clone(), entry_point, chain_id };
+        let AttestedKey { key_id, address, .. } = &self.key;
+        let signed =
+            self.network.sign_routed(key_id, *address, session_key_manager, &message, &self.ephemeral).await;
+        Ok(signed.map_err(|source| self.refused(source))?.as_bytes())
     }
 }

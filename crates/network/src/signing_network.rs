@@ -89,14 +89,14 @@ impl SigningNetwork {
     /// The draft is good for 60 seconds, here or in another process: [`submit_key`](Self::submit_key) goes on.
     ///
     /// # Errors
-    /// A gateway that cannot be reached, or a network of which nodes are missing.
+    /// Permissions that nodes would refuse, a gateway that cannot be reached, or a network of which nodes are missing.
     pub async fn prepare_key(
         &self,
         permissions: &Permissions,
         ephemeral: &EphemeralClaim,
     ) -> Result<KeyDraft, NetworkError> {
         let prepare = async {
-            let request = KeyRequest::new(&self.descriptor, permissions, ephemeral);
+            let request = KeyRequest::new(&self.descriptor, permissions, ephemeral)?;
             let mut connection = self.connect(Operation::Keygen, None).await?;
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;
@@ -129,7 +129,7 @@ impl SigningNetwork {
         self.within(self.keygen_deadline, submit).await
     }
 
-    /// Asks for the signature of a session key over one operation, and checks it.
+    /// Asks for the signature of a session key over an operation of one call, and checks it.
     ///
     /// # Errors
     /// A refusal, which names the rule that forbids the operation; or a signature that is not the session key's.
@@ -140,8 +140,34 @@ impl SigningNetwork {
         message: &OperationMessage,
         ephemeral: &EphemeralKey,
     ) -> Result<Signature, NetworkError> {
+        let request = SignatureRequest::new(&self.descriptor, key_id, session_key, message);
+        self.signature(&request, ephemeral).await
+    }
+
+    /// Asks for the signature over a batch, which is for the batched session router, and checks it. The session key
+    /// manager is the one that the key's permissions name.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign); the rule is named with the place of the call that it forbids.
+    pub async fn sign_routed(
+        &self,
+        key_id: &str,
+        session_key: Address,
+        session_key_manager: Address,
+        message: &OperationMessage,
+        ephemeral: &EphemeralKey,
+    ) -> Result<Signature, NetworkError> {
+        let request =
+            SignatureRequest::routed(&self.descriptor, key_id, session_key, session_key_manager, message);
+        self.signature(&request, ephemeral).await
+    }
+
+    async fn signature(
+        &self,
+        request: &SignatureRequest,
+        ephemeral: &EphemeralKey,
+    ) -> Result<Signature, NetworkError> {
         let sign = async {
-            let request = SignatureRequest::new(&self.descriptor, key_id, session_key, message);
             let mut connection = self.connect(Operation::Sign, None).await?;
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;

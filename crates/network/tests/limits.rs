@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 
 use futures_util::future::join_all;
 use local::{ACCOUNT, LocalNetwork, NFT, Session, mint_with_nonce, now, permissions, refusal, selector};
-use quorate_core::U256;
+use quorate_core::{Address, Call, Encode as _, ExecuteBatch, U256};
 use quorate_network::Refusal;
 use quorate_protocol::{ArgumentLimit, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit};
 
@@ -127,6 +127,43 @@ async fn quorums_racing_for_the_last_of_a_limit_never_exceed_it() {
             assert!(matches!(refusal, Refusal::Limit { .. } | Refusal::Contended { .. }), "{refusal}");
         }
     }
+}
+
+/// An operation that mints so many times, to the account and at last to somebody else where that is asked for.
+fn mints(nonce: u64, times: usize, last_to: Address) -> OperationMessage {
+    let data = |to: Address| [selector().as_bytes().as_slice(), to.into_word().as_slice()].concat();
+    let data: Vec<_> =
+        (1..=times).map(|place| data(if place == times { last_to } else { ACCOUNT })).collect();
+    let calls: Vec<_> = data.iter().map(|data| Call { to: NFT, value: U256::ZERO, data }).collect();
+    let mut message = mint(nonce);
+    message.operation.call_data = ExecuteBatch(&calls).to_vec();
+    message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_signed_when_each_call_is_allowed_and_counts_with_all_of_them() {
+    let network = LocalNetwork::start().await;
+    let argument = ArgumentLimit {
+        contract: NFT,
+        selector: selector().as_bytes().into(),
+        offset: 0,
+        total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(3),
+    };
+    let session = network.key(held_to(Limits { arguments: vec![argument], ..Limits::default() })).await;
+    session.sign_batch(&mints(1, 2, ACCOUNT)).await.unwrap();
+
+    let Refusal::Forbidden { reason, revert } =
+        refusal(session.sign_batch(&mints(2, 3, NFT)).await.unwrap_err())
+    else {
+        panic!()
+    };
+    assert!(reason.starts_with("call 2 of the batch: policy 0 forbids the call: rule 0"), "{reason}");
+    assert_eq!(revert.as_deref(), Some("ABISV Arg Rule Violated"));
+
+    let over = refusal(session.sign_batch(&mints(2, 2, ACCOUNT)).await.unwrap_err());
+    assert!(matches!(over, Refusal::Limit { .. }), "{over}");
+    session.sign_batch(&mints(2, 1, ACCOUNT)).await.unwrap();
+    assert!(matches!(refused(&session, &mint(3)).await, Refusal::Limit { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,15 @@
 use alloy_primitives::{Address, B256, Signature, hex, keccak256};
 use ed25519_dalek::{Signer as _, SigningKey};
 use k256::elliptic_curve::sec1::ToSec1Point as _;
+use quorate_core::{routed_hash, signing_hash};
 use serde::{Deserialize, Serialize};
 
 use crate::authentication::ephemeral_message;
 use crate::json::{self, JsonError};
 use crate::{
-    Answer, AnswerError, Attestation, Authentication, Birth, EphemeralClaim, KeyText, KeygenSetup,
-    NetworkDescriptor, Operation, OperationMessage, Permissions, PermissionsClaim, Refusal, Setup,
-    SetupError, SignSetup, TypedData, Unattested,
+    Answer, AnswerError, Attestation, Authentication, Birth, EphemeralClaim, EphemeralError, KeyText,
+    KeygenSetup, NetworkDescriptor, Operation, OperationMessage, Permissions, PermissionsClaim,
+    PermissionsError, Refusal, Setup, SetupError, SignSetup, TypedData, Unattested,
 };
 
 /// A request for a new key, before the network's challenge: its setup is the first frame to send.
@@ -120,6 +121,12 @@ pub enum ClientError {
         /// The key that should have signed.
         session_key: Address,
     },
+    /// Permissions that nodes refuse.
+    #[error(transparent)]
+    Permissions(#[from] PermissionsError),
+    /// An ephemeral claim that nodes refuse.
+    #[error(transparent)]
+    Ephemeral(#[from] EphemeralError),
     /// A stored draft that is not one.
     #[error("the stored key draft cannot be read")]
     Draft(#[source] JsonError),
@@ -139,7 +146,16 @@ pub enum ClientError {
 
 impl KeyRequest {
     /// Asks `network` for a key with these permissions, under which `ephemeral` may ask for signatures.
-    pub fn new(network: &NetworkDescriptor, permissions: &Permissions, ephemeral: &EphemeralClaim) -> Self {
+    ///
+    /// # Errors
+    /// Permissions or an ephemeral claim that nodes refuse whatever the owner signs, as [`Permissions::check`] tells.
+    pub fn new(
+        network: &NetworkDescriptor,
+        permissions: &Permissions,
+        ephemeral: &EphemeralClaim,
+    ) -> Result<Self, ClientError> {
+        permissions.check()?;
+        ephemeral.check()?;
         let text = permissions.to_json();
         let claim = PermissionsClaim {
             network: network.id(),
@@ -147,7 +163,7 @@ impl KeyRequest {
             permissions: Permissions::hash_of(&text),
         };
         let setup = KeygenSetup::text(network.threshold(), network.size(), &text, ephemeral, &claim);
-        Self { owner: permissions.owner, setup }
+        Ok(Self { owner: permissions.owner, setup })
     }
 
     /// The first frame.
@@ -244,7 +260,7 @@ impl KeyDraft {
 }
 
 impl SignatureRequest {
-    /// Asks for the signature of `session_key`, which the network knows as `key_id`, over one operation.
+    /// Asks for the signature of `session_key`, which the network knows as `key_id`, over an operation of one call.
     pub fn new(
         network: &NetworkDescriptor,
         key_id: &str,
@@ -252,12 +268,35 @@ impl SignatureRequest {
         message: &OperationMessage,
     ) -> Self {
         let hash = message.operation.hash(message.entry_point, message.chain_id);
+        Self::of(network, key_id, session_key, message, hash)
+    }
+
+    /// Asks for the signature over a batch, which is for the batched session router: it covers the session key manager
+    /// too ([`routed_hash`]), which is the one that the key's permissions name.
+    pub fn routed(
+        network: &NetworkDescriptor,
+        key_id: &str,
+        session_key: Address,
+        session_key_manager: Address,
+        message: &OperationMessage,
+    ) -> Self {
+        let hash = message.operation.hash(message.entry_point, message.chain_id);
+        Self::of(network, key_id, session_key, message, routed_hash(hash, session_key_manager))
+    }
+
+    fn of(
+        network: &NetworkDescriptor,
+        key_id: &str,
+        session_key: Address,
+        message: &OperationMessage,
+        hash: B256,
+    ) -> Self {
         let setup = SignSetup {
             threshold: network.threshold().into(),
             key_id: key_id.to_owned(),
             message: message.to_json(),
         };
-        Self { setup: setup.text(), digest: quorate_core::signing_hash(hash), session_key }
+        Self { setup: setup.text(), digest: signing_hash(hash), session_key }
     }
 
     /// The first frame.

@@ -30,6 +30,14 @@ pub enum EphemeralError {
     /// Neither a bare key nor a claim.
     #[error("the ephemeral claim is neither 0x and 64 hex digits nor the claim's JSON")]
     Json(#[from] JsonError),
+    /// More bytes than a claim needs.
+    #[error("the ephemeral claim has {len} bytes, at most {limit} are taken; choose a shorter id")]
+    TooLong {
+        /// The number of bytes.
+        len: usize,
+        /// The most bytes.
+        limit: usize,
+    },
     /// Not a key.
     #[error("the ephemeral key is not an Ed25519 public key of 32 bytes in hex")]
     Key,
@@ -46,11 +54,15 @@ pub enum EphemeralError {
 }
 
 impl EphemeralClaim {
+    /// The longest claim, in bytes: what is fixed of it takes 120, the rest is the id's.
+    pub const MAX_LEN: usize = 512;
+
     /// Reads the value of a tag-2 entry.
     ///
     /// # Errors
-    /// A value of neither form, or one whose key is no Ed25519 key.
+    /// A value of neither form, one of more than [`MAX_LEN`](Self::MAX_LEN) bytes, or one whose key is no Ed25519 key.
     pub fn parse(value: &str) -> Result<Self, EphemeralError> {
+        check_len(value)?;
         if value.starts_with("0x") {
             return Ok(Self { key: parse_key(value)?, id: None, expiry: None });
         }
@@ -68,6 +80,11 @@ impl EphemeralClaim {
         serde_json::to_string(&text).unwrap_or_default()
     }
 
+    /// Whether nodes take it, which its id may be too long for.
+    pub(crate) fn check(&self) -> Result<(), EphemeralError> {
+        check_len(&self.to_json())
+    }
+
     /// When a key registered at `now` ends, in seconds since 1970.
     ///
     /// # Errors
@@ -79,6 +96,11 @@ impl EphemeralClaim {
         }
         Ok(expiry)
     }
+}
+
+const fn check_len(value: &str) -> Result<(), EphemeralError> {
+    let (len, limit) = (value.len(), EphemeralClaim::MAX_LEN);
+    if len <= limit { Ok(()) } else { Err(EphemeralError::TooLong { len, limit }) }
 }
 
 fn parse_key(text: &str) -> Result<VerifyingKey, EphemeralError> {

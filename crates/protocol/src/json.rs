@@ -1,6 +1,10 @@
-use alloy_primitives::Address;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize as _, Deserializer};
+use std::fmt;
+
+use alloy_primitives::{Address, FixedBytes, U256, hex};
+use serde::de::{self, DeserializeOwned, Error as _, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::ShortText;
 
 /// JSON that is not what was expected, and where.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +38,78 @@ pub(crate) fn address<'de, D: Deserializer<'de>>(json: D) -> Result<Address, D::
     }
     let wrong = "has a wrong checksum (EIP-55); correct it, or write it in lower case if it is right";
     Err(D::Error::custom(format_args!("the address `{text}` {wrong}")))
+}
+
+/// As [`address`], for a field that may be missing.
+pub(crate) fn optional_address<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Address>, D::Error> {
+    address(json).map(Some)
+}
+
+/// For `deserialize_with`, for a field that may be missing and is not null where it is there.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    json: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(json).map(Some)
+}
+
+/// For `deserialize_with`: a number below 2^256 in its one decimal or its one hex spelling, so that nodes, devices and web
+/// pages read the same in it or all refuse it.
+///
+/// A JSON number of 2^53 and more is refused, since JavaScript would read another.
+pub(crate) fn number<'de, D: Deserializer<'de>>(json: D) -> Result<U256, D::Error> {
+    json.deserialize_any(NumberVisitor)
+}
+
+/// As [`number`], for a field that may be missing.
+pub(crate) fn optional_number<'de, D: Deserializer<'de>>(json: D) -> Result<Option<U256>, D::Error> {
+    number(json).map(Some)
+}
+
+/// For `deserialize_with`: exactly `N` bytes, 0x and two hex digits each.
+pub(crate) fn fixed_bytes<'de, D: Deserializer<'de>, const N: usize>(
+    json: D,
+) -> Result<FixedBytes<N>, D::Error> {
+    let text = String::deserialize(json)?;
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 2 * N);
+    let bytes = digits.and_then(|digits| hex::decode_to_array(digits).ok().map(FixedBytes));
+    bytes.ok_or_else(|| {
+        let text = ShortText::from(text.as_str());
+        D::Error::custom(format_args!("`{text}` is not {N} bytes: 0x and {} hex digits", 2 * N))
+    })
+}
+
+/// As [`fixed_bytes`], for a field that may be missing.
+pub(crate) fn optional_fixed_bytes<'de, D: Deserializer<'de>, const N: usize>(
+    json: D,
+) -> Result<Option<FixedBytes<N>>, D::Error> {
+    fixed_bytes(json).map(Some)
+}
+
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = U256;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a number below 2^256: decimal digits or 0x and hex digits, without leading zeros, as a string from 2^53 on",
+        )
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<U256, E> {
+        if number >= 1 << 53 {
+            return Err(E::invalid_value(de::Unexpected::Unsigned(number), &self));
+        }
+        Ok(U256::from(number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<U256, E> {
+        let refused = || E::invalid_value(de::Unexpected::Str(&ShortText::from(text)), &self);
+        let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
+        let padded = digits.len() > 1 && digits.starts_with('0');
+        if digits.is_empty() || padded || !digits.chars().all(|digit| digit.is_digit(radix)) {
+            return Err(refused());
+        }
+        U256::from_str_radix(digits, radix.into()).map_err(|_| refused())
+    }
 }

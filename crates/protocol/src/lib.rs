@@ -14,9 +14,11 @@ mod birth;
 mod client;
 mod descriptor;
 mod ephemeral;
+mod forbidden;
 mod json;
 mod limits;
 mod message;
+mod paymaster;
 mod permissions;
 mod refusal;
 mod request;
@@ -25,6 +27,7 @@ mod setup;
 mod short_text;
 mod statement;
 mod transcript;
+mod typed_data;
 
 pub use answer::{Answer, AnswerError, KeyText, SUBPROTOCOL, SignatureText};
 pub use authentication::{Authentication, AuthenticationError, ephemeral_message};
@@ -32,16 +35,19 @@ pub use birth::{Attestation, Birth, Unattested};
 pub use client::{AttestedKey, ClientError, KeyDraft, KeyRequest, SignatureRequest, address_of};
 pub use descriptor::{DescriptorError, NetworkDescriptor, NodeIndex};
 pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, MAX_EPHEMERAL_LIFETIME};
+pub use forbidden::{Forbidden, ForbiddenCall};
 pub use json::JsonError;
 pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncountable, WindowLimit};
 pub use message::{MessageError, OperationMessage};
-pub use permissions::{Forbidden, Permissions, PermissionsError, PermittedPolicy};
+pub use paymaster::MalformedPaymaster;
+pub use permissions::{CallPolicy, Permissions, PermissionsError, Permitted, PermittedPolicy};
 pub use refusal::Refusal;
 pub use request::{Nonce, SignedRequest, challenge};
 pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevokeSetup, Revoked};
 pub use setup::{
-    AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup, TypedData,
+    AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup,
 };
 pub use short_text::ShortText;
 pub use statement::{Says, Statement, StatementError, StatementSet};
 pub use transcript::Transcript;
+pub use typed_data::TypedData;

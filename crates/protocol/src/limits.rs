@@ -5,6 +5,7 @@ use quorate_core::{AccountCall, FunctionSelector, UserOperation};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
+use crate::paymaster::{self, MalformedPaymaster};
 
 /// What all operations of a key may come to, counted by the nodes before they sign.
 ///
@@ -23,11 +24,11 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowLimit>,
     /// How much of the chain's coin the calls send along in all, in wei.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "json::optional_number", skip_serializing_if = "Option::is_none")]
     pub native_value: Option<U256>,
     /// What the operations' gas may cost in all, in wei, whoever pays: each counts what the entry point asks for in
     /// advance (ERC-4337 v0.6).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "json::optional_number", skip_serializing_if = "Option::is_none")]
     pub gas_cost: Option<U256>,
     /// Totals of arguments, such as the amounts of a token's transfers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,14 +56,16 @@ pub struct ArgumentLimit {
     #[serde(deserialize_with = "json::address")]
     pub contract: Address,
     /// The function's selector.
+    #[serde(deserialize_with = "json::fixed_bytes")]
     pub selector: FixedBytes<4>,
     /// Where the argument stands, in bytes after the selector.
     pub offset: u16,
     /// The most that it may come to, in the argument's own unit.
+    #[serde(deserialize_with = "json::number")]
     pub total: U256,
 }
 
-/// Whether a paymaster pays.
+/// Whether a paymaster pays, as EntryPoint v0.6 takes it: 20 zero bytes are none, with or without data after them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PaymasterRule {
@@ -78,6 +81,14 @@ pub enum PaymasterRule {
 impl PaymasterRule {
     fn is_any(&self) -> bool {
         *self == Self::Any
+    }
+
+    const fn check(self, paymaster: Option<Address>) -> Result<(), Uncountable> {
+        match (self, paymaster) {
+            (Self::Required, None) => Err(Uncountable::PaymasterRequired),
+            (Self::Forbidden, Some(paymaster)) => Err(Uncountable::PaymasterForbidden { paymaster }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -141,6 +152,9 @@ pub enum Uncountable {
         /// The operation's.
         paymaster: Address,
     },
+    /// The entry point takes it neither for a paymaster nor for none.
+    #[error(transparent)]
+    MalformedPaymaster(#[from] MalformedPaymaster),
     /// The call data ends before the argument that is limited.
     #[error("the call to {contract} has no argument at byte {offset}, whose total is limited")]
     NoArgument {
@@ -152,6 +166,9 @@ pub enum Uncountable {
 }
 
 impl Limits {
+    /// The most argument limits.
+    pub const MAX_ARGUMENTS: usize = 64;
+
     /// What is counted, in an order that depends on nothing but the limits.
     pub fn counters(&self) -> Vec<Counter> {
         let uses = self.uses.map(|uses| (Dimension::Uses, U256::from(uses)));
@@ -162,6 +179,17 @@ impl Limits {
         let arguments = self.arguments.iter().map(|argument| (argument.dimension(), argument.total));
         let all = [uses, window, value, gas].into_iter().flatten().chain(arguments);
         all.map(|(dimension, limit)| Counter { dimension, limit }).collect()
+    }
+
+    /// The places of two limits of the same argument.
+    pub(crate) fn repeated_argument(&self) -> Option<(usize, usize)> {
+        let place_of = |limit: &ArgumentLimit| {
+            self.arguments.iter().position(|earlier| earlier.dimension() == limit.dimension())
+        };
+        let places = self.arguments.iter().enumerate();
+        places
+            .filter_map(|(again, limit)| Some((place_of(limit)?, again)))
+            .find(|(first, again)| first < again)
     }
 
     /// What one operation adds to each of the [`counters`](Self::counters) if it is the only one of its nonce. Sums
@@ -190,26 +218,19 @@ impl Limits {
     /// ```
     ///
     /// # Errors
-    /// A paymaster where none may be or none where one must be, or call data without the limited argument.
+    /// A paymaster where none may be, none where one must be, or one of fewer than 20 bytes; call data without the limited
+    /// argument.
     pub fn amounts<B: AsRef<[u8]>, C>(
         &self,
         operation: &UserOperation<B, C>,
         calls: &AccountCall<'_>,
     ) -> Result<Vec<U256>, Uncountable> {
-        let paymaster = operation.paymaster_and_data.as_ref();
-        match self.paymaster {
-            PaymasterRule::Required if paymaster.is_empty() => return Err(Uncountable::PaymasterRequired),
-            PaymasterRule::Forbidden if !paymaster.is_empty() => {
-                let mut padded = [0; 20];
-                padded.iter_mut().zip(paymaster).for_each(|(to, from)| *to = *from);
-                return Err(Uncountable::PaymasterForbidden { paymaster: padded.into() });
-            }
-            _ => {}
-        }
+        let paymaster = paymaster::of(operation.paymaster_and_data.as_ref())?;
+        self.paymaster.check(paymaster)?;
         let amount = |counter: &Counter| match counter.dimension {
             Dimension::Uses | Dimension::UsesInWindow(_) => Ok(U256::ONE),
             Dimension::NativeValue => Ok(sum(calls.calls().map(|call| call.value))),
-            Dimension::GasCost => Ok(prefund(operation)),
+            Dimension::GasCost => Ok(prefund(operation, paymaster)),
             Dimension::Argument { contract, selector, offset } => {
                 let arguments = calls.calls().filter(|call| call.to == contract).filter_map(|call| {
                     let (found, arguments) = call.data.split_first_chunk::<4>()?;
@@ -241,9 +262,10 @@ fn sum(amounts: impl IntoIterator<Item = U256>) -> U256 {
     amounts.into_iter().fold(U256::ZERO, U256::saturating_add)
 }
 
-/// What EntryPoint v0.6 asks for before it runs an operation.
-fn prefund<B: AsRef<[u8]>, C>(operation: &UserOperation<B, C>) -> U256 {
-    let validations = if operation.paymaster_and_data.as_ref().is_empty() { 1 } else { 3 };
+/// What EntryPoint v0.6 asks for before it runs an operation (`_getRequiredPrefund`): a paymaster is run up to twice
+/// with the verification's gas.
+fn prefund<B, C>(operation: &UserOperation<B, C>, paymaster: Option<Address>) -> U256 {
+    let validations = if paymaster.is_some() { 3 } else { 1 };
     let verification = operation.verification_gas_limit.saturating_mul(U256::from(validations));
     sum([operation.call_gas_limit, verification, operation.pre_verification_gas])
         .saturating_mul(operation.max_fee_per_gas)

@@ -267,10 +267,7 @@ fn with_short_hex(text: &str) -> String {
 
 impl From<Forbidden> for Refusal {
     fn from(forbidden: Forbidden) -> Self {
-        let revert = match &forbidden {
-            Forbidden::Policy { refusal, .. } => refusal.revert_reason().map(ShortText::from),
-            _ => None,
-        };
+        let revert = forbidden.revert_reason().map(ShortText::from);
         Self::Forbidden { reason: forbidden.to_string().into(), revert }
     }
 }

@@ -1,12 +1,12 @@
 use alloy_primitives::B256;
-use alloy_sol_types::{Eip712Domain, SolStruct};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
-use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup};
+use crate::typed_data::{TypedData, typed};
+use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup, ShortText};
 
 /// What a client asks of the network: the first frame of each operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,8 @@ pub struct KeygenSetup {
     pub permissions: Option<String>,
     /// Who may ask for signatures (tag 2).
     pub ephemeral: EphemeralClaim,
-    /// The owner's own statement of the permissions (tag 4); none from third-party clients.
+    /// The owner's own statement of the permissions (tag 4); none from third-party clients, whose permissions nobody has
+    /// signed: a node may refuse to make such keys.
     pub claim: Option<PermissionsClaim>,
     typed: typed::keygen::KeygenSetupOpts,
 }
@@ -82,10 +83,12 @@ pub struct AddEphemeralKeySetup {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PermissionsClaim {
     /// The network that is meant, so that a statement cannot be replayed at another.
+    #[serde(deserialize_with = "json::fixed_bytes")]
     pub network: B256,
     /// The chain that the key is for.
     pub chain_id: u64,
     /// keccak-256 of the tag-1 text.
+    #[serde(deserialize_with = "json::fixed_bytes")]
     pub permissions: B256,
 }
 
@@ -96,6 +99,22 @@ pub enum SetupError {
     /// Not the JSON of this operation's setup.
     #[error("the setup cannot be read")]
     Json(#[from] JsonError),
+    /// More bytes than any statement about a key needs.
+    #[error("the setup for `{path}` has {len} bytes, at most {limit} are taken")]
+    TooLong {
+        /// The operation's path.
+        path: &'static str,
+        /// The number of bytes.
+        len: usize,
+        /// The most bytes.
+        limit: usize,
+    },
+    /// A key id that no network gives.
+    #[error("`{found}` is not a key's id: 64 lower-case hex digits")]
+    KeyId {
+        /// What stands in its place.
+        found: ShortText,
+    },
     /// A metadata entry twice.
     #[error("the setup has two metadata entries of tag {tag}; each may stand once")]
     DuplicateTag {
@@ -169,11 +188,31 @@ impl Operation {
 }
 
 impl Setup {
+    /// The longest setup that adds or revokes something, in bytes.
+    ///
+    /// Nodes keep these and tell each other; those of signatures and new keys are held to
+    /// [`SignedRequest::MAX_SETUP`](crate::SignedRequest::MAX_SETUP).
+    pub const MAX_STATEMENT: usize = 4 * 1024;
+
     /// Reads a setup as it was sent.
     ///
+    /// ```
+    /// # use quorate_protocol::{Operation, Setup};
+    /// let setup = |key_id: &str| format!(r#"{{"t":3,"key_id":"{key_id}","message":"e30="}}"#);
+    /// assert!(Setup::parse(Operation::Sign, &setup(&"0f".repeat(32))).is_ok());
+    /// let refused = Setup::parse(Operation::Sign, &setup("key-1")).unwrap_err();
+    /// assert_eq!(refused.to_string(), "`key-1` is not a key's id: 64 lower-case hex digits");
+    /// ```
+    ///
     /// # Errors
-    /// Text that is not the setup of this operation; unknown fields and tags are refused.
+    /// Text that is not the setup of this operation; unknown fields and tags are refused, and a key's id is 64 lower-case
+    /// hex digits.
     pub fn parse(operation: Operation, text: &str) -> Result<Self, SetupError> {
+        let is_statement = matches!(operation, Operation::AddEphemeralKey | Operation::Revoke);
+        if is_statement && text.len() > Self::MAX_STATEMENT {
+            let (path, len, limit) = (operation.path(), text.len(), Self::MAX_STATEMENT);
+            return Err(SetupError::TooLong { path, len, limit });
+        }
         match operation {
             Operation::Keygen => json::read::<KeygenText>(text)?.try_into().map(Self::Keygen),
             Operation::Sign => json::read::<SignText>(text)?.try_into().map(Self::Sign),
@@ -241,96 +280,6 @@ impl SignSetup {
     }
 }
 
-/// EIP-712 typed data: the digest to sign, and the document that wallets show and sign
-/// (`eth_signTypedData_v4`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TypedData {
-    digest: B256,
-    document: serde_json::Value,
-}
-
-impl TypedData {
-    /// The 32 bytes that the owner's key signs.
-    pub const fn digest(&self) -> B256 {
-        self.digest
-    }
-
-    /// The document for a wallet.
-    pub const fn document(&self) -> &serde_json::Value {
-        &self.document
-    }
-
-    /// A request as the JavaScript clients' wallets sign it.
-    fn of<T: SolStruct + Serialize>(request: &T) -> Self {
-        Self::in_domain("SilentShard authentication", "0.1.0", request)
-    }
-
-    fn in_domain<T: SolStruct + Serialize>(name: &'static str, version: &'static str, request: &T) -> Self {
-        let domain =
-            Eip712Domain { name: Some(name.into()), version: Some(version.into()), ..Default::default() };
-        let document = serde_json::json!({
-            "types": typed::types_of::<T>(),
-            "domain": { "name": domain.name, "version": domain.version },
-            "primaryType": T::NAME,
-            "message": request,
-        });
-        Self { digest: request.eip712_signing_hash(&domain), document }
-    }
-}
-
-/// The typed data's structs. Each operation has a `Request` of its own, hence the modules.
-mod typed {
-    #![allow(missing_docs, unreachable_pub, reason = "generated by the sol! macro")]
-
-    use alloy_sol_types::SolStruct;
-
-    pub(super) mod keygen {
-        alloy_sol_types::sol! {
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct TaggedValue { uint16 tag; string value; }
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct KeygenSetupOpts { uint32 t; uint32 n; TaggedValue[] metadata; }
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct Request { KeygenSetupOpts setup; string challenge; }
-        }
-    }
-
-    pub(super) mod add_ephemeral_key {
-        alloy_sol_types::sol! {
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct TaggedValue { uint16 tag; string value; }
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct AddEphemeralKeyOpts { uint32 n; TaggedValue[] metadata; }
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct Request { AddEphemeralKeyOpts setup; string challenge; }
-        }
-    }
-
-    pub(super) mod revoke {
-        alloy_sol_types::sol! {
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct RevokeKey { bytes32 network; string keyId; }
-            #[derive(Debug, PartialEq, serde::Serialize)]
-            struct RevokeEphemeralKey { bytes32 network; string keyId; bytes32 ephemeralKey; }
-        }
-    }
-
-    /// The `types` member of a wallet's document, read off the struct's own `encodeType` text.
-    pub(super) fn types_of<T: SolStruct>() -> serde_json::Value {
-        let field = |field: &str| {
-            let (kind, name) = field.split_once(' ').unwrap_or((field, ""));
-            serde_json::json!({ "name": name, "type": kind })
-        };
-        let encoded = T::eip712_encode_type();
-        let structs = encoded.split_terminator(')').filter_map(|text| text.split_once('('));
-        let mut types: serde_json::Map<_, _> =
-            structs.map(|(name, fields)| (name.to_owned(), fields.split(',').map(field).collect())).collect();
-        let domain = ["string name", "string version"].map(field).into_iter().collect();
-        types.insert("EIP712Domain".to_owned(), domain);
-        types.into()
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TaggedText {
@@ -367,9 +316,14 @@ struct AddText {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RevokeText {
+    #[serde(deserialize_with = "json::fixed_bytes")]
     network: B256,
     key_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "json::optional_fixed_bytes",
+        skip_serializing_if = "Option::is_none"
+    )]
     ephemeral_key: Option<B256>,
 }
 
@@ -377,6 +331,7 @@ impl TryFrom<RevokeText> for RevokeSetup {
     type Error = SetupError;
 
     fn try_from(RevokeText { network, key_id, ephemeral_key }: RevokeText) -> Result<Self, SetupError> {
+        check_key_id(&key_id)?;
         let ephemeral = ephemeral_key.map(|key| VerifyingKey::from_bytes(&key.0)).transpose();
         let ephemeral = ephemeral.map_err(|_| EphemeralError::Key)?;
         Ok(Self { network, key_id, ephemeral })
@@ -438,6 +393,7 @@ impl TryFrom<SignText> for SignSetup {
     type Error = SetupError;
 
     fn try_from(text: SignText) -> Result<Self, SetupError> {
+        check_key_id(&text.key_id)?;
         let bytes = BASE64_STANDARD.decode(&text.message).map_err(|_| SetupError::Message)?;
         let message = String::from_utf8(bytes).map_err(|_| SetupError::Message)?;
         Ok(Self { threshold: text.t, key_id: text.key_id, message })
@@ -448,6 +404,7 @@ impl TryFrom<AddText> for AddEphemeralKeySetup {
     type Error = SetupError;
 
     fn try_from(text: AddText) -> Result<Self, SetupError> {
+        check_key_id(&text.key_id)?;
         check_tags(&text.metadata, &[EPHEMERAL, KEY_ID])?;
         let missing = SetupError::MissingTag { tag: KEY_ID, meaning: "the key's id" };
         let signed = value_of(&text.metadata, KEY_ID).ok_or(missing)?;
@@ -466,6 +423,15 @@ impl TryFrom<AddText> for AddEphemeralKeySetup {
             key_id: text.key_id,
         })
     }
+}
+
+/// Every network makes its keys' ids of a hash.
+fn check_key_id(text: &str) -> Result<(), SetupError> {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() == 64 && text.bytes().all(is_digit) {
+        return Ok(());
+    }
+    Err(SetupError::KeyId { found: text.into() })
 }
 
 fn check_tags(metadata: &[TaggedText], known: &[u16]) -> Result<(), SetupError> {

@@ -5,13 +5,15 @@
 use alloy_primitives::{Address, B256, Signature, U256, hex};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use quorate_protocol::{
-    Answer, Authentication, AuthenticationError, KeyText, Operation, OperationMessage, Permissions,
-    PermissionsClaim, Setup, SignatureRequest, SignatureText, TypedData, ephemeral_message,
+    Answer, Authentication, AuthenticationError, EphemeralClaim, EphemeralError, KeyText, Operation,
+    OperationMessage, Permissions, PermissionsClaim, Setup, SetupError, SignatureRequest, SignatureText,
+    TypedData, ephemeral_message,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 const CHALLENGE: &str = "9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f07";
+const KEY_ID: &str = "ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,6 +103,8 @@ fn both_clients_ask_for_keys() {
         assert_eq!((setup.threshold, setup.parties), (3, 5));
         assert_eq!(setup.ephemeral.key.as_bytes(), &meta.ephemeral_key);
         let registered = (setup.ephemeral.id.as_deref(), setup.ephemeral.expiry);
+        // A node that refuses unsigned permissions refuses these clients.
+        assert_eq!(setup.claim, None);
         match exchange.client.as_str() {
             "0.1.0" => assert_eq!(registered, (None, None)),
             _ => assert_eq!(registered, (Some(r#"naïve "id" \ 1"#), Some(1_735_693_200))),
@@ -116,10 +120,22 @@ fn both_clients_ask_for_signatures() {
     for exchange in exchanges(Operation::Sign) {
         let Setup::Sign(setup) = exchange.setup() else { panic!() };
         let read = (setup.threshold, setup.key_id.as_str(), setup.message.as_str());
-        assert_eq!(read, (3, "key-1", "a message – ✓"));
+        assert_eq!(read, (3, KEY_ID, "a message – ✓"));
         // Our own client's frame, byte for byte.
         assert_eq!(setup.text(), exchange.setup);
     }
+}
+
+#[test]
+fn a_setup_tells_whether_its_owner_signed_the_permissions() {
+    let Setup::Keygen(setup) = Setup::parse(Operation::Keygen, &vectors().bound_permissions.setup).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(
+        setup.claim.map(|claim| claim.permissions),
+        setup.permissions.as_deref().map(Permissions::hash_of)
+    );
 }
 
 #[test]
@@ -127,7 +143,7 @@ fn a_client_adds_an_ephemeral_key() {
     let Vectors { meta, .. } = vectors();
     for exchange in exchanges(Operation::AddEphemeralKey) {
         let Setup::AddEphemeralKey(setup) = exchange.setup() else { panic!() };
-        assert_eq!((setup.parties, setup.key_id.as_str()), (5, "key-1"));
+        assert_eq!((setup.parties, setup.key_id.as_str()), (5, KEY_ID));
         assert_eq!(setup.ephemeral.key.as_bytes(), &meta.ephemeral_key);
         assert_eq!(setup.ephemeral.expiry, Some(1_735_693_200));
     }
@@ -282,7 +298,7 @@ fn a_request_of_our_own_client_authenticates_as_the_clients_do() {
     let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
     let gateway = "ws://gateway.example".parse().unwrap();
     let network = quorate_protocol::NetworkDescriptor::new(2, nodes, gateway).unwrap();
-    let request = SignatureRequest::new(&network, "key-1", Address::repeat_byte(1), &message);
+    let request = SignatureRequest::new(&network, KEY_ID, Address::repeat_byte(1), &message);
     let Setup::Sign(setup) = Setup::parse(Operation::Sign, request.setup()).unwrap() else { panic!() };
     assert_eq!(OperationMessage::from_json(&setup.message).unwrap(), message);
 
@@ -319,7 +335,7 @@ fn setups_that_are_refused_say_why() {
         (Operation::Keygen, keygen(json!([])), "no metadata entry of tag 2 (the ephemeral key)"),
         (Operation::Keygen, keygen(json!([tag(2, &key), tag(9, "")])), "unknown tag 9"),
         (Operation::Keygen, keygen(json!([tag(2, &key), tag(2, &key)])), "two metadata entries of tag 2"),
-        (Operation::Keygen, keygen(json!([tag(2, &key), tag(3, "key-1")])), "unknown tag 3"),
+        (Operation::Keygen, keygen(json!([tag(2, &key), tag(3, KEY_ID)])), "unknown tag 3"),
         (
             Operation::Keygen,
             keygen(json!([tag(1, "{}"), tag(2, &key), tag(4, &other)])),
@@ -336,28 +352,78 @@ fn setups_that_are_refused_say_why() {
             keygen(json!([{ "tag": 2, "value": key, "note": "" }])),
             "not valid at `metadata[0].note`: unknown field",
         ),
-        (Operation::AddEphemeralKey, add("key-1", json!([tag(2, &key)])), "no metadata entry of tag 3"),
+        (Operation::AddEphemeralKey, add(KEY_ID, json!([tag(2, &key)])), "no metadata entry of tag 3"),
         (
             Operation::AddEphemeralKey,
-            add("key-1", json!([tag(3, "key-2"), tag(2, &key)])),
-            "the setup is for key key-1, its signed entry names key key-2",
+            add(KEY_ID, json!([tag(3, &"0f".repeat(32)), tag(2, &key)])),
+            "its signed entry names key 0f0f",
         ),
         (
             Operation::AddEphemeralKey,
-            add("key-1", json!([tag(3, "key-1"), tag(2, &key), tag(1, "{}")])),
+            add(KEY_ID, json!([tag(3, KEY_ID), tag(2, &key), tag(1, "{}")])),
             "unknown tag 1",
         ),
         (
             Operation::Sign,
-            json!({ "t": 3, "key_id": "key-1", "message": "not base64!" }),
+            json!({ "t": 3, "key_id": KEY_ID, "message": "not base64!" }),
             "not the base64 of UTF-8 text",
         ),
-        (Operation::Sign, json!({ "t": 3, "key_id": "key-1", "message": "/w==" }), "not the base64 of UTF-8"),
+        (Operation::Sign, json!({ "t": 3, "key_id": KEY_ID, "message": "/w==" }), "not the base64 of UTF-8"),
     ];
     for (operation, setup, reason) in cases {
         let message = chain(&Setup::parse(operation, &setup.to_string()).unwrap_err());
         assert!(message.contains(reason), "{setup}: {message}");
     }
+}
+
+#[test]
+fn a_keys_id_is_64_lower_case_hex_digits_wherever_a_setup_names_one() {
+    let key = hex::encode_prefixed(vectors().meta.ephemeral_key);
+    let setups = |id: &str| {
+        let tagged = [json!({ "tag": 3, "value": id }), json!({ "tag": 2, "value": key })];
+        [
+            (Operation::Sign, json!({ "t": 3, "key_id": id, "message": "e30=" })),
+            (Operation::AddEphemeralKey, json!({ "n": 5, "key_id": id, "metadata": tagged })),
+            (Operation::Revoke, json!({ "network": B256::ZERO, "keyId": id })),
+        ]
+    };
+    for (operation, setup) in setups(KEY_ID) {
+        Setup::parse(operation, &setup.to_string()).unwrap();
+    }
+    let odd = [
+        "",
+        "key-1",
+        &KEY_ID[1..],
+        &KEY_ID.to_uppercase(),
+        &KEY_ID.replace('b', "g"),
+        &format!("0x{}", &KEY_ID[2..]),
+        &format!("{KEY_ID}ab"),
+        &"é".repeat(32),
+    ];
+    for id in odd {
+        for (operation, setup) in setups(id) {
+            let refused = Setup::parse(operation, &setup.to_string()).unwrap_err();
+            assert!(matches!(&refused, SetupError::KeyId { found } if **found == *id), "{id}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn what_nodes_keep_of_a_setup_is_short() {
+    let padded = |text: &str, len: usize| format!("{text}{}", " ".repeat(len - text.len()));
+    let revoke = json!({ "network": B256::ZERO, "keyId": KEY_ID }).to_string();
+    let add = exchanges(Operation::AddEphemeralKey).remove(0).setup;
+    for (operation, setup) in [(Operation::Revoke, revoke), (Operation::AddEphemeralKey, add)] {
+        Setup::parse(operation, &padded(&setup, Setup::MAX_STATEMENT)).unwrap();
+        let refused = Setup::parse(operation, &padded(&setup, Setup::MAX_STATEMENT + 1)).unwrap_err();
+        assert!(matches!(refused, SetupError::TooLong { len: 4097, limit: 4096, .. }), "{refused}");
+    }
+    let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let claim = |id: usize| EphemeralClaim { key, id: Some("i".repeat(id)), expiry: Some(1_735_693_200) };
+    let fixed = claim(0).to_json().len();
+    EphemeralClaim::parse(&claim(EphemeralClaim::MAX_LEN - fixed).to_json()).unwrap();
+    let refused = EphemeralClaim::parse(&claim(EphemeralClaim::MAX_LEN - fixed + 1).to_json()).unwrap_err();
+    assert!(matches!(refused, EphemeralError::TooLong { len: 513, limit: 512 }), "{refused}");
 }
 
 #[test]
@@ -402,12 +468,12 @@ fn authentications_that_are_refused_say_why() {
 fn ephemeral_keys_sign_the_setup_as_it_was_sent() {
     let key = SigningKey::from_bytes(&[7; 32]);
     // White space and the order of fields are the client's own.
-    let setup = "{ \"message\": \"e30=\", \"t\": 3, \"key_id\": \"key-1\" }";
-    let signature = key.sign(ephemeral_message(setup, CHALLENGE).as_bytes());
+    let setup = format!("{{ \"message\": \"e30=\", \"t\": 3, \"key_id\": \"{KEY_ID}\" }}");
+    let signature = key.sign(ephemeral_message(&setup, CHALLENGE).as_bytes());
     let text = Authentication::ephemeral_text(&key.verifying_key(), &signature);
     let authentication = Authentication::parse(&text).unwrap();
-    authentication.verify_ephemeral(setup, CHALLENGE).unwrap();
-    let Setup::Sign(parsed) = Setup::parse(Operation::Sign, setup).unwrap() else { panic!() };
+    authentication.verify_ephemeral(&setup, CHALLENGE).unwrap();
+    let Setup::Sign(parsed) = Setup::parse(Operation::Sign, &setup).unwrap() else { panic!() };
     authentication.verify_ephemeral(&parsed.text(), CHALLENGE).unwrap_err();
 }
 

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a text that should be read and is not has failed")]
 
 use alloy_primitives::{Address, B256, U256, address};
+use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
 use quorate_protocol::{
-    Limits, MessageError, NodeIndex, OperationMessage, PaymasterRule, Permissions, PermissionsError,
-    PermittedPolicy, Refusal,
+    ArgumentLimit, CallPolicy, EphemeralClaim, KeyRequest, Limits, MessageError, NetworkDescriptor,
+    NodeIndex, OperationMessage, PaymasterRule, Permissions, PermissionsError, PermittedPolicy, Refusal,
 };
 use serde_json::{Value, json};
 
@@ -29,7 +30,10 @@ fn permissions() -> Permissions {
         chain_id: 80002,
         entry_point: Address::repeat_byte(0xee),
         session_key_manager: Address::repeat_byte(0x5e),
-        policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+        policies: vec![PermittedPolicy {
+            validation_module: Address::repeat_byte(0xab),
+            policy: policy.into(),
+        }],
         limits: Limits::default(),
     }
 }
@@ -96,6 +100,84 @@ fn addresses_are_checksummed_or_in_lower_case() {
     }
 }
 
+/// The permissions' JSON with an ERC-20 policy after the ABI policy.
+fn with_erc20() -> Value {
+    let mut text: Value = serde_json::from_str(&permissions().to_json()).unwrap();
+    text["policies"].as_array_mut().unwrap().push(json!({
+        "validationModule": Address::repeat_byte(0xac),
+        "kind": "erc20",
+        "token": Address::repeat_byte(0x70),
+        "recipient": Address::repeat_byte(0xf1),
+        "maxAmount": "0x3e8",
+        "validAfter": 0,
+        "validUntil": 1_800_000_000,
+    }));
+    text
+}
+
+#[test]
+fn policies_of_both_kinds_keep_their_form() {
+    let text = with_erc20();
+    let both = Permissions::from_json(&text.to_string()).unwrap();
+    let CallPolicy::Erc20(policy) = &both.policies[1].policy else { panic!("{both:?}") };
+    assert_eq!(policy.max_amount, U256::from(1000));
+    assert_eq!(serde_json::from_str::<Value>(&both.to_json()).unwrap(), text);
+    assert_eq!(both.policies[0], permissions().policies[0]);
+}
+
+/// Its hash is what owners have signed and nodes have attested to.
+#[test]
+fn permissions_of_abi_policies_are_the_same_to_the_byte() {
+    let hash = Permissions::hash_of(&permissions().to_json());
+    assert_eq!(hash.to_string(), "0x3eaf8b0a1f18936f7a709529fd7f758f43911905c6fab2b7004bfd2ea2d48fef");
+}
+
+#[test]
+fn a_policy_has_the_fields_of_its_kind_alone() {
+    let without = |place: usize, field: &str| {
+        let mut text = with_erc20();
+        text["policies"][place].as_object_mut().unwrap().remove(field).unwrap();
+        text.to_string()
+    };
+    let given = |place: usize, field: &str, value: Value| {
+        let mut text = with_erc20();
+        text["policies"][place][field] = value;
+        text.to_string()
+    };
+    for field in
+        ["validationModule", "contract", "selector", "rules", "valueLimit", "validAfter", "validUntil"]
+    {
+        refused_at(&without(0, field), "policies[0]", &format!("missing field `{field}`"));
+    }
+    for field in ["validationModule", "token", "recipient", "maxAmount", "validAfter", "validUntil"] {
+        refused_at(&without(1, field), "policies[1]", &format!("missing field `{field}`"));
+    }
+    // Without its kind it is taken for one of the ABI module.
+    refused_at(&without(1, "kind"), "policies[1]", "unknown field `token` of an ABI policy");
+    let cases = [
+        (0, "kind", json!("erc20"), "policies[0]", "unknown field `contract` of an ERC-20 policy"),
+        (0, "kind", json!("abi"), "policies[0].kind", "unknown variant `abi`"),
+        (1, "kind", json!("ERC20"), "policies[1].kind", "unknown variant `ERC20`"),
+        (0, "kind", json!(null), "policies[0].kind", "expected value"),
+        (0, "rules", json!(null), "policies[0].rules", "invalid type: null"),
+        (0, "maxAmount", json!("1"), "policies[0]", "unknown field `maxAmount` of an ABI policy"),
+        (1, "rules", json!([]), "policies[1]", "unknown field `rules` of an ERC-20 policy"),
+        (1, "valueLimit", json!("0"), "policies[1]", "unknown field `valueLimit` of an ERC-20 policy"),
+        (1, "note", json!(""), "policies[1].note", "unknown field `note`"),
+        (1, "token", json!("0x12"), "policies[1].token", "0x and 40 hex digits"),
+        (1, "maxAmount", json!("01"), "policies[1].maxAmount", "without leading zeros"),
+    ];
+    for (place, field, value, path, reason) in cases {
+        refused_at(&given(place, field, value), path, reason);
+    }
+    let doubled = with_erc20().to_string().replacen("\"kind\":", "\"kind\":\"erc20\",\"kind\":", 1);
+    let error = source_of(&Permissions::from_json(&doubled).unwrap_err());
+    assert!(error.contains("duplicate field `kind`"), "{error}");
+    let far = given(1, "validUntil", json!(1_u64 << 48));
+    let error = Permissions::from_json(&far).unwrap_err();
+    assert!(matches!(error, PermissionsError::Policy { policy: 1, .. }), "{error}");
+}
+
 #[test]
 fn permissions_that_are_refused_say_where() {
     let cases = [
@@ -107,17 +189,122 @@ fn permissions_that_are_refused_say_where() {
         ("/owner", json!(7), "owner", "invalid type: integer"),
         ("/owner", json!("0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2"), "owner", "0x and 40 hex digits"),
         ("/policies", json!({}), "policies", "invalid type: map"),
-        ("/policies/0/selector", json!("0xa9059cb"), "policies[0].selector", "odd number of digits"),
-        ("/policies/0/selector", json!("0xa9059cbbaa"), "policies[0].selector", ""),
-        ("/policies/0/valueLimit", json!("lots"), "policies[0].valueLimit", ""),
         ("/policies/0/validUntil", json!(1.5), "policies[0].validUntil", "invalid type: floating point"),
         ("/policies/0/rules/1/offset", json!(65_536), "policies[0].rules[1].offset", "65536"),
         ("/policies/0/rules/0/condition", json!("equal"), "policies[0].rules[0].condition", "string"),
-        ("/policies/0/rules/1/referenceValue", json!("0x1"), "policies[0].rules[1].referenceValue", "odd"),
-        ("/policies/0/rules/1/referenceValue", json!("0x01"), "policies[0].rules[1].referenceValue", ""),
     ];
     for (pointer, value, path, reason) in cases {
         refused_at(&with(pointer, value), path, reason);
+    }
+}
+
+/// The permissions' JSON with every limit that there is.
+fn limited() -> Value {
+    json!({
+        "uses": 10,
+        "window": { "uses": 2, "seconds": 3600 },
+        "nativeValue": "0x64",
+        "gasCost": "1000000000000000000",
+        "arguments": [{
+            "contract": Address::repeat_byte(0x0f),
+            "selector": "0xa9059cbb",
+            "offset": 32,
+            "total": "0x3e8",
+        }],
+        "paymaster": "required",
+    })
+}
+
+/// The permissions' JSON with all limits, and the value at `pointer` put in place of what is there.
+fn limited_with(pointer: &str, value: Value) -> String {
+    let mut text: Value = serde_json::from_str(&with("/limits", limited())).unwrap();
+    *text.pointer_mut(pointer).unwrap() = value;
+    text.to_string()
+}
+
+#[test]
+fn a_number_has_one_decimal_and_one_hex_spelling() {
+    let numbers = [
+        ("/policies/0/valueLimit", "policies[0].valueLimit"),
+        ("/limits/nativeValue", "limits.nativeValue"),
+        ("/limits/gasCost", "limits.gasCost"),
+        ("/limits/arguments/0/total", "limits.arguments[0].total"),
+    ];
+    let over = format!("0x1{}", "0".repeat(64));
+    let odd = [
+        "",
+        "0x",
+        "0b101",
+        "0o17",
+        "0x0x1",
+        "0X10",
+        "1_000",
+        "0x1_0",
+        "007",
+        "00",
+        "0x07",
+        "0x00",
+        "-1",
+        "+1",
+        "1e3",
+        "1.0",
+        " 1",
+        "1 ",
+        "٣",
+        "ff",
+        "0xfg",
+        "lots",
+        &over,
+        &U256::MAX.to_string().replace('5', "9"),
+    ];
+    let no_strings =
+        [json!(-1), json!(1.5), json!(1_u64 << 53), json!(1e30), json!(true), json!(null), json!([1])];
+    for (pointer, path) in numbers {
+        for spelling in odd.iter().map(|text| json!(text)).chain(no_strings.clone()) {
+            refused_at(&limited_with(pointer, spelling), path, "a number below 2^256");
+        }
+        for (spelling, number) in [
+            (json!("0"), 0),
+            (json!("0x0"), 0),
+            (json!(0), 0),
+            (json!("31"), 31),
+            (json!("0x1f"), 31),
+            (json!("0x1F"), 31),
+            (json!(31), 31),
+            (json!((1_u64 << 53) - 1), (1_u64 << 53) - 1),
+        ] {
+            let hex = json!(U256::from(number));
+            let read = |spelling| Permissions::from_json(&limited_with(pointer, spelling)).unwrap();
+            assert_eq!(read(spelling), read(hex), "{path}");
+        }
+    }
+}
+
+#[test]
+fn bytes_have_0x_and_all_their_digits() {
+    let fields = [
+        ("/policies/0/selector", "policies[0].selector", 4),
+        ("/policies/0/rules/1/referenceValue", "policies[0].rules[1].referenceValue", 32),
+        ("/limits/arguments/0/selector", "limits.arguments[0].selector", 4),
+    ];
+    for (pointer, path, len) in fields {
+        let digits = "a9".repeat(len);
+        Permissions::from_json(&limited_with(pointer, json!(format!("0x{digits}")))).unwrap();
+        let odd = [
+            String::new(),
+            "0x".to_owned(),
+            digits.clone(),
+            format!("0X{digits}"),
+            format!("0x{}", &digits[1..]),
+            format!("0x{digits}a9"),
+            format!("0x0x{}", &digits[2..]),
+            format!("0x{} ", &digits[1..]),
+            format!("0x{}g", &digits[1..]),
+        ];
+        for spelling in odd {
+            refused_at(&limited_with(pointer, json!(spelling)), path, &format!("is not {len} bytes: 0x and"));
+        }
+        refused_at(&limited_with(pointer, json!([0xa9, 0x05])), path, "invalid type");
     }
 }
 
@@ -151,6 +338,58 @@ fn permissions_that_could_never_hold_are_refused() {
         let error = refused(pointer, value);
         assert!(matches!(error, PermissionsError::Policy { policy: 0, .. }), "{pointer}: {error}");
     }
+}
+
+#[test]
+fn permissions_that_no_node_takes_are_found_before_they_are_asked_for() {
+    let argument = |offset| ArgumentLimit {
+        contract: OWNER,
+        selector: [1; 4].into(),
+        offset,
+        total: U256::from(offset),
+    };
+    let sized = |policies: usize, arguments: u16| {
+        let mut sized = permissions();
+        sized.policies = vec![sized.policies[0].clone(); policies];
+        sized.limits.arguments = (0..arguments).map(argument).collect();
+        sized
+    };
+    let many = sized(64, 64);
+    many.check().unwrap();
+    assert_eq!(Permissions::from_json(&many.to_json()).unwrap(), many);
+
+    let repeated = Permissions {
+        limits: Limits { arguments: [3, 4, 5, 4].map(argument).to_vec(), ..Limits::default() },
+        ..permissions()
+    };
+    let cases = [
+        (sized(0, 0), "hold no policy"),
+        (sized(65, 0), "hold 65 policies, at most 64 are taken"),
+        (sized(1, 65), "hold 65 argument limits, at most 64 are taken"),
+        (repeated, "argument limit 3 is of the argument that limit 1 is of"),
+    ];
+    let network = {
+        let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
+        NetworkDescriptor::new(2, nodes, "ws://gateway.example".parse().unwrap()).unwrap()
+    };
+    let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let claim = |id: &str| EphemeralClaim { key, id: Some(id.to_owned()), expiry: Some(1_735_693_200) };
+    for (refused, reason) in cases {
+        for error in [
+            refused.check().unwrap_err().to_string(),
+            Permissions::from_json(&refused.to_json()).unwrap_err().to_string(),
+            KeyRequest::new(&network, &refused, &claim("mine")).unwrap_err().to_string(),
+        ] {
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+    KeyRequest::new(&network, &many, &claim("mine")).unwrap();
+    let error = KeyRequest::new(&network, &many, &claim(&"i".repeat(512))).unwrap_err();
+    assert!(error.to_string().contains("choose a shorter id"), "{error}");
+
+    let padded = format!("{}{}", permissions().to_json(), " ".repeat(Permissions::MAX_LEN));
+    let error = Permissions::from_json(&padded).unwrap_err();
+    assert!(matches!(error, PermissionsError::TooLong { limit: 131_072, .. }), "{error}");
 }
 
 #[test]
@@ -261,22 +500,7 @@ fn source_of(error: &dyn std::error::Error) -> String {
 
 #[test]
 fn limits_keep_their_form() {
-    let text = with(
-        "/limits",
-        json!({
-            "uses": 10,
-            "window": { "uses": 2, "seconds": 3600 },
-            "nativeValue": "0x64",
-            "gasCost": "1000000000000000000",
-            "arguments": [{
-                "contract": Address::repeat_byte(0x0f),
-                "selector": "0xa9059cbb",
-                "offset": 32,
-                "total": "0x3e8",
-            }],
-            "paymaster": "required",
-        }),
-    );
+    let text = with("/limits", limited());
     let limited = Permissions::from_json(&text).unwrap();
     let dimensions: Vec<_> = limited.limits.counters().iter().map(|counter| counter.limit).collect();
     let ether = U256::from(10).pow(U256::from(18));
@@ -292,7 +516,6 @@ fn limits_that_are_refused_say_where() {
         (json!({ "uses": -1 }), "limits.uses", "invalid value"),
         (json!({ "window": { "uses": 1, "seconds": 0 } }), "limits.window.seconds", "nonzero"),
         (json!({ "window": { "uses": 1 } }), "limits.window", "seconds"),
-        (json!({ "nativeValue": -5 }), "limits.nativeValue", ""),
         (json!({ "arguments": [{ "offset": 0 }] }), "limits.arguments[0]", "missing field"),
         (json!({ "paymaster": "sometimes" }), "limits.paymaster", "unknown variant"),
     ];

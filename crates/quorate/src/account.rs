@@ -106,7 +106,7 @@ impl SmartAccount {
         let policies = policies.into_iter().enumerate().map(|(place, policy)| {
             let policy = policy.try_into();
             let policy = policy.map_err(|errors| Error::Policy { policy: place, errors: errors.into() })?;
-            Ok(PermittedPolicy { validation_module, policy })
+            Ok(PermittedPolicy { validation_module, policy: policy.into() })
         });
         let policies = policies.collect::<Result<Vec<_>, Error>>()?;
         if policies.is_empty() { Err(Error::NoPolicy) } else { Ok(self.grant_of(policies)) }

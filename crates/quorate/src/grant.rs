@@ -4,9 +4,7 @@ use alloy_primitives::{Address, B256};
 use alloy_signer::Signer;
 use quorate_bundler::UserOperationReceipt;
 use quorate_contracts::Deployment;
-use quorate_core::{
-    Encode as _, Erc20Policy, Erc20SessionKeyData, Leaf, Mistake, SessionEpoch, SessionKeyData,
-};
+use quorate_core::{Encode as _, Erc20Policy, Erc20SessionKeyData, Leaf, Mistake, SessionEpoch};
 use quorate_protocol::{Limits, Permissions};
 use quorate_store::{AccountId, Change, Key, NewSession, SessionId};
 use serde::{Deserialize, Serialize};
@@ -156,7 +154,7 @@ impl Grant {
         let rules = self.permissions.policies.iter().map(|permitted| Leaf {
             epoch: permitted.policy.epoch(),
             validation_module: permitted.validation_module,
-            session_key_data: SessionKeyData::new(session_key, &permitted.policy).to_vec(),
+            session_key_data: permitted.policy.session_key_data(session_key),
         });
         let tokens = self.tokens.iter().map(|policy| Leaf {
             epoch: policy.epoch,

@@ -25,6 +25,7 @@ pub(crate) const CHAIN: u64 = 31337;
 pub(crate) const ENTRY_POINT: Address = Address::repeat_byte(0xee);
 pub(crate) const ACCOUNT: Address = Address::repeat_byte(0xaa);
 pub(crate) const NFT: Address = Address::repeat_byte(0x0f);
+pub(crate) const MANAGER: Address = Address::repeat_byte(0x5e);
 
 pub(crate) struct LocalNetwork {
     descriptor: NetworkDescriptor,
@@ -128,6 +129,14 @@ impl Session {
     ) -> Result<alloy_primitives::Signature, NetworkError> {
         self.client.sign(&self.key.key_id, self.key.address, message, &self.ephemeral).await
     }
+
+    pub(crate) async fn sign_batch(
+        &self,
+        message: &OperationMessage,
+    ) -> Result<alloy_primitives::Signature, NetworkError> {
+        let Self { client, key, ephemeral } = self;
+        client.sign_routed(&key.key_id, key.address, MANAGER, message, ephemeral).await
+    }
 }
 
 pub(crate) fn now() -> u64 {
@@ -150,8 +159,11 @@ pub(crate) fn permissions(owner: &PrivateKeySigner) -> Permissions {
         account: ACCOUNT,
         chain_id: CHAIN,
         entry_point: ENTRY_POINT,
-        session_key_manager: Address::repeat_byte(0x5e),
-        policies: vec![PermittedPolicy { validation_module: Address::repeat_byte(0xab), policy }],
+        session_key_manager: MANAGER,
+        policies: vec![PermittedPolicy {
+            validation_module: Address::repeat_byte(0xab),
+            policy: policy.into(),
+        }],
         limits: Limits::default(),
     }
 }

@@ -4,11 +4,10 @@
 
 use alloy_primitives::{Address, B256};
 use ed25519_dalek::VerifyingKey;
-use quorate_core::signing_hash;
 use quorate_ledger::{Amounts, Dimension, KeyId, Limits, UnknownDimension};
 use quorate_protocol::{
-    Authentication, AuthenticationError, KeygenSetup, OperationMessage, Permissions, RecentOperation,
-    Refusal, Setup, SignedRequest, address_of,
+    Authentication, AuthenticationError, KeygenSetup, OperationMessage, Permissions, Permitted,
+    RecentOperation, Refusal, Setup, SignedRequest, address_of,
 };
 
 use super::member::Member;
@@ -157,7 +156,8 @@ impl RequestedOperation {
         let OperationMessage { operation, entry_point, chain_id } = &self.message;
         let permissions = key.permissions.as_ref().ok_or(Refusal::NoPermissions)?;
         let session_key = session_key(key, &self.key_id)?;
-        let (_, amounts) = permissions.judge(operation, *entry_point, *chain_id, session_key, now)?;
+        let Permitted { amounts, digest, .. } =
+            permissions.judge(operation, *entry_point, *chain_id, session_key, now)?;
         let counters = permissions.limits.counters();
         let amount = |(counter, amount): (&quorate_protocol::Counter, _)| {
             Ok::<_, UnknownDimension>((Dimension::try_from(counter.dimension)?, amount))
@@ -165,7 +165,7 @@ impl RequestedOperation {
         let amounts =
             counters.iter().zip(amounts).map(amount).collect::<Result<_, _>>().map_err(malformed)?;
         let limits = Limits::from_counters(&counters).map_err(malformed)?;
-        Ok(PermittedOperation { digest: signing_hash(self.named().hash), amounts, limits })
+        Ok(PermittedOperation { digest, amounts, limits })
     }
 
     /// What the operation comes to if its key's permissions allow it at some time; none if they never do.
