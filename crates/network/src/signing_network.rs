@@ -4,7 +4,8 @@ use alloy_primitives::{Address, Signature};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
     AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor, Operation,
-    OperationMessage, Permissions, Revocation, Revoked, SUBPROTOCOL, SignatureRequest,
+    OperationMessage, Permissions, RegistrationDraft, RegistrationRequest, Revocation, Revoked, SUBPROTOCOL,
+    SignatureRequest,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -178,6 +179,28 @@ impl SigningNetwork {
         self.within(self.signing_deadline, sign).await
     }
 
+    /// Asks that another ephemeral key may ask for the signatures of an owner's key, and gives what the owner has to sign.
+    ///
+    /// The connection stays open: the owner has 60 seconds.
+    ///
+    /// # Errors
+    /// A gateway that cannot be reached, or a network of which nodes are missing.
+    pub async fn prepare_registration(
+        &self,
+        owner: Address,
+        key_id: &str,
+        ephemeral: &EphemeralClaim,
+    ) -> Result<PendingRegistration<'_>, NetworkError> {
+        let prepare = async {
+            let request = RegistrationRequest::new(&self.descriptor, owner, key_id, ephemeral);
+            let mut connection = self.connect(Operation::AddEphemeralKey, None).await?;
+            connection.send(request.setup()).await?;
+            let challenge = connection.receive().await?;
+            Ok(PendingRegistration { network: self, draft: request.challenged(&challenge)?, connection })
+        };
+        self.within(self.signing_deadline, prepare).await
+    }
+
     /// Hands in the owner's revocation, and says which nodes have stored it and which are missing.
     ///
     /// It is handed in again for a few seconds while nodes are missing. Those that have it tell the others as soon as they
@@ -239,6 +262,34 @@ impl SigningNetwork {
     }
 }
 
+/// An ephemeral key that waits for the owner's signature to be registered.
+#[derive(Debug)]
+pub struct PendingRegistration<'a> {
+    network: &'a SigningNetwork,
+    draft: RegistrationDraft,
+    connection: Connection,
+}
+
+impl PendingRegistration<'_> {
+    /// What the owner has to sign.
+    pub const fn draft(&self) -> &RegistrationDraft {
+        &self.draft
+    }
+
+    /// Hands in the owner's signature over the draft's typed data.
+    ///
+    /// # Errors
+    /// A refusal, or a gateway that went away.
+    pub async fn submit(mut self, signature: &Signature) -> Result<(), NetworkError> {
+        let submit = async {
+            self.connection.send(&self.draft.authentication(signature)?).await?;
+            Ok(self.draft.accept(&self.connection.receive().await?)?)
+        };
+        self.network.within(self.network.signing_deadline, submit).await
+    }
+}
+
+#[derive(Debug)]
 struct Connection {
     socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     gateway: String,

@@ -340,7 +340,7 @@ pub fn address_of(public_key: &[u8; 33]) -> Option<Address> {
 }
 
 /// The network's first frame is a challenge of 32 bytes, or its refusal to give one.
-fn check_challenge(frame: &str) -> Result<(), ClientError> {
+pub(crate) fn check_challenge(frame: &str) -> Result<(), ClientError> {
     if let Ok(Answer::Refused(refusal)) = Answer::from_json(frame) {
         return Err(ClientError::Refused(refusal));
     }

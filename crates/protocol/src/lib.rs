@@ -21,6 +21,7 @@ mod message;
 mod paymaster;
 mod permissions;
 mod refusal;
+mod registration;
 mod request;
 mod revocation;
 mod setup;
@@ -42,6 +43,7 @@ pub use message::{MessageError, OperationMessage};
 pub use paymaster::MalformedPaymaster;
 pub use permissions::{CallPolicy, Permissions, PermissionsError, Permitted, PermittedPolicy};
 pub use refusal::Refusal;
+pub use registration::{RegistrationDraft, RegistrationRequest};
 pub use request::{Nonce, SignedRequest, challenge};
 pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevokeSetup, Revoked};
 pub use setup::{

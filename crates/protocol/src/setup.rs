@@ -268,6 +268,21 @@ impl KeygenSetup {
     }
 }
 
+impl AddEphemeralKeySetup {
+    /// The setup that our own client sends.
+    pub fn text(parties: u8, key_id: &str, ephemeral: &EphemeralClaim) -> String {
+        let text = AddText {
+            n: parties.into(),
+            key_id: key_id.to_owned(),
+            metadata: vec![
+                TaggedText { tag: EPHEMERAL, value: ephemeral.to_json() },
+                TaggedText { tag: KEY_ID, value: key_id.to_owned() },
+            ],
+        };
+        serde_json::to_string(&text).unwrap_or_default()
+    }
+}
+
 impl SignSetup {
     /// The setup of a request to sign `message`.
     pub fn text(&self) -> String {

@@ -99,10 +99,15 @@ impl LocalNetwork {
 
     /// A fresh key for a new owner.
     pub(crate) async fn key(&self, permissions: impl FnOnce(&PrivateKeySigner) -> Permissions) -> Session {
-        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
-        let client = self.client();
-        let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
-        let key = client.submit_key(&draft, &sign(&owner, &draft)).await.unwrap();
+        let owner = PrivateKeySigner::random();
+        self.key_of(&owner, permissions(&owner)).await
+    }
+
+    /// A fresh key for an owner.
+    pub(crate) async fn key_of(&self, owner: &PrivateKeySigner, permissions: Permissions) -> Session {
+        let (client, ephemeral) = (self.client(), EphemeralKey::random().unwrap());
+        let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await.unwrap();
+        let key = client.submit_key(&draft, &sign(owner, &draft)).await.unwrap();
         Session { client, key, ephemeral }
     }
 

@@ -1,0 +1,135 @@
+//! What an owner says about a key after it was made: another ephemeral key, and the end of one or of the key. On real
+//! sockets and real databases.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
+
+mod local;
+
+use std::time::Duration;
+
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use ed25519_dalek::VerifyingKey;
+use local::{LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
+use quorate_network::{EphemeralKey, Refusal, Revocation, Revoked};
+use quorate_protocol::{Limits, OperationMessage, Permissions};
+
+const ACCOUNT: quorate_core::Address = local::ACCOUNT;
+
+fn mint(nonce: u64) -> OperationMessage {
+    mint_with_nonce(ACCOUNT, nonce)
+}
+
+/// A key of three uses in all.
+async fn key(network: &LocalNetwork, owner: &PrivateKeySigner) -> Session {
+    let limits = Limits { uses: Some(3), ..Limits::default() };
+    network.key_of(owner, Permissions { limits, ..permissions(owner) }).await
+}
+
+async fn register(session: &Session, owner: &PrivateKeySigner) -> EphemeralKey {
+    let ephemeral = EphemeralKey::random().unwrap();
+    let pending = session
+        .client
+        .prepare_registration(owner.address(), &session.key.key_id, &claim(&ephemeral))
+        .await
+        .unwrap();
+    let digest = pending.draft().typed_data().unwrap().digest();
+    pending.submit(&owner.sign_hash_sync(&digest).unwrap()).await.unwrap();
+    ephemeral
+}
+
+async fn revoke(session: &Session, owner: &PrivateKeySigner, ephemeral: Option<VerifyingKey>) -> Revoked {
+    let network = session.client.descriptor();
+    let revocation = Revocation::new(network, owner.address(), &session.key.key_id, ephemeral);
+    let signature = owner.sign_hash_sync(&revocation.typed_data().unwrap().digest()).unwrap();
+    session.client.revoke(&revocation, &signature).await.unwrap()
+}
+
+fn with(session: &Session, ephemeral: EphemeralKey) -> Session {
+    Session { client: session.client.clone(), key: session.key.clone(), ephemeral }
+}
+
+/// Signs once every node that is asked knows the ephemeral key.
+async fn refused(session: &Session, message: &OperationMessage) -> Refusal {
+    refusal(session.sign(message).await.unwrap_err())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_learns_of_an_ephemeral_key_and_of_its_end_from_the_others() {
+    let mut network = LocalNetwork::start().await;
+    let owner = PrivateKeySigner::random();
+    let first = key(&network, &owner).await;
+    first.sign(&mint(1)).await.unwrap();
+
+    // Node 5 is away when the key is registered; then 5 signs with those that are left.
+    network.stop(5).await;
+    let second = with(&first, register(&first, &owner).await);
+    second.sign(&mint(2)).await.unwrap();
+    network.start_node(5).await;
+    network.until_ready().await;
+    network.stop(1).await;
+    network.stop(2).await;
+    second.sign(&mint(3)).await.unwrap();
+    let limit = refused(&second, &mint(4)).await;
+    assert!(matches!(limit, Refusal::Limit { .. }), "what the new key signed counts at all nodes: {limit}");
+
+    // Revoked while 1 and 2 are away: three nodes hold it against no bad one.
+    let revoked = revoke(&first, &owner, Some(second.ephemeral.public())).await;
+    assert_eq!(revoked.missing.iter().map(|node| node.get()).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(revoked.bad_nodes_withstood(), Some(0));
+    let after = refused(&second, &mint(3)).await;
+    assert!(matches!(after, Refusal::EphemeralKey { .. }), "{after}");
+    first.sign(&mint(3)).await.unwrap();
+
+    // 1 and 2 learn it when they are back, from the others.
+    network.start_node(1).await;
+    network.start_node(2).await;
+    network.until_ready().await;
+    network.stop(4).await;
+    network.stop(5).await;
+    let after = refused(&second, &mint(3)).await;
+    assert!(matches!(after, Refusal::EphemeralKey { .. }), "{after}");
+    first.sign(&mint(3)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_signs_nothing_at_any_node() {
+    let network = LocalNetwork::start().await;
+    let owner = PrivateKeySigner::random();
+    let session = key(&network, &owner).await;
+    session.sign(&mint(1)).await.unwrap();
+    let began = std::time::Instant::now();
+    let revoked = revoke(&session, &owner, None).await;
+    assert!(revoked.missing.is_empty(), "{:?}", revoked.missing);
+    assert_eq!(revoked.bad_nodes_withstood(), Some(2));
+    let hash = mint(1).operation.hash(local::ENTRY_POINT, local::CHAIN);
+    assert!(
+        revoked.recent.iter().any(|operation| operation.hash == hash),
+        "it was signed within the last minute"
+    );
+    let took = began.elapsed();
+    let after = refused(&session, &mint(2)).await;
+    assert!(matches!(after, Refusal::Revoked { .. }), "{after}");
+    // Neither a registration nor the revocation again changes that.
+    let again = revoke(&session, &owner, None).await;
+    assert!(again.missing.is_empty());
+    let another = with(&session, register(&session, &owner).await);
+    assert!(matches!(refused(&another, &mint(2)).await, Refusal::Revoked { .. }));
+    assert!(took < Duration::from_secs(5), "took {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_owner_revokes() {
+    let network = LocalNetwork::start().await;
+    let (owner, stranger) = (PrivateKeySigner::random(), PrivateKeySigner::random());
+    let session = key(&network, &owner).await;
+    let revocation =
+        Revocation::new(session.client.descriptor(), stranger.address(), &session.key.key_id, None);
+    let signature = stranger.sign_hash_sync(&revocation.typed_data().unwrap().digest()).unwrap();
+    let refused = refusal(session.client.revoke(&revocation, &signature).await.unwrap_err());
+    assert!(matches!(refused, Refusal::Owner { .. }), "{refused}");
+    let theirs = Revocation::new(session.client.descriptor(), owner.address(), &session.key.key_id, None);
+    let refused = refusal(session.client.revoke(&theirs, &signature).await.unwrap_err());
+    assert!(matches!(refused, Refusal::Unauthenticated { .. }), "{refused}");
+    session.sign(&mint(1)).await.unwrap();
+}

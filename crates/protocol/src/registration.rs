@@ -1,0 +1,92 @@
+//! One more ephemeral key for a key, as our own client asks for it.
+
+use alloy_primitives::{Address, Signature};
+
+use crate::client::check_challenge;
+use crate::{
+    AddEphemeralKeySetup, Answer, Authentication, ClientError, EphemeralClaim, NetworkDescriptor, Operation,
+    Setup, TypedData,
+};
+
+/// A request to register an ephemeral key, before the network's challenge: its setup is the first frame to send.
+#[derive(Clone, Debug)]
+pub struct RegistrationRequest {
+    owner: Address,
+    setup: String,
+}
+
+/// A challenged request to register an ephemeral key, waiting for the owner's signature. The challenge is good for 60
+/// seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationDraft {
+    owner: Address,
+    setup: String,
+    challenge: String,
+}
+
+impl RegistrationRequest {
+    /// Asks that `ephemeral`, too, may ask for the signatures of the owner's key.
+    pub fn new(
+        network: &NetworkDescriptor,
+        owner: Address,
+        key_id: &str,
+        ephemeral: &EphemeralClaim,
+    ) -> Self {
+        Self { owner, setup: AddEphemeralKeySetup::text(network.size(), key_id, ephemeral) }
+    }
+
+    /// The first frame.
+    pub fn setup(&self) -> &str {
+        &self.setup
+    }
+
+    /// Takes the network's challenge.
+    ///
+    /// # Errors
+    /// A refusal, or a challenge that is not 32 bytes of hex.
+    pub fn challenged(self, challenge: &str) -> Result<RegistrationDraft, ClientError> {
+        check_challenge(challenge)?;
+        Ok(RegistrationDraft { owner: self.owner, setup: self.setup, challenge: challenge.to_owned() })
+    }
+}
+
+impl RegistrationDraft {
+    /// Who has to sign.
+    pub const fn owner(&self) -> Address {
+        self.owner
+    }
+
+    /// What the owner signs.
+    ///
+    /// # Errors
+    /// A key id that is none: the setup cannot be read then.
+    pub fn typed_data(&self) -> Result<TypedData, ClientError> {
+        let setup = Setup::parse(Operation::AddEphemeralKey, &self.setup)?;
+        setup.typed_data(&self.challenge).ok_or(ClientError::OtherAnswer)
+    }
+
+    /// The second frame, with the owner's signature over [`typed_data`](Self::typed_data).
+    ///
+    /// # Errors
+    /// A key id that is none: the setup cannot be read then.
+    pub fn authentication(&self, signature: &Signature) -> Result<String, ClientError> {
+        match Setup::parse(Operation::AddEphemeralKey, &self.setup)? {
+            Setup::AddEphemeralKey(setup) => {
+                Ok(Authentication::owner_text(self.owner, &setup.ephemeral.to_json(), signature))
+            }
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+
+    /// Takes the network's answer.
+    ///
+    /// # Errors
+    /// A refusal, or an answer to something else.
+    pub fn accept(&self, answer: &str) -> Result<(), ClientError> {
+        match Answer::from_json(answer)? {
+            Answer::Registered => Ok(()),
+            Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            _ => Err(ClientError::OtherAnswer),
+        }
+    }
+}
