@@ -1,5 +1,7 @@
 mod connections;
 mod pool;
+#[allow(dead_code)]
+mod quorum;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
