@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use local::{ACCOUNT, LocalNetwork, mint_to, permissions};
-use quorate_network::Refusal;
+use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions};
+use quorate_network::{EphemeralKey, Refusal};
 use quorate_protocol::{Answer, SUBPROTOCOL, ShortText, SignedRequest};
+use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -31,8 +32,20 @@ fn echoing_setup() -> String {
     format!(r#"{{"{}":0}}"#, "A".repeat(SignedRequest::MAX_SETUP - frame))
 }
 
+/// A setup that can be read, at one of the gateway's doors.
+fn readable_setup(path: &str) -> String {
+    let ephemeral = claim(&EphemeralKey::random().unwrap()).to_json();
+    let (claim, key_id) = (json!({ "tag": 2, "value": ephemeral }), json!({ "tag": 3, "value": "key" }));
+    match path {
+        "keygen" => json!({ "t": 3, "n": 5, "metadata": [claim] }),
+        "signgen" => json!({ "t": 3, "key_id": "key", "message": "e30=" }),
+        _ => json!({ "n": 5, "key_id": "key", "metadata": [claim, key_id] }),
+    }
+    .to_string()
+}
+
 /// What a client sends that would be the most for everyone, and what is none of the protocol's.
-fn attacks() -> Vec<(&'static str, Frames)> {
+fn attacks(path: &str) -> Vec<(&'static str, Frames)> {
     let setup = || "s".repeat(SignedRequest::MAX_SETUP);
     let authentication = || "a".repeat(SignedRequest::MAX_AUTHENTICATION);
     let nested = "[".repeat(SignedRequest::MAX_SETUP);
@@ -43,12 +56,13 @@ fn attacks() -> Vec<(&'static str, Frames)> {
         ("a setup that is one byte too long", vec![text(format!("{}s", setup()))]),
         (
             "an authentication that is one byte too long",
-            vec![text(setup()), text(format!("{}a", authentication()))],
+            vec![text(readable_setup(path)), text(format!("{}a", authentication()))],
         ),
         ("a frame of two mebibytes", vec![text("s".repeat(2 << 20))]),
         ("a frame that is no text", vec![Message::binary(vec![0xff; SignedRequest::MAX_SETUP])]),
+        ("an authentication that is none", vec![text(readable_setup(path)), text(authentication())]),
         ("nothing", vec![text("")]),
-        ("nothing after a setup", vec![text(setup()), Message::Close(None)]),
+        ("nothing after a setup", vec![text(readable_setup(path)), Message::Close(None)]),
     ]
 }
 
@@ -88,7 +102,7 @@ async fn no_frame_of_a_client_s_disconnects_a_node() {
         }
     });
     for path in PATHS {
-        for (what, frames) in attacks() {
+        for (what, frames) in attacks(path) {
             let answer = attack(&network, path, frames).await;
             if let Some(Answer::Refused(refusal)) = &answer {
                 assert!(refusal.to_string().len() < 3 * ShortText::MAX_LEN, "{what}: the answer is short");

@@ -57,6 +57,8 @@ pub(crate) enum ToNode {
     Assign { task: TaskId, key_id: String, request: SignedRequest },
     /// Asks which key the request with this hash was given.
     WhichKey { task: TaskId, request: B256 },
+    /// Asks for a key's public key.
+    PublicKey { task: TaskId, key_id: String },
     /// Hands over an owner's statement about a key.
     Register { task: TaskId, request: SignedRequest },
     /// Asks to make one more free key, together with all other nodes; `making` names the ceremony.
@@ -78,6 +80,8 @@ pub(crate) enum FromNode {
     Nonce { task: TaskId, nonce: Nonce },
     /// The answer to [`ToNode::WhichKey`]; none if the request has no key here.
     WhichKey { task: TaskId, key_id: Option<String> },
+    /// The answer to [`ToNode::PublicKey`]: compressed SEC1; none if the key is nobody's here.
+    PublicKey { task: TaskId, public_key: Option<ByteBuf> },
     /// Something for another participant.
     Relay { task: TaskId, to: NodeIndex, payload: ByteBuf },
     /// The node has waited unusually long for messages of a round.

@@ -259,6 +259,11 @@ impl Node {
                 let key_id = key.map(|(key, _)| key.key_id);
                 drop(outgoing.send(FromNode::WhichKey { task, key_id }).await);
             }
+            ToNode::PublicKey { task, key_id } => {
+                let key = self.storage.key(&key_id).await.ok().flatten();
+                let public_key = key.map(|key| ByteBuf::from(key.public_key));
+                drop(outgoing.send(FromNode::PublicKey { task, public_key }).await);
+            }
             ToNode::Make { task: exchange, making } => {
                 let Some(inbox) = exchanges.begin(exchange) else { return };
                 let (node, outgoing) = (self.clone(), outgoing.clone());

@@ -175,9 +175,10 @@ impl Attempts {
         present: &BTreeSet<NodeIndex>,
         random: u64,
     ) -> Next {
-        let Some(left) = self.until.checked_sub(now).filter(|left| !left.is_zero()) else {
+        let left = self.left(now);
+        if left.is_zero() {
             return Next::GiveUp;
-        };
+        }
         if std::mem::take(&mut self.is_pause_due) {
             return Next::Pause(self.pause(random).min(left));
         }
@@ -190,6 +191,11 @@ impl Attempts {
         memory.probe(&quorum, now);
         let patience = memory.patience() * 2_u32.pow(self.doublings);
         Next::Ask { quorum, patience: patience.min(left) }
+    }
+
+    /// How long the search may still take.
+    pub(crate) fn left(&self, now: Duration) -> Duration {
+        self.until.saturating_sub(now)
     }
 
     /// Learns how a quorum ended.
