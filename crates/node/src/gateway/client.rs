@@ -121,7 +121,9 @@ impl Clients {
         if is_keygen && visitor.resume.is_none() {
             self.admission().key_for_address(visitor.address, self.now())?;
         }
-        let _wanted = is_keygen.then(|| self.keys.want());
+        if is_keygen {
+            self.keys.want();
+        }
         let request = self.receive(socket, visitor, text).await?;
         let verified = self.verify(request, setup)?;
         let work = self.perform(verified);

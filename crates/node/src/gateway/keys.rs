@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -23,13 +22,9 @@ pub(super) struct Keys {
     public_keys: Arc<PublicKeys>,
     pool: Pool,
     making: tokio::sync::Mutex<()>,
-    /// How many clients with a valid request are about to need a key.
-    wanted: AtomicUsize,
-    is_wanted: Notify,
+    /// A client with a valid request is about to need a key.
+    wanted: Notify,
 }
-
-/// One client that is about to need a key.
-pub(super) struct Wanted<'a>(&'a Keys);
 
 /// What the nodes have said of one request's keys.
 #[derive(Default)]
@@ -70,8 +65,7 @@ impl Keys {
             public_keys,
             pool: Pool::new(free_keys),
             making: tokio::sync::Mutex::default(),
-            wanted: AtomicUsize::new(0),
-            is_wanted: Notify::new(),
+            wanted: Notify::new(),
         }
     }
 
@@ -81,10 +75,8 @@ impl Keys {
     }
 
     /// Has a key made if there is none: by the time that the owner has signed, there is one.
-    pub(super) fn want(&self) -> Wanted<'_> {
-        self.wanted.fetch_add(1, Ordering::Relaxed);
-        self.is_wanted.notify_one();
-        Wanted(self)
+    pub(super) fn want(&self) {
+        self.wanted.notify_one();
     }
 
     /// How many nodes it takes to give a request a key now.
@@ -225,14 +217,14 @@ impl Keys {
     pub(super) async fn keep_pool_filled(&self) {
         let mut pause = IDLE;
         loop {
-            let is_called = tokio::time::timeout(pause, self.is_wanted.notified()).await.is_ok();
-            pause = if self.refill(is_called).await { IDLE } else { REST };
+            let is_wanted = tokio::time::timeout(pause, self.wanted.notified()).await.is_ok();
+            pause = if self.refill(is_wanted).await { IDLE } else { REST };
         }
     }
 
     /// Makes a key if one is due; gives whether it went well.
-    async fn refill(&self, is_called: bool) -> bool {
-        let wanted = self.wanted.load(Ordering::Relaxed).min(1);
+    async fn refill(&self, is_wanted: bool) -> bool {
+        let wanted = usize::from(is_wanted);
         let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
         let is_due = match self.pool.refill(&free, unassigned, wanted) {
             Refill::Full => false,
@@ -244,7 +236,7 @@ impl Keys {
             }
         };
         let all_ready = self.connections.ready().len() == usize::from(self.network.size());
-        if !is_due || !(all_ready || is_called) {
+        if !is_due || !(all_ready || is_wanted) {
             return true;
         }
         match self.make_free_key(wanted).await {
@@ -254,12 +246,6 @@ impl Keys {
                 false
             }
         }
-    }
-}
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        self.0.wanted.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
