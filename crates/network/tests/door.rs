@@ -5,17 +5,22 @@
 
 mod local;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions};
+use local::{ACCOUNT, LocalNetwork, claim, free_address, mint_to, permissions};
 use quorate_network::{EphemeralKey, Refusal};
+use quorate_node::{ClientLimits, Gateway, GatewayConfig, init};
 use quorate_protocol::{Answer, SUBPROTOCOL, ShortText, SignedRequest};
 use serde_json::json;
+use tempfile::TempDir;
+use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_util::sync::CancellationToken;
 
 const PATHS: [&str; 3] = ["keygen", "signgen", "addEphemeralKey"];
 
@@ -118,4 +123,45 @@ async fn no_frame_of_a_client_s_disconnects_a_node() {
     watch.await.unwrap();
     assert_eq!(fewest.load(Ordering::Relaxed), 5, "at no moment");
     key.sign(&mint_to(ACCOUNT)).await.unwrap();
+}
+
+/// A gateway without nodes, and the folder that its network is in.
+async fn gateway(change: impl FnOnce(&mut GatewayConfig)) -> (SocketAddr, TempDir) {
+    let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
+    init(folder.path(), 3, 5, address, 0).unwrap();
+    let mut config = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
+    change(&mut config);
+    tokio::spawn(Gateway::open(config).await.unwrap().serve(CancellationToken::new()));
+    (address, folder)
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_sockets_is_told_to_come_later_by_a_close_and_no_frame() {
+    let limits = ClientLimits { sockets: 1, loopback: true, ..ClientLimits::default() };
+    let (address, _folder) = gateway(|config| config.limits = limits).await;
+    let url = format!("ws://{address}/signgen");
+    let (mut first, _) = connect_async(&url).await.unwrap();
+    let close = async || {
+        let (mut socket, _) = connect_async(&url).await.unwrap();
+        match socket.next().await {
+            Some(Ok(Message::Close(Some(frame)))) => u16::from(frame.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The first socket counts once the gateway has got to it.
+    first.send(Message::Ping(Vec::new().into())).await.unwrap();
+    assert!(matches!(first.next().await, Some(Ok(Message::Pong(_)))));
+    assert_eq!(close().await, 1013);
+}
+
+#[tokio::test]
+async fn nodes_come_by_a_listener_of_their_own_if_there_is_one() {
+    let for_nodes = free_address();
+    let (for_clients, _folder) = gateway(|config| config.listen_nodes = Some(for_nodes)).await;
+    let is_served =
+        async |address: SocketAddr, path: &str| connect_async(format!("ws://{address}/{path}")).await.is_ok();
+    assert!(is_served(for_nodes, "node").await);
+    assert!(is_served(for_clients, "signgen").await);
+    assert!(!is_served(for_clients, "node").await);
+    assert!(!is_served(for_nodes, "signgen").await);
 }

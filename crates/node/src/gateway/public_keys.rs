@@ -87,3 +87,38 @@ pub(super) fn is_by(session_key: Address, digest: &B256, signature: &Signature) 
     let is_low = signature.normalize_s().is_none();
     is_low && signature.recover_address_from_prehash(digest).is_ok_and(|signer| signer == session_key)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{U256, uint};
+
+    use super::*;
+
+    /// The order of secp256k1's group (SEC 2, section 2.4.1).
+    const ORDER: U256 = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
+
+    #[test]
+    fn only_the_key_s_own_low_signature_of_the_digest_is_its_signature() {
+        let (digest, other) = (B256::repeat_byte(7), B256::repeat_byte(8));
+        // The x coordinate of the group's generator, so that a point belongs to it.
+        let r = uint!(0x79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798_U256);
+        let signature = Signature::new(r, U256::from(5), false);
+        let signer = signature.recover_address_from_prehash(&digest).expect("a signer");
+        assert!(is_by(signer, &digest, &signature));
+        assert!(!is_by(signer, &other, &signature));
+        assert!(!is_by(Address::ZERO, &digest, &signature));
+        let high = Signature::new(r, ORDER - U256::from(5), true);
+        assert_eq!(high.recover_address_from_prehash(&digest).ok(), Some(signer));
+        assert!(!is_by(signer, &digest, &high));
+    }
+
+    #[test]
+    fn the_oldest_keys_make_room() {
+        let keys = PublicKeys::default();
+        for index in 0..=MOST_KEYS {
+            keys.insert(&index.to_string(), [2; 33]);
+        }
+        assert_eq!(keys.known("0"), None);
+        assert_eq!(keys.known("1"), Some([2; 33]));
+    }
+}
