@@ -269,11 +269,11 @@ impl Assigned {
         })
     }
 
-    /// Whether nodes gave the request so many different keys that no single one can be attested to by enough of them.
+    /// Whether nodes gave the request so many keys that no single one can be attested to by enough of them.
     fn is_split(&self, nodes: &BTreeSet<NodeIndex>, quorum: u8) -> bool {
         let given: usize = self.keys.values().map(Vec::len).sum();
         let most = self.keys.values().map(Vec::len).max().unwrap_or_default();
-        self.keys.len() > 1 && most + nodes.len().saturating_sub(given) < usize::from(quorum)
+        most + nodes.len().saturating_sub(given) < usize::from(quorum)
     }
 }
 

@@ -33,8 +33,8 @@ const MOST_DURATIONS: usize = 100;
 
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(150);
 
-/// With 2 bad nodes of 5 up to six quorums fail, which take 1, 2, 4, 4, 4 and 4 times this: with the seventh that is less
-/// than the 20 s of a signature, however slow those that signed before were.
+/// With 2 bad nodes of 5 up to five quorums fail, which take 1, 2, 4, 4 and 4 times this: 12 of the 20 s of a signature,
+/// however slow bad nodes made those before.
 const LONGEST_PATIENCE: Duration = Duration::from_millis(800);
 
 impl Memory {
