@@ -27,7 +27,8 @@ pub(crate) async fn node(Command::Run { config }: Command) -> anyhow::Result<()>
 pub(crate) async fn gateway(Command::Run { config }: Command) -> anyhow::Result<()> {
     log_to_stderr();
     let gateway = Gateway::open(GatewayConfig::load(&config)?).await?;
-    Ok(gateway.serve(stop_on_signal()?).await?)
+    gateway.serve(stop_on_signal()?).await;
+    Ok(())
 }
 
 fn log_to_stderr() {

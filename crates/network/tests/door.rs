@@ -5,16 +5,22 @@
 
 mod local;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use local::{ACCOUNT, LocalNetwork, mint_to, permissions};
-use quorate_network::Refusal;
+use local::{ACCOUNT, LocalNetwork, claim, free_address, mint_to, permissions};
+use quorate_network::{EphemeralKey, Refusal};
+use quorate_node::{ClientLimits, Gateway, GatewayConfig, init};
 use quorate_protocol::{Answer, SUBPROTOCOL, ShortText, SignedRequest};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_util::sync::CancellationToken;
 
 const PATHS: [&str; 3] = ["keygen", "signgen", "addEphemeralKey"];
 
@@ -31,24 +37,47 @@ fn echoing_setup() -> String {
     format!(r#"{{"{}":0}}"#, "A".repeat(SignedRequest::MAX_SETUP - frame))
 }
 
+/// A setup that can be read, at one of the gateway's doors.
+fn readable_setup(path: &str) -> String {
+    let ephemeral = claim(&EphemeralKey::random().unwrap()).to_json();
+    let key = "7e".repeat(32);
+    let (claim, key_id) = (json!({ "tag": 2, "value": ephemeral }), json!({ "tag": 3, "value": key }));
+    match path {
+        "keygen" => json!({ "t": 3, "n": 5, "metadata": [claim] }),
+        "signgen" => json!({ "t": 3, "key_id": key, "message": "e30=" }),
+        _ => json!({ "n": 5, "key_id": key, "metadata": [claim, key_id] }),
+    }
+    .to_string()
+}
+
+/// The same, as long as it may be where a setup may be long.
+fn longest_readable_setup(path: &str) -> String {
+    let setup = readable_setup(path);
+    let message = "e30=".to_owned();
+    let room = (SignedRequest::MAX_SETUP - setup.len()) / 4 * 4;
+    setup.replace(&message, &format!("{}{message}", "ICAg".repeat(room / 4)))
+}
+
 /// What a client sends that would be the most for everyone, and what is none of the protocol's.
-fn attacks() -> Vec<(&'static str, Frames)> {
+fn attacks(path: &str) -> Vec<(&'static str, Frames)> {
     let setup = || "s".repeat(SignedRequest::MAX_SETUP);
     let authentication = || "a".repeat(SignedRequest::MAX_AUTHENTICATION);
     let nested = "[".repeat(SignedRequest::MAX_SETUP);
     vec![
         ("the most of both", vec![text(setup()), text(authentication())]),
+        ("the most that can be read", vec![text(longest_readable_setup(path)), text(authentication())]),
         ("a setup that is repeated", vec![text(echoing_setup()), text(authentication())]),
         ("a nested setup", vec![text(nested), text("{}")]),
         ("a setup that is one byte too long", vec![text(format!("{}s", setup()))]),
         (
             "an authentication that is one byte too long",
-            vec![text(setup()), text(format!("{}a", authentication()))],
+            vec![text(readable_setup(path)), text(format!("{}a", authentication()))],
         ),
         ("a frame of two mebibytes", vec![text("s".repeat(2 << 20))]),
         ("a frame that is no text", vec![Message::binary(vec![0xff; SignedRequest::MAX_SETUP])]),
+        ("an authentication that is none", vec![text(readable_setup(path)), text(authentication())]),
         ("nothing", vec![text("")]),
-        ("nothing after a setup", vec![text(setup()), Message::Close(None)]),
+        ("nothing after a setup", vec![text(readable_setup(path)), Message::Close(None)]),
     ]
 }
 
@@ -88,7 +117,7 @@ async fn no_frame_of_a_client_s_disconnects_a_node() {
         }
     });
     for path in PATHS {
-        for (what, frames) in attacks() {
+        for (what, frames) in attacks(path) {
             let answer = attack(&network, path, frames).await;
             if let Some(Answer::Refused(refusal)) = &answer {
                 assert!(refusal.to_string().len() < 3 * ShortText::MAX_LEN, "{what}: the answer is short");
@@ -104,4 +133,45 @@ async fn no_frame_of_a_client_s_disconnects_a_node() {
     watch.await.unwrap();
     assert_eq!(fewest.load(Ordering::Relaxed), 5, "at no moment");
     key.sign(&mint_to(ACCOUNT)).await.unwrap();
+}
+
+/// A gateway without nodes, and the folder that its network is in.
+async fn gateway(change: impl FnOnce(&mut GatewayConfig)) -> (SocketAddr, TempDir) {
+    let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
+    init(folder.path(), 3, 5, address, 0).unwrap();
+    let mut config = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
+    change(&mut config);
+    tokio::spawn(Gateway::open(config).await.unwrap().serve(CancellationToken::new()));
+    (address, folder)
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_sockets_is_told_to_come_later_by_a_close_and_no_frame() {
+    let limits = ClientLimits { sockets: 1, loopback: true, ..ClientLimits::default() };
+    let (address, _folder) = gateway(|config| config.limits = limits).await;
+    let url = format!("ws://{address}/signgen");
+    let (mut first, _) = connect_async(&url).await.unwrap();
+    let close = async || {
+        let (mut socket, _) = connect_async(&url).await.unwrap();
+        match socket.next().await {
+            Some(Ok(Message::Close(Some(frame)))) => u16::from(frame.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The first socket counts once the gateway has got to it.
+    first.send(Message::Ping(Vec::new().into())).await.unwrap();
+    assert!(matches!(first.next().await, Some(Ok(Message::Pong(_)))));
+    assert_eq!(close().await, 1013);
+}
+
+#[tokio::test]
+async fn nodes_come_by_a_listener_of_their_own_if_there_is_one() {
+    let for_nodes = free_address();
+    let (for_clients, _folder) = gateway(|config| config.listen_nodes = Some(for_nodes)).await;
+    let is_served =
+        async |address: SocketAddr, path: &str| connect_async(format!("ws://{address}/{path}")).await.is_ok();
+    assert!(is_served(for_nodes, "node").await);
+    assert!(is_served(for_clients, "signgen").await);
+    assert!(!is_served(for_clients, "node").await);
+    assert!(!is_served(for_nodes, "signgen").await);
 }

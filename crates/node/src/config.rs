@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::Address;
@@ -49,13 +49,48 @@ pub struct Admission {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// Where to listen, for clients and nodes alike.
+    /// Where to listen for clients, and for nodes if they have no address of their own.
     pub listen: SocketAddr,
+    /// Where to listen for nodes, and for nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_nodes: Option<SocketAddr>,
     /// The network descriptor.
     pub network: PathBuf,
     /// How many free keys are kept ready, made while no client is served. Where there is none, a client waits for one.
     #[serde(default = "free_keys")]
     pub free_keys: usize,
+    /// The proxies that are believed when they say (`X-Forwarded-For`) for whom they connect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpAddr>,
+    /// What one client may ask for.
+    #[serde(default)]
+    pub limits: ClientLimits,
+}
+
+/// What a gateway takes from one client; whoever asks for more is told that the network is busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientLimits {
+    /// How many sockets an address may have open.
+    pub sockets: usize,
+    /// How often an address may ask for anything.
+    pub requests: Rate,
+    /// How often an address, and how often an owner, may ask for a key.
+    pub keys: Rate,
+    /// How often a registered ephemeral key may ask for signatures of one key.
+    pub signatures: Rate,
+    /// Whether limits by address hold for clients on the same machine.
+    pub loopback: bool,
+}
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// How often at once.
+    pub burst: u32,
+    /// How often a minute in the long run.
+    pub per_minute: u32,
 }
 
 /// The default of [`GatewayConfig::free_keys`].
@@ -105,6 +140,18 @@ pub enum ConfigError {
         /// The index configured.
         index: NodeIndex,
     },
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            sockets: 64,
+            requests: Rate { burst: 200, per_minute: 1200 },
+            keys: Rate { burst: 20, per_minute: 20 },
+            signatures: Rate { burst: 100, per_minute: 600 },
+            loopback: false,
+        }
+    }
 }
 
 impl Default for Admission {

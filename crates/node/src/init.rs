@@ -5,7 +5,7 @@ use ed25519_dalek::SigningKey;
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use url::Url;
 
-use crate::config::{Admission, ConfigError, GatewayConfig, NodeConfig, most_free_keys};
+use crate::config::{Admission, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys};
 use crate::node::NodeError;
 use crate::seal::create_key_file;
 
@@ -50,7 +50,14 @@ pub fn init(
     let home = folder.join("gateway");
     create_folder(&home)?;
     let network = PathBuf::from("../network.json");
-    let config = GatewayConfig { listen: gateway, network, free_keys };
+    let config = GatewayConfig {
+        listen: gateway,
+        listen_nodes: None,
+        network,
+        free_keys,
+        trusted_proxies: Vec::new(),
+        limits: ClientLimits::default(),
+    };
     write(&home.join("gateway.toml"), &toml::to_string(&config).unwrap_or_default())?;
     write(&descriptor_file, &descriptor.to_json())?;
     Ok(descriptor)

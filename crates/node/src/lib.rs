@@ -13,7 +13,7 @@ mod seal;
 mod storage;
 mod wire;
 
-pub use config::{Admission, ConfigError, GatewayConfig, NodeConfig, load_descriptor};
+pub use config::{Admission, ClientLimits, ConfigError, GatewayConfig, NodeConfig, Rate, load_descriptor};
 pub use gateway::{Gateway, GatewayError};
 pub use init::init;
 pub use node::{Node, NodeError, UnsetClock};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
@@ -59,6 +59,8 @@ pub(crate) enum ToNode {
     Assign { task: TaskId, key_id: String, request: SignedRequest },
     /// Asks which key the request with this hash was given.
     WhichKey { task: TaskId, request: B256 },
+    /// Asks whose signatures a key's are.
+    KeyRecord { task: TaskId, key_id: String },
     /// Hands over an owner's statement about a key.
     Register { task: TaskId, request: SignedRequest },
     /// Asks to make one more free key, together with all other nodes; `making` names the ceremony.
@@ -80,6 +82,8 @@ pub(crate) enum FromNode {
     Nonce { task: TaskId, nonce: Nonce },
     /// The answer to [`ToNode::WhichKey`]; none if the request has no key here.
     WhichKey { task: TaskId, key_id: Option<String> },
+    /// The answer to [`ToNode::KeyRecord`]; none if the key is nobody's here.
+    KeyRecord { task: TaskId, record: Option<KeyRecord> },
     /// Something for another participant.
     Relay { task: TaskId, to: NodeIndex, payload: ByteBuf },
     /// The node has waited unusually long for messages of a round.
@@ -109,6 +113,15 @@ pub(crate) enum PeerMessage {
     StatementsAfter { journal: B256, place: u64 },
     /// Statements in the sender's order, each with its place.
     StatementPage { journal: B256, statements: Vec<(u64, SignedRequest)> },
+}
+
+/// By what a signature is known to be a key's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct KeyRecord {
+    /// Compressed SEC1.
+    pub(crate) public_key: ByteBuf,
+    /// By which the batched session router checks; none for a key without permissions, which signs nothing.
+    pub(crate) session_key_manager: Option<Address>,
 }
 
 /// All confirmations of a key that the sender knows. It is answered with those that the sender lacks, if there are any.

@@ -1,3 +1,5 @@
+//! The nodes that are there, and the tasks under way among them.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,258 +8,488 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use ed25519_dalek::Signature;
 use futures_util::{SinkExt as _, StreamExt as _};
-use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Nonce, Refusal, SignedRequest};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Nonce, Refusal};
+use serde::Deserialize;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::occasionally::Occasionally;
+use super::queue::{self, Full, queue};
+use super::quorum::Progress;
 use crate::node::hello_digest;
-use crate::wire::{self, FromNode, TaskId, ToNode};
+use crate::wire::{self, FrameError, FromNode, KeyRecord, TaskId, ToNode};
 
-/// The nodes connected to a gateway, and the exchanges under way among them.
-pub(crate) struct Switchboard {
+/// The nodes connected to a gateway, and the tasks under way among them.
+pub(super) struct NodeConnections {
     network: NetworkDescriptor,
     next_id: AtomicU64,
-    state: Mutex<Lines>,
+    state: Mutex<State>,
+    rejected: Occasionally,
+    unreadable: Occasionally,
+    lost: Occasionally,
 }
 
 #[derive(Default)]
-struct Lines {
-    nodes: BTreeMap<NodeIndex, Line>,
-    exchanges: HashMap<TaskId, Party>,
+struct State {
+    nodes: BTreeMap<NodeIndex, NodeConnection>,
+    tasks: HashMap<TaskId, TaskState>,
+    /// How many nonces in a row each node was late with.
+    late: BTreeMap<NodeIndex, u32>,
 }
 
-struct Line {
-    connection: u64,
-    frames: mpsc::Sender<ToNode>,
-    /// The free keys that the node can bind.
+struct NodeConnection {
+    id: u64,
+    frames: queue::Sender,
+    /// The free keys that the node can assign.
     free: Vec<String>,
 }
 
-struct Party {
-    /// The nodes, and how many messages each of them has sent to others.
-    nodes: BTreeMap<NodeIndex, u32>,
+struct TaskState {
+    participants: BTreeMap<NodeIndex, Participant>,
     events: mpsc::UnboundedSender<(NodeIndex, Event)>,
 }
 
-/// What a node does in an exchange, as far as the gateway is concerned.
+#[derive(Default)]
+struct Participant {
+    /// The connection over which it takes part; none if it was away from the start.
+    connection: Option<u64>,
+    /// The rounds and receivers of the messages it sent.
+    sent: BTreeSet<(u8, NodeIndex)>,
+    /// Its first report of whom it waits for: the round, and the peers.
+    waiting: Option<(u8, BTreeSet<NodeIndex>)>,
+    /// A node has one say in a task, so that what waits for its reader is bounded.
+    has_answered: bool,
+}
+
+/// What a node does in a task, as far as the gateway is concerned.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(super) enum Event {
     /// Its nonce.
     Nonce(Nonce),
+    /// The key that it gave the request.
+    GivenKey(Option<String>),
+    /// A key's public key, as it has it.
+    KeyRecord(Option<KeyRecord>),
     /// Its answer.
     Answer(Answer),
-    /// Its connection broke.
+    /// Its connection broke, or takes no more frames.
     Gone,
 }
 
-impl Event {
-    /// The answer that it comes to, if it is one; a broken connection is.
-    pub(crate) fn into_answer(self, node: NodeIndex) -> Option<Answer> {
-        match self {
-            Self::Nonce(_) => None,
-            Self::Answer(answer) => Some(answer),
-            Self::Gone => {
-                Some(Answer::Refused(Refusal::Unfinished { reason: format!("node {node} went away").into() }))
-            }
-        }
+/// How long to go on, given what nodes have answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Enough nodes have not answered.
+    More,
+    /// Enough have, and the rest has a grace.
+    Grace,
+    /// Nobody else is waited for.
+    Done,
+}
+
+impl Wait {
+    /// Until enough nodes have answered, and the grace after it.
+    pub(super) const fn until(is_enough: bool) -> Self {
+        if is_enough { Self::Grace } else { Self::More }
     }
 }
 
-/// One exchange with a set of nodes, which are told when it is dropped.
-pub(crate) struct Exchange<'a> {
-    switchboard: &'a Switchboard,
+/// Why a connection is not a node's.
+#[derive(Debug, thiserror::Error)]
+enum Rejected {
+    #[error("the connection broke before the node said who it is")]
+    Broken,
+    #[error("its first frame is not a node's: {0}")]
+    Frame(#[from] FrameError),
+    #[error("its first frame says nothing of who it is")]
+    NoHello,
+    #[error("it is not the node {node} of this network that it says it is")]
+    Identity { node: NodeIndex },
+    #[error("it did not say who it is within {} s", HELLO_DEADLINE.as_secs())]
+    Late,
+    #[error("the system gave no random bytes")]
+    Random,
+}
+
+/// One task among some nodes, which are told when it is dropped.
+pub(super) struct Task<'a> {
+    connections: &'a NodeConnections,
     id: TaskId,
     nodes: BTreeSet<NodeIndex>,
     events: mpsc::UnboundedReceiver<(NodeIndex, Event)>,
 }
 
-/// Frames that may wait for a slow node before it counts as gone.
-const QUEUE: usize = 1024;
+/// A message in a run, as far as it can be read by others: what it begins with.
+#[derive(Deserialize)]
+enum RunMessage {
+    Hello,
+    Sealed { round: u8 },
+}
 
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
-impl Switchboard {
-    pub(crate) fn new(network: NetworkDescriptor) -> Self {
-        Self { network, next_id: AtomicU64::new(1), state: Mutex::default() }
+/// How often a node is pinged, and for how long it may be silent.
+const PING: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How many free keys of a node are looked at; nodes keep 64.
+const MOST_FREE_KEYS: usize = 1024;
+
+/// The last round of a run that is counted; a key's making has the most.
+const LAST_ROUND: u8 = 31;
+
+/// After how many late nonces in a row no further one is waited for.
+const LATE_TIMES: u32 = 3;
+
+impl Event {
+    /// The answer that it comes to, if it is one; a broken connection is.
+    pub(super) fn into_answer(self, node: NodeIndex) -> Option<Answer> {
+        match self {
+            Self::Nonce(_) | Self::GivenKey(_) | Self::KeyRecord(_) => None,
+            Self::Answer(answer) => Some(answer),
+            Self::Gone => Some(Answer::Refused(Refusal::Unfinished {
+                reason: format!("node {node} went away or does not keep up").into(),
+            })),
+        }
+    }
+}
+
+impl NodeConnections {
+    pub(super) fn new(network: NetworkDescriptor) -> Self {
+        Self {
+            network,
+            next_id: AtomicU64::new(1),
+            state: Mutex::default(),
+            rejected: Occasionally::default(),
+            unreadable: Occasionally::default(),
+            lost: Occasionally::default(),
+        }
     }
 
     /// The nodes that are connected.
-    pub(crate) fn ready(&self) -> BTreeSet<NodeIndex> {
-        self.lines().nodes.keys().copied().collect()
+    pub(super) fn ready(&self) -> BTreeSet<NodeIndex> {
+        self.state().nodes.keys().copied().collect()
     }
 
-    pub(crate) fn is_ready(&self, node: NodeIndex) -> bool {
-        self.lines().nodes.contains_key(&node)
-    }
-
-    /// The free keys that enough of the connected nodes can bind, those that most of them can first.
-    pub(crate) fn free_keys(&self) -> Vec<String> {
-        let lines = self.lines();
-        let mut holders = BTreeMap::<&String, usize>::new();
-        for key in lines.nodes.values().flat_map(|line| &line.free) {
-            *holders.entry(key).or_default() += 1;
+    /// Checks that at least `needed` of the network's nodes are among these.
+    pub(super) fn enough(&self, ready: &BTreeSet<NodeIndex>, needed: u8) -> Result<(), Refusal> {
+        if ready.len() >= usize::from(needed) {
+            return Ok(());
         }
-        holders.retain(|_, nodes| *nodes >= usize::from(self.network.bind_quorum()));
-        let mut keys: Vec<_> = holders.into_iter().collect();
-        keys.sort_by_key(|(_, nodes)| std::cmp::Reverse(*nodes));
-        keys.into_iter().map(|(key, _)| key.clone()).collect()
+        let missing =
+            self.network.nodes().map(|(node, _)| node).filter(|node| !ready.contains(node)).collect();
+        Err(Refusal::Nodes { ready: u8::try_from(ready.len()).unwrap_or(u8::MAX), needed, missing })
     }
 
-    /// Opens an exchange with `nodes`, who may then send each other messages in it.
-    pub(crate) fn open(&self, nodes: BTreeSet<NodeIndex>) -> Exchange<'_> {
+    /// The free keys that enough of the connected nodes can assign.
+    pub(super) fn free_keys(&self) -> BTreeSet<String> {
+        let mut keys = self.holders();
+        keys.retain(|_, nodes| *nodes >= usize::from(self.network.bind_quorum()));
+        keys.into_keys().collect()
+    }
+
+    /// How many keys any node still counts as free, whether enough of them can assign it or not.
+    pub(super) fn unassigned_keys(&self) -> usize {
+        self.holders().len()
+    }
+
+    fn holders(&self) -> BTreeMap<String, usize> {
+        let state = self.state();
+        let mut holders = BTreeMap::new();
+        for key in state.nodes.values().flat_map(|node| &node.free) {
+            *holders.entry(key.clone()).or_default() += 1;
+        }
+        holders
+    }
+
+    /// Notes which nodes gave their nonces in time.
+    pub(super) fn note_nonces(&self, in_time: &BTreeSet<NodeIndex>, late: &BTreeSet<NodeIndex>) {
+        let mut state = self.state();
+        state.late.retain(|node, _| !in_time.contains(node));
+        for node in late {
+            *state.late.entry(*node).or_default() += 1;
+        }
+    }
+
+    /// The nodes that were late with their last nonces.
+    pub(super) fn late(&self) -> BTreeSet<NodeIndex> {
+        let state = self.state();
+        state.late.iter().filter(|(_, times)| **times >= LATE_TIMES).map(|(node, _)| *node).collect()
+    }
+
+    /// Opens a task for `nodes`, who may then send each other messages in it.
+    pub(super) fn open(&self, nodes: BTreeSet<NodeIndex>) -> Task<'_> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::unbounded_channel();
-        let party = Party { nodes: nodes.iter().map(|node| (*node, 0)).collect(), events: sender };
-        self.lines().exchanges.insert(id, party);
-        Exchange { switchboard: self, id, nodes, events }
+        let mut state = self.state();
+        let participant = |node: &NodeIndex| {
+            let connection = state.nodes.get(node).map(|connection| connection.id);
+            (*node, Participant { connection, ..Participant::default() })
+        };
+        let participants = nodes.iter().map(participant).collect();
+        state.tasks.insert(id, TaskState { participants, events: sender });
+        Task { connections: self, id, nodes, events }
+    }
+
+    /// Sends nodes a frame and gathers what they answer: until all have, or for as long as `wait` says, or until the deadline.
+    pub(super) async fn gather(
+        &self,
+        nodes: BTreeSet<NodeIndex>,
+        deadline: Duration,
+        grace: Duration,
+        wait: impl Fn(&BTreeMap<NodeIndex, Event>) -> Wait,
+        frame: impl Fn(TaskId) -> ToNode,
+    ) -> BTreeMap<NodeIndex, Event> {
+        let mut waiting = nodes.len();
+        let mut task = self.open(nodes);
+        task.send_all(frame);
+        let mut events = BTreeMap::new();
+        let (mut until, mut is_in_grace) = (Instant::now() + deadline, false);
+        while waiting > 0 {
+            let Ok(Some((node, event))) = tokio::time::timeout_at(until, task.next()).await else { break };
+            waiting -= 1;
+            events.insert(node, event);
+            match wait(&events) {
+                Wait::Done => break,
+                Wait::Grace if !is_in_grace => {
+                    (until, is_in_grace) = (until.min(Instant::now() + grace), true);
+                }
+                Wait::Grace | Wait::More => {}
+            }
+        }
+        events
     }
 
     /// Serves a node's connection, after the node has shown who it is.
-    pub(crate) async fn attend(&self, mut socket: WebSocket) {
-        let Ok(Some(node)) = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket)).await else {
-            return;
-        };
-        let connection = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (frames, mut queue) = mpsc::channel(QUEUE);
-        self.lines().nodes.insert(node, Line { connection, frames, free: Vec::new() });
+    pub(super) async fn attend(&self, mut socket: WebSocket) {
+        let greeted = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket)).await;
+        match greeted.unwrap_or(Err(Rejected::Late)) {
+            Ok(node) => self.attend_node(node, socket).await,
+            Err(error) => {
+                if let Some(times) = self.rejected.count() {
+                    tracing::warn!(%error, times, "a connection to the nodes' door was rejected");
+                }
+            }
+        }
+    }
+
+    async fn attend_node(&self, node: NodeIndex, socket: WebSocket) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (frames, mut queue) = queue();
+        self.state().nodes.insert(node, NodeConnection { id, frames, free: Vec::new() });
         tracing::info!(%node, "node connected");
 
         let (mut sink, mut stream) = socket.split();
         let writer = async {
-            while let Some(frame) = queue.recv().await {
-                if sink.send(Message::Binary(wire::encode(&frame).into())).await.is_err() {
-                    break;
+            let mut ping = tokio::time::interval(PING);
+            loop {
+                let message = tokio::select! {
+                    frame = queue.pop() => match frame {
+                        Some(frame) => Message::Binary(frame.into()),
+                        None => return "it connected again",
+                    },
+                    _ = ping.tick() => Message::Ping(Vec::new().into()),
+                };
+                if sink.send(message).await.is_err() {
+                    return "it cannot be written to";
                 }
             }
         };
         let reader = async {
-            while let Some(Ok(message)) = stream.next().await {
-                if let Message::Binary(bytes) = message
-                    && let Ok(frame) = wire::decode(&bytes)
-                {
-                    self.route(node, frame);
+            loop {
+                match tokio::time::timeout(SILENCE, stream.next()).await {
+                    Ok(Some(Ok(Message::Binary(bytes)))) => self.read(node, &bytes),
+                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Err(_)) | None) => return "it closed",
+                    Err(_) => return "it was silent for too long",
                 }
             }
         };
-        tokio::select! {
-            () = writer => {}
-            () = reader => {}
-        }
-        self.hang_up(node, connection);
-        tracing::info!(%node, "node gone");
+        let reason = tokio::select! {
+            reason = writer => reason,
+            reason = reader => reason,
+        };
+        self.disconnect(node, id);
+        tracing::info!(%node, reason, "node gone");
     }
 
-    async fn greet(&self, socket: &mut WebSocket) -> Option<NodeIndex> {
+    async fn greet(&self, socket: &mut WebSocket) -> Result<NodeIndex, Rejected> {
         let mut challenge = [0; 32];
-        getrandom::fill(&mut challenge).ok()?;
+        getrandom::fill(&mut challenge).map_err(|_| Rejected::Random)?;
         let greeting = wire::encode(&ToNode::Greet { challenge });
-        socket.send(Message::Binary(greeting.into())).await.ok()?;
-        let Message::Binary(bytes) = socket.recv().await?.ok()? else { return None };
-        let FromNode::Hello { node, signature } = wire::decode(&bytes).ok()? else { return None };
-        let signature = Signature::from_slice(&signature).ok()?;
+        socket.send(Message::Binary(greeting.into())).await.map_err(|_| Rejected::Broken)?;
+        let Some(Ok(message)) = socket.recv().await else { return Err(Rejected::Broken) };
+        let FromNode::Hello { node, signature } = wire::decode(&message.into_data())? else {
+            return Err(Rejected::NoHello);
+        };
+        let identity = self.network.identity(node).ok_or(Rejected::Identity { node })?;
         let digest = hello_digest(&self.network, node, &challenge);
-        self.network.identity(node)?.verify_strict(digest.as_slice(), &signature).ok()?;
-        Some(node)
+        let signature = Signature::from_slice(&signature).map_err(|_| Rejected::Identity { node })?;
+        let verified = identity.verify_strict(digest.as_slice(), &signature);
+        verified.map(|()| node).map_err(|_| Rejected::Identity { node })
+    }
+
+    fn read(&self, from: NodeIndex, bytes: &[u8]) {
+        match wire::decode(bytes) {
+            Ok(frame) => self.route(from, frame),
+            Err(error) => {
+                if let Some(times) = self.unreadable.count() {
+                    tracing::warn!(node = %from, %error, times, "a node's frame cannot be read");
+                }
+            }
+        }
     }
 
     fn route(&self, from: NodeIndex, frame: FromNode) {
-        let mut lines = self.lines();
+        let mut state = self.state();
         match frame {
             FromNode::Hello { .. } => {}
-            FromNode::Nonce { task, nonce } => lines.report(task, from, Event::Nonce(nonce)),
+            FromNode::Nonce { task, nonce } => state.report(task, from, Event::Nonce(nonce)),
+            FromNode::WhichKey { task, key_id } => state.report(task, from, Event::GivenKey(key_id)),
+            FromNode::KeyRecord { task, record } => state.report(task, from, Event::KeyRecord(record)),
             FromNode::Done { task, answer } => {
                 if let Some(answer) = answer.read() {
-                    lines.report(task, from, Event::Answer(answer));
+                    state.report(task, from, Event::Answer(answer));
                 }
             }
-            FromNode::Peer { to, message } => lines.send(to, ToNode::Peer { from, message }),
-            FromNode::WhichKey { .. } | FromNode::Waiting { .. } => {}
-            FromNode::Free { keys } => {
-                if let Some(line) = lines.nodes.get_mut(&from) {
-                    line.free = keys;
+            FromNode::Waiting { task, round, peers } => {
+                if let Some(waiter) = state.participant(task, from) {
+                    let peers = peers.into_iter().collect();
+                    waiter.waiting.get_or_insert((round, peers));
+                }
+            }
+            FromNode::Peer { to, message } => {
+                if state.send(to, &ToNode::Peer { from, message }).is_err()
+                    && let Some(times) = self.lost.count()
+                {
+                    tracing::warn!(node = %to, times, "what other nodes wrote to a node that does not keep up is lost");
+                }
+            }
+            FromNode::Free { mut keys } => {
+                keys.truncate(MOST_FREE_KEYS);
+                keys.retain(|key_id| key_id.len() <= 64);
+                if let Some(connection) = state.nodes.get_mut(&from) {
+                    connection.free = keys;
                 }
             }
             FromNode::Relay { task, to, payload } => {
-                let party = lines.exchanges.get_mut(&task);
-                let both = party.is_some_and(|party| {
-                    party.nodes.entry(from).and_modify(|sent| *sent += 1);
-                    party.nodes.contains_key(&from) && party.nodes.contains_key(&to)
-                });
-                if both {
-                    lines.send(to, ToNode::Relay { task, from, payload });
+                let round = round_of(&payload);
+                let is_peer = state.participant(task, to).is_some();
+                let Some(sender) = state.participant(task, from).filter(|_| is_peer) else { return };
+                sender.sent.extend(round.map(|round| (round, to)));
+                if state.send(to, &ToNode::Relay { task, from, payload }).is_err() {
+                    state.report(task, to, Event::Gone);
                 }
             }
         }
     }
 
-    fn hang_up(&self, node: NodeIndex, connection: u64) {
-        let mut lines = self.lines();
-        if lines.nodes.get(&node).is_some_and(|line| line.connection == connection) {
-            lines.nodes.remove(&node);
+    /// Forgets a connection, and tells the tasks that go over it.
+    fn disconnect(&self, node: NodeIndex, id: u64) {
+        let mut state = self.state();
+        if state.nodes.get(&node).is_some_and(|connection| connection.id == id) {
+            state.nodes.remove(&node);
         }
-        for exchange in lines.exchanges.keys() {
-            lines.report(*exchange, node, Event::Gone);
+        let is_over_it = |task: &TaskState| {
+            task.participants.get(&node).is_some_and(|participant| participant.connection == Some(id))
+        };
+        let tasks: Vec<_> =
+            state.tasks.iter().filter(|(_, task)| is_over_it(task)).map(|(id, _)| *id).collect();
+        for task in tasks {
+            state.report(task, node, Event::Gone);
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lines {
-    fn report(&self, exchange: TaskId, node: NodeIndex, event: Event) {
-        if let Some(party) = self.exchanges.get(&exchange).filter(|party| party.nodes.contains_key(&node)) {
-            let _ = party.events.send((node, event));
+impl State {
+    fn participant(&mut self, task: TaskId, node: NodeIndex) -> Option<&mut Participant> {
+        self.tasks.get_mut(&task)?.participants.get_mut(&node)
+    }
+
+    fn report(&mut self, task: TaskId, node: NodeIndex, event: Event) {
+        let Some(task) = self.tasks.get_mut(&task) else { return };
+        let Some(participant) = task.participants.get_mut(&node) else { return };
+        if !std::mem::replace(&mut participant.has_answered, true) {
+            // The reader of a task that ends drops its other end first.
+            let _ = task.events.send((node, event));
         }
     }
 
-    /// A node whose queue is full has stopped reading; what is lost there, its peers' deadlines notice.
-    fn send(&self, node: NodeIndex, frame: ToNode) {
-        if let Some(line) = self.nodes.get(&node) {
-            let _ = line.frames.try_send(frame);
-        }
+    /// Queues a frame for a node. One that is not connected gets none: its tasks are told when they begin or when it goes.
+    fn send(&self, node: NodeIndex, frame: &ToNode) -> Result<(), Full> {
+        self.nodes.get(&node).map_or(Ok(()), |connection| connection.frames.push(wire::encode(frame)))
     }
 }
 
-impl Exchange<'_> {
-    /// Sends every node of the exchange a frame. One that is not connected is gone from the start.
-    pub(crate) fn send_all(&self, frame: impl Fn(TaskId) -> ToNode) {
-        let lines = self.switchboard.lines();
+/// The round of a message in a run, which stands before what is sealed.
+fn round_of(payload: &[u8]) -> Option<u8> {
+    let (_, message) = payload.split_first()?;
+    match postcard::take_from_bytes(message).ok()?.0 {
+        RunMessage::Hello => Some(0),
+        RunMessage::Sealed { round } => Some(round).filter(|round| (1..=LAST_ROUND).contains(round)),
+    }
+}
+
+impl Task<'_> {
+    /// Sends every node of the task a frame. One that is not connected, or does not keep up, is gone from the start.
+    pub(super) fn send_all(&self, frame: impl Fn(TaskId) -> ToNode) {
+        let frame = frame(self.id);
+        let mut state = self.connections.state();
         for node in &self.nodes {
-            lines.send(*node, frame(self.id));
-            if !lines.nodes.contains_key(node) {
-                lines.report(self.id, *node, Event::Gone);
+            if !state.nodes.contains_key(node) || state.send(*node, &frame).is_err() {
+                state.report(self.id, *node, Event::Gone);
             }
         }
     }
 
-    /// Hands every node of the exchange a request.
-    pub(crate) fn start(&self, attempt: u32, request: &SignedRequest) {
-        let participants: Vec<_> = self.nodes.iter().copied().collect();
-        self.send_all(|task| ToNode::Sign {
-            task,
-            attempt,
-            participants: participants.clone(),
-            request: request.clone(),
-        });
-    }
-
-    /// The node that has sent the others the fewest messages: the one that they wait for.
-    pub(crate) fn quietest(&self) -> Option<NodeIndex> {
-        let lines = self.switchboard.lines();
-        let party = lines.exchanges.get(&self.id)?;
-        party.nodes.iter().min_by_key(|(_, sent)| **sent).map(|(node, _)| *node)
+    /// How far each node has come.
+    pub(super) fn progress(&self) -> Progress {
+        let state = self.connections.state();
+        let mut progress = Progress::default();
+        for (node, participant) in state.tasks.get(&self.id).iter().flat_map(|task| &task.participants) {
+            progress.sent.insert(*node, participant.sent.len());
+            progress.waiting.extend(participant.waiting.clone().map(|waiting| (*node, waiting)));
+        }
+        progress
     }
 
     /// The next thing that a node does.
-    pub(crate) async fn next(&mut self) -> Option<(NodeIndex, Event)> {
+    pub(super) async fn next(&mut self) -> Option<(NodeIndex, Event)> {
         self.events.recv().await
     }
 }
 
-impl Drop for Exchange<'_> {
+impl Drop for Task<'_> {
     fn drop(&mut self) {
-        self.switchboard.lines().exchanges.remove(&self.id);
-        self.send_all(|task| ToNode::Cancel { task });
+        let mut state = self.connections.state();
+        state.tasks.remove(&self.id);
+        for node in &self.nodes {
+            // A node whose queue is full ends the task by the deadline of its rounds.
+            let _ = state.send(*node, &ToNode::Cancel { task: self.id });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_round_of_a_sealed_message_is_read_and_junk_has_none() {
+        #[derive(serde::Serialize)]
+        enum Sent {
+            Hello([u8; 4]),
+            Sealed { round: u8, bytes: Vec<u8> },
+        }
+        let round = |message: Sent| round_of(&wire::encode(&message));
+        assert_eq!(round(Sent::Hello([9; 4])), Some(0));
+        assert_eq!(round(Sent::Sealed { round: 3, bytes: vec![1, 2] }), Some(3));
+        assert_eq!(round(Sent::Sealed { round: LAST_ROUND + 1, bytes: Vec::new() }), None);
+        assert_eq!(round_of(&[]), None);
+        assert_eq!(round_of(&[1, 99, 1]), None);
     }
 }

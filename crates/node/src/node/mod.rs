@@ -55,7 +55,7 @@ use self::statements::Statements;
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
-use crate::wire::{AnswerText, FromNode, PeerMessage, TaskId, ToNode};
+use crate::wire::{AnswerText, FromNode, KeyRecord, PeerMessage, TaskId, ToNode};
 
 /// A signing node: it holds one share of each key, decides by itself what it signs, and reaches the others
 /// through the gateway, to which it connects; it opens no port.
@@ -349,6 +349,14 @@ impl Connected {
                 let key = self.parts.storage.key_of(request).await.ok().flatten();
                 let key_id = key.map(|(key, _)| key.key_id);
                 self.send(FromNode::WhichKey { task, key_id }).await;
+            }
+            ToNode::KeyRecord { task, key_id } => {
+                let key = self.parts.storage.key(&key_id).await.ok().flatten();
+                let record = key.map(|key| KeyRecord {
+                    public_key: ByteBuf::from(key.public_key),
+                    session_key_manager: key.permissions.map(|permissions| permissions.session_key_manager),
+                });
+                self.send(FromNode::KeyRecord { task, record }).await;
             }
             ToNode::Sign { task, attempt, participants, request } => {
                 self.work(task, tasks, request.hash(), async move |this, inbox| {

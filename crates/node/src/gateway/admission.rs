@@ -1,0 +1,268 @@
+//! Who may ask how often. Nothing here reads a clock: times are given as the time since the gateway began.
+//!
+//! Before a request is verified only its address is known, and afterwards who signed it. A bucket by key id alone would
+//! let anybody who knows the id use up what is its owner's, so one is kept for an ephemeral key that nodes took before.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, keccak256};
+use quorate_protocol::Refusal;
+
+use crate::config::{ClientLimits, Rate};
+
+/// The budgets of all clients.
+#[derive(Debug)]
+pub(super) struct Admission {
+    limits: ClientLimits,
+    sockets: HashMap<IpAddr, usize>,
+    requests: Buckets<IpAddr>,
+    keys_by_address: Buckets<IpAddr>,
+    keys_by_owner: Buckets<Address>,
+    signatures: Buckets<B256>,
+    registered: Registered,
+}
+
+/// Buckets of tokens, each refilled at the same rate.
+#[derive(Debug)]
+struct Buckets<K> {
+    /// In which time one token comes back, and the time that an empty bucket takes to be full.
+    interval: Duration,
+    full: Duration,
+    /// When each bucket that is not full will be.
+    full_at: HashMap<K, Duration>,
+}
+
+/// The last ephemeral keys that nodes took a request of.
+#[derive(Debug, Default)]
+struct Registered {
+    pairs: BTreeSet<B256>,
+    order: VecDeque<B256>,
+}
+
+/// How many buckets of a kind there are; the fullest is forgotten for a further one.
+const MOST_BUCKETS: usize = 16_384;
+
+/// How many ephemeral keys are remembered.
+const MOST_REGISTERED: usize = 65_536;
+
+impl Admission {
+    pub(super) fn new(limits: ClientLimits) -> Self {
+        Self {
+            limits,
+            sockets: HashMap::new(),
+            requests: Buckets::new(limits.requests),
+            keys_by_address: Buckets::new(limits.keys),
+            keys_by_owner: Buckets::new(limits.keys),
+            signatures: Buckets::new(limits.signatures),
+            registered: Registered::default(),
+        }
+    }
+
+    /// Counts a socket that an address opens; [`Self::close`] takes it back.
+    pub(super) fn open(&mut self, from: IpAddr, now: Duration) -> Result<(), Refusal> {
+        if self.is_exempt(from) {
+            return Ok(());
+        }
+        let network = network_of(from);
+        let open = self.sockets.get(&network).copied().unwrap_or_default();
+        if open >= self.limits.sockets || !self.requests.take(network, now) {
+            return Err(Refusal::Busy);
+        }
+        self.sockets.insert(network, open + 1);
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, from: IpAddr) {
+        let network = network_of(from);
+        if let Some(open) = self.sockets.get_mut(&network) {
+            *open -= 1;
+            if *open == 0 {
+                self.sockets.remove(&network);
+            }
+        }
+    }
+
+    /// Whether an address may ask for a key.
+    pub(super) fn key_for_address(&mut self, from: IpAddr, now: Duration) -> Result<(), Refusal> {
+        let is_admitted = self.is_exempt(from) || self.keys_by_address.take(network_of(from), now);
+        if is_admitted { Ok(()) } else { Err(Refusal::Busy) }
+    }
+
+    /// Whether an owner, who has signed, may have the nodes do something.
+    pub(super) fn owner(&mut self, owner: Address, now: Duration) -> Result<(), Refusal> {
+        if self.keys_by_owner.take(owner, now) { Ok(()) } else { Err(Refusal::Busy) }
+    }
+
+    /// Whether an ephemeral key, which has signed, may ask for a signature. One that the nodes never took is charged to its
+    /// address only.
+    pub(super) fn ephemeral(
+        &mut self,
+        key_id: &str,
+        ephemeral: &[u8; 32],
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        let pair = pair_of(key_id, ephemeral);
+        let is_admitted = !self.registered.pairs.contains(&pair) || self.signatures.take(pair, now);
+        if is_admitted { Ok(()) } else { Err(Refusal::Busy) }
+    }
+
+    /// Notes that the nodes took a request of this ephemeral key.
+    pub(super) fn note_registered(&mut self, key_id: &str, ephemeral: &[u8; 32]) {
+        self.registered.insert(pair_of(key_id, ephemeral));
+    }
+
+    fn is_exempt(&self, from: IpAddr) -> bool {
+        from.to_canonical().is_loopback() && !self.limits.loopback
+    }
+}
+
+impl<K: Copy + Eq + Hash> Buckets<K> {
+    fn new(Rate { burst, per_minute }: Rate) -> Self {
+        let interval = Duration::from_secs(60) / per_minute.max(1);
+        Self { interval, full: interval * burst.max(1), full_at: HashMap::new() }
+    }
+
+    /// Takes a token, if there is one.
+    fn take(&mut self, key: K, now: Duration) -> bool {
+        let full_at = self.full_at.get(&key).copied().unwrap_or(now).max(now) + self.interval;
+        if full_at > now + self.full {
+            return false;
+        }
+        if self.full_at.len() >= MOST_BUCKETS && !self.full_at.contains_key(&key) {
+            self.make_room(now);
+        }
+        self.full_at.insert(key, full_at);
+        true
+    }
+
+    fn make_room(&mut self, now: Duration) {
+        self.full_at.retain(|_, full_at| *full_at > now);
+        if self.full_at.len() >= MOST_BUCKETS
+            && let Some(fullest) =
+                self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(key, _)| *key)
+        {
+            self.full_at.remove(&fullest);
+        }
+    }
+}
+
+impl Registered {
+    fn insert(&mut self, pair: B256) {
+        if self.pairs.insert(pair) {
+            self.order.push_back(pair);
+        }
+        if self.order.len() > MOST_REGISTERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.pairs.remove(&oldest);
+        }
+    }
+}
+
+/// Whose address a request comes from: the peer's, unless that is a trusted proxy, which appends for whom it connects.
+pub(super) fn client_address(peer: IpAddr, forwarded: Option<&str>, trusted: &[IpAddr]) -> IpAddr {
+    let hops = forwarded.unwrap_or_default().rsplit(',').map(|hop| hop.trim().parse::<IpAddr>());
+    let mut client = peer;
+    for hop in hops {
+        match hop {
+            Ok(hop) if trusted.contains(&client) => client = hop,
+            _ => break,
+        }
+    }
+    client
+}
+
+/// Whoever has an IPv6 address has the 64 bits after its network.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+fn pair_of(key_id: &str, ephemeral: &[u8; 32]) -> B256 {
+    keccak256([ephemeral.as_slice(), key_id.as_bytes()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { burst: 2, per_minute: 60 };
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn admission() -> Admission {
+        let limits =
+            ClientLimits { sockets: 2, requests: RATE, keys: RATE, signatures: RATE, loopback: false };
+        Admission::new(limits)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let mut buckets = Buckets::new(RATE);
+        let taken = |buckets: &mut Buckets<u8>, now| (0..9).filter(|_| buckets.take(1, now)).count();
+        assert_eq!(taken(&mut buckets, NOW), 2);
+        assert_eq!(taken(&mut buckets, NOW + Duration::from_millis(999)), 0);
+        assert_eq!(taken(&mut buckets, NOW + Duration::from_secs(1)), 1);
+        assert_eq!(taken(&mut buckets, NOW + Duration::from_secs(60)), 2);
+        assert!(buckets.take(2, NOW), "another's bucket is its own");
+    }
+
+    #[test]
+    fn there_are_no_more_buckets_than_have_room() {
+        let mut buckets = Buckets::new(RATE);
+        assert!(buckets.take(usize::MAX, NOW) && buckets.take(usize::MAX, NOW));
+        for key in 0..MOST_BUCKETS + 10 {
+            assert!(buckets.take(key, NOW));
+        }
+        assert_eq!(buckets.full_at.len(), MOST_BUCKETS);
+        assert!(!buckets.take(usize::MAX, NOW), "an empty bucket is not forgotten for a full one");
+    }
+
+    #[test]
+    fn an_address_has_so_many_sockets_and_gets_them_back() {
+        let mut admission = admission();
+        let (one, same_network) = (ip("2001:db8::1"), ip("2001:db8::2"));
+        admission.open(one, NOW).expect("the first");
+        admission.open(same_network, NOW).expect("the second");
+        assert_eq!(admission.open(one, NOW + Duration::from_secs(60)), Err(Refusal::Busy));
+        admission.close(one);
+        assert_eq!(admission.open(one, NOW + Duration::from_secs(60)), Ok(()));
+        assert_eq!(admission.open(ip("2001:db8:0:1::1"), NOW), Ok(()), "another network");
+        for _ in 0..9 {
+            assert_eq!(admission.open(ip("127.0.0.1"), NOW), Ok(()), "the machine itself is not limited");
+        }
+    }
+
+    #[test]
+    fn nobody_uses_up_what_is_a_registered_key_s() {
+        let mut admission = admission();
+        let (own, stranger) = ([1; 32], [2; 32]);
+        admission.note_registered("key", &own);
+        for _ in 0..9 {
+            assert_eq!(admission.ephemeral("key", &stranger, NOW), Ok(()));
+        }
+        assert_eq!(admission.ephemeral("key", &own, NOW), Ok(()));
+        assert_eq!(admission.ephemeral("key", &own, NOW), Ok(()));
+        assert_eq!(admission.ephemeral("key", &own, NOW), Err(Refusal::Busy));
+        assert_eq!(admission.ephemeral("other key", &own, NOW), Ok(()));
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let (client, proxy, inner) = (ip("198.51.100.7"), ip("10.0.0.1"), ip("10.0.0.2"));
+        let address = |peer, forwarded, trusted: &[IpAddr]| client_address(peer, Some(forwarded), trusted);
+        assert_eq!(address(client, "203.0.113.9", &[proxy]), client);
+        assert_eq!(address(proxy, "203.0.113.9, 198.51.100.7", &[proxy]), client, "the last one was added");
+        assert_eq!(address(inner, "203.0.113.9, 198.51.100.7, 10.0.0.1", &[proxy, inner]), client);
+        assert_eq!(address(proxy, "nonsense", &[proxy]), proxy);
+        assert_eq!(client_address(proxy, None, &[proxy]), proxy);
+    }
+}

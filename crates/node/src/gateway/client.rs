@@ -1,0 +1,334 @@
+//! One client's frames: setup, challenge, authentication, answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use quorate_protocol::{
+    Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal,
+    SUBPROTOCOL, Setup, SignedRequest, challenge,
+};
+use tokio::sync::Semaphore;
+
+use super::admission::Admission;
+use super::connections::{Event, NodeConnections, Wait};
+use super::drafts::Drafts;
+use super::keys::{KEYGEN_DEADLINE, Keys};
+use super::signing::Signatures;
+use super::statements::{register, revoke};
+use crate::error::reasons;
+use crate::node::NONCE_LIFETIME;
+use crate::wire::ToNode;
+
+/// What serves clients.
+pub(super) struct Clients {
+    network: NetworkDescriptor,
+    connections: Arc<NodeConnections>,
+    signatures: Signatures,
+    keys: Arc<Keys>,
+    drafts: Mutex<Drafts>,
+    admission: Mutex<Admission>,
+    places: Semaphore,
+    /// The zero of the times in drafts and budgets.
+    began: Instant,
+}
+
+/// A client, before it has shown who it is.
+pub(super) struct Visitor {
+    pub(super) operation: Operation,
+    /// The challenge of a draft that it takes up again.
+    pub(super) resume: Option<String>,
+    pub(super) address: IpAddr,
+}
+
+/// A request whose signature is genuine, and whose it is.
+struct Verified {
+    request: SignedRequest,
+    setup: Setup,
+    ephemeral: Option<[u8; 32]>,
+}
+
+/// A socket of an address, counted until it is dropped.
+struct Counted<'a> {
+    clients: &'a Clients,
+    address: IpAddr,
+}
+
+/// How long each of a client's frames may take.
+const SETUP_DEADLINE: Duration = Duration::from_secs(10);
+const AUTHENTICATION_DEADLINE: Duration = NONCE_LIFETIME;
+
+const NONCE_DEADLINE: Duration = Duration::from_secs(5);
+const NONCE_GRACE: Duration = Duration::from_millis(250);
+
+/// How long a request for a key may be repeated after a node has answered it: nodes give the same key again.
+const KEY_RESUME: Duration = Duration::from_secs(600);
+
+/// How many clients are served at once; the next ones are told that the network is busy.
+const MOST_CLIENTS: usize = 1024;
+
+/// How often a client's socket is kept open.
+const PING: Duration = Duration::from_secs(15);
+
+/// The codes with which sockets are closed (RFC 6455, section 7.4.1, and its registry).
+const NORMAL: u16 = 1000;
+const POLICY: u16 = 1008;
+const TRY_AGAIN_LATER: u16 = 1013;
+
+impl Clients {
+    pub(super) fn new(
+        network: NetworkDescriptor,
+        connections: Arc<NodeConnections>,
+        signatures: Signatures,
+        keys: Arc<Keys>,
+        admission: Admission,
+    ) -> Self {
+        Self {
+            network,
+            connections,
+            signatures,
+            keys,
+            drafts: Mutex::default(),
+            admission: Mutex::new(admission),
+            places: Semaphore::new(MOST_CLIENTS),
+            began: Instant::now(),
+        }
+    }
+
+    /// Serves a client from its first frame to the last.
+    pub(super) async fn serve(&self, socket: &mut WebSocket, visitor: Visitor) -> Answer {
+        self.answer(socket, visitor).await.unwrap_or_else(Answer::Refused)
+    }
+
+    /// Forgets drafts whose time is over, again and again.
+    pub(super) async fn keep_tidy(&self) {
+        loop {
+            tokio::time::sleep(NONCE_LIFETIME / 4).await;
+            self.drafts().expire(self.now());
+        }
+    }
+
+    async fn answer(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Answer, Refusal> {
+        let Ok(_place) = self.places.try_acquire() else { return Err(Refusal::Busy) };
+        let _counted = self.count(visitor.address)?;
+        self.keys.disturb();
+        let text = next_text(socket, SETUP_DEADLINE, "setup").await?;
+        SignedRequest::check_setup_len(&text)?;
+        let setup = Setup::parse(visitor.operation, &text).map_err(|error| malformed(reasons(&error)))?;
+        let is_keygen = visitor.operation == Operation::Keygen;
+        if is_keygen && visitor.resume.is_none() {
+            self.admission().key_for_address(visitor.address, self.now())?;
+        }
+        if is_keygen {
+            self.keys.want();
+        }
+        let request = self.receive(socket, visitor, text).await?;
+        let verified = self.verify(request, setup)?;
+        let work = self.perform(verified);
+        while_pinging(socket, work).await
+    }
+
+    /// Sends the challenge, and takes the authentication.
+    async fn receive(
+        &self,
+        socket: &mut WebSocket,
+        visitor: Visitor,
+        setup: String,
+    ) -> Result<SignedRequest, Refusal> {
+        let operation = visitor.operation;
+        let nonces = match visitor.resume {
+            _ if !operation.is_challenged() => BTreeMap::new(),
+            Some(challenge) => {
+                self.drafts().take_up(&challenge, &setup, self.now()).ok_or(Refusal::Challenge)?
+            }
+            None => self.gather_nonces(operation).await?,
+        };
+        if operation.is_challenged() {
+            let challenge = challenge(&setup, &nonces);
+            if operation == Operation::Keygen && speaks_json(socket) {
+                self.drafts().insert(&challenge, &setup, &nonces, self.now() + NONCE_LIFETIME);
+            }
+            let closed = |_| malformed("the client went away");
+            socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
+        }
+        let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
+        SignedRequest::check_authentication_len(&authentication)?;
+        Ok(SignedRequest { operation, setup, nonces, authentication })
+    }
+
+    /// Turns away what no node would take, and what its sender may not ask for now. The nodes verify it again.
+    fn verify(&self, request: SignedRequest, setup: Setup) -> Result<Verified, Refusal> {
+        let authentication = Authentication::parse(&request.authentication).map_err(unauthenticated)?;
+        let challenge = request.challenge();
+        let now = self.now();
+        let ephemeral = match &setup {
+            Setup::Sign(sign) => {
+                let key = authentication.verify_ephemeral(&request.setup, &challenge);
+                let key = key.map_err(unauthenticated)?.to_bytes();
+                self.admission().ephemeral(&sign.key_id, &key, now)?;
+                Some(key)
+            }
+            owned => {
+                let other = || malformed("the operation is not one that an owner signs");
+                let typed_data = owned.typed_data(&challenge).ok_or_else(other)?;
+                let owner = authentication.verify_owner(&typed_data).map_err(unauthenticated)?;
+                // Nobody is to be kept from a revocation.
+                if !matches!(owned, Setup::Revoke(_)) {
+                    self.admission().owner(owner, now)?;
+                }
+                None
+            }
+        };
+        Ok(Verified { request, setup, ephemeral })
+    }
+
+    async fn perform(&self, verified: Verified) -> Result<Answer, Refusal> {
+        let Verified { request, setup, ephemeral } = verified;
+        match setup {
+            Setup::Keygen(_) => self.assign_key(request).await,
+            Setup::Sign(setup) => {
+                let answer = self.signatures.sign(request, &setup).await?;
+                if let Some(ephemeral) = ephemeral {
+                    self.admission().note_registered(&setup.key_id, &ephemeral);
+                }
+                Ok(answer)
+            }
+            Setup::AddEphemeralKey(_) => register(&self.network, &self.connections, request).await,
+            Setup::Revoke(_) => revoke(&self.network, &self.connections, request).await,
+            _ => Err(malformed("this gateway does not know the operation")),
+        }
+    }
+
+    async fn assign_key(&self, request: SignedRequest) -> Result<Answer, Refusal> {
+        let challenge = request.challenge();
+        self.drafts().prolong(&challenge, self.now() + KEYGEN_DEADLINE + NONCE_LIFETIME);
+        let answer = self.keys.assign(request).await;
+        match &answer {
+            Err(refusal) if !refusal.is_transient() && *refusal != Refusal::Challenge => {
+                self.drafts().remove(&challenge);
+            }
+            _ => self.drafts().prolong(&challenge, self.now() + KEY_RESUME),
+        }
+        answer
+    }
+
+    /// The nonces of the nodes that are there, without waiting for those that were late with the last ones.
+    async fn gather_nonces(&self, operation: Operation) -> Result<BTreeMap<NodeIndex, Nonce>, Refusal> {
+        let ready = self.connections.ready();
+        let needed = self.needed(operation);
+        self.connections.enough(&ready, needed)?;
+        let late = self.connections.late();
+        let wait = |events: &BTreeMap<NodeIndex, Event>| {
+            let given = events.values().filter(|event| matches!(event, Event::Nonce(_))).count();
+            let is_enough = given >= usize::from(needed);
+            let are_all_in = ready.iter().all(|node| events.contains_key(node) || late.contains(node));
+            if is_enough && are_all_in { Wait::Done } else { Wait::until(is_enough) }
+        };
+        let frame = |task| ToNode::Nonce { task };
+        let events = self.connections.gather(ready.clone(), NONCE_DEADLINE, NONCE_GRACE, wait, frame).await;
+        let nonces: BTreeMap<_, _> = events
+            .into_iter()
+            .filter_map(|(node, event)| match event {
+                Event::Nonce(nonce) => Some((node, nonce)),
+                _ => None,
+            })
+            .collect();
+        let in_time: BTreeSet<_> = nonces.keys().copied().collect();
+        self.connections.note_nonces(&in_time, &(&ready - &in_time));
+        self.connections.enough(&in_time, needed)?;
+        Ok(nonces)
+    }
+
+    /// How many nodes an operation cannot do without.
+    fn needed(&self, operation: Operation) -> u8 {
+        match operation {
+            Operation::Keygen => self.keys.needed(),
+            Operation::Sign => self.network.threshold(),
+            Operation::AddEphemeralKey => self.network.bind_quorum(),
+            Operation::Revoke => 1,
+        }
+    }
+
+    fn count(&self, address: IpAddr) -> Result<Counted<'_>, Refusal> {
+        self.admission().open(address, self.now())?;
+        Ok(Counted { clients: self, address })
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn drafts(&self) -> MutexGuard<'_, Drafts> {
+        self.drafts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.clients.admission().close(self.address);
+    }
+}
+
+/// Whether the client is our own, to which refusals and attestations are sent as well.
+fn speaks_json(socket: &WebSocket) -> bool {
+    socket.protocol().is_some_and(|protocol| protocol == SUBPROTOCOL)
+}
+
+/// Sends the last frame. Third-party clients take any frame for a result, so a refusal only closes their socket.
+pub(super) async fn close(mut socket: WebSocket, answer: &Answer) {
+    let text = if speaks_json(&socket) { Some(answer.to_json()) } else { answer.plain() };
+    if let Some(text) = text {
+        let _ = socket.send(Message::Text(text.into())).await;
+    }
+    let (code, reason) = match answer {
+        Answer::Refused(refusal @ Refusal::Busy) => (TRY_AGAIN_LATER, refusal.close_reason()),
+        Answer::Refused(refusal) => (POLICY, refusal.close_reason()),
+        _ => (NORMAL, String::new()),
+    };
+    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+}
+
+/// Does the work while the socket is kept open; what the client says meanwhile is not read.
+async fn while_pinging<T>(socket: &mut WebSocket, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(PING, &mut work).await {
+            Ok(done) => return done,
+            // One that has gone away is noticed when it is answered.
+            Err(_) => drop(socket.send(Message::Ping(Vec::new().into())).await),
+        }
+    }
+}
+
+async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Refusal> {
+    let next = async {
+        loop {
+            match tokio::time::timeout(PING, socket.recv()).await {
+                Ok(Some(Ok(Message::Text(text)))) => return Ok(text.to_string()),
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                Ok(Some(Ok(_))) => return Err(malformed(format!("the {what} is not a text frame"))),
+                Ok(Some(Err(_)) | None) => return Err(malformed("the client went away")),
+                Err(_) => {
+                    let sent = socket.send(Message::Ping(Vec::new().into())).await;
+                    sent.map_err(|_| malformed("the client went away"))?;
+                }
+            }
+        }
+    };
+    let late = |_| malformed(format!("no {what} within {} s", deadline.as_secs()));
+    tokio::time::timeout(deadline, next).await.map_err(late)?
+}
+
+fn malformed(reason: impl AsRef<str>) -> Refusal {
+    Refusal::Malformed { reason: reason.as_ref().into() }
+}
+
+fn unauthenticated(error: AuthenticationError) -> Refusal {
+    Refusal::Unauthenticated { reason: reasons(&error).into() }
+}

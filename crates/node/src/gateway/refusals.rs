@@ -1,0 +1,33 @@
+use quorate_protocol::{Answer, Refusal};
+
+/// The refusals of several nodes; the client is told the one that trying again does not change.
+#[derive(Default)]
+pub(super) struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    /// Adds what a node answers, if it is a refusal.
+    pub(super) fn add(&mut self, answer: Option<Answer>) {
+        if let Some(Answer::Refused(refusal)) = answer {
+            self.0.push(refusal);
+        }
+    }
+
+    pub(super) fn add_missing(&mut self, enough: Result<(), Refusal>) {
+        self.0.extend(enough.err());
+    }
+
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    pub(super) fn are_transient(&self) -> bool {
+        self.0.iter().all(Refusal::is_transient)
+    }
+
+    pub(super) fn worst(self) -> Refusal {
+        let mut refusals = self.0;
+        refusals.sort_by_key(Refusal::is_transient);
+        let nothing = Refusal::Unfinished { reason: "no node answered in time".into() };
+        refusals.into_iter().next().unwrap_or(nothing)
+    }
+}

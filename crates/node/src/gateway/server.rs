@@ -1,0 +1,180 @@
+//! Sockets and routes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{Extension, Query, State};
+use axum::http::{HeaderMap, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use quorate_protocol::{Answer, Operation, Refusal, SUBPROTOCOL, SignedRequest};
+use serde::Deserialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::client_address;
+use super::client::{Clients, Visitor, close};
+use super::connections::NodeConnections;
+use super::keys::Keys;
+use crate::wire::MAX_FRAME;
+
+/// What the routes share.
+pub(super) struct Door {
+    pub(super) connections: Arc<NodeConnections>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) clients: Clients,
+    pub(super) trusted_proxies: Vec<IpAddr>,
+    pub(super) stop: CancellationToken,
+    /// What goes on after a socket was upgraded.
+    pub(super) sockets: TaskTracker,
+}
+
+/// Whose socket it is, and its place among those that are open.
+#[derive(Clone)]
+struct Peer {
+    address: IpAddr,
+    place: Arc<OwnedSemaphorePermit>,
+}
+
+#[derive(Deserialize)]
+struct Resume {
+    challenge: Option<String>,
+}
+
+/// A client's largest frame that is refused by name; a larger one ends the connection.
+const MAX_CLIENT_FRAME: usize = 2 * SignedRequest::MAX_SETUP;
+
+/// How many sockets are open at once at one address; the next ones wait to be accepted.
+const MOST_SOCKETS: usize = 4096;
+
+/// How long a client may take over the head of its request.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long to wait after a socket could not be accepted, for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What clients find.
+pub(super) fn client_routes(door: &Arc<Door>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/keygen", get(keygen))
+        .route("/signgen", get(signgen))
+        .route("/addEphemeralKey", get(add_ephemeral_key))
+        .route("/revoke", get(revoke))
+        .with_state(Arc::clone(door))
+}
+
+/// What nodes find.
+pub(super) fn node_routes(door: &Arc<Door>) -> Router {
+    Router::new().route("/node", get(node)).with_state(Arc::clone(door))
+}
+
+/// Accepts connections until `stop` is cancelled.
+pub(super) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(MOST_SOCKETS));
+    let accept = async {
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    let connection = serve_connection(stream, from, place, routes.clone());
+                    let stop = stop.clone();
+                    tokio::spawn(async move { stop.run_until_cancelled(connection).await });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(accept).await;
+}
+
+async fn serve_connection(stream: TcpStream, from: SocketAddr, place: OwnedSemaphorePermit, routes: Router) {
+    // The rounds of a signature are many small messages, each of which the next one waits for.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::warn!(%error, "small messages may be delayed on a socket");
+    }
+    let peer = Peer { address: from.ip(), place: Arc::new(place) };
+    let routes = TowerToHyperService::new(routes);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        hyper::service::Service::call(&routes, request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn health(State(door): State<Arc<Door>>) -> Response {
+    let (nodes, keys) = (door.connections.ready().len(), door.connections.free_keys().len());
+    axum::Json(serde_json::json!({ "nodes": nodes, "keys": keys })).into_response()
+}
+
+async fn node(
+    State(door): State<Arc<Door>>,
+    Extension(peer): Extension<Peer>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
+    upgrade.on_upgrade(move |socket| {
+        let tracker = door.sockets.clone();
+        tracker.track_future(async move {
+            let _place = peer.place;
+            door.stop.run_until_cancelled(door.connections.attend(socket)).await;
+        })
+    })
+}
+
+/// The parts of a client's request.
+type Parts = (State<Arc<Door>>, Extension<Peer>, HeaderMap, Query<Resume>, WebSocketUpgrade);
+
+async fn keygen(parts: Parts) -> Response {
+    client(parts, Operation::Keygen)
+}
+
+async fn signgen(parts: Parts) -> Response {
+    client(parts, Operation::Sign)
+}
+
+async fn add_ephemeral_key(parts: Parts) -> Response {
+    client(parts, Operation::AddEphemeralKey)
+}
+
+async fn revoke(parts: Parts) -> Response {
+    client(parts, Operation::Revoke)
+}
+
+fn client(parts: Parts, operation: Operation) -> Response {
+    let (State(door), Extension(peer), headers, Query(resume), upgrade) = parts;
+    let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    let address = client_address(peer.address, forwarded, &door.trusted_proxies);
+    let visitor = Visitor { operation, resume: resume.challenge, address };
+    let upgrade =
+        upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME).max_frame_size(MAX_CLIENT_FRAME);
+    upgrade.on_upgrade(move |mut socket| {
+        let tracker = door.sockets.clone();
+        tracker.track_future(async move {
+            let _place = peer.place;
+            let answer = door.stop.run_until_cancelled(door.clients.serve(&mut socket, visitor)).await;
+            let stopping = || Refusal::Unfinished { reason: "the gateway is stopping".into() };
+            close(socket, &answer.unwrap_or_else(|| Answer::Refused(stopping()))).await;
+        })
+    })
+}
