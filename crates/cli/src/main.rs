@@ -15,7 +15,7 @@ use crate::offline::{account, grant, policy, user_op};
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments).await,
-        Command::Network(command) => network::run(command),
+        Command::Network(command) => network::run(command).await,
         Command::Node(command) => serve::node(command).await,
         Command::Gateway(command) => serve::gateway(command).await,
         Command::Policy(command) => policy::run(command),
@@ -44,7 +44,7 @@ struct Arguments {
 enum Command {
     /// Watch a session key be made by five nodes, mint with it, and be refused outside its policy.
     Demo(demo::Arguments),
-    /// Set up a signing network.
+    /// Set up a signing network, and end its keys.
     #[command(subcommand)]
     Network(network::Command),
     /// Run a signing node.

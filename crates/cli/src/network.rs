@@ -1,9 +1,15 @@
-//! `quorate network`: the files of a signing network.
+//! `quorate network`: the files of a signing network, and the end of its keys.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use alloy_primitives::{Address, B256, Signature};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use ed25519_dalek::VerifyingKey;
+use quorate::{NetworkDescriptor, Revocation, RevocationStatus, SigningNetwork};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -25,11 +31,100 @@ pub(crate) enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// End a key, or one ephemeral key that asks for its signatures: at every node, for good.
+    ///
+    /// The owner signs, without a challenge: it can be signed ahead, and handed in at any time by anybody.
+    Revoke(RevokeArguments),
 }
 
-pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Init { nodes, threshold, gateway, free_keys, out } = command;
-    let descriptor = quorate_node::init(&out, threshold, nodes, gateway, free_keys)?;
-    println!("network {} ({threshold} of {nodes}) written to {}", descriptor.id(), out.display());
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArguments {
+    /// The network's descriptor.
+    #[arg(long)]
+    network: PathBuf,
+    /// The key's id at the network: 64 hex digits.
+    #[arg(long)]
+    key: String,
+    /// The ephemeral key to end: 0x and 64 hex digits; without it the key itself ends.
+    #[arg(long)]
+    ephemeral: Option<B256>,
+    /// The key's owner.
+    #[arg(long)]
+    owner: Address,
+    /// The owner's signature over the typed data, 65 bytes in hex. Without it, and without the owner's private key in
+    /// the environment variable QUORATE_OWNER_KEY, the typed data is printed, for a wallet to sign.
+    #[arg(long)]
+    signature: Option<Signature>,
+}
+
+/// Where the owner's private key may stand.
+const OWNER_KEY: &str = "QUORATE_OWNER_KEY";
+
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init { nodes, threshold, gateway, free_keys, out } => {
+            let descriptor = quorate_node::init(&out, threshold, nodes, gateway, free_keys)?;
+            println!("network {} ({threshold} of {nodes}) written to {}", descriptor.id(), out.display());
+            Ok(())
+        }
+        Command::Revoke(arguments) => revoke(arguments).await,
+    }
+}
+
+async fn revoke(arguments: RevokeArguments) -> anyhow::Result<()> {
+    let RevokeArguments { network, key, ephemeral, owner, signature } = arguments;
+    let network = SigningNetwork::new(descriptor(&network)?);
+    let ephemeral = ephemeral.map(|key| VerifyingKey::from_bytes(&key.0)).transpose();
+    let ephemeral = ephemeral.context("--ephemeral is not an Ed25519 public key")?;
+    let revocation = Revocation::new(network.descriptor(), owner, &key, ephemeral);
+    let Some(signature) = signature.map_or_else(|| own_signature(&revocation), |given| Ok(Some(given)))?
+    else {
+        println!("{}", serde_json::to_string_pretty(revocation.typed_data()?.document())?);
+        eprintln!(
+            "{owner} signs this typed data; run the same again with --signature, or with {OWNER_KEY} set"
+        );
+        return Ok(());
+    };
+    let revoked = network.revoke(&revocation, &signature).await?;
+    print!("{}", report(&revoked));
     Ok(())
+}
+
+/// The owner's signature, where the private key stands in the environment.
+fn own_signature(revocation: &Revocation) -> anyhow::Result<Option<Signature>> {
+    let Ok(key) = std::env::var(OWNER_KEY) else { return Ok(None) };
+    let signer: PrivateKeySigner =
+        key.parse().map_err(|_| anyhow::anyhow!("{OWNER_KEY} is no private key"))?;
+    anyhow::ensure!(
+        signer.address() == revocation.owner(),
+        "{OWNER_KEY} is the key of {}, not of {}",
+        signer.address(),
+        revocation.owner()
+    );
+    Ok(Some(signer.sign_hash_sync(&revocation.typed_data()?.digest())?))
+}
+
+/// What a revocation has come to, in words.
+fn report(revoked: &RevocationStatus) -> String {
+    let list = |nodes: &std::collections::BTreeSet<_>| {
+        nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let holds = match revoked.bad_nodes_withstood() {
+        Some(bad) => format!("no quorum signs any more, as long as at most {bad} nodes are bad"),
+        None => "NOT REVOKED YET: a quorum is left that has not heard of it".to_owned(),
+    };
+    let mut lines = vec![format!("stored by nodes {}: {holds}", list(&revoked.stored_by))];
+    if !revoked.missing.is_empty() {
+        lines.push(format!("missing: nodes {}; run this again when they are back", list(&revoked.missing)));
+    }
+    for operation in &revoked.recent {
+        lines.push(format!("may have been signed within the last minute: {}", operation.hash));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn descriptor(path: &Path) -> anyhow::Result<NetworkDescriptor> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    NetworkDescriptor::from_json(&text)
+        .with_context(|| format!("{} is no network descriptor", path.display()))
 }

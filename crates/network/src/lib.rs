@@ -10,5 +10,5 @@ mod signing_network;
 
 pub use distributed_signer::DistributedSigner;
 pub use ephemeral_key::EphemeralKey;
-pub use quorate_protocol::{AttestedKey, KeyDraft, NetworkDescriptor, Refusal, Revocation, Revoked};
+pub use quorate_protocol::{AttestedKey, KeyDraft, NetworkDescriptor, Refusal, Revocation, RevocationStatus};
 pub use signing_network::{NetworkError, PendingRegistration, SigningNetwork};

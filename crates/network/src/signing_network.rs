@@ -4,8 +4,8 @@ use alloy_primitives::{Address, Signature};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
     AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor, Operation,
-    OperationMessage, Permissions, RegistrationDraft, RegistrationRequest, Revocation, Revoked, SUBPROTOCOL,
-    SignatureRequest,
+    OperationMessage, Permissions, RegistrationDraft, RegistrationRequest, Revocation, RevocationStatus,
+    SUBPROTOCOL, SignatureRequest,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -212,7 +212,7 @@ impl SigningNetwork {
         &self,
         revocation: &Revocation,
         signature: &Signature,
-    ) -> Result<Revoked, NetworkError> {
+    ) -> Result<RevocationStatus, NetworkError> {
         let until = Instant::now() + REVOCATION;
         let authentication = revocation.authentication(signature);
         loop {

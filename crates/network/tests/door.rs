@@ -16,6 +16,7 @@ use quorate_node::{ClientLimits, Gateway, GatewayConfig, init};
 use quorate_protocol::{Answer, SUBPROTOCOL, ShortText, SignedRequest};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -162,6 +163,42 @@ async fn an_address_with_too_many_sockets_is_told_to_come_later_by_a_close_and_n
     first.send(Message::Ping(Vec::new().into())).await.unwrap();
     assert!(matches!(first.next().await, Some(Ok(Message::Pong(_)))));
     assert_eq!(close().await, 1013);
+}
+
+/// Ten thousand sockets that say nothing, or as many as this process may open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_sockets_of_one_address_take_no_place_of_nodes_or_of_other_clients() {
+    let idle = (descriptors() / 2).saturating_sub(500).min(10_000);
+    let network = LocalNetwork::start_with(|config| config.limits.loopback = true).await;
+    let key = network.key(permissions).await;
+    let before = resident_megabytes();
+    let gateway = network.client().descriptor().gateway().socket_addrs(|| None).unwrap()[0];
+    let mut sockets = Vec::new();
+    for _ in 0..idle {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        sockets.push(socket.connect(gateway).await.unwrap());
+    }
+    let refused = sockets.last_mut().unwrap().read(&mut [0; 64]).await.unwrap();
+    assert_eq!(refused, 0, "closed at once: one that waits for a request is told that it was late");
+    assert_eq!(network.health().await, Some(5), "with {idle} idle sockets");
+    key.sign(&mint_to(ACCOUNT)).await.unwrap();
+    let grown = resident_megabytes().saturating_sub(before);
+    assert!(grown < 100, "{grown} MB for {idle} idle sockets");
+}
+
+/// How many descriptors this process may have; as many as it can are allowed.
+fn descriptors() -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    usize::try_from(most).unwrap()
+}
+
+fn resident_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
 }
 
 #[tokio::test]

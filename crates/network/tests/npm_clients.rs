@@ -22,9 +22,13 @@ use tokio::process::Command;
 /// What both clients' promises are rejected with when the socket closes early: they look at no close reason.
 const REJECTED: &str = "Incorrect protocol state";
 
+/// These clients wait for 20 s at most and try nothing again, so that one network at a time has the machine.
+static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// 0.1.0 as the account SDK uses it: a bare ephemeral key, no key is ever added.
 #[tokio::test(flavor = "multi_thread")]
 async fn client_0_1_0_makes_a_key_and_signs() {
+    let _machine = MACHINE.lock().await;
     let network = LocalNetwork::start().await;
     let client = Client::new(&network, "0.1.0").await;
 
@@ -49,6 +53,7 @@ async fn client_0_1_0_makes_a_key_and_signs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_0_3_0_makes_a_key_signs_and_adds_an_ephemeral_key() {
+    let _machine = MACHINE.lock().await;
     let mut network = LocalNetwork::start().await;
     let client = Client::new(&network, "0.3.0").await;
 

@@ -11,7 +11,7 @@ use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use ed25519_dalek::VerifyingKey;
 use local::{LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
-use quorate_network::{EphemeralKey, Refusal, Revocation, Revoked};
+use quorate_network::{EphemeralKey, Refusal, Revocation, RevocationStatus};
 use quorate_protocol::{Limits, OperationMessage, Permissions};
 
 const ACCOUNT: quorate_core::Address = local::ACCOUNT;
@@ -38,7 +38,11 @@ async fn register(session: &Session, owner: &PrivateKeySigner) -> EphemeralKey {
     ephemeral
 }
 
-async fn revoke(session: &Session, owner: &PrivateKeySigner, ephemeral: Option<VerifyingKey>) -> Revoked {
+async fn revoke(
+    session: &Session,
+    owner: &PrivateKeySigner,
+    ephemeral: Option<VerifyingKey>,
+) -> RevocationStatus {
     let network = session.client.descriptor();
     let revocation = Revocation::new(network, owner.address(), &session.key.key_id, ephemeral);
     let signature = owner.sign_hash_sync(&revocation.typed_data().unwrap().digest()).unwrap();
@@ -73,7 +77,7 @@ async fn a_node_that_was_away_learns_of_an_ephemeral_key_and_of_its_end_from_the
     let limit = refused(&second, &mint(4)).await;
     assert!(matches!(limit, Refusal::Limit { .. }), "what the new key signed counts at all nodes: {limit}");
 
-    // Revoked while 1 and 2 are away: three nodes hold it against no bad one.
+    // RevocationStatus while 1 and 2 are away: three nodes hold it against no bad one.
     let revoked = revoke(&first, &owner, Some(second.ephemeral.public())).await;
     assert_eq!(revoked.missing.iter().map(|node| node.get()).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(revoked.bad_nodes_withstood(), Some(0));

@@ -45,7 +45,7 @@ pub use permissions::{CallPolicy, Permissions, PermissionsError, Permitted, Perm
 pub use refusal::Refusal;
 pub use registration::{RegistrationDraft, RegistrationRequest};
 pub use request::{Nonce, SignedRequest, challenge};
-pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevokeSetup, Revoked};
+pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevocationStatus, RevokeSetup};
 pub use setup::{
     AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup,
 };

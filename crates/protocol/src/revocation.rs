@@ -59,7 +59,7 @@ pub struct RecentOperation {
 
 /// What a revocation has come to: which nodes hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revoked {
+pub struct RevocationStatus {
     /// The nodes that have stored it.
     pub stored_by: BTreeSet<NodeIndex>,
     /// The nodes that have not said so. Hand it in again until there is none; those that have it tell them, too.
@@ -125,7 +125,7 @@ impl Revocation {
     ///
     /// # Errors
     /// A refusal, or an answer to something else.
-    pub fn accept(&self, network: &NetworkDescriptor, answer: &str) -> Result<Revoked, ClientError> {
+    pub fn accept(&self, network: &NetworkDescriptor, answer: &str) -> Result<RevocationStatus, ClientError> {
         let acknowledgements = match Answer::from_json(answer)? {
             Answer::Revoked { acknowledgements } => acknowledgements,
             Answer::Refused(refusal) => return Err(ClientError::Refused(refusal)),
@@ -139,7 +139,7 @@ impl Revocation {
             .map(|acknowledgement| (acknowledgement.node, acknowledgement.recent))
             .collect();
         let missing = network.nodes().map(|(node, _)| node).filter(|node| !genuine.contains_key(node));
-        Ok(Revoked {
+        Ok(RevocationStatus {
             missing: missing.collect(),
             stored_by: genuine.keys().copied().collect(),
             recent: genuine.into_values().flatten().collect(),
@@ -168,16 +168,16 @@ impl Revocation {
     }
 }
 
-impl Revoked {
+impl RevocationStatus {
     /// Against how many bad nodes the revocation holds; none while a quorum without any node that has stored it is left.
     ///
     /// Of *n* nodes *t* sign: with *n* − *t* + 1 + *f* that have stored it, every quorum has at least one honest node
     /// that refuses, if *f* of them are bad. It holds against all that the network withstands from *t* − 1 on.
     ///
     /// ```
-    /// # use quorate_protocol::Revoked;
+    /// # use quorate_protocol::RevocationStatus;
     /// # let node = |index| quorate_protocol::NodeIndex::new(index).unwrap();
-    /// # let revoked = |nodes: &[u8]| Revoked::of_nodes(3, 5, nodes.iter().map(|index| node(*index)));
+    /// # let revoked = |nodes: &[u8]| RevocationStatus::of_nodes(3, 5, nodes.iter().map(|index| node(*index)));
     /// // 3 of 5.
     /// assert_eq!(revoked(&[1, 2]).bad_nodes_withstood(), None);
     /// assert_eq!(revoked(&[1, 2, 3]).bad_nodes_withstood(), Some(0));

@@ -119,7 +119,7 @@ impl SmartAccount {
 
     fn grant_of(&self, policies: Vec<PermittedPolicy>) -> Grant {
         let deployment = self.client.deployment();
-        Grant::new(Permissions {
+        let permissions = Permissions {
             owner: self.owner,
             account: self.address,
             chain_id: self.client.chain_id(),
@@ -127,6 +127,7 @@ impl SmartAccount {
             session_key_manager: deployment.session_key_manager,
             policies,
             limits: Limits::default(),
-        })
+        };
+        Grant::new(permissions, deployment.erc20_session_validation_module)
     }
 }

@@ -21,20 +21,12 @@ impl Grant {
     /// [`SigningNetwork::submit_key`].
     ///
     /// # Errors
-    /// The network's refusal, a key that too few nodes attest to, or the signer's own error;
-    /// [`Error::NotDistributable`] for a session that moves tokens by the ERC-20 module, and
-    /// [`Error::NoDistributedBatches`] for one with batches.
+    /// The network's refusal, a key that too few nodes attest to, or the signer's own error.
     pub async fn distributed_key<S: Signer + Sync + ?Sized>(
         &self,
         network: &SigningNetwork,
         owner: &S,
     ) -> Result<DistributedSigner, Error> {
-        if !self.tokens.is_empty() {
-            return Err(Error::NotDistributable);
-        }
-        if self.batches {
-            return Err(Error::NoDistributedBatches);
-        }
         let ephemeral = EphemeralKey::random()?;
         let claim = ephemeral.claim("quorate", self.longest_policy_ends());
         let draft = network.prepare_key(&self.permissions, &claim).await?;

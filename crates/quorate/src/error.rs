@@ -321,9 +321,6 @@ pub enum Error {
         /// The key's id there.
         key_id: String,
     },
-    /// A network's nodes judge single calls.
-    #[error("a signing network signs no batches; grant without batches, or with a key of another kind")]
-    NoDistributedBatches,
     /// A module of which it is not known where a session's key stands in its data.
     #[error(
         "where the session's key stands in the data of module {module} is not known; grant a new session"
@@ -428,11 +425,6 @@ pub enum Error {
         /// The session.
         session: SessionId,
     },
-    /// A network's nodes know rules of calls, and not the token module's.
-    #[error(
-        "a signing network does not judge sessions of the ERC-20 module; write the transfer as a policy with rules"
-    )]
-    NotDistributable,
     /// No call to make.
     #[error("an operation needs at least one call")]
     NoCalls,

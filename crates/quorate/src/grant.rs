@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256};
 use alloy_signer::Signer;
 use quorate_bundler::UserOperationReceipt;
 use quorate_contracts::Deployment;
-use quorate_core::{Encode as _, Erc20Policy, Erc20SessionKeyData, Leaf, Mistake, SessionEpoch};
-use quorate_protocol::{Limits, Permissions};
+use quorate_core::{Erc20Policy, Leaf, Mistake, SessionEpoch};
+use quorate_protocol::{CallPolicy, Limits, Permissions, PermittedPolicy};
 use quorate_store::{AccountId, Change, Key, NewSession, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,8 @@ use crate::{Draft, Error, PendingOperation, Session, SessionRecord, SmartAccount
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     pub(crate) permissions: Permissions,
-    pub(crate) tokens: Vec<Erc20Policy>,
+    /// The module of token policies.
+    erc20_module: Address,
     id: Option<SessionId>,
     pub(crate) batches: bool,
     request: UpdateRequest,
@@ -79,17 +80,18 @@ impl From<Granted> for SessionRecord {
 }
 
 impl Grant {
-    pub(crate) fn new(permissions: Permissions) -> Self {
-        Self { permissions, tokens: Vec::new(), id: None, batches: false, request: UpdateRequest::default() }
+    pub(crate) fn new(permissions: Permissions, erc20_module: Address) -> Self {
+        Self { permissions, erc20_module, id: None, batches: false, request: UpdateRequest::default() }
     }
 
     /// Lets the session also move a token, by the ERC-20 validation module.
     ///
-    /// The module does not look at the function, so the session may approve as well as transfer; and the amount bounds
-    /// each call, not their sum.
+    /// The module does not look at the function, so the session may approve as well as transfer, unless its key is in a
+    /// network, whose nodes sign transfers only; and the amount bounds each call, not their sum.
     #[must_use]
     pub fn with_token(mut self, policy: Erc20Policy) -> Self {
-        self.tokens.push(policy);
+        let validation_module = self.erc20_module;
+        self.permissions.policies.push(PermittedPolicy { validation_module, policy: policy.into() });
         self
     }
 
@@ -142,26 +144,21 @@ impl Grant {
         &self.permissions
     }
 
-    /// Evident mistakes in the times of token policies, each with the policy's place after the others.
+    /// Evident mistakes in token policies, each with the policy's place. The others were looked at when the grant was begun.
     fn mistakes_in_tokens(&self) -> impl Iterator<Item = (usize, Mistake)> + '_ {
-        let first = self.permissions.policies.len();
-        let tokens = self.tokens.iter().enumerate();
-        tokens.flat_map(move |(place, policy)| policy.mistakes().map(move |mistake| (first + place, mistake)))
+        let policies = self.permissions.policies.iter().enumerate();
+        let tokens = policies.filter(|(_, permitted)| matches!(permitted.policy, CallPolicy::Erc20(_)));
+        tokens.flat_map(|(place, permitted)| permitted.policy.mistakes().map(move |mistake| (place, mistake)))
     }
 
     /// The policies as `session_key`'s leaves hold them.
-    fn encode(&self, session_key: Address, erc20_module: Address) -> Vec<Leaf> {
-        let rules = self.permissions.policies.iter().map(|permitted| Leaf {
+    fn encode(&self, session_key: Address) -> Vec<Leaf> {
+        let leaves = self.permissions.policies.iter().map(|permitted| Leaf {
             epoch: permitted.policy.epoch(),
             validation_module: permitted.validation_module,
             session_key_data: permitted.policy.session_key_data(session_key),
         });
-        let tokens = self.tokens.iter().map(|policy| Leaf {
-            epoch: policy.epoch,
-            validation_module: erc20_module,
-            session_key_data: Erc20SessionKeyData::new(session_key, *policy).to_vec(),
-        });
-        rules.chain(tokens).collect()
+        leaves.collect()
     }
 }
 
@@ -180,10 +177,7 @@ impl SmartAccount {
             return Err(Error::Mistake { policy, mistake });
         }
         let stored = key.to_stored();
-        if grant.batches && matches!(stored, Key::Distributed { .. }) {
-            return Err(Error::NoDistributedBatches);
-        }
-        let policies = grant.encode(key.address(), self.client.deployment().erc20_session_validation_module);
+        let policies = grant.encode(key.address());
         let Grant { id, request, batches, .. } = grant;
         self.prepare_session(policies, id, request, batches, key.address(), stored).await
     }

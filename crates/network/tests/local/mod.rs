@@ -39,8 +39,22 @@ impl LocalNetwork {
         Self::start_behind(address, address).await
     }
 
+    /// A network whose gateway is configured otherwise.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let address = free_address();
+        Self::start_as(address, address, change).await
+    }
+
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
+        Self::start_as(gateway, nodes_go_to, |_| {}).await
+    }
+
+    async fn start_as(
+        gateway: SocketAddr,
+        nodes_go_to: SocketAddr,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
         let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0).unwrap().to_json();
@@ -48,6 +62,7 @@ impl LocalNetwork {
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
         let mut config = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
         config.listen = gateway;
+        change(&mut config);
         let gateway = Gateway::open(config).await.unwrap();
         tokio::spawn(gateway.serve(CancellationToken::new()));
         let mut network = Self { descriptor, folder, nodes: BTreeMap::new() };

@@ -176,7 +176,7 @@ pub(super) fn client_address(peer: IpAddr, forwarded: Option<&str>, trusted: &[I
 }
 
 /// Whoever has an IPv6 address has the 64 bits after its network.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address @ IpAddr::V4(_) => address,

@@ -5,6 +5,7 @@ mod drafts;
 mod key_records;
 mod keys;
 mod occasionally;
+mod places;
 mod pool;
 mod queue;
 mod quorum;
@@ -28,6 +29,7 @@ use self::admission::Admission;
 use self::client::Clients;
 use self::connections::NodeConnections;
 use self::keys::Keys;
+use self::places::Places;
 use self::server::{Door, client_routes, node_routes};
 use self::signing::Signatures;
 
@@ -80,6 +82,8 @@ impl Gateway {
     /// Serves nodes and clients until `stop` is cancelled.
     pub async fn serve(self, stop: CancellationToken) {
         let Self { listener, node_listener, network, config } = self;
+        let places = || Places::new(&config.limits, &config.trusted_proxies);
+        let (for_clients, for_nodes) = (places(), places());
         let door = Arc::new(open_door(network, config, stop.clone()));
         tokio::spawn({
             let door = Arc::clone(&door);
@@ -91,10 +95,10 @@ impl Gateway {
         let (clients, nodes) = (client_routes(&door), node_routes(&door));
         match node_listener {
             Some(node_listener) => {
-                let for_nodes = server::serve(node_listener, nodes, stop.clone());
-                tokio::join!(server::serve(listener, clients, stop), for_nodes);
+                let nodes = server::serve(node_listener, nodes, for_nodes, stop.clone());
+                tokio::join!(server::serve(listener, clients, for_clients, stop), nodes);
             }
-            None => server::serve(listener, clients.merge(nodes), stop).await,
+            None => server::serve(listener, clients.merge(nodes), for_clients, stop).await,
         }
         door.sockets.close();
         // A client that does not read is not waited for.

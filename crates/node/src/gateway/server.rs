@@ -17,7 +17,6 @@ use hyper_util::service::TowerToHyperService;
 use quorate_protocol::{Answer, Operation, Refusal, SUBPROTOCOL, SignedRequest};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +24,7 @@ use super::admission::client_address;
 use super::client::{Clients, Visitor, close};
 use super::connections::NodeConnections;
 use super::keys::Keys;
+use super::places::{Place, Places};
 use crate::wire::MAX_FRAME;
 
 /// What the routes share.
@@ -42,7 +42,7 @@ pub(super) struct Door {
 #[derive(Clone)]
 struct Peer {
     address: IpAddr,
-    place: Arc<OwnedSemaphorePermit>,
+    place: Arc<Place>,
 }
 
 #[derive(Deserialize)]
@@ -52,9 +52,6 @@ struct Resume {
 
 /// A client's largest frame that is refused by name; a larger one ends the connection.
 const MAX_CLIENT_FRAME: usize = 2 * SignedRequest::MAX_SETUP;
-
-/// How many sockets are open at once at one address; the next ones wait to be accepted.
-const MOST_SOCKETS: usize = 4096;
 
 /// How long a client may take over the head of its request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -79,13 +76,13 @@ pub(super) fn node_routes(door: &Arc<Door>) -> Router {
 }
 
 /// Accepts connections until `stop` is cancelled.
-pub(super) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MOST_SOCKETS));
+pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, stop: CancellationToken) {
     let accept = async {
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        while let Some(permit) = places.free().await {
             match listener.accept().await {
                 Ok((stream, from)) => {
+                    // Whoever has opened too many is not told so: that would cost more than opening one.
+                    let Some(place) = places.take(permit, from.ip()) else { continue };
                     let connection = serve_connection(stream, from, place, routes.clone());
                     let stop = stop.clone();
                     tokio::spawn(async move { stop.run_until_cancelled(connection).await });
@@ -100,7 +97,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
     stop.run_until_cancelled(accept).await;
 }
 
-async fn serve_connection(stream: TcpStream, from: SocketAddr, place: OwnedSemaphorePermit, routes: Router) {
+async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, routes: Router) {
     // The rounds of a signature are many small messages, each of which the next one waits for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::warn!(%error, "small messages may be delayed on a socket");

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::attempts::Attempt;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, PendingKey, StillPending};
-use super::run::{Messages, Run, RunError};
+use super::run::{Messages, Run};
 use crate::error::reasons;
 use crate::storage::{Storage, StorageError};
 
@@ -37,12 +37,12 @@ pub(crate) async fn make_key(
     let own = making_at.begin(&pending).await?;
     #[cfg(feature = "fail-points")]
     fail::fail_point!(&format!("pending at node {}", making_at.member.index), |_| Err(
-        RunError::Cancelled.into()
+        super::run::RunError::Cancelled.into()
     ));
     let theirs = run.broadcast(&own).await;
     #[cfg(feature = "fail-points")]
     fail::fail_point!(&format!("confirmed at node {}", making_at.member.index), |_| Err(
-        RunError::Cancelled.into()
+        super::run::RunError::Cancelled.into()
     ));
     if let Ok(theirs) = &theirs {
         let confirmations = theirs.iter().map(|(node, bytes)| (*node, bytes.to_vec())).collect();

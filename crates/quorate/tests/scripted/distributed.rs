@@ -20,12 +20,7 @@ async fn a_distributed_session_is_stored_reopened_used_and_gets_another_key() {
     let scene = Scene::with(chain.clone(), store.clone()).await;
 
     let grant = scene.account.grant([scene.policy()]).unwrap();
-    let batches = grant.clone().with_batches();
-    let error = batches.distributed_key(&network.client(), &scene.owner).await.unwrap_err();
-    assert!(matches!(error, Error::NoDistributedBatches), "{error}");
     let key = grant.distributed_key(&network.client(), &scene.owner).await.unwrap();
-    let error = scene.account.prepare(grant.clone().with_batches(), &key).await.unwrap_err();
-    assert!(matches!(error, Error::NoDistributedBatches), "{error}");
     let granted = scene.account.send(grant, &key, &scene.owner).await.unwrap().wait().await.unwrap();
     let ephemeral = *key.ephemeral().to_bytes();
     drop(key);

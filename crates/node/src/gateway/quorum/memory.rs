@@ -33,9 +33,9 @@ const MOST_DURATIONS: usize = 100;
 
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(150);
 
-/// With 2 bad nodes of 5 up to five quorums fail, which take 1, 2, 4, 4 and 4 times this: 12 of the 20 s of a signature,
+/// With 2 bad nodes of 5 up to six quorums fail, which take 1, 2, 4, 4, 4 and 4 times this: 11.4 of the 20 s of a signature,
 /// however slow bad nodes made those before.
-const LONGEST_PATIENCE: Duration = Duration::from_millis(800);
+const LONGEST_PATIENCE: Duration = Duration::from_millis(600);
 
 impl Memory {
     /// How long a quorum may take at first: three times as long as usual.

@@ -44,6 +44,7 @@ pub(crate) struct Attempts {
     is_pause_due: bool,
     pauses: u32,
     doublings: u32,
+    slow_tries: usize,
     refusals: Vec<Refusal>,
 }
 
@@ -96,7 +97,7 @@ pub(crate) struct Progress {
 /// How long a signature may take in all.
 pub(crate) const SIGNING_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often patience doubles at most, so that a machine on which all nodes are slow gets there as well.
+/// How often patience doubles at most.
 const MOST_DOUBLINGS: u32 = 2;
 
 /// How often a quorum that met others' operations is asked again before another one is.
@@ -163,6 +164,7 @@ impl Attempts {
             is_pause_due: false,
             pauses: 0,
             doublings: 0,
+            slow_tries: 0,
             refusals: Vec::new(),
         }
     }
@@ -190,7 +192,8 @@ impl Attempts {
         }
         memory.probe(&quorum, now);
         let patience = memory.patience() * 2_u32.pow(self.doublings);
-        Next::Ask { quorum, patience: patience.min(left) }
+        let patience = if self.slow_tries < self.most_stalled() { patience.min(left) } else { left };
+        Next::Ask { quorum, patience }
     }
 
     /// How long the search may still take.
@@ -282,6 +285,7 @@ impl Attempts {
     fn slow(&mut self, memory: &mut Memory, now: Duration, quorum: &Quorum, laggards: Laggards) {
         self.tried.insert(quorum.clone());
         self.doublings = (self.doublings + 1).min(MOST_DOUBLINGS);
+        self.slow_tries += 1;
         match laggards {
             Laggards::Pairs(pairs) => {
                 for pair in pairs {
@@ -292,6 +296,12 @@ impl Attempts {
             Laggards::Node(node) => self.fail(node),
             Laggards::Nobody => {}
         }
+    }
+
+    /// How many quorums *t* − 1 bad nodes can stall: each has a new conflict with one of them, and one with *t* conflicts is
+    /// left out. If as many were slow, the machines are, and the next quorum is given all the time that is left.
+    const fn most_stalled(&self) -> usize {
+        self.threshold * (self.threshold - 1)
     }
 
     fn fail(&mut self, node: NodeIndex) {

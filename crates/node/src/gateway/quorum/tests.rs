@@ -176,10 +176,10 @@ fn patience_follows_the_median_and_doubles_twice() {
     assert_eq!(take(10, 1), 150);
     assert_eq!(take(100, 100), 300);
     assert_eq!(take(9000, 49), 300, "fewer than half of the last 100");
-    assert_eq!(take(9000, 49), 800, "no longer than leaves time for others");
+    assert_eq!(take(9000, 49), 600, "no longer than leaves time for others");
 
     let mut search = Search::with(memory, START);
-    for expected in [800, 1600, 3200, 3200] {
+    for expected in [600, 1200, 2400, 2400] {
         let Next::Ask { quorum, patience } = search.next(0) else { panic!("no quorum") };
         assert_eq!(patience.as_millis(), expected);
         search.note(&quorum, Outcome::Slow(Laggards::Nobody));
@@ -245,6 +245,21 @@ fn a_ban_is_remembered_for_its_key_and_rules_nothing_out_when_no_other_quorum_is
     let mut alone = Search::with(memory, later);
     let asked = alone.attempts.next(&mut alone.memory, later, &nodes([1, 2, 3]), 0);
     assert!(matches!(asked, Next::Ask { .. }), "{asked:?}");
+}
+
+/// A machine on which everything is slow: no bad node can have stalled as many quorums.
+#[test]
+fn after_more_slow_quorums_than_bad_nodes_can_stall_the_next_one_has_all_the_time_that_is_left() {
+    let mut search = Search::new();
+    for _ in 0..6 {
+        let Next::Ask { quorum, patience } = search.next(0) else { panic!("no quorum") };
+        assert!(patience < SIGNING_DEADLINE / 4, "{patience:?}");
+        search.now += patience;
+        search.note(&quorum, Outcome::Slow(Laggards::Nobody));
+    }
+    let left = search.attempts.left(search.now);
+    assert!(left > SIGNING_DEADLINE / 3, "{left:?}");
+    assert!(matches!(search.next(0), Next::Ask { patience, .. } if patience == left));
 }
 
 /// What a bad node of the quorum can do to it.
