@@ -1,4 +1,5 @@
-//! What is fuzzed: everything in the core that reads bytes of strangers.
+//! What is fuzzed: everything in the core that reads bytes of strangers, and what clients, nodes and gateway send each
+//! other.
 //!
 //! Each function takes any bytes, panics where a property does not hold, and says whether the bytes were taken for
 //! what they are read as. That is the whole body of a libFuzzer target in `fuzz_targets`, and what the program
@@ -7,14 +8,16 @@
 #![forbid(unsafe_code)]
 
 mod json;
+mod network;
 mod read;
 mod reviewed;
 
 pub use json::{policy_json, text, user_operation_json};
+pub use network::{answer, authentication, ledger, operation_message, permissions, setup};
 pub use read::{call_data, evaluate, session_key_data};
 pub use reviewed::review;
 
-/// A property of the core, checked on any bytes.
+/// A property, checked on any bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
     /// Its name, which is also the folder of its corpus.
@@ -24,7 +27,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "session_key_data", check: session_key_data },
     Target { name: "call_data", check: call_data },
     Target { name: "evaluate", check: evaluate },
@@ -32,4 +35,10 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "policy_json", check: policy_json },
     Target { name: "user_operation_json", check: user_operation_json },
     Target { name: "text", check: text },
+    Target { name: "setup", check: setup },
+    Target { name: "authentication", check: authentication },
+    Target { name: "operation_message", check: operation_message },
+    Target { name: "permissions", check: permissions },
+    Target { name: "answer", check: answer },
+    Target { name: "ledger", check: ledger },
 ];
