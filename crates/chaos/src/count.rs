@@ -1,0 +1,122 @@
+//! Whether the nodes' ledgers count what was signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::U256;
+use quorate_ledger::{Dimension, KeyLedger, Nonce, Timestamp};
+use quorate_protocol::NodeIndex;
+
+/// A rule of counting that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// Less is counted than was signed.
+    #[error(
+        "operations were signed with a {dimension} of {signed} in all, and the ledgers together keep {kept}"
+    )]
+    Uncounted {
+        /// What is limited.
+        dimension: Dimension,
+        /// What was signed.
+        signed: U256,
+        /// What is kept.
+        kept: U256,
+    },
+    /// A signed operation that too few nodes keep.
+    #[error("operation {operation} was signed, and {keepers:?} keep it: {threshold} nodes signed it")]
+    Forgotten {
+        /// Its number.
+        operation: u64,
+        /// The nodes that keep it.
+        keepers: Vec<NodeIndex>,
+        /// How many nodes sign.
+        threshold: u8,
+    },
+    /// A ledger beyond the limit.
+    #[error("node {node} keeps a {dimension} of {kept}, and the limit is {limit}")]
+    Exceeded {
+        /// The node.
+        node: NodeIndex,
+        /// What is limited.
+        dimension: Dimension,
+        /// What it keeps.
+        kept: U256,
+        /// The limit.
+        limit: U256,
+    },
+}
+
+/// What was signed of a limited dimension.
+pub(crate) struct Signed<'a> {
+    pub(crate) operations: &'a BTreeSet<u64>,
+    pub(crate) amount: fn(Dimension, u64) -> U256,
+    pub(crate) threshold: u8,
+}
+
+/// No limit has windows here, so every time is in the same one.
+const ANY_TIME: Timestamp = Timestamp::new(0);
+
+/// Checks the ledgers of one key against what was signed with it.
+pub(crate) fn check(
+    ledgers: &BTreeMap<NodeIndex, KeyLedger>,
+    signed: &Signed<'_>,
+    limits: &[(Dimension, U256)],
+) -> Result<(), Violation> {
+    for &(dimension, limit) in limits {
+        check_limit(ledgers, dimension, limit)?;
+        check_total(ledgers, signed, dimension)?;
+        check_keepers(ledgers, signed, dimension)?;
+    }
+    Ok(())
+}
+
+fn check_limit(
+    ledgers: &BTreeMap<NodeIndex, KeyLedger>,
+    dimension: Dimension,
+    limit: U256,
+) -> Result<(), Violation> {
+    for (&node, ledger) in ledgers {
+        let kept = ledger.kept_total(dimension, ANY_TIME);
+        if kept > limit {
+            return Err(Violation::Exceeded { node, dimension, kept, limit });
+        }
+    }
+    Ok(())
+}
+
+fn check_total(
+    ledgers: &BTreeMap<NodeIndex, KeyLedger>,
+    signed: &Signed<'_>,
+    dimension: Dimension,
+) -> Result<(), Violation> {
+    let mut union = BTreeMap::<Nonce, U256>::new();
+    for (nonce, amount) in ledgers.values().flat_map(|ledger| ledger.kept_amounts(dimension, ANY_TIME)) {
+        let known = union.entry(nonce).or_default();
+        *known = amount.max(*known);
+    }
+    let kept = union.values().fold(U256::ZERO, |sum, amount| sum + amount);
+    let amounts = signed.operations.iter().map(|operation| (signed.amount)(dimension, *operation));
+    let signed = amounts.fold(U256::ZERO, |sum, amount| sum + amount);
+    if signed > kept { Err(Violation::Uncounted { dimension, signed, kept }) } else { Ok(()) }
+}
+
+fn check_keepers(
+    ledgers: &BTreeMap<NodeIndex, KeyLedger>,
+    signed: &Signed<'_>,
+    dimension: Dimension,
+) -> Result<(), Violation> {
+    let mut keepers = BTreeMap::<(Nonce, U256), Vec<NodeIndex>>::new();
+    for (&node, ledger) in ledgers {
+        for entry in ledger.kept_amounts(dimension, ANY_TIME) {
+            keepers.entry(entry).or_default().push(node);
+        }
+    }
+    for &operation in signed.operations {
+        let entry = (Nonce::new(U256::from(operation)), (signed.amount)(dimension, operation));
+        let keepers = keepers.remove(&entry).unwrap_or_default();
+        if keepers.len() < usize::from(signed.threshold) {
+            return Err(Violation::Forgotten { operation, keepers, threshold: signed.threshold });
+        }
+    }
+    Ok(())
+}
