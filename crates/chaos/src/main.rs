@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use clap::Parser;
 use quorate_chaos::{ChaosError, Report, Settings, run};
@@ -19,21 +18,20 @@ struct Arguments {
     #[arg(long)]
     folder: PathBuf,
     /// How many operations are asked for.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long)]
     signatures: u32,
     /// How many times a process is killed.
-    #[arg(long, default_value_t = 60)]
-    kills: u32,
-    /// What all random choices follow from; another one each time if it is not given.
     #[arg(long)]
-    seed: Option<u64>,
+    kills: u32,
+    /// What all random choices follow from.
+    #[arg(long)]
+    seed: u64,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { program, folder, signatures, kills, seed } = Arguments::parse();
-    let now = || SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-    let settings = Settings { program, folder, seed: seed.unwrap_or_else(now), signatures, kills };
+    let settings = Settings { program, folder, seed, signatures, kills };
     match run_until_interrupted(&settings).await {
         Ok(report) => {
             println!("{report}");

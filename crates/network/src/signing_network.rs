@@ -23,6 +23,7 @@ pub struct SigningNetwork {
     descriptor: NetworkDescriptor,
     keygen_deadline: Duration,
     signing_deadline: Duration,
+    is_retrying: bool,
     retry_listener: Option<RetryListener>,
 }
 
@@ -92,6 +93,7 @@ impl SigningNetwork {
             descriptor,
             keygen_deadline: Duration::from_secs(120),
             signing_deadline: Duration::from_secs(30),
+            is_retrying: true,
             retry_listener: None,
         }
     }
@@ -105,6 +107,12 @@ impl SigningNetwork {
     /// The same with another deadline for a signature, in which it is asked for as often as it takes.
     pub const fn with_signing_deadline(mut self, deadline: Duration) -> Self {
         self.signing_deadline = deadline;
+        self
+    }
+
+    /// The same where each signature is asked for once: the first error is the answer.
+    pub const fn without_retries(mut self) -> Self {
+        self.is_retrying = false;
         self
     }
 
@@ -303,7 +311,7 @@ impl SigningNetwork {
         loop {
             let late = |_| NetworkError::Deadline { gateway: self.gateway_name(), after: deadline };
             let error = match tokio::time::timeout_at(until, step()).await.map_err(late) {
-                Ok(Err(error)) if error.is_transient() => error,
+                Ok(Err(error)) if self.is_retrying && error.is_transient() => error,
                 Ok(done) => return done,
                 Err(late) => return Err(last_error.unwrap_or(late)),
             };

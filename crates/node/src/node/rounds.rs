@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 use super::attempts::Attempt;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, PendingKey, StillPending};
-use super::run::{Messages, Run, RunError};
+#[cfg(feature = "fail-points")]
+use super::run::RunError;
+use super::run::{Messages, Run};
 use crate::error::reasons;
 use crate::storage::{Storage, StorageError};
 
