@@ -120,3 +120,55 @@ fn check_keepers(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use quorate_ledger::{JournalId, KeyId, Origin, Place, Row, StatementHash, Stored};
+
+    use super::*;
+
+    /// A ledger with one use of each of these operations.
+    fn ledger(operations: &[u64]) -> KeyLedger {
+        let mut next_place = Place::FIRST;
+        let mut rows = BTreeMap::new();
+        for &operation in operations {
+            let row = Row {
+                nonce: Nonce::new(U256::from(operation)),
+                amounts: [(Dimension::Uses, U256::ONE)].into_iter().collect(),
+                charged_at: ANY_TIME,
+                origin: Origin::Own,
+                statement: StatementHash::new(B256::ZERO),
+                request_bytes: 0,
+            };
+            rows.insert(next_place, row);
+            next_place = next_place.next().unwrap();
+        }
+        let stored = Stored { next_place, rows, bookmarks: BTreeMap::new() };
+        KeyLedger::load(KeyId::new(B256::ZERO), JournalId::new(B256::ZERO), stored).unwrap()
+    }
+
+    fn check_uses(ledgers: &[&[u64]], signed: &[u64], limit: u64) -> Result<(), Violation> {
+        let nodes = (1..).filter_map(NodeIndex::new);
+        let ledgers = nodes.zip(ledgers.iter().map(|operations| ledger(operations))).collect();
+        let operations = signed.iter().copied().collect();
+        let signed = Signed { operations: &operations, amount: |_, _| U256::ONE, threshold: 2 };
+        check(&ledgers, &signed, &[(Dimension::Uses, U256::from(limit))])
+    }
+
+    #[test]
+    fn what_two_of_three_nodes_keep_may_be_signed() {
+        assert_eq!(check_uses(&[&[1, 2], &[2], &[1]], &[1, 2], 2), Ok(()));
+        assert_eq!(check_uses(&[&[1, 2], &[2], &[]], &[2], 2), Ok(()), "what was refused may be kept");
+    }
+
+    #[test]
+    fn each_broken_rule_is_named() {
+        let found = check_uses(&[&[1, 2], &[2], &[2]], &[1, 2], 2);
+        assert!(matches!(found, Err(Violation::Forgotten { operation: 1, threshold: 2, .. })), "{found:?}");
+        let found = check_uses(&[&[2], &[2], &[]], &[1, 2], 2);
+        assert!(matches!(found, Err(Violation::Uncounted { .. })), "{found:?}");
+        let found = check_uses(&[&[1], &[1, 2, 3], &[]], &[1], 2);
+        assert!(matches!(found, Err(Violation::Exceeded { .. })), "{found:?}");
+    }
+}
