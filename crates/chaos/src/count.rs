@@ -130,9 +130,9 @@ mod tests {
 
     /// A ledger with one use of each of these operations.
     fn ledger(operations: &[u64]) -> KeyLedger {
-        let mut next_place = Place::FIRST;
+        let place = |number: usize| Place::try_from(number as u64).unwrap();
         let mut rows = BTreeMap::new();
-        for &operation in operations {
+        for (number, &operation) in (1..).zip(operations) {
             let row = Row {
                 nonce: Nonce::new(U256::from(operation)),
                 amounts: [(Dimension::Uses, U256::ONE)].into_iter().collect(),
@@ -141,10 +141,9 @@ mod tests {
                 statement: StatementHash::new(B256::ZERO),
                 request_bytes: 0,
             };
-            rows.insert(next_place, row);
-            next_place = next_place.next().unwrap();
+            rows.insert(place(number), row);
         }
-        let stored = Stored { next_place, rows, bookmarks: BTreeMap::new() };
+        let stored = Stored { next_place: place(operations.len() + 1), rows, bookmarks: BTreeMap::new() };
         KeyLedger::load(KeyId::new(B256::ZERO), JournalId::new(B256::ZERO), stored).unwrap()
     }
 

@@ -56,7 +56,6 @@ async fn gateway(services: Vec<Service>) -> SigningNetwork {
     SigningNetwork::new(NetworkDescriptor::new(2, identities, url).unwrap())
 }
 
-#[expect(clippy::result_large_err, reason = "the callback's type is the library's")]
 async fn serve(stream: TcpStream, service: Service) {
     if matches!(service, Service::Gone) {
         return;
