@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask <task>`.
 
 mod bench;
+mod chaos;
 mod codegen;
 mod command;
 mod firmware;
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Chaos(arguments) => chaos::run(&arguments),
         Task::Codegen(arguments) => codegen::run(&arguments),
         Task::Firmware => firmware::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
@@ -31,6 +33,8 @@ struct Arguments {
 enum Task {
     /// Measure, and hold what is measured to its goals: `core`, with `--quick` or `--report FILE`.
     Bench(bench::Arguments),
+    /// Kill, stop and restart the processes of a signing network while it signs, and check what they have counted.
+    Chaos(chaos::Arguments),
     /// Write what is generated, or check that it is up to date.
     Codegen(codegen::Arguments),
     /// Build the hardware signer, and have it sign a grant in QEMU.

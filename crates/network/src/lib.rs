@@ -6,6 +6,7 @@
 
 mod distributed_signer;
 mod ephemeral_key;
+mod retry;
 mod signing_network;
 
 pub use distributed_signer::DistributedSigner;

@@ -1,11 +1,12 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, Signature};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
     AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor, Operation,
-    OperationMessage, Permissions, RegistrationDraft, RegistrationRequest, Revocation, RevocationStatus,
-    SUBPROTOCOL, SignatureRequest,
+    OperationMessage, Permissions, Refusal, RegistrationDraft, RegistrationRequest, Revocation,
+    RevocationStatus, SUBPROTOCOL, SignatureRequest,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::EphemeralKey;
+use crate::retry::{Pauses, RetryListener};
 
 /// A signing network, reached through its gateway.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct SigningNetwork {
     descriptor: NetworkDescriptor,
     keygen_deadline: Duration,
     signing_deadline: Duration,
+    is_retrying: bool,
+    retry_listener: Option<RetryListener>,
 }
 
 /// For how long a revocation is handed in again where nodes are missing, and how often.
@@ -58,6 +62,30 @@ pub enum NetworkError {
     },
 }
 
+impl NetworkError {
+    /// Whether the same call may succeed when it is made again: what was lost, late or spoilt on the way, and refusals
+    /// that other nodes or another challenge may change.
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Client(error) => match error {
+                ClientError::Refused(refusal) => {
+                    refusal.is_transient() || matches!(refusal, Refusal::Challenge | Refusal::Replayed)
+                }
+                ClientError::Answer(_)
+                | ClientError::OtherAnswer
+                | ClientError::Challenge
+                | ClientError::Signature { .. } => true,
+                _ => false,
+            },
+            Self::Connection { source, .. } => {
+                use tungstenite::Error;
+                !matches!(**source, Error::Url(_) | Error::HttpFormat(_) | Error::Tls(_))
+            }
+            Self::Closed { .. } | Self::Deadline { .. } => true,
+        }
+    }
+}
+
 impl SigningNetwork {
     /// The network that `descriptor` pins. A key may take 120 seconds, a signature 30.
     pub const fn new(descriptor: NetworkDescriptor) -> Self {
@@ -65,6 +93,8 @@ impl SigningNetwork {
             descriptor,
             keygen_deadline: Duration::from_secs(120),
             signing_deadline: Duration::from_secs(30),
+            is_retrying: true,
+            retry_listener: None,
         }
     }
 
@@ -74,9 +104,21 @@ impl SigningNetwork {
         self
     }
 
-    /// The same with another deadline for a signature.
+    /// The same with another deadline for a signature, in which it is asked for as often as it takes.
     pub const fn with_signing_deadline(mut self, deadline: Duration) -> Self {
         self.signing_deadline = deadline;
+        self
+    }
+
+    /// The same where each signature is asked for once: the first error is the answer.
+    pub const fn without_retries(mut self) -> Self {
+        self.is_retrying = false;
+        self
+    }
+
+    /// The same with a listener that is told of each error after which a signature is asked for again.
+    pub fn with_retry_listener(mut self, listener: impl Fn(&NetworkError) + Send + Sync + 'static) -> Self {
+        self.retry_listener = Some(RetryListener(Arc::new(listener)));
         self
     }
 
@@ -132,6 +174,9 @@ impl SigningNetwork {
 
     /// Asks for the signature of a session key over an operation of one call, and checks it.
     ///
+    /// What is [transient](NetworkError::is_transient) is tried again within the deadline, under a new challenge and
+    /// with growing pauses; nodes count an operation once, however often it is asked for.
+    ///
     /// # Errors
     /// A refusal, which names the rule that forbids the operation; or a signature that is not the session key's.
     pub async fn sign(
@@ -168,15 +213,15 @@ impl SigningNetwork {
         request: &SignatureRequest,
         ephemeral: &EphemeralKey,
     ) -> Result<Signature, NetworkError> {
-        let sign = async {
+        self.within_retried(self.signing_deadline, || async {
             let mut connection = self.connect(Operation::Sign, None).await?;
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;
             connection.send(&request.authentication(&challenge, ephemeral.signing_key())?).await?;
             let answer = connection.receive().await?;
             Ok(request.accept(&answer)?)
-        };
-        self.within(self.signing_deadline, sign).await
+        })
+        .await
     }
 
     /// Asks that another ephemeral key may ask for the signatures of an owner's key, and gives what the owner has to sign.
@@ -253,6 +298,33 @@ impl SigningNetwork {
     ) -> Result<T, NetworkError> {
         let late = |_| NetworkError::Deadline { gateway: self.gateway_name(), after: deadline };
         tokio::time::timeout(deadline, step).await.map_err(late)?
+    }
+
+    /// Tries a step until it succeeds or fails for good. At the deadline the last error says more than that it is late.
+    async fn within_retried<T, F>(&self, deadline: Duration, step: impl Fn() -> F) -> Result<T, NetworkError>
+    where
+        F: Future<Output = Result<T, NetworkError>>,
+    {
+        let until = Instant::now() + deadline;
+        let mut pauses = Pauses::default();
+        let mut last_error = None;
+        loop {
+            let late = |_| NetworkError::Deadline { gateway: self.gateway_name(), after: deadline };
+            let error = match tokio::time::timeout_at(until, step()).await.map_err(late) {
+                Ok(Err(error)) if self.is_retrying && error.is_transient() => error,
+                Ok(done) => return done,
+                Err(late) => return Err(last_error.unwrap_or(late)),
+            };
+            let pause = pauses.draw();
+            if Instant::now() + pause >= until {
+                return Err(error);
+            }
+            if let Some(RetryListener(listener)) = &self.retry_listener {
+                listener(&error);
+            }
+            last_error = Some(error);
+            tokio::time::sleep(pause).await;
+        }
     }
 
     fn gateway_name(&self) -> String {

@@ -53,8 +53,10 @@ impl Scene {
         row.0
     }
 
+    /// Asks once.
     async fn sign_with(&self, key_id: &str, address: Address) -> Result<Signature, NetworkError> {
-        self.network.client().sign(key_id, address, &mint_to(ACCOUNT), &self.ephemeral).await
+        let client = self.network.client().without_retries();
+        client.sign(key_id, address, &mint_to(ACCOUNT), &self.ephemeral).await
     }
 
     /// Asks again for as long as nodes come up or finish births.

@@ -18,4 +18,4 @@ pub use gateway::{Gateway, GatewayError};
 pub use init::init;
 pub use node::{Node, NodeError, UnsetClock};
 pub use seal::{KeyFileError, SealBroken};
-pub use storage::StorageError;
+pub use storage::{StorageError, read_ledgers};

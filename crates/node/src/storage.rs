@@ -20,6 +20,7 @@ use sqlx::sqlite::{
 };
 
 pub(crate) use self::keys::{Assigned, FirstRegistration, StoredKey};
+pub use self::ledger::read_ledgers;
 use self::life::Life;
 pub(crate) use self::nonces::{NonceUse, Spent};
 pub(crate) use self::statements::{Added, MOST_REGISTRATIONS, MOST_REVOCATIONS};

@@ -120,8 +120,8 @@ async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, rou
 }
 
 async fn health(State(door): State<Arc<Door>>) -> Response {
-    let (nodes, keys) = (door.connections.ready().len(), door.connections.free_keys().len());
-    axum::Json(serde_json::json!({ "nodes": nodes, "keys": keys })).into_response()
+    let (ready, keys) = (door.connections.ready(), door.connections.free_keys().len());
+    axum::Json(serde_json::json!({ "nodes": ready.len(), "ready": ready, "keys": keys })).into_response()
 }
 
 async fn node(

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::attempts::Attempt;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, PendingKey, StillPending};
+#[cfg(feature = "fail-points")]
+use super::run::RunError;
 use super::run::{Messages, Run};
 use crate::error::reasons;
 use crate::storage::{Storage, StorageError};
@@ -37,12 +39,12 @@ pub(crate) async fn make_key(
     let own = making_at.begin(&pending).await?;
     #[cfg(feature = "fail-points")]
     fail::fail_point!(&format!("pending at node {}", making_at.member.index), |_| Err(
-        super::run::RunError::Cancelled.into()
+        RunError::Cancelled.into()
     ));
     let theirs = run.broadcast(&own).await;
     #[cfg(feature = "fail-points")]
     fail::fail_point!(&format!("confirmed at node {}", making_at.member.index), |_| Err(
-        super::run::RunError::Cancelled.into()
+        RunError::Cancelled.into()
     ));
     if let Ok(theirs) = &theirs {
         let confirmations = theirs.iter().map(|(node, bytes)| (*node, bytes.to_vec())).collect();

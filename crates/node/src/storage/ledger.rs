@@ -1,10 +1,12 @@
 //! The rows of the keys' ledgers: loading and saving, no rules.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use alloy_primitives::{B256, hex};
 use quorate_ledger::{Bookmark, Changes, JournalId, KeyId, KeyLedger, NewRow, Place, Row, Stored};
 use quorate_protocol::NodeIndex;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::{Storage, StorageError, place_of, seconds};
@@ -12,40 +14,7 @@ use super::{Storage, StorageError, place_of, seconds};
 impl Storage {
     /// The ledger of a key with all that is stored of it; every row of it is kept.
     pub(crate) async fn load_ledger(&self, key: KeyId) -> Result<KeyLedger, StorageError> {
-        let key_id = text(key);
-        let damaged = || StorageError::Damaged { what: "ledger", key_id: key_id.clone() };
-        let mut transaction = self.pool.begin().await?;
-        let next = sqlx::query("SELECT next_place FROM ledgers WHERE key_id = ?")
-            .bind(&key_id)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let next_place = match next {
-            Some(row) => place_of(row.try_get(0)?).ok_or_else(damaged)?,
-            None => Place::FIRST,
-        };
-        let rows = sqlx::query("SELECT place, row FROM ledger_rows WHERE key_id = ?")
-            .bind(&key_id)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let row = |row: &sqlx::sqlite::SqliteRow| {
-            let place = place_of(row.try_get(0)?).ok_or_else(damaged)?;
-            Ok::<_, StorageError>((place, Row::decode(row.try_get(1)?).map_err(|_| damaged())?))
-        };
-        let rows = rows.iter().map(row).collect::<Result<BTreeMap<_, _>, _>>()?;
-        let bookmarks = sqlx::query("SELECT peer, journal, place FROM bookmarks WHERE key_id = ?")
-            .bind(&key_id)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let bookmark = |row: &sqlx::sqlite::SqliteRow| {
-            let peer = u8::try_from(row.try_get::<i64, _>(0)?).ok().and_then(NodeIndex::new);
-            let journal = B256::try_from(row.try_get::<&[u8], _>(1)?).map_err(|_| damaged())?;
-            let place = place_of(row.try_get(2)?).ok_or_else(damaged)?;
-            let bookmark = Bookmark { journal: JournalId::new(journal), place };
-            Ok::<_, StorageError>((peer.ok_or_else(damaged)?, bookmark))
-        };
-        let bookmarks = bookmarks.iter().map(bookmark).collect::<Result<BTreeMap<_, _>, _>>()?;
-        let stored = Stored { next_place, rows, bookmarks };
-        KeyLedger::load(key, JournalId::new(self.journal), stored).map_err(|_| damaged())
+        load(&self.pool, self.journal, key).await
     }
 
     /// Writes what a ledger decided: all of it or nothing.
@@ -76,6 +45,63 @@ impl Storage {
         }
         Ok(requests)
     }
+}
+
+/// Reads the ledgers in the database of a node that does not run, as the node would count when it started.
+///
+/// # Errors
+/// No database, or one that cannot be read.
+pub async fn read_ledgers(database: &Path) -> Result<BTreeMap<KeyId, KeyLedger>, StorageError> {
+    let options = SqliteConnectOptions::new().filename(database).read_only(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let journal: Vec<u8> = sqlx::query_scalar("SELECT journal FROM node").fetch_one(&pool).await?;
+    let keys: Vec<String> = sqlx::query_scalar("SELECT key_id FROM ledgers").fetch_all(&pool).await?;
+    let mut ledgers = BTreeMap::new();
+    for key_id in keys {
+        let damaged = || StorageError::Damaged { what: "ledger", key_id: key_id.clone() };
+        let journal = B256::try_from(journal.as_slice()).map_err(|_| damaged())?;
+        let key: KeyId = key_id.parse().map_err(|_| damaged())?;
+        ledgers.insert(key, load(&pool, journal, key).await?);
+    }
+    pool.close().await;
+    Ok(ledgers)
+}
+
+async fn load(pool: &SqlitePool, journal: B256, key: KeyId) -> Result<KeyLedger, StorageError> {
+    let key_id = text(key);
+    let damaged = || StorageError::Damaged { what: "ledger", key_id: key_id.clone() };
+    let mut transaction = pool.begin().await?;
+    let next = sqlx::query("SELECT next_place FROM ledgers WHERE key_id = ?")
+        .bind(&key_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let next_place = match next {
+        Some(row) => place_of(row.try_get(0)?).ok_or_else(damaged)?,
+        None => Place::FIRST,
+    };
+    let rows = sqlx::query("SELECT place, row FROM ledger_rows WHERE key_id = ?")
+        .bind(&key_id)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let row = |row: &sqlx::sqlite::SqliteRow| {
+        let place = place_of(row.try_get(0)?).ok_or_else(damaged)?;
+        Ok::<_, StorageError>((place, Row::decode(row.try_get(1)?).map_err(|_| damaged())?))
+    };
+    let rows = rows.iter().map(row).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let bookmarks = sqlx::query("SELECT peer, journal, place FROM bookmarks WHERE key_id = ?")
+        .bind(&key_id)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let bookmark = |row: &sqlx::sqlite::SqliteRow| {
+        let peer = u8::try_from(row.try_get::<i64, _>(0)?).ok().and_then(NodeIndex::new);
+        let journal = B256::try_from(row.try_get::<&[u8], _>(1)?).map_err(|_| damaged())?;
+        let place = place_of(row.try_get(2)?).ok_or_else(damaged)?;
+        let bookmark = Bookmark { journal: JournalId::new(journal), place };
+        Ok::<_, StorageError>((peer.ok_or_else(damaged)?, bookmark))
+    };
+    let bookmarks = bookmarks.iter().map(bookmark).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let stored = Stored { next_place, rows, bookmarks };
+    KeyLedger::load(key, JournalId::new(journal), stored).map_err(|_| damaged())
 }
 
 /// Writes a ledger's changes as a part of a transaction.

@@ -1,0 +1,124 @@
+//! One key whose limits are exactly what is asked of it, and its operations.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use alloy_primitives::{Address, U256};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use quorate_core::{Call, Encode as _, Execute, FunctionSelector, Policy, UserOperation};
+use quorate_ledger::Dimension;
+use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, SigningNetwork};
+use quorate_protocol::{Limits, OperationMessage, Permissions, PermittedPolicy};
+
+use crate::ChaosError;
+use crate::operations::Counts;
+
+/// A key, and who may ask for its signatures.
+pub(crate) struct Session {
+    client: SigningNetwork,
+    key: AttestedKey,
+    ephemeral: EphemeralKey,
+    limits: [(Dimension, U256); 2],
+}
+
+const CHAIN: u64 = 31337;
+const ENTRY_POINT: Address = Address::repeat_byte(0xee);
+const ACCOUNT: Address = Address::repeat_byte(0xaa);
+const TOKEN: Address = Address::repeat_byte(0x0f);
+
+/// `mint(address)`.
+const MINT: FunctionSelector = FunctionSelector::new([0x6a, 0x62, 0x78, 0x42]);
+
+/// In which time each operation has to end.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long the ephemeral key may ask: longer than any run.
+const LIFETIME: u64 = 24 * 3600;
+
+const GAS: u64 = 350_000;
+
+impl Session {
+    /// Makes a key that may be used for the first so many operations, and has gas for them.
+    pub(crate) async fn make(
+        descriptor: &NetworkDescriptor,
+        operations: u64,
+        counts: &Arc<Counts>,
+    ) -> Result<Self, ChaosError> {
+        let counted = Arc::clone(counts);
+        let client = SigningNetwork::new(descriptor.clone())
+            .with_signing_deadline(DEADLINE)
+            .with_retry_listener(move |error| counted.note(error));
+        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random()?);
+        let gas_cost = (1..=operations).map(gas_cost).fold(U256::ZERO, |sum, cost| sum + cost);
+        let limits = Limits { uses: Some(operations), gas_cost: Some(gas_cost), ..Limits::default() };
+        let permissions = permissions(owner.address(), limits);
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let claim = ephemeral.claim("chaos", now + LIFETIME);
+        let draft = client.prepare_key(&permissions, &claim).await.map_err(ChaosError::Key)?;
+        let typed_data = draft.typed_data().map_err(|error| ChaosError::Key(error.into()))?;
+        let signature = owner.sign_hash_sync(&typed_data.digest())?;
+        let key = client.submit_key(&draft, &signature).await.map_err(ChaosError::Key)?;
+        let limits = [(Dimension::Uses, U256::from(operations)), (Dimension::GasCost, gas_cost)];
+        Ok(Self { client, key, ephemeral, limits })
+    }
+
+    pub(crate) fn key_id(&self) -> &str {
+        &self.key.key_id
+    }
+
+    /// What is limited, and to what.
+    pub(crate) const fn limits(&self) -> &[(Dimension, U256)] {
+        &self.limits
+    }
+
+    /// Asks for the signature of an operation, by its number from 1.
+    pub(crate) async fn sign(&self, operation: u64) -> Result<(), NetworkError> {
+        let Self { client, key, ephemeral, .. } = self;
+        client.sign(&key.key_id, key.address, &message(operation), ephemeral).await.map(drop)
+    }
+}
+
+/// What an operation's gas may cost: another amount for each, so that no sum stands for two sets of them.
+pub(crate) fn gas_cost(operation: u64) -> U256 {
+    U256::from(GAS) * max_fee_per_gas(operation)
+}
+
+fn max_fee_per_gas(operation: u64) -> U256 {
+    U256::from(1_000_000_000) + U256::from(operation)
+}
+
+fn permissions(owner: Address, limits: Limits) -> Permissions {
+    let policy: Policy = Policy::new(TOKEN, MINT);
+    Permissions {
+        owner,
+        account: ACCOUNT,
+        chain_id: CHAIN,
+        entry_point: ENTRY_POINT,
+        session_key_manager: Address::repeat_byte(0x5e),
+        policies: vec![PermittedPolicy {
+            validation_module: Address::repeat_byte(0xab),
+            policy: policy.into(),
+        }],
+        limits,
+    }
+}
+
+/// The account mints to itself.
+fn message(operation: u64) -> OperationMessage {
+    let data = [MINT.as_bytes().as_slice(), ACCOUNT.into_word().as_slice()].concat();
+    let call_data = Execute(Call { to: TOKEN, value: U256::ZERO, data: &data }).to_vec();
+    let operation = UserOperation {
+        sender: ACCOUNT,
+        nonce: U256::from(operation),
+        init_code: Vec::new(),
+        call_data,
+        call_gas_limit: U256::from(GAS - 250_000),
+        verification_gas_limit: U256::from(200_000),
+        pre_verification_gas: U256::from(50_000),
+        max_fee_per_gas: max_fee_per_gas(operation),
+        max_priority_fee_per_gas: U256::from(1),
+        paymaster_and_data: Vec::new(),
+    };
+    OperationMessage { operation, entry_point: ENTRY_POINT, chain_id: CHAIN }
+}
