@@ -13,8 +13,11 @@ use quorate_core::{
     Address, Call, Condition, Encode as _, Execute, FunctionSelector, Policy, Rule, U256, UserOperation,
 };
 use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
+use quorate_node::adversary::HostileGateway;
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
 use quorate_protocol::{ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -41,21 +44,42 @@ impl LocalNetwork {
 
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
+        let mut network = Self::new(gateway, nodes_go_to);
+        let mut config = GatewayConfig::load(&network.folder.path().join("gateway/gateway.toml")).unwrap();
+        config.listen = gateway;
+        let gateway = Gateway::open(config).await.unwrap();
+        tokio::spawn(gateway.serve(CancellationToken::new()));
+        network.start_nodes().await;
+        network.until_ready().await;
+        network
+    }
+
+    /// A network whose gateway does what a test tells it.
+    pub(crate) async fn start_hostile() -> (HostileGateway, Self) {
+        let address = free_address();
+        let gateway = HostileGateway::listen(address).await.unwrap();
+        let mut network = Self::new(address, address);
+        network.start_nodes().await;
+        let connected = gateway.connected(5);
+        tokio::time::timeout(Duration::from_secs(20), connected)
+            .await
+            .expect("the network starts within 20 s");
+        (gateway, network)
+    }
+
+    fn new(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
         let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0).unwrap().to_json();
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
-        let mut config = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
-        config.listen = gateway;
-        let gateway = Gateway::open(config).await.unwrap();
-        tokio::spawn(gateway.serve(CancellationToken::new()));
-        let mut network = Self { descriptor, folder, nodes: BTreeMap::new() };
+        Self { descriptor, folder, nodes: BTreeMap::new() }
+    }
+
+    async fn start_nodes(&mut self) {
         for index in 1..=5 {
-            network.start_node(index).await;
+            self.start_node(index).await;
         }
-        network.until_ready().await;
-        network
     }
 
     pub(crate) async fn start_node(&mut self, index: u8) {
@@ -70,6 +94,15 @@ impl LocalNetwork {
         let (stop, task) = self.nodes.remove(&index).unwrap();
         stop.cancel();
         task.await.unwrap();
+    }
+
+    /// How many peers a node has banned.
+    pub(crate) async fn bans(&self, index: u8) -> i64 {
+        let file = self.home(index).join("node.db");
+        let mut database = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        let (bans,) = sqlx::query_as("SELECT COUNT(*) FROM bans").fetch_one(&mut database).await.unwrap();
+        database.close().await.unwrap();
+        bans
     }
 
     pub(crate) fn home(&self, index: u8) -> PathBuf {
@@ -109,6 +142,10 @@ impl LocalNetwork {
         let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await.unwrap();
         let key = client.submit_key(&draft, &sign(owner, &draft)).await.unwrap();
         Session { client, key, ephemeral }
+    }
+
+    pub(crate) const fn descriptor(&self) -> &NetworkDescriptor {
+        &self.descriptor
     }
 
     pub(crate) fn client(&self) -> SigningNetwork {
