@@ -27,6 +27,7 @@ async fn one_bad_node_keeps_nobody_from_signing_whatever_it_does() {
     let mut nonces = 1..;
     for misbehaviour in misbehaviours {
         let bad = start_bad(&network, 5, misbehaviour).await;
+        network.until_ready().await;
         sign_all(&session, &mut nonces, &format!("{misbehaviour:?}")).await;
         bad.stop().await;
         for index in 1..=5 {
@@ -44,6 +45,7 @@ async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
     let garbage = start_bad(&network, 4, Misbehaviour::GarbageSignature).await;
     let withholds = Misbehaviour::Withholds { from: NodeIndex::new(1).unwrap() };
     let withholding = start_bad(&network, 5, withholds).await;
+    network.until_ready().await;
     sign_all(&session, &mut (1..), "garbage and withholding").await;
     garbage.stop().await;
     withholding.stop().await;
@@ -54,9 +56,7 @@ async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
 
 async fn start_bad(network: &LocalNetwork, index: u8, misbehaviour: Misbehaviour) -> BadNode {
     let config = NodeConfig::load(&network.home(index).join("node.toml")).unwrap();
-    let bad = BadNode::start(config, misbehaviour).await.unwrap();
-    network.until_ready().await;
-    bad
+    BadNode::start(config, misbehaviour).await.unwrap()
 }
 
 async fn sign_all(session: &Session, nonces: &mut impl Iterator<Item = u64>, beside: &str) {

@@ -126,12 +126,16 @@ impl HostileGateway {
             let making = B256::from(self.fresh_id());
             let nodes = self.nodes();
             let task = self.give(nodes.clone(), |_, task| ToNode::Make { task, making });
+            let mut is_made = true;
             for node in nodes {
-                self.answer(task, node).await;
+                is_made &= matches!(self.answer(task, node).await, Answer::Key { .. });
             }
-            let known = free.len();
-            let more = || Some(self.free_keys()).filter(|free| free.len() > known);
-            free = self.shared.until(more).await;
+            // One that is late for the others' patience makes none; then another is made.
+            if is_made {
+                let known = free.len();
+                let more = || Some(self.free_keys()).filter(|free| free.len() > known);
+                free = self.shared.until(more).await;
+            }
         }
         free.into_iter().collect()
     }
