@@ -3,18 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
 
+mod attacked;
 mod local;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use attacked::bans;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use local::{ACCOUNT, LocalNetwork, free_address, mint_with_nonce, permissions, refusal};
 use quorate_network::Refusal;
 use quorate_protocol::{Limits, Permissions};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{accept_async, connect_async};
@@ -130,11 +130,7 @@ async fn a_faulty_relay_delays_and_does_nothing_worse() {
     let one_more = session.sign(&mint_with_nonce(ACCOUNT, 13)).await.unwrap_err();
     assert!(matches!(refusal(one_more), Refusal::Limit { .. }));
     for index in 1..=5 {
-        let file = network.home(index).join("node.db");
-        let mut database = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-        let (bans,): (i64,) =
-            sqlx::query_as("SELECT COUNT(*) FROM bans").fetch_one(&mut database).await.unwrap();
-        assert_eq!(bans, 0, "node {index} has banned somebody for what the relay did");
-        database.close().await.unwrap();
+        let banned = bans(&network, index).await;
+        assert_eq!(banned, 0, "node {index} has banned somebody for what the relay did");
     }
 }

@@ -4,6 +4,8 @@
 //! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
 //! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
 
+#[cfg(feature = "adversaries")]
+pub mod adversary;
 mod config;
 mod error;
 mod gateway;

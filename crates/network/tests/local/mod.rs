@@ -55,22 +55,37 @@ impl LocalNetwork {
         nodes_go_to: SocketAddr,
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Self {
+        let mut network = Self::new(gateway, nodes_go_to);
+        let mut config = GatewayConfig::load(&network.folder.path().join("gateway/gateway.toml")).unwrap();
+        config.listen = gateway;
+        change(&mut config);
+        let gateway = Gateway::open(config).await.unwrap();
+        tokio::spawn(gateway.serve(CancellationToken::new()));
+        network.start_nodes().await;
+        network.until_ready().await;
+        network
+    }
+
+    /// Five nodes that go to an address at which the test listens itself.
+    pub(crate) async fn without_gateway(nodes_go_to: SocketAddr) -> Self {
+        let mut network = Self::new(nodes_go_to, nodes_go_to);
+        network.start_nodes().await;
+        network
+    }
+
+    fn new(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
         let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0).unwrap().to_json();
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
-        let mut config = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
-        config.listen = gateway;
-        change(&mut config);
-        let gateway = Gateway::open(config).await.unwrap();
-        tokio::spawn(gateway.serve(CancellationToken::new()));
-        let mut network = Self { descriptor, folder, nodes: BTreeMap::new() };
+        Self { descriptor, folder, nodes: BTreeMap::new() }
+    }
+
+    async fn start_nodes(&mut self) {
         for index in 1..=5 {
-            network.start_node(index).await;
+            self.start_node(index).await;
         }
-        network.until_ready().await;
-        network
     }
 
     pub(crate) async fn start_node(&mut self, index: u8) {
@@ -124,6 +139,10 @@ impl LocalNetwork {
         let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await.unwrap();
         let key = client.submit_key(&draft, &sign(owner, &draft)).await.unwrap();
         Session { client, key, ephemeral }
+    }
+
+    pub(crate) const fn descriptor(&self) -> &NetworkDescriptor {
+        &self.descriptor
     }
 
     pub(crate) fn client(&self) -> SigningNetwork {

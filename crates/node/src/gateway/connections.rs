@@ -426,7 +426,7 @@ impl State {
 }
 
 /// The round of a message in a run, which stands before what is sealed.
-fn round_of(payload: &[u8]) -> Option<u8> {
+pub(crate) fn round_of(payload: &[u8]) -> Option<u8> {
     let (_, message) = payload.split_first()?;
     match postcard::take_from_bytes(message).ok()?.0 {
         RunMessage::Hello => Some(0),

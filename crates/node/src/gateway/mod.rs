@@ -25,6 +25,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{ConfigError, GatewayConfig, load_descriptor};
 
+#[cfg(feature = "adversaries")]
+pub(crate) use self::connections::round_of;
+
 use self::admission::Admission;
 use self::client::Clients;
 use self::connections::NodeConnections;

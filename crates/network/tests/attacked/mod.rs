@@ -1,0 +1,30 @@
+//! Networks under attack, and what the attack has left at their nodes.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::time::Duration;
+
+use quorate_node::adversary::HostileGateway;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use crate::local::{LocalNetwork, free_address};
+
+/// A network whose gateway does what a test tells it.
+pub(crate) async fn start_hostile() -> (HostileGateway, LocalNetwork) {
+    let address = free_address();
+    let gateway = HostileGateway::listen(address).await.unwrap();
+    let network = LocalNetwork::without_gateway(address).await;
+    let connected = gateway.connected(5);
+    tokio::time::timeout(Duration::from_secs(20), connected).await.expect("the network starts within 20 s");
+    (gateway, network)
+}
+
+/// How many peers a node has banned.
+pub(crate) async fn bans(network: &LocalNetwork, index: u8) -> i64 {
+    let file = network.home(index).join("node.db");
+    let mut database = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+    let (bans,) = sqlx::query_as("SELECT COUNT(*) FROM bans").fetch_one(&mut database).await.unwrap();
+    database.close().await.unwrap();
+    bans
+}

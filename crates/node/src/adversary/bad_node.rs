@@ -1,0 +1,222 @@
+//! A node that misbehaves towards an honest gateway and honest nodes.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use alloy_primitives::{Signature, U256};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal, SignatureText};
+use serde_bytes::ByteBuf;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::config::{ConfigError, NodeConfig, load_descriptor};
+use crate::node::{Node, NodeError};
+use crate::wire::{self, AnswerText, FromNode, TaskId, ToNode};
+
+/// A node with a real identity and real shares that misbehaves: a real node, and in front of it what spoils its frames.
+///
+/// It leaves the network when it is dropped; [`stop`](Self::stop) waits for that.
+#[derive(Debug)]
+pub struct BadNode {
+    stop: DropGuard,
+    served: JoinHandle<()>,
+}
+
+/// What a bad node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misbehaviour {
+    /// Answers every operation at once with a signature that is nobody's.
+    GarbageSignature,
+    /// Refuses every operation at once.
+    Refuses,
+    /// Takes part in no signature, and sends the gateway and the other signers frames that are none, of the largest numbers,
+    /// about other tasks and to nodes that do not exist.
+    Junk,
+    /// Sends one node nothing of what it owes it.
+    Withholds {
+        /// The node.
+        from: NodeIndex,
+    },
+}
+
+impl BadNode {
+    /// Starts the node of `config`, which no honest one may serve at the same time.
+    ///
+    /// # Errors
+    /// What a node cannot start for, or no socket.
+    pub async fn start(mut config: NodeConfig, misbehaviour: Misbehaviour) -> Result<Self, NodeError> {
+        let network = load_descriptor(&config.network)?;
+        let (listener, pretended) = stand_before(&network).await.map_err(|source| io(&config, source))?;
+        let file = config.database.with_file_name("network-of-bad-node.json");
+        std::fs::write(&file, pretended.to_json()).map_err(|source| io(&config, source))?;
+        config.network = file;
+        let stop = CancellationToken::new();
+        let spoiler = Arc::new(Spoiler { network, misbehaviour });
+        tokio::spawn(stop.clone().run_until_cancelled_owned(spoiler.accept(listener)));
+        let served = tokio::spawn(Node::open(config).await?.serve(stop.clone()));
+        Ok(Self { stop: stop.drop_guard(), served })
+    }
+
+    /// Leaves the network and lets go of the node's database.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // A node that broke has let go of it, too.
+        let _ = self.served.await;
+    }
+}
+
+/// Listens where the node is to believe the gateway.
+async fn stand_before(network: &NetworkDescriptor) -> std::io::Result<(TcpListener, NetworkDescriptor)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mut url = network.gateway().clone();
+    let is_set = url.set_port(Some(listener.local_addr()?.port()));
+    is_set.map_err(|()| std::io::Error::other("the gateway's URL takes no port"))?;
+    Ok((listener, network.clone().with_gateway(url)))
+}
+
+fn io(config: &NodeConfig, source: std::io::Error) -> NodeError {
+    let path: &PathBuf = &config.network;
+    ConfigError::Io { path: path.display().to_string(), source }.into()
+}
+
+/// Stands between a node and the gateway.
+struct Spoiler {
+    network: NetworkDescriptor,
+    misbehaviour: Misbehaviour,
+}
+
+impl Spoiler {
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A broken socket ends the connection, and the node connects again.
+            self.carry(stream).await;
+        }
+    }
+
+    async fn carry(&self, stream: TcpStream) {
+        let Ok(node) = tokio_tungstenite::accept_async(stream).await else { return };
+        let mut url = self.network.gateway().clone();
+        url.set_path("/node");
+        let Ok((gateway, _)) = tokio_tungstenite::connect_async(url.as_str()).await else { return };
+        let ((to_node, from_node), (to_gateway, from_gateway)) = (node.split(), gateway.split());
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        tokio::select! {
+            () = send(queue, to_gateway) => {}
+            () = self.outgoing(from_node, outgoing.clone()) => {}
+            () = self.incoming(from_gateway, to_node, outgoing) => {}
+        }
+    }
+
+    async fn outgoing(
+        &self,
+        mut from_node: SplitStream<WebSocketStream<TcpStream>>,
+        outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    ) {
+        while let Some(Ok(message)) = from_node.next().await {
+            let Message::Binary(bytes) = message else { continue };
+            if !self.is_withheld(&bytes) && outgoing.send(bytes.to_vec()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn is_withheld(&self, frame: &[u8]) -> bool {
+        let Misbehaviour::Withholds { from } = self.misbehaviour else { return false };
+        matches!(wire::decode(frame), Ok(FromNode::Relay { to, .. }) if to == from)
+    }
+
+    async fn incoming<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut from_gateway: SplitStream<WebSocketStream<S>>,
+        mut to_node: SplitSink<WebSocketStream<TcpStream>, Message>,
+        outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    ) {
+        while let Some(Ok(message)) = from_gateway.next().await {
+            let Message::Binary(bytes) = &message else { continue };
+            let frames = match wire::decode(bytes) {
+                Ok(ToNode::Sign { task, participants, .. }) => self.instead_of_signing(task, &participants),
+                _ => None,
+            };
+            match frames {
+                Some(frames) => {
+                    // The sender's other end lives as long as this.
+                    frames.into_iter().for_each(|frame| drop(outgoing.send(frame)));
+                }
+                None => {
+                    if to_node.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The frames with which an operation is answered; none if the node behind is to sign it.
+    fn instead_of_signing(&self, task: TaskId, participants: &[NodeIndex]) -> Option<Vec<Vec<u8>>> {
+        match self.misbehaviour {
+            Misbehaviour::GarbageSignature => {
+                let signature = Signature::new(U256::from(7), U256::from(7), false);
+                Some(vec![done(task, &Answer::Signature(SignatureText { signature }))])
+            }
+            Misbehaviour::Refuses => {
+                Some(vec![done(task, &Answer::Refused(Refusal::Unfinished { reason: "no".into() }))])
+            }
+            Misbehaviour::Junk => Some(junk(task, participants)),
+            Misbehaviour::Withholds { .. } => None,
+        }
+    }
+}
+
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    mut frames: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut to_gateway: SplitSink<WebSocketStream<S>, Message>,
+) {
+    while let Some(frame) = frames.recv().await {
+        if to_gateway.send(Message::Binary(frame.into())).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn done(task: TaskId, answer: &Answer) -> Vec<u8> {
+    wire::encode(&FromNode::Done { task, answer: AnswerText::from(answer) })
+}
+
+/// The largest message of a round that is nobody's.
+const JUNK: usize = 256 * 1024;
+
+/// Frames that no honest node sends.
+fn junk(task: TaskId, participants: &[NodeIndex]) -> Vec<Vec<u8>> {
+    let every_node: Vec<_> = (1..=u8::MAX).filter_map(NodeIndex::new).collect();
+    let relay = |task, to, payload: Vec<u8>| {
+        wire::encode(&FromNode::Relay { task, to, payload: ByteBuf::from(payload) })
+    };
+    let mut frames = vec![
+        Vec::new(),
+        vec![u8::MAX; 64],
+        // A map that says it has 2^64 - 1 entries.
+        [&[wire::VERSION], [u8::MAX; 9].as_slice(), &[1]].concat(),
+        wire::encode(&FromNode::Waiting { task, round: u8::MAX, peers: every_node.clone() }),
+        wire::encode(&FromNode::Waiting { task: TaskId::MAX, round: 0, peers: every_node.clone() }),
+        wire::encode(&FromNode::Free { keys: vec!["f".repeat(1024); 1024] }),
+        done(TaskId::MAX, &Answer::Registered),
+        done(task.wrapping_sub(1), &Answer::Registered),
+        relay(TaskId::MAX, every_node[0], Vec::new()),
+    ];
+    frames.extend(every_node.iter().map(|to| relay(task, *to, vec![wire::VERSION, 1, u8::MAX])));
+    for to in participants {
+        // Rounds that there are and are not, each with bytes that do not unseal; and a hello that is cut off.
+        frames.extend((0..=u8::MAX).map(|round| relay(task, *to, vec![wire::VERSION, 1, round, 1, 0])));
+        frames.push(relay(task, *to, vec![wire::VERSION, 0, 0]));
+        frames.push(relay(task, *to, vec![u8::MAX; JUNK]));
+    }
+    frames
+}

@@ -1,0 +1,10 @@
+//! Adversaries for tests: a gateway and nodes that do what honest ones never do.
+//!
+//! Both speak the network's own frames with real nodes over real sockets. Nothing here is compiled into a program: the
+//! feature `adversaries` is for tests alone.
+
+mod bad_node;
+mod hostile_gateway;
+
+pub use bad_node::{BadNode, Misbehaviour};
+pub use hostile_gateway::{HostileGateway, Relayed, TaskHandle};
