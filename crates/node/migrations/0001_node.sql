@@ -90,15 +90,6 @@ CREATE TABLE statements (
     UNIQUE (key_id, id)
 );
 
--- Each nonce that stood in a request, bound to the first such request.
-CREATE TABLE used_nonces (
-    nonce BLOB PRIMARY KEY NOT NULL,
-    request BLOB NOT NULL,
-    expires_at INTEGER NOT NULL
-);
-
-CREATE INDEX used_nonces_by_end ON used_nonces (expires_at);
-
 -- The place that the next row of a key's ledger is given: it never goes back, so that no place is used twice.
 CREATE TABLE ledgers (
     key_id TEXT PRIMARY KEY NOT NULL REFERENCES keys (key_id),

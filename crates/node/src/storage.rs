@@ -2,7 +2,6 @@ mod bans;
 mod keys;
 mod ledger;
 mod life;
-mod nonces;
 mod pending_keys;
 mod statements;
 
@@ -22,12 +21,10 @@ use sqlx::sqlite::{
 pub(crate) use self::keys::{Assigned, FirstRegistration, StoredKey};
 pub use self::ledger::read_ledgers;
 use self::life::Life;
-pub(crate) use self::nonces::{NonceUse, Spent};
 pub(crate) use self::statements::{Added, MOST_REGISTRATIONS, MOST_REVOCATIONS};
 use crate::seal::{SealBroken, SealKey};
 
-/// A node's durable state: its key shares, whom they belong to and what they have signed, whom it banned, and which nonces
-/// are spent.
+/// A node's durable state: its key shares, whom they belong to and what they have signed, and whom it banned.
 ///
 /// Every write is on disk when its call returns (`synchronous = FULL`). One process at a time has it open.
 pub(crate) struct Storage {

@@ -66,7 +66,6 @@ impl TaskError {
                 LedgerError::Charge(ChargeError::Denied(denied))
                 | LedgerError::Settle(SettleError::Denied(denied)),
             ) => denied_refusal(denied),
-            Self::Ledger(LedgerError::Replayed) => Refusal::Replayed,
             other => unfinished(me, &other),
         }
     }

@@ -42,12 +42,12 @@ pub(crate) struct PermittedOperation {
     pub(crate) limits: Limits,
 }
 
-/// Which of this node's nonces a request uses.
-pub(crate) fn own_nonce(member: &Member, nonces: &Nonces, request: &SignedRequest) -> Result<B256, Refusal> {
+/// Uses up this node's nonce for a request, whose signature was checked.
+pub(crate) fn spend_nonce(member: &Member, nonces: &Nonces, request: &SignedRequest) -> Result<(), Refusal> {
     let enough = request.nonces.len() >= usize::from(member.network.threshold());
     let known = request.nonces.keys().all(|node| member.network.identity(*node).is_some());
-    let own = request.nonces.get(&member.index).filter(|nonce| nonces.is_good(nonce));
-    own.copied().filter(|_| enough && known).ok_or(Refusal::Challenge)
+    let own = request.nonces.get(&member.index).filter(|_| enough && known).ok_or(Refusal::Challenge)?;
+    nonces.spend(own, request.hash())
 }
 
 /// Reads a request for a key, and checks the owner's signature.

@@ -10,7 +10,7 @@ use quorate_ledger::{
 use quorate_protocol::NodeIndex;
 use tokio::runtime::Handle;
 
-use crate::storage::{NonceUse, Spent, Storage, StorageError};
+use crate::storage::{Storage, StorageError};
 
 /// The keys' ledgers, loaded when they are needed.
 pub(crate) struct Ledgers {
@@ -44,8 +44,6 @@ pub(crate) enum LedgerError {
     MissingRequest(#[from] MissingRequest),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("the challenge was used for another request; ask for a new one")]
-    Replayed,
 }
 
 impl Ledgers {
@@ -53,22 +51,21 @@ impl Ledgers {
         Self { storage, loaded: Mutex::default() }
     }
 
-    /// Charges an operation and uses up its request's nonce, in one durable write; then the hello may leave.
+    /// Charges an operation at a time, in seconds since 1970, and writes it durably; then the hello may leave.
     pub(crate) async fn charge(
         self: &Arc<Self>,
         key: KeyId,
         operation: Operation,
         limits: &Limits,
-        nonce: NonceUse,
+        now: u64,
         peers: impl IntoIterator<Item = NodeIndex>,
     ) -> Result<(Barrier, Hold), LedgerError> {
         let slot = self.slot(key);
         let mut slot = slot.lock().await;
         let ledger = self.load(&mut slot, key).await?;
-        let pending = ledger.charge(operation, limits, Timestamp::new(nonce.now))?;
-        let charged = match self.storage.spend_nonce(nonce, Some((key, pending.changes()))).await {
-            Ok(Spent::Yes) => pending.commit(),
-            Ok(Spent::Replayed) => return Err(LedgerError::Replayed),
+        let pending = ledger.charge(operation, limits, Timestamp::new(now))?;
+        let charged = match self.storage.save_ledger(key, pending.changes()).await {
+            Ok(()) => pending.commit(),
             Err(error) => {
                 // Perhaps it was written.
                 drop(pending);

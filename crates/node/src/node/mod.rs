@@ -295,8 +295,8 @@ impl Parts {
         let assigned = match self.storage.key_of(request.hash()).await? {
             Some(assigned) => assigned,
             None => {
-                let _nonce = judge::own_nonce(&self.member, &self.nonces, request)?;
                 let approved = judge::keygen(&self.member, request, Some(clock::now()))?;
+                judge::spend_nonce(&self.member, &self.nonces, request)?;
                 self.assignments.assign(key_id, &approved, clock::now()).await?
             }
         };
@@ -311,10 +311,13 @@ impl Parts {
             return Err(judge::not_of_this_kind().into());
         };
         if request.operation.is_challenged() {
-            judge::own_nonce(&self.member, &self.nonces, request)?;
             judge::check_lifetime(request, clock::now())?;
         }
         let key = peers.key(&key_id).await?;
+        self.statements.read(request, &key)?;
+        if request.operation.is_challenged() {
+            judge::spend_nonce(&self.member, &self.nonces, request)?;
+        }
         let (statement, _, recent) = self.statements.learn(request, &key, clock::now()).await?;
         peers.write_to_all(&PeerMessage::Statements { statements: vec![request.clone()] }).await;
         if request.operation != Operation::Revoke {

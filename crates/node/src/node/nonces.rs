@@ -1,8 +1,9 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use quorate_protocol::Nonce;
+use alloy_primitives::B256;
+use quorate_protocol::{Nonce, Refusal};
 
 /// How long a challenge is good for.
 pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(60);
@@ -12,17 +13,22 @@ const MAX_NONCES: usize = 100_000;
 
 /// The nonces that this node gave out and that have not expired.
 ///
-/// They live in memory only: after a restart every open challenge is unknown, and the client asks for another.
+/// They live in memory only, and with them which request used each first: after a restart every open challenge is unknown,
+/// and the client asks for another. So no nonce is good for two requests, whatever the clock of the day does.
 #[derive(Default)]
-pub(crate) struct Nonces {
-    given: Mutex<Given>,
-}
+pub(crate) struct Nonces(Mutex<Given>);
 
 #[derive(Default)]
 struct Given {
-    at: BTreeMap<Nonce, Instant>,
+    nonces: HashMap<Nonce, Open>,
     /// Oldest first.
     order: VecDeque<Nonce>,
+}
+
+struct Open {
+    given: Instant,
+    /// The hash of the request that uses it.
+    request: Option<B256>,
 }
 
 impl Nonces {
@@ -30,23 +36,60 @@ impl Nonces {
     pub(crate) fn give(&self) -> Result<Nonce, getrandom::Error> {
         let mut nonce = Nonce::ZERO;
         getrandom::fill(nonce.as_mut_slice())?;
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(oldest) = given.order.front().copied() {
-            let is_over = given.at.get(&oldest).is_none_or(|at| at.elapsed() >= NONCE_LIFETIME);
+            let is_over = given.nonces.get(&oldest).is_none_or(Open::is_over);
             if !is_over && given.order.len() < MAX_NONCES {
                 break;
             }
             given.order.pop_front();
-            given.at.remove(&oldest);
+            given.nonces.remove(&oldest);
         }
-        given.at.insert(nonce, Instant::now());
+        given.nonces.insert(nonce, Open { given: Instant::now(), request: None });
         given.order.push_back(nonce);
         Ok(nonce)
     }
 
-    /// Whether this node gave a nonce out within its lifetime.
-    pub(crate) fn is_good(&self, nonce: &Nonce) -> bool {
-        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        given.at.get(nonce).is_some_and(|at| at.elapsed() < NONCE_LIFETIME)
+    /// Uses up a nonce for a request. The same request may use it again, with other quorums; another one may not.
+    ///
+    /// # Errors
+    /// A nonce that this node has not given out or that is too old, or one that another request has used.
+    pub(crate) fn spend(&self, nonce: &Nonce, request: B256) -> Result<(), Refusal> {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = given.nonces.get_mut(nonce).filter(|open| !open.is_over()).ok_or(Refusal::Challenge)?;
+        if *open.request.get_or_insert(request) == request { Ok(()) } else { Err(Refusal::Replayed) }
+    }
+}
+
+impl Open {
+    fn is_over(&self) -> bool {
+        self.given.elapsed() >= NONCE_LIFETIME
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_for_the_first_request_that_uses_it_as_often_as_that_likes() {
+        let nonces = Nonces::default();
+        let (nonce, other) = (nonces.give().unwrap(), nonces.give().unwrap());
+        let (first, second) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        nonces.spend(&nonce, first).unwrap();
+        nonces.spend(&nonce, first).unwrap();
+        assert_eq!(nonces.spend(&nonce, second), Err(Refusal::Replayed));
+        nonces.spend(&other, second).unwrap();
+        assert_eq!(nonces.spend(&Nonce::ZERO, first), Err(Refusal::Challenge), "never given out");
+    }
+
+    #[test]
+    fn the_oldest_nonces_make_room() {
+        let nonces = Nonces::default();
+        let oldest = nonces.give().unwrap();
+        for _ in 0..MAX_NONCES {
+            nonces.give().unwrap();
+        }
+        assert_eq!(nonces.spend(&oldest, B256::ZERO), Err(Refusal::Challenge));
     }
 }

@@ -1,7 +1,7 @@
 //! A signature from the request to the last round.
 //!
 //! The order is what makes the limits and the revocations hold: authenticate → note the attempt → read what the owner has
-//! said → evaluate the policies → charge and use up the nonce, durably → hello → read the other signers' ledgers and
+//! said → evaluate the policies → charge, durably → hello → read the other signers' ledgers and
 //! statements → settle → rounds.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +21,14 @@ use super::envelope::{Agenda, Purpose};
 use super::error::TaskError;
 use super::in_flight::Inbox;
 use super::judge::{self, PermittedOperation, RequestedOperation};
-use super::ledgers::{Hold, LedgerError, Ledgers};
+use super::ledgers::{Hold, Ledgers};
 use super::member::Member;
-use super::nonces::{NONCE_LIFETIME, Nonces};
+use super::nonces::Nonces;
 use super::peers::Peers;
 use super::rounds::{Cores, SignatureRounds};
 use super::run::{Meeting, Outgoing, Pace, Run};
 use super::statements::{KeyStatements, Statements};
-use crate::storage::{NonceUse, Spent, Storage, StoredKey};
+use crate::storage::{Storage, StoredKey};
 use crate::wire::PeerMessage;
 
 /// What one node needs to sign.
@@ -74,19 +74,14 @@ impl Signing {
         }
         let operation = judge::operation(request)?;
         operation.check_threshold(&self.member)?;
-        let nonce = judge::own_nonce(&self.member, &self.nonces, request)?;
         quorum.check(&self.member)?;
+        judge::spend_nonce(&self.member, &self.nonces, request)?;
         let attempt = self.attempts.begin(operation.key, operation.ephemeral.to_bytes(), operation.named());
-        let nonce = NonceUse {
-            nonce,
-            request: request.hash(),
-            expires_at: clock::now() + NONCE_LIFETIME.as_secs(),
-            now: clock::now(),
-        };
+        let now = clock::now();
         let signature = async {
             let key = peers.key(&operation.key_id).await?;
-            let statements = self.statements_for(&operation, &key, peers, nonce.now).await?;
-            let task = Task { signing: self, request, operation: &operation, key: &key, nonce };
+            let statements = self.statements_for(&operation, &key, peers, now).await?;
+            let task = Task { signing: self, request, operation: &operation, key: &key, now };
             task.sign(quorum, &statements, &attempt).await
         };
         tokio::select! {
@@ -125,7 +120,8 @@ struct Task<'a> {
     request: &'a SignedRequest,
     operation: &'a RequestedOperation,
     key: &'a StoredKey,
-    nonce: NonceUse,
+    /// When it came, in seconds since 1970.
+    now: u64,
 }
 
 impl Task<'_> {
@@ -136,18 +132,12 @@ impl Task<'_> {
         attempt: &Attempt,
     ) -> Result<SignatureText, TaskError> {
         let Signing { member, storage, cores, .. } = self.signing;
-        let permitted = self.operation.permit(self.key, self.nonce.now)?;
+        let permitted = self.operation.permit(self.key, self.now)?;
         let signers = quorum.participants.clone();
         let key_id = self.operation.key_id.as_str();
         let PermittedOperation { digest, limits, .. } = &permitted;
-        let rounds = SignatureRounds {
-            storage,
-            key_id,
-            signers: &signers,
-            digest: *digest,
-            cores,
-            now: self.nonce.now,
-        };
+        let rounds =
+            SignatureRounds { storage, key_id, signers: &signers, digest: *digest, cores, now: self.now };
         rounds.permit().await?;
 
         let others = signers.iter().copied().filter(|signer| *signer != member.index);
@@ -169,19 +159,15 @@ impl Task<'_> {
         }
     }
 
-    /// Uses up the request's nonce, and charges the operation where its key's operations are counted.
+    /// Charges the operation, where its key's operations are counted.
     async fn charge(
         &self,
         permitted: &PermittedOperation,
         statements: &KeyStatements,
         others: impl Iterator<Item = NodeIndex>,
     ) -> Result<Option<(Barrier, Hold)>, TaskError> {
-        let Signing { ledgers, storage, .. } = self.signing;
         if permitted.limits.iter().next().is_none() {
-            return match storage.spend_nonce(self.nonce, None).await? {
-                Spent::Yes => Ok(None),
-                Spent::Replayed => Err(LedgerError::Replayed.into()),
-            };
+            return Ok(None);
         }
         let ephemeral = self.operation.ephemeral.as_bytes();
         let refused = || Refusal::EphemeralKey { key_id: self.operation.key_id.as_str().into() };
@@ -191,7 +177,8 @@ impl Task<'_> {
             request: crate::storage::encoded(self.request),
             statement: statements.registration(ephemeral).ok_or_else(refused)?,
         };
-        Ok(Some(ledgers.charge(self.operation.key, operation, &permitted.limits, self.nonce, others).await?))
+        let ledgers = &self.signing.ledgers;
+        Ok(Some(ledgers.charge(self.operation.key, operation, &permitted.limits, self.now, others).await?))
     }
 
     /// Meets the other signers, and learns from them; the operation is kept when this ends well, and the rounds may begin.

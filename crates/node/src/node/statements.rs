@@ -145,7 +145,8 @@ impl Statements {
         }
     }
 
-    fn read(&self, request: &SignedRequest, key: &StoredKey) -> Result<Statement, Refusal> {
+    /// Reads a request as a statement of the key's owner.
+    pub(crate) fn read(&self, request: &SignedRequest, key: &StoredKey) -> Result<Statement, Refusal> {
         request.check_len()?;
         let refused = |error| match error {
             StatementError::Authentication(error) => {

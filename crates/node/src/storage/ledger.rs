@@ -6,8 +6,8 @@ use std::path::Path;
 use alloy_primitives::{B256, hex};
 use quorate_ledger::{Bookmark, Changes, JournalId, KeyId, KeyLedger, NewRow, Place, Row, Stored};
 use quorate_protocol::NodeIndex;
+use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{Row as _, SqliteTransaction};
 
 use super::{Storage, StorageError, place_of, seconds};
 
@@ -19,8 +19,47 @@ impl Storage {
 
     /// Writes what a ledger decided: all of it or nothing.
     pub(crate) async fn save_ledger(&self, key: KeyId, changes: &Changes) -> Result<(), StorageError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let key_id = text(key);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        save(&mut transaction, key, changes).await?;
+        sqlx::query(
+            "INSERT INTO ledgers (key_id, next_place) VALUES (?, ?) \
+             ON CONFLICT DO UPDATE SET next_place = excluded.next_place",
+        )
+        .bind(&key_id)
+        .bind(seconds(changes.next_place.get()))
+        .execute(&mut *transaction)
+        .await?;
+        for (place, NewRow { row, request }) in &changes.inserted {
+            sqlx::query("INSERT INTO ledger_rows (key_id, place, row, request) VALUES (?, ?, ?, ?)")
+                .bind(&key_id)
+                .bind(seconds(place.get()))
+                .bind(row.encode())
+                .bind(request)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for place in &changes.deleted {
+            sqlx::query("DELETE FROM ledger_rows WHERE key_id = ? AND place = ?")
+                .bind(&key_id)
+                .bind(seconds(place.get()))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for (peer, bookmark) in &changes.bookmarks {
+            sqlx::query(
+                "INSERT INTO bookmarks (key_id, peer, journal, place) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT DO UPDATE SET journal = excluded.journal, place = excluded.place",
+            )
+            .bind(&key_id)
+            .bind(i64::from(peer.get()))
+            .bind(bookmark.journal.get().as_slice())
+            .bind(seconds(bookmark.place.get()))
+            .execute(&mut *transaction)
+            .await?;
+        }
         Ok(transaction.commit().await?)
     }
 
@@ -102,55 +141,6 @@ async fn load(pool: &SqlitePool, journal: B256, key: KeyId) -> Result<KeyLedger,
     let bookmarks = bookmarks.iter().map(bookmark).collect::<Result<BTreeMap<_, _>, _>>()?;
     let stored = Stored { next_place, rows, bookmarks };
     KeyLedger::load(key, JournalId::new(journal), stored).map_err(|_| damaged())
-}
-
-/// Writes a ledger's changes as a part of a transaction.
-pub(super) async fn save(
-    transaction: &mut SqliteTransaction<'_>,
-    key: KeyId,
-    changes: &Changes,
-) -> Result<(), StorageError> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let key_id = text(key);
-    sqlx::query(
-        "INSERT INTO ledgers (key_id, next_place) VALUES (?, ?) \
-         ON CONFLICT DO UPDATE SET next_place = excluded.next_place",
-    )
-    .bind(&key_id)
-    .bind(seconds(changes.next_place.get()))
-    .execute(&mut **transaction)
-    .await?;
-    for (place, NewRow { row, request }) in &changes.inserted {
-        sqlx::query("INSERT INTO ledger_rows (key_id, place, row, request) VALUES (?, ?, ?, ?)")
-            .bind(&key_id)
-            .bind(seconds(place.get()))
-            .bind(row.encode())
-            .bind(request)
-            .execute(&mut **transaction)
-            .await?;
-    }
-    for place in &changes.deleted {
-        sqlx::query("DELETE FROM ledger_rows WHERE key_id = ? AND place = ?")
-            .bind(&key_id)
-            .bind(seconds(place.get()))
-            .execute(&mut **transaction)
-            .await?;
-    }
-    for (peer, bookmark) in &changes.bookmarks {
-        sqlx::query(
-            "INSERT INTO bookmarks (key_id, peer, journal, place) VALUES (?, ?, ?, ?) \
-             ON CONFLICT DO UPDATE SET journal = excluded.journal, place = excluded.place",
-        )
-        .bind(&key_id)
-        .bind(i64::from(peer.get()))
-        .bind(bookmark.journal.get().as_slice())
-        .bind(seconds(bookmark.place.get()))
-        .execute(&mut **transaction)
-        .await?;
-    }
-    Ok(())
 }
 
 fn text(key: KeyId) -> String {
