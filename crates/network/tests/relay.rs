@@ -124,7 +124,8 @@ async fn a_faulty_relay_delays_and_does_nothing_worse() {
         }
     }
     relay.is_faulty.store(false, Ordering::Relaxed);
-    assert!(relay.faults.load(Ordering::Relaxed) > 100, "the relay was not faulty");
+    let faults = relay.faults.load(Ordering::Relaxed);
+    assert!(faults > 50, "the relay was not faulty: {faults}");
 
     // However often each was asked for, each was charged once, and there is not one more.
     let one_more = session.sign(&mint_with_nonce(ACCOUNT, 13)).await.unwrap_err();

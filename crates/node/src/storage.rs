@@ -18,9 +18,10 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 
-pub(crate) use self::keys::{Assigned, FirstRegistration, StoredKey};
+pub(crate) use self::keys::{ApprovedKeygen, Assigned, FirstRegistration, StoredKey};
 pub use self::ledger::read_ledgers;
 use self::life::Life;
+pub(crate) use self::pending_keys::PendingKey;
 pub(crate) use self::statements::{Added, MOST_REGISTRATIONS, MOST_REVOCATIONS};
 use crate::seal::{SealBroken, SealKey};
 

@@ -14,10 +14,10 @@ use alloy_primitives::B256;
 use quorate_protocol::{Attestation, Birth, KeyText, NodeIndex, Permissions, Refusal};
 
 use super::error::TaskError;
-use super::judge::{self, ApprovedKeygen};
+use super::judge;
 use super::member::Member;
 use crate::config::Admission;
-use crate::storage::{Assigned, Storage, StorageError};
+use crate::storage::{ApprovedKeygen, Assigned, Storage, StorageError};
 use crate::wire::{Attestations, Evidence};
 
 /// The assignments at one node.

@@ -13,16 +13,7 @@ use quorate_protocol::{
 use super::member::Member;
 use super::nonces::Nonces;
 use crate::error::reasons;
-use crate::storage::StoredKey;
-
-/// An owner who asks for a key, as far as the request itself says.
-pub(crate) struct ApprovedKeygen {
-    pub(crate) owner: Address,
-    pub(crate) setup: KeygenSetup,
-    /// Until when its first ephemeral key may ask for signatures, in seconds since 1970.
-    pub(crate) ephemeral_until: u64,
-    pub(crate) request: SignedRequest,
-}
+use crate::storage::{ApprovedKeygen, StoredKey};
 
 /// An operation that an ephemeral key asks to be signed. Whether that key may, and what is permitted, is not decided yet.
 pub(crate) struct RequestedOperation {

@@ -17,16 +17,8 @@ use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 
 use super::error::TaskError;
 use super::member::Member;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{PendingKey, Storage, StorageError};
 use crate::wire::{Confirmations, KeyConfirmations};
-
-/// A key that not every node has confirmed yet.
-pub(crate) struct PendingKey {
-    pub(crate) key_id: String,
-    /// Names the ceremony that it comes of.
-    pub(crate) making: B256,
-    pub(crate) unconfirmed: Unconfirmed,
-}
 
 /// A key that cannot be used yet.
 #[derive(Debug, thiserror::Error)]

@@ -33,8 +33,6 @@ use tokio_util::task::TaskTracker;
 
 pub use self::clock::UnsetClock;
 pub(crate) use self::connection::hello_digest;
-pub(crate) use self::judge::ApprovedKeygen;
-pub(crate) use self::keygen::PendingKey;
 pub(crate) use self::nonces::NONCE_LIFETIME;
 
 use self::assignment::Assignments;

@@ -12,12 +12,12 @@ use zeroize::Zeroizing;
 
 use super::attempts::Attempt;
 use super::error::TaskError;
-use super::keygen::{KeysBeingMade, PendingKey, StillPending};
+use super::keygen::{KeysBeingMade, StillPending};
 #[cfg(feature = "fail-points")]
 use super::run::RunError;
 use super::run::{Messages, Run};
 use crate::error::reasons;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{PendingKey, Storage, StorageError};
 
 /// The threads on which rounds are computed: as many at once as there are cores, so that what runs gets done.
 pub(crate) type Cores = Arc<Semaphore>;

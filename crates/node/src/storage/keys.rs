@@ -2,13 +2,21 @@
 
 use alloy_primitives::{Address, B256};
 use quorate_mpc::KeyShare;
-use quorate_protocol::{Attestation, KeyText, NodeIndex, Permissions, SignedRequest};
+use quorate_protocol::{Attestation, KeyText, KeygenSetup, NodeIndex, Permissions, SignedRequest};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::{SHARES, Storage, StorageError, encoded, seconds, unsigned};
-use crate::node::ApprovedKeygen;
 use crate::wire::Attestations;
+
+/// An owner who asks for a key, as far as the request itself says.
+pub(crate) struct ApprovedKeygen {
+    pub(crate) owner: Address,
+    pub(crate) setup: KeygenSetup,
+    /// Until when its first ephemeral key may ask for signatures, in seconds since 1970.
+    pub(crate) ephemeral_until: u64,
+    pub(crate) request: SignedRequest,
+}
 
 /// A key that is somebody's, without its share.
 #[derive(Debug)]

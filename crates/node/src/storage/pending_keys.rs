@@ -6,8 +6,15 @@ use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 
 use super::{PENDING_KEYS, SHARES, Storage, StorageError, seconds, signatures};
-use crate::node::PendingKey;
 use crate::wire::Confirmations;
+
+/// A key that not every node has confirmed yet.
+pub(crate) struct PendingKey {
+    pub(crate) key_id: String,
+    /// Names the ceremony that it comes of.
+    pub(crate) making: B256,
+    pub(crate) unconfirmed: Unconfirmed,
+}
 
 impl Storage {
     /// Stores a key that waits for the other nodes' confirmations, together with this node's own.

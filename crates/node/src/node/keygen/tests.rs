@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::config::Admission;
-use crate::node::ApprovedKeygen;
 use crate::node::assignment::Assignments;
 use crate::seal::SealKey;
+use crate::storage::ApprovedKeygen;
 use crate::wire::Evidence;
 
 const MAKING: B256 = B256::repeat_byte(7);
