@@ -154,6 +154,13 @@ impl Default for ClientLimits {
     }
 }
 
+impl ClientLimits {
+    /// Whether limits by address do not hold for this one.
+    pub(crate) fn exempt(&self, from: IpAddr) -> bool {
+        from.to_canonical().is_loopback() && !self.loopback
+    }
+}
+
 impl Default for Admission {
     fn default() -> Self {
         Self { owners: None, keys_per_owner: 1000, refuse_unsigned_permissions: false }

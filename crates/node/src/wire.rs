@@ -33,7 +33,7 @@ const MAX_PAGE: usize = quorate_ledger::MAX_ENCODED_PAGE;
 /// The request by which a key was assigned, and what 255 nodes attest to.
 const MAX_EVIDENCE: usize = SignedRequest::MAX_LEN + 255 * 128;
 /// The bytes of statements that go into one message.
-pub(crate) const STATEMENT_BYTES: usize = 256 * 1024;
+const STATEMENT_BYTES: usize = 256 * 1024;
 /// Names, numbers and the seal around what a frame carries, and a refusal with all its texts.
 const ENVELOPE: usize = 8 * 1024;
 
@@ -164,6 +164,16 @@ impl AnswerText {
     pub(crate) fn read(&self) -> Option<Answer> {
         Answer::from_json(&self.0).ok()
     }
+}
+
+/// How many of these statements, from the first on, go into one message: as many as fit, and one at least.
+pub(crate) fn fitting<'a>(statements: impl IntoIterator<Item = &'a SignedRequest>) -> usize {
+    let mut bytes = 0;
+    let fits = |(place, statement): &(usize, &SignedRequest)| {
+        bytes += statement.setup.len() + statement.authentication.len();
+        *place == 0 || bytes <= STATEMENT_BYTES
+    };
+    statements.into_iter().enumerate().take_while(fits).count()
 }
 
 /// Encodes a frame, or a message in a run.

@@ -138,13 +138,9 @@ impl Revocation {
             .filter(|acknowledgement| acknowledgement.is_genuine(network, statement))
             .map(|acknowledgement| (acknowledgement.node, acknowledgement.recent))
             .collect();
-        let missing = network.nodes().map(|(node, _)| node).filter(|node| !genuine.contains_key(node));
-        Ok(RevocationStatus {
-            missing: missing.collect(),
-            stored_by: genuine.keys().copied().collect(),
-            recent: genuine.into_values().flatten().collect(),
-            threshold: network.threshold(),
-        })
+        let (threshold, size) = (network.threshold(), network.size());
+        let status = RevocationStatus::of_nodes(threshold, size, genuine.keys().copied());
+        Ok(RevocationStatus { recent: genuine.into_values().flatten().collect(), ..status })
     }
 
     /// The revocation as JSON, to be signed elsewhere.

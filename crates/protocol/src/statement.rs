@@ -151,24 +151,9 @@ impl StatementSet {
         self.0.insert(says.id(key_id), says).is_none()
     }
 
-    /// Whether a statement is in the set.
-    pub fn contains(&self, id: &B256) -> bool {
-        self.0.contains_key(id)
-    }
-
     /// What a statement of the set says.
     pub fn get(&self, id: &B256) -> Option<Says> {
         self.0.get(id).copied()
-    }
-
-    /// How many statements are in the set.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether nothing was said.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Until when an ephemeral key may ask for signatures, in seconds since 1970; none if it may not.
@@ -194,11 +179,6 @@ impl StatementSet {
     /// Whether the key is revoked.
     pub fn is_key_revoked(&self) -> bool {
         self.0.values().any(|says| matches!(says, Says::RevokesKey))
-    }
-
-    /// Every statement's id and what it says, in the order of the ids.
-    pub fn iter(&self) -> impl Iterator<Item = (B256, Says)> {
-        self.0.iter().map(|(id, says)| (*id, *says))
     }
 
     /// The digest by which two nodes see whether they have the same set.

@@ -115,7 +115,7 @@ impl Admission {
     }
 
     fn is_exempt(&self, from: IpAddr) -> bool {
-        from.to_canonical().is_loopback() && !self.limits.loopback
+        self.limits.exempt(from)
     }
 }
 

@@ -14,10 +14,9 @@ use crate::config::ClientLimits;
 pub(super) struct Places {
     all: Arc<Semaphore>,
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    most_per_address: usize,
+    limits: ClientLimits,
     /// Addresses that many clients come from.
     shared: Arc<[IpAddr]>,
-    is_loopback_exempt: bool,
 }
 
 /// A place at a listener, as long as a socket is open.
@@ -39,9 +38,8 @@ impl Places {
         Self {
             all: Arc::new(Semaphore::new(MOST_SOCKETS)),
             by_address: Arc::default(),
-            most_per_address: limits.sockets.saturating_mul(SPARE),
+            limits: *limits,
             shared: proxies.into(),
-            is_loopback_exempt: !limits.loopback,
         }
     }
 
@@ -52,13 +50,12 @@ impl Places {
 
     /// Gives the place to a socket; none if its address has as many as one may have.
     pub(super) fn take(&self, permit: OwnedSemaphorePermit, from: IpAddr) -> Option<Place> {
-        let is_exempt =
-            self.shared.contains(&from) || from.to_canonical().is_loopback() && self.is_loopback_exempt;
+        let is_exempt = self.shared.contains(&from) || self.limits.exempt(from);
         let address = (!is_exempt).then(|| network_of(from));
         if let Some(address) = address {
             let mut by_address = self.by_address();
             let open = by_address.entry(address).or_default();
-            if *open >= self.most_per_address {
+            if *open >= self.limits.sockets.saturating_mul(SPARE) {
                 return None;
             }
             *open += 1;

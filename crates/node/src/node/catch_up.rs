@@ -6,7 +6,7 @@
 //! signed, so a bad node can withhold entries, and invent none. With the hello goes where each wants to read on, and the
 //! digest of its statements; two signers who have the same statements and nothing to count tell each other nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use quorate_ledger::{Entry, Judgement, Nonce, Page, PageRequest, SigningRun};
@@ -22,7 +22,7 @@ use super::run::Run;
 use super::statements::{KeyStatements, Registration, Statements};
 use crate::error::reasons;
 use crate::storage::{Storage, StoredKey};
-use crate::wire::{self, STATEMENT_BYTES};
+use crate::wire::{self, fitting};
 
 /// What a signer says to each other one with its hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub(crate) struct CatchUp<'a> {
 
 /// What this node still has to tell a signer, and whether that one has told all.
 struct Pair {
-    statements: VecDeque<SignedRequest>,
+    statements: Vec<SignedRequest>,
     /// What the other asks for next.
     asked: Option<PageRequest>,
 }
@@ -125,8 +125,8 @@ impl CatchUp<'_> {
             }
             if is_counted || differ {
                 let statements = match differ {
-                    true => self.storage.statements_of(&self.operation.key_id).await?.into(),
-                    false => VecDeque::new(),
+                    true => self.storage.statements_of(&self.operation.key_id).await?,
+                    false => Vec::new(),
                 };
                 pairs.insert(peer, Pair { statements, asked: remark.reads });
             }
@@ -137,14 +137,11 @@ impl CatchUp<'_> {
     /// The next message for a signer: statements first, since entries are judged by them.
     async fn tell(&self, pair: &mut Pair, counted: Option<&SigningRun>) -> Result<Told, TaskError> {
         let mut told = Told::default();
-        let mut bytes = 0;
-        while let Some(statement) = pair.statements.front() {
-            bytes += statement.setup.len() + statement.authentication.len();
-            if !told.statements.is_empty() && bytes > STATEMENT_BYTES {
-                told.more = true;
-                return Ok(told);
-            }
-            told.statements.extend(pair.statements.pop_front());
+        let rest = pair.statements.split_off(fitting(&pair.statements));
+        told.statements = std::mem::replace(&mut pair.statements, rest);
+        if !pair.statements.is_empty() {
+            told.more = true;
+            return Ok(told);
         }
         if let (Some(run), Some(asked)) = (counted, pair.asked.take()) {
             let (page, next) = self.ledgers.page(self.operation.key, run, asked).await?;

@@ -6,7 +6,7 @@
 //! all nodes are in. If the run breaks in between, or the node does, it asks the others again ([`KeyConfirmations`]).
 //!
 //! A confirmation is a node's signature over the digest of what the run came to, so it does not matter who
-//! brings it or whether anybody reads it on the way. A gateway that withholds letters, repeats them or makes them
+//! brings it or whether anybody reads it on the way. A gateway that withholds messages, repeats them or makes them
 //! up can delay a key's birth; without the signatures of all nodes over the digest of the stored share, nothing
 //! becomes usable.
 
@@ -42,7 +42,7 @@ pub(crate) struct KeysBeingMade<'a> {
 
 /// After how many seconds a pending key is given up.
 ///
-/// A share that other nodes count on cannot be made again, and a gateway that withholds letters must not be able
+/// A share that other nodes count on cannot be made again, and a gateway that withholds messages must not be able
 /// to have it deleted before an operator notices: hence a week, where an hour would do among honest parties.
 pub(crate) const PENDING_LIFETIME: u64 = 7 * 24 * 60 * 60;
 
@@ -102,7 +102,7 @@ impl KeysBeingMade<'_> {
         Ok(true)
     }
 
-    /// The letters that ask all others about every pending key.
+    /// The messages that ask all others about every pending key.
     pub(crate) async fn inquiries(&self) -> Result<Vec<Post>, StorageError> {
         let mut posts = Vec::new();
         for key_id in self.storage.pending_keys().await? {
@@ -119,7 +119,7 @@ impl KeysBeingMade<'_> {
         Ok(posts)
     }
 
-    /// Takes in a letter and gives the answer; once a key's last confirmation has come, everybody is told.
+    /// Takes in a message and gives the answer; once a key's last confirmation has come, everybody is told.
     ///
     /// `from` is the gateway's word, and no more than the address of the answer.
     pub(crate) async fn answer(

@@ -308,15 +308,13 @@ impl Parts {
         let Some(key_id) = self.statements.key_id_of(request) else {
             return Err(judge::not_of_this_kind().into());
         };
-        if request.operation.is_challenged() {
-            judge::check_lifetime(request, clock::now())?;
-        }
+        judge::check_lifetime(request, clock::now())?;
         let key = peers.key(&key_id).await?;
-        self.statements.read(request, &key)?;
+        let statement = self.statements.read(request, &key)?;
         if request.operation.is_challenged() {
             judge::spend_nonce(&self.member, &self.nonces, request)?;
         }
-        let (statement, _, recent) = self.statements.learn(request, &key, clock::now()).await?;
+        let (_, recent) = self.statements.store(&statement, clock::now()).await?;
         peers.write_to_all(&PeerMessage::Statements { statements: vec![request.clone()] }).await;
         if request.operation != Operation::Revoke {
             return Ok(Answer::Registered);

@@ -19,7 +19,7 @@ use super::keygen::{KeysBeingMade, StillPending};
 use super::member::Member;
 use super::statements::Statements;
 use crate::storage::{Added, Storage, StorageError, StoredKey};
-use crate::wire::{FromNode, KeyConfirmations, PeerMessage, STATEMENT_BYTES};
+use crate::wire::{FromNode, KeyConfirmations, PeerMessage, fitting};
 
 /// The other nodes, as far as this one writes to them on one connection.
 #[derive(Clone)]
@@ -145,8 +145,11 @@ impl Peers {
             PeerMessage::WhichStatements { key_id, known } => {
                 let set = self.storage.statement_set(&key_id).await?;
                 if set.digest() != known {
-                    for statements in in_messages(self.storage.statements_of(&key_id).await?) {
+                    let mut statements = self.storage.statements_of(&key_id).await?;
+                    while !statements.is_empty() {
+                        let rest = statements.split_off(fitting(&statements));
                         self.write(from, PeerMessage::Statements { statements }).await;
+                        statements = rest;
                     }
                 }
             }
@@ -158,15 +161,8 @@ impl Peers {
             PeerMessage::StatementsAfter { journal, place } => {
                 let own = self.storage.journal();
                 let place = if journal == own { place } else { 0 };
-                let after = self.storage.statements_after(place, STATEMENTS).await?;
-                let (mut statements, mut bytes) = (Vec::new(), 0);
-                for placed in after {
-                    bytes += placed.request.setup.len() + placed.request.authentication.len();
-                    if !statements.is_empty() && bytes > STATEMENT_BYTES {
-                        break;
-                    }
-                    statements.push((placed.place, placed.request));
-                }
+                let mut statements = self.storage.statements_after(place, STATEMENTS).await?;
+                statements.truncate(fitting(statements.iter().map(|(_, request)| request)));
                 if !statements.is_empty() || journal != own {
                     self.write(from, PeerMessage::StatementPage { journal: own, statements }).await;
                 }
@@ -210,7 +206,7 @@ impl Peers {
             return Ok(true);
         };
         match self.statements.learn(request, &key, clock::now()).await {
-            Ok((_, Added::New, _)) => {
+            Ok(Added::New) => {
                 tracing::info!(node = %self.member.index, key_id, "learnt what the key's owner says");
             }
             Ok(_) => {}
@@ -236,20 +232,4 @@ impl Peers {
         // A connection that broke is noticed where it is read.
         drop(self.outgoing.send(FromNode::Peer { to, message }).await);
     }
-}
-
-/// Statements in as many messages as they take.
-fn in_messages(statements: Vec<SignedRequest>) -> Vec<Vec<SignedRequest>> {
-    let (mut messages, mut bytes) = (Vec::<Vec<_>>::new(), 0);
-    for statement in statements {
-        bytes += statement.setup.len() + statement.authentication.len();
-        match messages.last_mut() {
-            Some(message) if bytes <= STATEMENT_BYTES => message.push(statement),
-            _ => {
-                bytes = 0;
-                messages.push(vec![statement]);
-            }
-        }
-    }
-    messages
 }

@@ -50,7 +50,7 @@ pub(crate) async fn make_key(
         let confirmations = theirs.iter().map(|(node, bytes)| (*node, bytes.to_vec())).collect();
         making_at.confirm(&key_id, &confirmations).await?;
     }
-    // Where the run broke, letters may have brought what it did not.
+    // Where the run broke, messages outside it may have brought what it did not.
     match StillPending::find(network, making_at.storage, &key_id).await? {
         None => Ok(KeyText { key_id, public_key }),
         Some(pending) => {

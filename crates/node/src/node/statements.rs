@@ -103,19 +103,31 @@ impl Statements {
         Ok(KeyStatements::new(key.registration, self.storage.statement_set(key_id).await?))
     }
 
-    /// Takes in a statement: stores it, and ends the attempts that it forbids. Whether it is new, and the operations that
-    /// can no longer be recalled.
+    /// Takes in what somebody says is a statement of the key's owner. Whether it is new.
     ///
     /// # Errors
-    /// A request that is no statement of the key's owner, or one statement too many.
+    /// A request that is none, or one statement too many.
     pub(crate) async fn learn(
         &self,
         request: &SignedRequest,
         key: &StoredKey,
         now: u64,
-    ) -> Result<(Statement, Added, Vec<RecentOperation>), TaskError> {
+    ) -> Result<Added, TaskError> {
         let statement = self.read(request, key)?;
-        let added = self.storage.add_statement(&statement, now).await?;
+        Ok(self.store(&statement, now).await?.0)
+    }
+
+    /// Stores a statement, and ends the attempts that it forbids. Whether it is new, and the operations that can no longer
+    /// be recalled.
+    ///
+    /// # Errors
+    /// One statement too many.
+    pub(crate) async fn store(
+        &self,
+        statement: &Statement,
+        now: u64,
+    ) -> Result<(Added, Vec<RecentOperation>), TaskError> {
+        let added = self.storage.add_statement(statement, now).await?;
         if added == Added::TooMany {
             let reason = format!(
                 "a key has at most {MOST_REGISTRATIONS} ephemeral keys, and {MOST_REVOCATIONS} of them are revoked one by one; \
@@ -128,7 +140,7 @@ impl Statements {
             Ok(key) => self.attempts.end(key, statement.says()).await,
             Err(_) => Vec::new(),
         };
-        Ok((statement, added, recent))
+        Ok((added, recent))
     }
 
     /// Waits for the next new statement, of whatever key, for as long as this.

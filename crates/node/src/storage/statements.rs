@@ -24,12 +24,6 @@ pub(crate) enum Added {
     TooMany,
 }
 
-/// A statement by its place in the order in which this node came to know it.
-pub(crate) struct PlacedStatement {
-    pub(crate) place: u64,
-    pub(crate) request: SignedRequest,
-}
-
 impl Storage {
     /// Stores a verified statement.
     pub(crate) async fn add_statement(&self, statement: &Statement, now: u64) -> Result<Added, StorageError> {
@@ -92,12 +86,13 @@ impl Storage {
         rows.iter().map(|row| request(row.try_get(0)?, key_id)).collect()
     }
 
-    /// The statements about any key that this node came to know after a place, the oldest `most` of them.
+    /// The statements about any key that this node came to know after a place, the oldest `most` of them, each with its
+    /// place.
     pub(crate) async fn statements_after(
         &self,
         place: u64,
         most: u32,
-    ) -> Result<Vec<PlacedStatement>, StorageError> {
+    ) -> Result<Vec<(u64, SignedRequest)>, StorageError> {
         let rows = sqlx::query(
             "SELECT place, key_id, request FROM statements WHERE place > ? ORDER BY place LIMIT ?",
         )
@@ -106,10 +101,7 @@ impl Storage {
         .fetch_all(&self.pool)
         .await?;
         let placed = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(PlacedStatement {
-                place: unsigned(row.try_get(0)?),
-                request: request(row.try_get(2)?, row.try_get(1)?)?,
-            })
+            Ok((unsigned(row.try_get(0)?), request(row.try_get(2)?, row.try_get(1)?)?))
         };
         rows.iter().map(placed).collect()
     }
