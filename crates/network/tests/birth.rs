@@ -77,7 +77,8 @@ impl Scene {
     }
 
     async fn until(&self, index: u8, query: &'static str, count: i64) {
-        within_a_minute(query, async || self.count(index, query).await == count).await;
+        let what = format!("{count} from `{query}` at node {index}");
+        within_a_minute(&what, async || self.count(index, query).await == count).await;
     }
 
     /// Alters node 5's own confirmation in its database, or turns it back.

@@ -90,6 +90,12 @@ impl Assignments {
         Ok(assignment.map(|(request, attestations)| Evidence { request, attestations }))
     }
 
+    /// Young keys whose assignment not every node is known here to attest to. What the others showed may have been lost on
+    /// its way, and a node that cannot show it all leaves one that was away with too few to adopt the key on.
+    pub(crate) async fn half_attested(&self, now: u64) -> Result<Vec<String>, StorageError> {
+        self.storage.half_attested(now.saturating_sub(ADOPTION_AGE), self.member.network.size()).await
+    }
+
     /// Takes in what another node shows; adopts the assignment of a key that is free here once t nodes attest to the same
     /// request. Whether it did.
     pub(crate) async fn learn(

@@ -113,6 +113,9 @@ impl Peers {
     /// Asks about what this node may have missed.
     async fn inquire(&self) -> Result<(), TaskError> {
         self.write_confirmations(self.being_made().inquiries().await?).await;
+        for key_id in self.assignments.half_attested(clock::now()).await? {
+            self.write_to_all(&PeerMessage::WhoseKey { key_id }).await;
+        }
         for peer in self.member.peers() {
             let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied();
             let (journal, place) = read.unwrap_or_default();

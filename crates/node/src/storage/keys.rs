@@ -151,6 +151,21 @@ impl Storage {
         Ok(Some((request, attestations)))
     }
 
+    /// Keys that were assigned since then, and of which fewer than `nodes` nodes are known here to attest whose they are;
+    /// a few of them.
+    pub(crate) async fn half_attested(&self, since: u64, nodes: u8) -> Result<Vec<String>, StorageError> {
+        let rows = sqlx::query(
+            "SELECT key_id FROM keys WHERE created_at >= ? AND \
+             (SELECT COUNT(*) FROM attestations WHERE attestations.key_id = keys.key_id) < ? \
+             ORDER BY created_at DESC LIMIT 16",
+        )
+        .bind(seconds(since))
+        .bind(i64::from(nodes))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// The key that a request was answered with.
     pub(crate) async fn key_of(&self, request: B256) -> Result<Option<(KeyText, Attestation)>, StorageError> {
         let row = sqlx::query(
