@@ -36,6 +36,7 @@ CREATE TABLE keys (
 );
 
 CREATE INDEX keys_by_owner ON keys (owner);
+CREATE INDEX keys_by_age ON keys (created_at);
 
 -- What nodes attest to of whose a key is, as the client is given them: this node's own, and others', with which it can
 -- show a node that was away.

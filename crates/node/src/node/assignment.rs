@@ -90,10 +90,10 @@ impl Assignments {
         Ok(assignment.map(|(request, attestations)| Evidence { request, attestations }))
     }
 
-    /// Young keys whose assignment not every node is known here to attest to. What the others showed may have been lost on
-    /// its way, and a node that cannot show it all leaves one that was away with too few to adopt the key on.
-    pub(crate) async fn half_attested(&self, now: u64) -> Result<Vec<String>, StorageError> {
-        self.storage.half_attested(now.saturating_sub(ADOPTION_AGE), self.member.network.size()).await
+    /// Young keys that a node is not known here to attest to: what it showed may have been lost on its way, and without it
+    /// this one may have too little to show a node that was away.
+    pub(crate) async fn unattested_by(&self, node: NodeIndex, now: u64) -> Result<Vec<String>, StorageError> {
+        self.storage.unattested_by(node, now.saturating_sub(ADOPTION_AGE)).await
     }
 
     /// Takes in what another node shows; adopts the assignment of a key that is free here once t nodes attest to the same

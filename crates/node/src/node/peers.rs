@@ -113,10 +113,10 @@ impl Peers {
     /// Asks about what this node may have missed.
     async fn inquire(&self) -> Result<(), TaskError> {
         self.write_confirmations(self.being_made().inquiries().await?).await;
-        for key_id in self.assignments.half_attested(clock::now()).await? {
-            self.write_to_all(&PeerMessage::WhoseKey { key_id }).await;
-        }
         for peer in self.member.peers() {
+            for key_id in self.assignments.unattested_by(peer, clock::now()).await? {
+                self.write(peer, PeerMessage::WhoseKey { key_id }).await;
+            }
             let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied();
             let (journal, place) = read.unwrap_or_default();
             self.write(peer, PeerMessage::StatementsAfter { journal, place }).await;

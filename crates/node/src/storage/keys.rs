@@ -151,16 +151,19 @@ impl Storage {
         Ok(Some((request, attestations)))
     }
 
-    /// Keys that were assigned since then, and of which fewer than `nodes` nodes are known here to attest whose they are;
-    /// a few of them.
-    pub(crate) async fn half_attested(&self, since: u64, nodes: u8) -> Result<Vec<String>, StorageError> {
+    /// Keys that were assigned since then and that a node is not known here to attest to; a few, the youngest first.
+    pub(crate) async fn unattested_by(
+        &self,
+        node: NodeIndex,
+        since: u64,
+    ) -> Result<Vec<String>, StorageError> {
         let rows = sqlx::query(
-            "SELECT key_id FROM keys WHERE created_at >= ? AND \
-             (SELECT COUNT(*) FROM attestations WHERE attestations.key_id = keys.key_id) < ? \
+            "SELECT key_id FROM keys WHERE created_at >= ? AND NOT EXISTS \
+             (SELECT 1 FROM attestations WHERE attestations.key_id = keys.key_id AND node = ?) \
              ORDER BY created_at DESC LIMIT 16",
         )
         .bind(seconds(since))
-        .bind(i64::from(nodes))
+        .bind(i64::from(node.get()))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
