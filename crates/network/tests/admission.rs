@@ -6,10 +6,9 @@
 mod attacked;
 mod local;
 
-use std::time::Duration;
-
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
+use attacked::scene::{nodes, to_all, within};
 use attacked::start_hostile_by_token;
 use ed25519_dalek::SigningKey;
 use local::{ACCOUNT, LocalNetwork, Session, claim, free_address, mint_to, now, permissions, refusal, sign};
@@ -17,8 +16,8 @@ use quorate_core::{Address, B256};
 use quorate_network::{EphemeralKey, NetworkError, Refusal};
 use quorate_node::adversary::HostileGateway;
 use quorate_protocol::{
-    AdmissionToken, AdmissionTokenError, Answer, Authentication, ClientError, KeyRequest, KeyText, NodeIndex,
-    Operation, Setup, SignedRequest, TokenIssuer, challenge,
+    AdmissionToken, AdmissionTokenError, Answer, Authentication, ClientError, KeyRequest, KeyText, Operation,
+    Setup, SignedRequest, TokenIssuer, challenge,
 };
 use serde_json::{Value, json};
 
@@ -114,11 +113,9 @@ impl Scene {
 
     /// What each of the five nodes answers.
     async fn answers(&self, request: &SignedRequest) -> Vec<Answer> {
-        let nodes: Vec<_> = (1..=5).filter_map(NodeIndex::new).collect();
-        let keys = nodes.iter().map(|node| (*node, self.key_id.clone())).collect();
-        let task = self.gateway.assign(&keys, request);
+        let task = self.gateway.assign(&to_all(&self.key_id), request);
         let mut answers = Vec::new();
-        for node in nodes {
+        for node in nodes(&[1, 2, 3, 4, 5]) {
             answers.push(within(self.gateway.answer(task, node)).await);
         }
         answers
@@ -149,10 +146,6 @@ fn with_token(setup: &str, token: &AdmissionToken) -> String {
     let mut setup: Value = serde_json::from_str(setup).unwrap();
     setup["metadata"].as_array_mut().unwrap().push(json!({ "tag": 5, "value": token.to_json() }));
     setup.to_string()
-}
-
-async fn within<T>(step: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(120), step).await.expect("the nodes answer within 120 s")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

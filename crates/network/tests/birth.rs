@@ -12,7 +12,8 @@ use fail::FailScenario;
 use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions, refusal, sign};
 use quorate_core::Address;
 use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
-use quorate_protocol::KeyDraft;
+use quorate_node::fail_points::{FrameKind, losing};
+use quorate_protocol::{KeyDraft, NodeIndex};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::runtime::Runtime;
@@ -156,6 +157,20 @@ fn a_node_that_was_away_when_a_key_was_bound_learns_whose_it_is() {
         scene.network.stop(4).await;
         scene.network.stop(5).await;
         scene.sign_soon(&key).await;
+    });
+}
+
+#[test]
+fn a_node_asks_again_for_an_attestation_that_was_lost() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        let scene = Scene::new().await;
+        let node = NodeIndex::new(2).unwrap();
+        fail::cfg(losing(FrameKind::Assignment, node), "4*return").unwrap();
+        scene.make_key().await.unwrap();
+        for index in 1..=5 {
+            scene.until(index, "SELECT COUNT(*) FROM attestations", 5).await;
+        }
     });
 }
 

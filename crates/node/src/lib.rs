@@ -8,6 +8,7 @@
 pub mod adversary;
 mod config;
 mod error;
+pub mod fail_points;
 mod gateway;
 mod init;
 mod issuer;

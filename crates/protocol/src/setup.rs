@@ -52,7 +52,7 @@ pub struct KeygenSetup {
     /// signed: a node may refuse to make such keys.
     pub claim: Option<PermissionsClaim>,
     /// The operator's word for an owner whom no list names (tag 5), as it was sent: nobody has verified it yet.
-    pub admission_token: Option<AdmissionToken>,
+    pub admission_token: Option<Box<AdmissionToken>>,
     typed: typed::keygen::KeygenSetupOpts,
 }
 
@@ -391,7 +391,7 @@ impl TryFrom<KeygenText> for KeygenSetup {
             .map(|value| json::read::<PermissionsClaim>(value).map_err(SetupError::Claim))
             .transpose()?;
         let admission_token = value_of(&text.metadata, ADMISSION_TOKEN)
-            .map(|value| AdmissionToken::from_json(value).map_err(SetupError::AdmissionToken))
+            .map(|value| AdmissionToken::from_json(value).map(Box::new).map_err(SetupError::AdmissionToken))
             .transpose()?;
         if let Some(claim) = &claim {
             let given = permissions.as_deref().map(Permissions::hash_of).unwrap_or_default();

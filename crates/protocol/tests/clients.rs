@@ -216,7 +216,7 @@ fn the_owners_signature_covers_each_metadata_entry_but_the_permissions() {
     let token = |keys| AdmissionToken::issue(&issuer, B256::ZERO, Address::ZERO, 1_735_693_200, keys);
     let signed = with_token(&token(3));
     let Setup::Keygen(setup) = Setup::parse(Operation::Keygen, &signed).unwrap() else { panic!() };
-    assert_eq!(setup.admission_token, Some(token(3)));
+    assert_eq!(setup.admission_token.as_deref(), Some(&token(3)));
     let altered = [
         ("without the token", bound.clone()),
         ("another token", with_token(&token(4))),

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod scene;
+
 use std::time::Duration;
 
 use quorate_node::adversary::HostileGateway;

@@ -6,7 +6,7 @@ use quorate_protocol::{Attestation, KeyText, KeygenSetup, NodeIndex, Permissions
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
 
-use super::{SHARES, Storage, StorageError, encoded, seconds, unsigned};
+use super::{SHARES, Storage, StorageError, Write, encoded, seconds, unsigned};
 use crate::wire::Attestations;
 
 /// An owner who asks for a key, as far as the request itself says.
@@ -83,7 +83,7 @@ impl Storage {
         now: u64,
     ) -> Result<Assigned, StorageError> {
         let ApprovedKeygen { owner, setup, ephemeral_until, request } = approved;
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         if let Some(quota) = quota {
             let row = sqlx::query("SELECT COUNT(*) FROM keys WHERE owner = ?")
                 .bind(owner.as_slice())
@@ -113,7 +113,7 @@ impl Storage {
             return Ok(Assigned::Taken);
         }
         insert_attestations(&mut transaction, key_id, attestations).await?;
-        transaction.commit().await?;
+        self.commit(transaction, Write::Assignment).await?;
         Ok(Assigned::Yes)
     }
 
@@ -123,9 +123,9 @@ impl Storage {
         key_id: &str,
         attestations: &Attestations,
     ) -> Result<(), StorageError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         insert_attestations(&mut transaction, key_id, attestations).await?;
-        Ok(transaction.commit().await?)
+        Ok(self.commit(transaction, Write::Attestations).await?)
     }
 
     /// The request that a key was assigned by, and what nodes attest of it.

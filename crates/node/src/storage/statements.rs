@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 use quorate_protocol::{Says, SignedRequest, Statement, StatementSet};
 use sqlx::Row as _;
 
-use super::{Storage, StorageError, encoded, seconds, unsigned};
+use super::{Storage, StorageError, Write, encoded, seconds, unsigned};
 
 /// How many ephemeral keys may be registered for a key, beside the one that it was assigned with.
 pub(crate) const MOST_REGISTRATIONS: u64 = 64;
@@ -28,7 +28,7 @@ impl Storage {
     /// Stores a verified statement.
     pub(crate) async fn add_statement(&self, statement: &Statement, now: u64) -> Result<Added, StorageError> {
         let key_id = statement.key_id();
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         let rows = sqlx::query("SELECT id, says FROM statements WHERE key_id = ?")
             .bind(key_id)
             .fetch_all(&mut *transaction)
@@ -60,7 +60,7 @@ impl Storage {
             .bind(seconds(now))
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        self.commit(transaction, Write::Statement).await?;
         Ok(Added::New)
     }
 
