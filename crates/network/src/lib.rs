@@ -11,5 +11,7 @@ mod signing_network;
 
 pub use distributed_signer::DistributedSigner;
 pub use ephemeral_key::EphemeralKey;
-pub use quorate_protocol::{AttestedKey, KeyDraft, NetworkDescriptor, Refusal, Revocation, RevocationStatus};
+pub use quorate_protocol::{
+    AdmissionToken, AttestedKey, KeyDraft, NetworkDescriptor, Refusal, Revocation, RevocationStatus,
+};
 pub use signing_network::{NetworkError, PendingRegistration, SigningNetwork};

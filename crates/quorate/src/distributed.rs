@@ -18,7 +18,8 @@ impl Grant {
     /// Who asks for signatures is known by a fresh [`EphemeralKey`], which lasts as long as the longest policy, and a
     /// year at most. For an ephemeral key of one's own, or an owner whose wallet is elsewhere, there are
     /// [`SigningNetwork::prepare_key`] with these [`permissions`](Self::permissions), and
-    /// [`SigningNetwork::submit_key`].
+    /// [`SigningNetwork::submit_key`]. A network that makes keys by token takes the owner's from
+    /// [`SigningNetwork::with_admission_token`].
     ///
     /// # Errors
     /// The network's refusal, a key that too few nodes attest to, or the signer's own error.

@@ -69,7 +69,8 @@ impl Scene {
     ) -> (KeyDraft, SignedRequest) {
         let nonces = self.nonces().await;
         let permissions = Permissions { limits, ..with_value(permissions(owner)) };
-        let request = KeyRequest::new(self.network.descriptor(), &permissions, &claim(ephemeral)).unwrap();
+        let request =
+            KeyRequest::new(self.network.descriptor(), &permissions, &claim(ephemeral), None).unwrap();
         let challenge = challenge(request.setup(), &nonces);
         let draft = request.challenged(&challenge).unwrap();
         let signature = owner.sign_hash_sync(&draft.typed_data().unwrap().digest()).unwrap();

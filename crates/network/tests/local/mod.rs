@@ -14,7 +14,9 @@ use quorate_core::{
 };
 use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
-use quorate_protocol::{ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy};
+use quorate_protocol::{
+    ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy, TokenIssuer,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -42,33 +44,44 @@ impl LocalNetwork {
     /// A network whose gateway is configured otherwise.
     pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let address = free_address();
-        Self::start_as(address, address, change).await
+        Self::new(address, address).serve(address, change).await
+    }
+
+    /// A network whose nodes make keys by the tokens of these issuers alone.
+    pub(crate) async fn start_by_token(issuers: &[TokenIssuer]) -> Self {
+        let address = free_address();
+        let network = Self::new(address, address);
+        network.take_tokens_of(issuers);
+        network.serve(address, |_| {}).await
     }
 
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
-        Self::start_as(gateway, nodes_go_to, |_| {}).await
+        Self::new(gateway, nodes_go_to).serve(gateway, |_| {}).await
     }
 
-    async fn start_as(
-        gateway: SocketAddr,
-        nodes_go_to: SocketAddr,
-        change: impl FnOnce(&mut GatewayConfig),
-    ) -> Self {
-        let mut network = Self::new(gateway, nodes_go_to);
-        let mut config = GatewayConfig::load(&network.folder.path().join("gateway/gateway.toml")).unwrap();
+    async fn serve(mut self, gateway: SocketAddr, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let mut config = GatewayConfig::load(&self.folder.path().join("gateway/gateway.toml")).unwrap();
         config.listen = gateway;
         change(&mut config);
         let gateway = Gateway::open(config).await.unwrap();
         tokio::spawn(gateway.serve(CancellationToken::new()));
-        network.start_nodes().await;
-        network.until_ready().await;
-        network
+        self.start_nodes().await;
+        self.until_ready().await;
+        self
     }
 
     /// Five nodes that go to an address at which the test listens itself.
     pub(crate) async fn without_gateway(nodes_go_to: SocketAddr) -> Self {
         let mut network = Self::new(nodes_go_to, nodes_go_to);
+        network.start_nodes().await;
+        network
+    }
+
+    /// The same where the nodes make keys by the tokens of these issuers alone.
+    pub(crate) async fn without_gateway_by_token(nodes_go_to: SocketAddr, issuers: &[TokenIssuer]) -> Self {
+        let mut network = Self::new(nodes_go_to, nodes_go_to);
+        network.take_tokens_of(issuers);
         network.start_nodes().await;
         network
     }
@@ -80,6 +93,18 @@ impl LocalNetwork {
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
         Self { descriptor, folder, nodes: BTreeMap::new() }
+    }
+
+    /// Writes the issuers into each node's configuration, as its operator does.
+    fn take_tokens_of(&self, issuers: &[TokenIssuer]) {
+        let issuers: Vec<_> = issuers.iter().map(|issuer| format!("\"{issuer}\"")).collect();
+        let admission = format!("[admission]\ntoken_issuers = [{}]", issuers.join(", "));
+        for index in 1..=5 {
+            let file = self.home(index).join("node.toml");
+            let config = std::fs::read_to_string(&file).unwrap();
+            assert!(config.contains("[admission]"));
+            std::fs::write(&file, config.replace("[admission]", &admission)).unwrap();
+        }
     }
 
     async fn start_nodes(&mut self) {

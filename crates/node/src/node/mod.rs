@@ -1,5 +1,6 @@
 //! A signing node: its parts, and which of them each frame of the gateway is for.
 
+mod admission;
 mod assignment;
 mod attempts;
 mod catch_up;

@@ -5,7 +5,10 @@ use std::sync::{Arc, LazyLock};
 use alloy_primitives::Address;
 use ed25519_dalek::SigningKey;
 use quorate_mpc::{Incoming, Outgoing, Quorum, SessionId, keygen};
-use quorate_protocol::{Authentication, KeyText, Operation, Refusal, Setup, SignedRequest};
+use quorate_protocol::{
+    AdmissionToken, Authentication, KeyText, Operation, Refusal, Setup, SignedRequest, TokenIssuer,
+};
+use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -53,6 +56,11 @@ fn identity(index: u8) -> SigningKey {
     SigningKey::from_bytes(&[index; 32])
 }
 
+fn network() -> NetworkDescriptor {
+    let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
+    NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap()
+}
+
 /// A node of three with a database, and no socket.
 pub(crate) struct Place {
     member: Arc<Member>,
@@ -62,10 +70,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new(index: u8) -> Self {
-        let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
-        let network = NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let member = Member { network, index: node(index), identity: identity(index) };
+        let member = Member { network: network(), index: node(index), identity: identity(index) };
         let storage = open(&member, folder.path()).await;
         Self { member: Arc::new(member), storage, folder }
     }
@@ -120,9 +126,14 @@ impl Place {
 
 /// A request for a key, as far as it was judged; `label` tells one from another.
 fn approved(label: &str) -> ApprovedKeygen {
+    approved_with(label, None)
+}
+
+fn approved_with(label: &str, token: Option<&AdmissionToken>) -> ApprovedKeygen {
     let ephemeral = hex::encode_prefixed(identity(9).verifying_key().as_bytes());
-    let setup =
-        format!(r#"{{"t":2,"n":3,"key_label":"{label}","metadata":[{{"tag":2,"value":"{ephemeral}"}}]}}"#);
+    let mut metadata = vec![json!({ "tag": 2, "value": ephemeral })];
+    metadata.extend(token.map(|token| json!({ "tag": 5, "value": token.to_json() })));
+    let setup = json!({ "t": 2, "n": 3, "key_label": label, "metadata": metadata }).to_string();
     let Setup::Keygen(parsed) = Setup::parse(Operation::Keygen, &setup).unwrap() else { panic!() };
     let request = SignedRequest {
         operation: Operation::Keygen,
@@ -130,8 +141,23 @@ fn approved(label: &str) -> ApprovedKeygen {
         nonces: BTreeMap::new(),
         authentication: String::new(),
     };
-    let owner = Address::repeat_byte(5);
-    ApprovedKeygen { owner, setup: parsed, ephemeral_until: NOW + 60, request }
+    ApprovedKeygen { owner: OWNER, setup: parsed, ephemeral_until: NOW + 60, request }
+}
+
+/// Who asks for keys in [`approved`].
+const OWNER: Address = Address::repeat_byte(5);
+
+fn issuer() -> SigningKey {
+    identity(8)
+}
+
+fn token(owner: Address, expires: u64, keys: u64) -> AdmissionToken {
+    AdmissionToken::issue(&issuer(), network().id(), owner, expires, keys)
+}
+
+/// Whoever has a token is admitted, and nobody else.
+fn by_token() -> Admission {
+    Admission { token_issuers: Some(vec![TokenIssuer::from(&issuer())]), ..Admission::default() }
 }
 
 async fn open(member: &Member, folder: &Path) -> Arc<Storage> {
@@ -281,14 +307,16 @@ async fn a_pending_key_is_given_up_after_a_week() {
     assert!(finished.is_key(&key_id).await);
 }
 
-/// A request for a key that its owner signed; `label` tells one from another.
-fn signed(label: &str) -> SignedRequest {
-    use k256::ecdsa::SigningKey as EcdsaKey;
-
-    let wallet = EcdsaKey::from_slice(&[5; 32]).unwrap();
+/// The wallet of an owner who signs, and its address.
+fn wallet() -> (k256::ecdsa::SigningKey, Address) {
+    let wallet = k256::ecdsa::SigningKey::from_slice(&[5; 32]).unwrap();
     let public_key = wallet.verifying_key().to_sec1_point(true).as_bytes().try_into().unwrap();
-    let owner = quorate_protocol::address_of(&public_key).unwrap();
-    let mut request = approved(label).request;
+    (wallet, quorate_protocol::address_of(&public_key).unwrap())
+}
+
+/// A request for a key, signed by its owner.
+fn signed(mut request: SignedRequest) -> SignedRequest {
+    let (wallet, owner) = wallet();
     let setup = Setup::parse(Operation::Keygen, &request.setup).unwrap();
     let digest = setup.typed_data(&request.challenge()).unwrap().digest();
     let (signature, recovery) = wallet.sign_prehash_recoverable(digest.as_slice());
@@ -302,9 +330,12 @@ fn signed(label: &str) -> SignedRequest {
     request
 }
 
-/// What nodes attest to of a key that they gave to [`signed`]`("one")` at NOW, each with its own end.
+/// What nodes attest to of a key that they gave to a request at NOW, each with its own end.
 fn attested(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
-    let request = signed("one");
+    attested_of(signed(approved("one").request), member, key, ends)
+}
+
+fn attested_of(request: SignedRequest, member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
     let approved = crate::node::judge::keygen(member, &request, Some(NOW)).unwrap();
     let birth = crate::node::assignment::birth(key, &approved);
     let attest = |(index, until): &(u8, u64)| {
@@ -355,6 +386,20 @@ async fn an_owner_s_quota_is_held_in_the_assignment_itself() {
 }
 
 #[tokio::test]
+async fn a_token_s_quota_is_held_instead_of_the_configured_one() {
+    let place = Place::new(1).await;
+    let key_id = place.free_key().await;
+    let assignments = Assignments::new(place.member.clone(), place.storage.clone(), by_token());
+    let with = |label, expires, keys| approved_with(label, Some(&token(OWNER, expires, keys)));
+    let refused = assignments.assign(&key_id, &with("one", NOW + 1, 0), NOW).await.unwrap_err();
+    assert!(matches!(refused, TaskError::Refused(Refusal::Quota { keys: 0, limit: 0, .. })), "{refused}");
+    let refused = assignments.assign(&key_id, &with("two", NOW, 1), NOW).await.unwrap_err();
+    let TaskError::Refused(Refusal::NotAdmitted { token: Some(reason), .. }) = refused else { panic!() };
+    assert!(reason.contains("expired"), "{reason}");
+    assignments.assign(&key_id, &with("three", NOW + 1, 1), NOW).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_quorum_attests_to_is_adopted_whatever_the_own_admission() {
     let place = Place::new(1).await;
     let key = free_key_text(&place).await;
@@ -383,4 +428,33 @@ async fn one_node_s_word_is_adopted_only_while_it_is_young_and_admitted_here() {
     forged.attestations.get_mut(&node(2)).unwrap().assigned_at = NOW + 500;
     assert!(!open.learn(&key.key_id, forged, NOW + 600).await.unwrap(), "the time is signed, too");
     assert!(open.learn(&key.key_id, evidence(), NOW + 599).await.unwrap());
+}
+
+#[tokio::test]
+async fn one_node_s_word_for_a_token_s_owner_is_adopted_while_the_token_is_good_here() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let (_, owner) = wallet();
+    let request = |expires, keys| {
+        let token = token(owner, expires, keys);
+        signed(approved_with("one", Some(&token)).request)
+    };
+    let evidence =
+        |expires, keys, ends: &[(u8, u64)]| attested_of(request(expires, keys), &place.member, &key, ends);
+    let assignments = Assignments::new(place.member.clone(), place.storage.clone(), by_token());
+    let one = [(2, NOW + 90)];
+    let learn = async |evidence| assignments.learn(&key.key_id, evidence, NOW + 5).await.unwrap();
+    assert!(!learn(attested(&place.member, &key, &one)).await, "no token");
+    assert!(!learn(evidence(NOW + 5, 1, &one)).await, "expired");
+    assert!(!learn(evidence(NOW + 6, 0, &one)).await, "no more keys");
+    assert!(learn(evidence(NOW + 6, 1, &one)).await);
+
+    let late = Place::new(1).await;
+    let key = free_key_text(&late).await;
+    let evidence = attested_of(request(NOW, 0), &late.member, &key, &[(2, NOW + 90), (3, NOW + 70)]);
+    let assignments = Assignments::new(late.member.clone(), late.storage.clone(), by_token());
+    assert!(
+        assignments.learn(&key.key_id, evidence, NOW + 5).await.unwrap(),
+        "a quorum has judged the token"
+    );
 }
