@@ -141,7 +141,8 @@ impl SigningNetwork {
     /// The draft is good for 60 seconds, here or in another process: [`submit_key`](Self::submit_key) goes on.
     ///
     /// # Errors
-    /// Permissions that nodes would refuse, an admission token of another owner or network, a gateway that cannot be reached, or a network of which nodes are missing.
+    /// Permissions that nodes would refuse, an admission token of another owner or network, a gateway that cannot be
+    /// reached, or a network of which nodes are missing.
     pub async fn prepare_key(
         &self,
         permissions: &Permissions,
