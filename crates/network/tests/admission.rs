@@ -9,11 +9,12 @@ mod local;
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use attacked::scene::{nodes, to_all, within};
-use attacked::start_hostile_by_token;
+use attacked::start_hostile_with;
 use ed25519_dalek::SigningKey;
 use local::{ACCOUNT, LocalNetwork, Session, claim, free_address, mint_to, now, permissions, refusal, sign};
 use quorate_core::{Address, B256};
 use quorate_network::{EphemeralKey, NetworkError, Refusal};
+use quorate_node::NodeConfig;
 use quorate_node::adversary::HostileGateway;
 use quorate_protocol::{
     AdmissionToken, AdmissionTokenError, Answer, Authentication, ClientError, KeyRequest, KeyText, Operation,
@@ -25,8 +26,9 @@ fn issuer() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-fn issuers() -> [TokenIssuer; 1] {
-    [TokenIssuer::from(&issuer())]
+/// Has a node make keys by the issuer's tokens alone.
+fn take_tokens(config: &mut NodeConfig) {
+    config.admission.token_issuers = Some(vec![TokenIssuer::from(&issuer())]);
 }
 
 fn token(network: &LocalNetwork, owner: Address, keys: u64) -> AdmissionToken {
@@ -51,7 +53,7 @@ async fn ask(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_with_a_token_is_given_as_many_keys_as_it_says_and_others_none() {
-    let network = LocalNetwork::start_by_token(&issuers()).await;
+    let network = LocalNetwork::start_with_nodes(take_tokens).await;
     let (alice, bob) = (PrivateKeySigner::random(), PrivateKeySigner::random());
     let good = token(&network, alice.address(), 1);
 
@@ -71,7 +73,7 @@ async fn an_owner_with_a_token_is_given_as_many_keys_as_it_says_and_others_none(
 
 #[tokio::test]
 async fn our_own_client_sends_no_token_of_another_owner_or_network() {
-    let network = LocalNetwork::without_gateway(free_address()).await;
+    let network = LocalNetwork::without_gateway(free_address(), |_| {}).await;
     let owner = PrivateKeySigner::random();
     let refused = async |token| match ask(&network, &owner, Some(token)).await.err().unwrap() {
         NetworkError::Client(ClientError::AdmissionToken(error)) => error,
@@ -93,7 +95,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let (gateway, network) = start_hostile_by_token(&issuers()).await;
+        let (gateway, network) = start_hostile_with(take_tokens).await;
         let key_id = within(gateway.make_keys(1)).await.remove(0);
         Self { network, gateway, key_id }
     }

@@ -22,6 +22,10 @@ pub struct NodeConfig {
     /// How many free keys the node keeps at most; it makes no more before some are bound.
     #[serde(default = "most_free_keys")]
     pub most_free_keys: u64,
+    /// How many bytes of signed requests the node keeps at most of a key whose operations are counted; then the key signs
+    /// nothing new. They are kept for good, since a limit counts for good.
+    #[serde(default = "most_journal_bytes")]
+    pub most_journal_bytes: u64,
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
@@ -30,6 +34,11 @@ pub struct NodeConfig {
 /// The default of [`NodeConfig::most_free_keys`].
 pub(crate) const fn most_free_keys() -> u64 {
     64
+}
+
+/// The default of [`NodeConfig::most_journal_bytes`]: about 20 000 operations of the usual size.
+pub(crate) const fn most_journal_bytes() -> u64 {
+    64 * 1024 * 1024
 }
 
 /// Whom a node makes keys for: owners on the list, and those to whom an issuer gave a token; everybody where there are

@@ -146,6 +146,18 @@ pub enum Refusal {
         /// The limit.
         limit: U256,
     },
+    /// The signed requests that a node keeps of a counted key take as much room as they may.
+    #[error(
+        "node {node} keeps {held} bytes of signed requests of this key, {most} are the most; ask for a new key"
+    )]
+    JournalFull {
+        /// The node.
+        node: NodeIndex,
+        /// The bytes kept.
+        held: u64,
+        /// The most bytes.
+        most: u64,
+    },
     /// The key was revoked by its owner.
     #[error("key {key_id} was revoked by its owner; it signs nothing more")]
     Revoked {

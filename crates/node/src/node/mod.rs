@@ -182,7 +182,7 @@ impl Parts {
             member: member.clone(),
             storage: storage.clone(),
             nonces: nonces.clone(),
-            ledgers: Arc::new(Ledgers::new(storage.clone())),
+            ledgers: Arc::new(Ledgers::new(storage.clone(), config.most_journal_bytes)),
             statements: statements.clone(),
             attempts,
             cores: cores.clone(),
