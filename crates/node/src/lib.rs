@@ -6,6 +6,7 @@
 
 #[cfg(feature = "adversaries")]
 pub mod adversary;
+mod buckets;
 mod config;
 mod error;
 pub mod fail_points;

@@ -14,6 +14,7 @@ mod keygen;
 mod ledgers;
 mod member;
 mod nonces;
+mod peer_queue;
 mod peers;
 mod rounds;
 mod run;
@@ -46,6 +47,7 @@ use self::keygen::KeysBeingMade;
 use self::ledgers::Ledgers;
 use self::member::Member;
 use self::nonces::Nonces;
+use self::peer_queue::PeerQueue;
 use self::peers::Peers;
 use self::rounds::Cores;
 use self::run::{Meeting, Outgoing, Pace, Run};
@@ -107,7 +109,7 @@ const KEYGEN_RUN: Duration = Duration::from_secs(80);
 /// How long running signatures have to finish when the node is told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Frames that may wait for the socket, and messages of other nodes that may wait for an answer.
+/// Frames that may wait for the socket or for a task.
 const QUEUE: usize = 64;
 
 impl Node {
@@ -215,11 +217,15 @@ impl Parts {
     ) -> Result<(), connection::ConnectionError> {
         let (outgoing, mut to_send) = mpsc::channel(QUEUE);
         let (received, mut frames) = mpsc::channel(QUEUE);
-        let (post, inbox) = mpsc::channel(QUEUE);
         let in_flight = Arc::new(InFlight::default());
         let peers = self.peers(outgoing);
-        let desk =
-            Connected { parts: self.clone(), peers: peers.clone(), in_flight: in_flight.clone(), post };
+        let written = Arc::new(PeerQueue::new());
+        let desk = Connected {
+            parts: self.clone(),
+            peers: peers.clone(),
+            in_flight: in_flight.clone(),
+            written: written.clone(),
+        };
         let leave = CancellationToken::new();
         let farewell = async {
             stop.cancelled().await;
@@ -235,7 +241,7 @@ impl Parts {
         let ended = tokio::select! {
             ended = connection.carry(&mut to_send, &received, &leave) => ended,
             () = serving => Ok(()),
-            () = peers.correspond(inbox) => Ok(()),
+            () = peers.correspond(&written) => Ok(()),
             () = farewell => Ok(()),
         };
         in_flight.end_all();
@@ -336,7 +342,7 @@ struct Connected {
     parts: Arc<Parts>,
     peers: Peers,
     in_flight: Arc<InFlight>,
-    post: mpsc::Sender<(NodeIndex, PeerMessage)>,
+    written: Arc<PeerQueue>,
 }
 
 impl Connected {
@@ -394,8 +400,7 @@ impl Connected {
             ToNode::Relay { task, from, payload } => {
                 self.in_flight.deliver(task, from, payload.into_vec());
             }
-            // Whoever misses an answer asks again.
-            ToNode::Peer { from, message } => drop(self.post.try_send((from, message))),
+            ToNode::Peer { from, message } => self.written.put(from, message),
             ToNode::Cancel { task } => self.in_flight.end(task),
         }
     }

@@ -17,6 +17,7 @@ use super::clock;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, StillPending};
 use super::member::Member;
+use super::peer_queue::PeerQueue;
 use super::statements::Statements;
 use crate::storage::{Added, Storage, StorageError, StoredKey};
 use crate::wire::{FromNode, KeyConfirmations, PeerMessage, fitting};
@@ -90,8 +91,8 @@ impl Peers {
         Ok(())
     }
 
-    /// Answers what the others write, and asks them regularly, as long as the connection lasts.
-    pub(crate) async fn correspond(&self, mut inbox: mpsc::Receiver<(NodeIndex, PeerMessage)>) {
+    /// Answers what the others have written, and asks them regularly, as long as the connection lasts.
+    pub(crate) async fn correspond(&self, written: &PeerQueue) {
         self.report_free_keys().await;
         let mut inquiry = tokio::time::interval(INQUIRY);
         let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
@@ -99,10 +100,7 @@ impl Peers {
             let dealt_with = tokio::select! {
                 _ = inquiry.tick() => self.inquire().await,
                 _ = last_chance.tick() => self.being_made().give_up().await.map_err(Into::into),
-                message = inbox.recv() => match message {
-                    Some((from, message)) => self.answer(from, message).await,
-                    None => return,
-                },
+                (from, message) = written.take() => self.answer(from, message).await,
             };
             if let Err(error) = dealt_with {
                 tracing::error!(node = %self.member.index, %error, "what the other nodes write cannot be dealt with");
