@@ -11,5 +11,8 @@ mod signing_network;
 
 pub use distributed_signer::DistributedSigner;
 pub use ephemeral_key::EphemeralKey;
-pub use quorate_protocol::{AttestedKey, KeyDraft, NetworkDescriptor, Refusal, Revocation, RevocationStatus};
+pub use quorate_protocol::{
+    AttestedKey, ContractAccount, KeyDraft, NetworkDescriptor, Owner, Refusal, Revocation, RevocationStatus,
+    TypedDataSignature,
+};
 pub use signing_network::{NetworkError, PendingRegistration, SigningNetwork};

@@ -610,7 +610,8 @@ impl Scene {
         let ephemeral = Some(ephemeral.verifying_key());
         let revocation = Revocation::new(self.network.descriptor(), owner, key_id, ephemeral);
         let signature = key.owner.sign_hash_sync(&revocation.typed_data().unwrap().digest()).unwrap();
-        let (setup, authentication) = (revocation.setup().to_owned(), revocation.authentication(&signature));
+        let (setup, authentication) =
+            (revocation.setup().to_owned(), revocation.authentication(&signature).unwrap());
         let nonces = BTreeMap::new();
         self.state(at, SignedRequest { operation: Operation::Revoke, setup, nonces, authentication }).await;
     }

@@ -5,7 +5,9 @@ use ed25519_dalek::SigningKey;
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use url::Url;
 
-use crate::config::{Admission, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys};
+use crate::config::{
+    Admission, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys,
+};
 use crate::node::NodeError;
 use crate::seal::create_key_file;
 
@@ -40,6 +42,7 @@ pub fn init(
             database: PathBuf::from("node.db"),
             most_free_keys: most_free_keys(),
             admission: Admission::default(),
+            chains: ChainConfigs::default(),
         };
         write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
     }

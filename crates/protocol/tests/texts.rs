@@ -457,7 +457,7 @@ fn short_close_reasons_are_the_refusals_text() {
         Refusal::Challenge,
         Refusal::NoPermissions,
         Refusal::UnknownKey { key_id: "key-1".into() },
-        Refusal::Owner { key_id: "key-1".into(), owner: OWNER },
+        Refusal::Owner { key_id: "key-1".into(), owner: OWNER.into() },
         Refusal::Nodes { ready: 3, needed: 5, missing },
     ] {
         assert_eq!(refusal.close_reason(), refusal.to_string());

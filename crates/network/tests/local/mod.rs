@@ -15,6 +15,8 @@ use quorate_core::{
 use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
 use quorate_protocol::{ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -55,15 +57,30 @@ impl LocalNetwork {
         nodes_go_to: SocketAddr,
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Self {
-        let mut network = Self::new(gateway, nodes_go_to);
-        let mut config = GatewayConfig::load(&network.folder.path().join("gateway/gateway.toml")).unwrap();
+        Self::new(gateway, nodes_go_to).serve(gateway, change).await
+    }
+
+    /// A network whose nodes ask a chain about owners that are contracts.
+    pub(crate) async fn start_asking(chain_id: u64, rpc: &str) -> Self {
+        let address = free_address();
+        let network = Self::new(address, address);
+        for index in 1..=5 {
+            let file = network.home(index).join("node.toml");
+            let config = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(file, format!("{config}\n[chains.{chain_id}]\nrpc = \"{rpc}\"\n")).unwrap();
+        }
+        network.serve(address, |_| {}).await
+    }
+
+    async fn serve(mut self, gateway: SocketAddr, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let mut config = GatewayConfig::load(&self.folder.path().join("gateway/gateway.toml")).unwrap();
         config.listen = gateway;
         change(&mut config);
         let gateway = Gateway::open(config).await.unwrap();
         tokio::spawn(gateway.serve(CancellationToken::new()));
-        network.start_nodes().await;
-        network.until_ready().await;
-        network
+        self.start_nodes().await;
+        self.until_ready().await;
+        self
     }
 
     /// Five nodes that go to an address at which the test listens itself.
@@ -127,6 +144,24 @@ impl LocalNetwork {
         serde_json::from_str::<serde_json::Value>(body).ok()?.get("nodes")?.as_u64()
     }
 
+    pub(crate) async fn database(&self, index: u8) -> SqliteConnection {
+        let file = self.home(index).join("node.db");
+        SqliteConnectOptions::new().filename(file).connect().await.unwrap()
+    }
+
+    pub(crate) async fn count(&self, index: u8, query: &'static str) -> i64 {
+        let mut database = self.database(index).await;
+        let row: (i64,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
+        database.close().await.unwrap();
+        row.0
+    }
+
+    /// Waits until a node's database says so.
+    pub(crate) async fn until(&self, index: u8, query: &'static str, count: i64) {
+        let what = format!("{count} from `{query}` at node {index}");
+        within_a_minute(&what, async || self.count(index, query).await == count).await;
+    }
+
     /// A fresh key for a new owner.
     pub(crate) async fn key(&self, permissions: impl FnOnce(&PrivateKeySigner) -> Permissions) -> Session {
         let owner = PrivateKeySigner::random();
@@ -148,6 +183,17 @@ impl LocalNetwork {
     pub(crate) fn client(&self) -> SigningNetwork {
         SigningNetwork::new(self.descriptor.clone())
     }
+}
+
+pub(crate) async fn within_a_minute(what: &str, reached: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !reached().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what} in a minute"));
 }
 
 pub(crate) fn free_address() -> SocketAddr {

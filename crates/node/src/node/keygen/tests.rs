@@ -4,14 +4,19 @@ use std::sync::{Arc, LazyLock};
 
 use alloy_primitives::Address;
 use ed25519_dalek::SigningKey;
+use quorate_core::{FunctionSelector, Policy};
 use quorate_mpc::{Incoming, Outgoing, Quorum, SessionId, keygen};
-use quorate_protocol::{Authentication, KeyText, Operation, Refusal, Setup, SignedRequest};
+use quorate_protocol::{
+    Authentication, ContractAccount, EphemeralClaim, KeyText, KeygenSetup, Limits, Operation, Permissions,
+    PermissionsClaim, PermittedPolicy, Refusal, Setup, Signed, SignedRequest, TypedDataSignature, Verified,
+};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::config::Admission;
 use crate::node::assignment::Assignments;
+use crate::node::judge;
 use crate::seal::SealKey;
 use crate::storage::ApprovedKeygen;
 use crate::wire::Evidence;
@@ -109,7 +114,7 @@ impl Place {
     /// The id of a key that is somebody's.
     pub(crate) async fn key(&self) -> String {
         let key_id = self.free_key().await;
-        self.assignments().assign(&key_id, &approved("one"), NOW).await.unwrap();
+        self.assignments().assign(&key_id, &approved(&self.member, "one"), NOW).await.unwrap();
         key_id
     }
 
@@ -118,20 +123,25 @@ impl Place {
     }
 }
 
-/// A request for a key, as far as it was judged; `label` tells one from another.
-fn approved(label: &str) -> ApprovedKeygen {
+/// A request for a key that nobody has signed; `label` tells one from another.
+fn unsigned(label: &str) -> SignedRequest {
     let ephemeral = hex::encode_prefixed(identity(9).verifying_key().as_bytes());
     let setup =
         format!(r#"{{"t":2,"n":3,"key_label":"{label}","metadata":[{{"tag":2,"value":"{ephemeral}"}}]}}"#);
-    let Setup::Keygen(parsed) = Setup::parse(Operation::Keygen, &setup).unwrap() else { panic!() };
-    let request = SignedRequest {
+    SignedRequest {
         operation: Operation::Keygen,
         setup,
         nonces: BTreeMap::new(),
         authentication: String::new(),
-    };
-    let owner = Address::repeat_byte(5);
-    ApprovedKeygen { owner, setup: parsed, ephemeral_until: NOW + 60, request }
+    }
+}
+
+/// A request for a key, as it was judged.
+fn approved(member: &Member, label: &str) -> Verified<ApprovedKeygen> {
+    match judge::keygen(member, &signed(label), Some(NOW)).unwrap() {
+        Signed::Verified(approved) => approved,
+        Signed::Claimed(_) => panic!("an account's signature shows itself"),
+    }
 }
 
 async fn open(member: &Member, folder: &Path) -> Arc<Storage> {
@@ -288,7 +298,7 @@ fn signed(label: &str) -> SignedRequest {
     let wallet = EcdsaKey::from_slice(&[5; 32]).unwrap();
     let public_key = wallet.verifying_key().to_sec1_point(true).as_bytes().try_into().unwrap();
     let owner = quorate_protocol::address_of(&public_key).unwrap();
-    let mut request = approved(label).request;
+    let mut request = unsigned(label);
     let setup = Setup::parse(Operation::Keygen, &request.setup).unwrap();
     let digest = setup.typed_data(&request.challenge()).unwrap().digest();
     let (signature, recovery) = wallet.sign_prehash_recoverable(digest.as_slice());
@@ -298,20 +308,50 @@ fn signed(label: &str) -> SignedRequest {
         B256::from_slice(&s),
         recovery.is_y_odd(),
     );
-    request.authentication = Authentication::owner_text(owner, "", &signature);
+    request.authentication = Authentication::owner_text(owner, "", signature).unwrap();
     request
 }
 
 /// What nodes attest to of a key that they gave to [`signed`]`("one")` at NOW, each with its own end.
 fn attested(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
-    let request = signed("one");
-    let approved = crate::node::judge::keygen(member, &request, Some(NOW)).unwrap();
-    let birth = crate::node::assignment::birth(key, &approved);
+    attested_request(member, key, signed("one"), ends)
+}
+
+fn attested_request(member: &Member, key: &KeyText, request: SignedRequest, ends: &[(u8, u64)]) -> Evidence {
+    let signed = judge::keygen(member, &request, Some(NOW)).unwrap();
+    let birth = crate::node::assignment::birth(key, signed.owner(), signed.unverified());
     let attest = |(index, until): &(u8, u64)| {
         let own = birth.attest(member.network.id(), node(*index), &identity(*index), NOW, *until);
         (node(*index), own)
     };
     Evidence { request, attestations: ends.iter().map(attest).collect() }
+}
+
+/// What nodes attest to of a key of a contract, whose signature none of them can judge here.
+fn attested_to_contract(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
+    let owner: ContractAccount = "eip155:7:0x7e5f4552091a69125d5dfcb7b8c2659029395bdf".parse().unwrap();
+    let permissions = Permissions {
+        owner: owner.address,
+        account: owner.address,
+        chain_id: owner.chain_id,
+        entry_point: Address::repeat_byte(0xee),
+        session_key_manager: Address::repeat_byte(0x5e),
+        policies: vec![PermittedPolicy {
+            validation_module: Address::repeat_byte(0xab),
+            policy: Policy::new(Address::repeat_byte(0x0f), FunctionSelector::new([1; 4])).into(),
+        }],
+        limits: Limits::default(),
+    }
+    .to_json();
+    let ephemeral = EphemeralClaim { key: identity(9).verifying_key(), id: None, expiry: Some(NOW + 60) };
+    let (network, permissions_hash) = (member.network.id(), Permissions::hash_of(&permissions));
+    let claim = PermissionsClaim { network, chain_id: owner.chain_id, permissions: permissions_hash };
+    let setup = KeygenSetup::text(2, 3, &permissions, &ephemeral, &claim);
+    let signature =
+        TypedDataSignature::Contract { block: B256::repeat_byte(1), signature: vec![1; 65].into() };
+    let authentication = Authentication::owner_text(owner, "", signature).unwrap();
+    let request = SignedRequest { setup, authentication, ..unsigned("") };
+    attested_request(member, key, request, ends)
 }
 
 async fn free_key_text(place: &Place) -> KeyText {
@@ -325,20 +365,20 @@ async fn a_key_is_assigned_once_and_a_request_has_one_key() {
     let place = Place::new(1).await;
     let key_id = place.free_key().await;
     let assignments = place.assignments();
-    let (key, attestation) = assignments.assign(&key_id, &approved("one"), NOW).await.unwrap();
+    let (key, attestation) = assignments.assign(&key_id, &approved(&place.member, "one"), NOW).await.unwrap();
     assert_eq!(key.key_id, key_id);
-    assert!(assignments.assign(&key_id, &approved("another"), NOW).await.is_err());
+    assert!(assignments.assign(&key_id, &approved(&place.member, "another"), NOW).await.is_err());
     assert!(place.storage.free_keys().await.unwrap().is_empty());
     drop(assignments);
 
     let place = place.restart().await;
-    let request = approved("one").request;
+    let request = signed("one");
     let again = place.storage.key_of(request.hash()).await.unwrap().unwrap();
     assert_eq!(again, (key, attestation));
     let registration = place.storage.key(&key_id).await.unwrap().unwrap().registration;
     assert_eq!(
         (registration.ephemeral, registration.until),
-        (identity(9).verifying_key().to_bytes(), NOW + 60)
+        (identity(9).verifying_key().to_bytes(), NOW + quorate_protocol::DEFAULT_EPHEMERAL_LIFETIME)
     );
     place.storage.share(&key_id).await.unwrap();
 }
@@ -349,7 +389,7 @@ async fn an_owner_s_quota_is_held_in_the_assignment_itself() {
     let key_id = place.free_key().await;
     let admission = Admission { keys_per_owner: 0, ..Admission::default() };
     let assignments = Assignments::new(place.member.clone(), place.storage.clone(), admission);
-    let refused = assignments.assign(&key_id, &approved("one"), NOW).await.unwrap_err();
+    let refused = assignments.assign(&key_id, &approved(&place.member, "one"), NOW).await.unwrap_err();
     assert!(matches!(refused, TaskError::Refused(Refusal::Quota { keys: 0, limit: 0, .. })), "{refused}");
     assert!(place.is_key(&key_id).await, "still free");
 }
@@ -383,4 +423,47 @@ async fn one_node_s_word_is_adopted_only_while_it_is_young_and_admitted_here() {
     forged.attestations.get_mut(&node(2)).unwrap().assigned_at = NOW + 500;
     assert!(!open.learn(&key.key_id, forged, NOW + 600).await.unwrap(), "the time is signed, too");
     assert!(open.learn(&key.key_id, evidence(), NOW + 599).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_contract_s_key_is_adopted_on_the_word_of_a_quorum_only() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let assignments = place.assignments();
+    let evidence = |ends: &[_]| attested_to_contract(&place.member, &key, ends);
+    assert!(!assignments.learn(&key.key_id, evidence(&[(2, NOW + 60)]), NOW).await.unwrap(), "one of two");
+    let mut forged = evidence(&[(2, NOW + 60), (3, NOW + 60)]);
+    forged.attestations.get_mut(&node(3)).unwrap().signature[10] ^= 1;
+    assert!(!assignments.learn(&key.key_id, forged, NOW).await.unwrap(), "node 3 has not said so");
+    assert!(assignments.learn(&key.key_id, evidence(&[(3, NOW + 60)]), NOW).await.unwrap());
+    let owner = place.storage.key(&key.key_id).await.unwrap().unwrap().owner;
+    assert_eq!(owner.to_string(), "eip155:7:0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf");
+}
+
+#[tokio::test]
+async fn a_contract_s_key_has_signed_permissions_for_its_own_chain() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let Evidence { request, .. } = attested_to_contract(&place.member, &key, &[]);
+    let judge = |request: &SignedRequest| judge::keygen(&place.member, request, Some(NOW));
+    assert!(matches!(judge(&request), Ok(Signed::Claimed(_))));
+
+    let elsewhere = request.authentication.replace("eip155:7:", "eip155:8:");
+    let elsewhere = SignedRequest { authentication: elsewhere, ..request.clone() };
+    let Err(Refusal::OtherPermissions { what, .. }) = judge(&elsewhere) else { panic!("another chain") };
+    assert_eq!(*what, *"chain");
+
+    let another =
+        request.authentication.replace("7E5F4552091A69125d5DfCb7b8C2659029395Bdf", &"11".repeat(20));
+    let another = SignedRequest { authentication: another, ..request.clone() };
+    let Err(Refusal::OtherPermissions { what, .. }) = judge(&another) else { panic!("another contract") };
+    assert_eq!(*what, *"owner");
+
+    let without = |tag: u64| {
+        let mut setup: serde_json::Value = serde_json::from_str(&request.setup).unwrap();
+        setup["metadata"].as_array_mut().unwrap().retain(|entry| entry["tag"] != tag && entry["tag"] != 4);
+        SignedRequest { setup: setup.to_string(), ..request.clone() }
+    };
+    assert_eq!(judge(&without(4)).unwrap_err(), Refusal::UnsignedPermissions);
+    assert_eq!(judge(&without(1)).unwrap_err(), Refusal::NoPermissions);
 }
