@@ -1,6 +1,6 @@
 use quorate_ledger::{Page, PageRequest, Row};
 use quorate_protocol::{
-    Answer, Authentication, NetworkDescriptor, Operation, OperationMessage, Permissions, Revocation, Setup,
+    AdmissionToken, Answer, Authentication, NetworkDescriptor, Operation, OperationMessage, Permissions, Revocation, Setup,
     SignedRequest, Statement,
 };
 
@@ -9,7 +9,7 @@ const CHALLENGE: &str = "9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9
 const OPERATIONS: [Operation; 4] =
     [Operation::Keygen, Operation::Sign, Operation::AddEphemeralKey, Operation::Revoke];
 
-/// A setup, of any operation, and what its owner would sign. A sum of the operations that take it would tell a gateway
+/// A setup, of any operation, with what its owner would sign and the admission token in it; or such a token alone. A sum of the operations that take it would tell a gateway
 /// which one is meant: no text is two of them.
 pub fn setup(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
@@ -21,8 +21,24 @@ pub fn setup(bytes: &[u8]) -> bool {
         assert_eq!(digest(CHALLENGE), digest(CHALLENGE));
         let is_challenged = matches!(setup, Setup::Keygen(_) | Setup::AddEphemeralKey(_));
         assert_eq!(is_challenged, digest(CHALLENGE) != digest(""), "the challenge is signed");
+        if let Setup::Keygen(setup) = setup
+            && let Some(token) = &setup.admission_token
+        {
+            is_read_again(token);
+        }
     }
-    !setups.is_empty()
+    let token = AdmissionToken::from_json(text).ok();
+    if let Some(token) = &token {
+        is_read_again(token);
+        assert!(setups.is_empty(), "a token alone asks for nothing");
+    }
+    token.is_some() || !setups.is_empty()
+}
+
+/// A token is written and read again as the same one, and admits nobody where there is no issuer.
+fn is_read_again(token: &AdmissionToken) {
+    assert_eq!(AdmissionToken::from_json(&token.to_json()).ok().as_ref(), Some(token));
+    assert!(token.verify(Default::default(), Default::default(), &[], 0).is_err());
 }
 
 /// An authentication verifies nothing that it was not made for.

@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::U256;
-use quorate_ledger::{Dimension, KeyLedger, Nonce, Timestamp};
+use quorate_ledger::{Dimension, KeyId, KeyLedger, Nonce, Timestamp};
 use quorate_protocol::NodeIndex;
+
+use crate::ChaosError;
+use crate::processes::Processes;
+use crate::session::{Session, amount};
 
 /// A rule of counting that was broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,17 +51,37 @@ pub enum Violation {
 }
 
 /// What was signed of a limited dimension.
-pub(crate) struct Signed<'a> {
-    pub(crate) operations: &'a BTreeSet<u64>,
-    pub(crate) amount: fn(Dimension, u64) -> U256,
-    pub(crate) threshold: u8,
+struct Signed<'a> {
+    operations: &'a BTreeSet<u64>,
+    amount: fn(Dimension, u64) -> U256,
+    threshold: u8,
 }
 
 /// No limit has windows here, so every time is in the same one.
 const ANY_TIME: Timestamp = Timestamp::new(0);
 
+/// Reads the ledgers of nodes that have ended, and checks those of a session's key against the operations that were signed
+/// with it.
+pub(crate) async fn check_files(
+    processes: &Processes,
+    session: &Session,
+    operations: &BTreeSet<u64>,
+    limits: &[(Dimension, U256)],
+) -> Result<(), ChaosError> {
+    let key_id = session.key_id();
+    let key: KeyId = key_id.parse().map_err(|_| ChaosError::KeyId(key_id.to_owned()))?;
+    let mut ledgers = BTreeMap::new();
+    for node in processes.nodes() {
+        let read = quorate_node::read_ledgers(&processes.database(node)).await;
+        let mut of_node = read.map_err(|source| ChaosError::Ledger { node, source })?;
+        ledgers.extend(of_node.remove(&key).map(|ledger| (node, ledger)));
+    }
+    let signed = Signed { operations, amount, threshold: processes.descriptor().threshold() };
+    Ok(check(&ledgers, &signed, limits)?)
+}
+
 /// Checks the ledgers of one key against what was signed with it.
-pub(crate) fn check(
+fn check(
     ledgers: &BTreeMap<NodeIndex, KeyLedger>,
     signed: &Signed<'_>,
     limits: &[(Dimension, U256)],

@@ -6,7 +6,7 @@ use quorate_network::NetworkError;
 use quorate_node::{ConfigError, NodeError, StorageError};
 use quorate_protocol::NodeIndex;
 
-use crate::{Part, Violation};
+use crate::{End, Part, Violation};
 
 /// Why a run did not come to its end, or which rule the network broke.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,9 @@ pub enum ChaosError {
     /// The key could not be made.
     #[error("the key cannot be made")]
     Key(#[source] NetworkError),
+    /// An ephemeral key could not be registered.
+    #[error("the ephemeral key cannot be registered")]
+    Registration(#[source] NetworkError),
     /// The key's id is none.
     #[error("the network gave the key the id {0}")]
     KeyId(String),
@@ -100,6 +103,28 @@ pub enum ChaosError {
     /// The nodes' ledgers do not count what they have to.
     #[error(transparent)]
     Count(#[from] Violation),
+    /// A node that was not ended where it should, or something that did not come about when it was back.
+    #[error("{end}: it was not reached, or not recovered from")]
+    Crash {
+        /// Where.
+        end: End,
+        /// What failed.
+        source: Box<Self>,
+    },
+    /// A signature that nobody should get.
+    #[error("an operation was signed {how}")]
+    Signed {
+        /// With whom or for whom.
+        how: &'static str,
+    },
+    /// A ban that is lost, or one too many.
+    #[error("node {node} cheated; that it is banned from the key should be {is_banned}, and is not")]
+    Ban {
+        /// Who cheated.
+        node: NodeIndex,
+        /// What is known of it on disk.
+        is_banned: bool,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,

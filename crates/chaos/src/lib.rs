@@ -9,14 +9,18 @@
 //! counts as back when the gateway says that its node is ready.
 
 mod count;
+mod crash;
 mod error;
 mod operations;
 mod plan;
+mod points;
 mod processes;
 mod run;
 mod session;
 
 pub use count::Violation;
+pub use crash::crash_everywhere;
 pub use error::ChaosError;
+pub use points::End;
 pub use processes::Part;
 pub use run::{Report, Settings, run};

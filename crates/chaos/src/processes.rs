@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -43,8 +43,12 @@ struct Health {
     ready: BTreeSet<NodeIndex>,
 }
 
-pub(crate) const THRESHOLD: u8 = 3;
-pub(crate) const NODES: u8 = 5;
+/// How many nodes a network has, and how many of them sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) threshold: u8,
+    pub(crate) nodes: u8,
+}
 
 /// Connections go out from 127.0.0.1, so none of them takes the gateway's port while the gateway is down.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -55,21 +59,30 @@ const HANGS: Duration = Duration::from_secs(120);
 const PROBE: Duration = Duration::from_secs(2);
 
 impl Processes {
-    /// Writes a network's files and starts its processes.
-    pub(crate) async fn start(program: &Path, folder: &Path) -> Result<Self, ChaosError> {
+    /// Writes a network's files and starts its processes; the gateway keeps so many keys ready.
+    pub(crate) async fn start(
+        program: &Path,
+        folder: &Path,
+        Size { threshold, nodes }: Size,
+        free_keys: usize,
+    ) -> Result<Self, ChaosError> {
         let gateway = free_address()?;
-        let descriptor = quorate_node::init(folder, THRESHOLD, NODES, gateway, 1)?;
+        let descriptor = quorate_node::init(folder, threshold, nodes, gateway, free_keys)?;
         admit_one_busy_client(&folder.join("gateway/gateway.toml"))?;
         let (program, folder) = (program.to_owned(), folder.to_owned());
         let mut processes = Self { program, folder, descriptor, gateway, children: BTreeMap::new() };
         processes.spawn(Part::Gateway)?;
-        for node in nodes() {
+        let nodes = processes.nodes();
+        for &node in &nodes {
             processes.spawn(Part::Node(node))?;
         }
-        processes
-            .until(Part::Gateway, "connected to all nodes", |ready| ready.len() == nodes().len())
-            .await?;
+        processes.until(Part::Gateway, "connected to all nodes", |ready| *ready == nodes).await?;
         Ok(processes)
+    }
+
+    /// The nodes of the network.
+    pub(crate) fn nodes(&self) -> BTreeSet<NodeIndex> {
+        self.descriptor.nodes().map(|(node, _)| node).collect()
     }
 
     pub(crate) const fn descriptor(&self) -> &NetworkDescriptor {
@@ -83,6 +96,11 @@ impl Processes {
 
     /// Starts a process, which then has its port and its database again.
     pub(crate) fn spawn(&mut self, part: Part) -> Result<(), ChaosError> {
+        self.spawn_with(part, "")
+    }
+
+    /// Starts a process in which something happens at fail points: `point=action;…`.
+    pub(crate) fn spawn_with(&mut self, part: Part, actions: &str) -> Result<(), ChaosError> {
         let (role, home) = match part {
             Part::Gateway => ("gateway", "gateway".to_owned()),
             Part::Node(node) => ("node", format!("node-{node}")),
@@ -96,6 +114,7 @@ impl Processes {
         let child = Command::new(&self.program)
             .args([role, "run", "--config"])
             .arg(self.folder.join(home).join(format!("{role}.toml")))
+            .env("FAILPOINTS", actions)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output)
@@ -110,6 +129,13 @@ impl Processes {
     pub(crate) async fn kill(&mut self, part: Part) -> Result<(), ChaosError> {
         let Some(mut child) = self.children.remove(&part) else { return Ok(()) };
         child.kill().await.map_err(ChaosError::io("kill", part))
+    }
+
+    /// Waits until a process has ended by itself, and says how.
+    pub(crate) async fn ended(&mut self, part: Part) -> Result<ExitStatus, ChaosError> {
+        let Some(mut child) = self.children.remove(&part) else { return Ok(ExitStatus::default()) };
+        let ended = tokio::time::timeout(HANGS, child.wait()).await;
+        ended.map_err(|_| self.hangs(part, "ended"))?.map_err(ChaosError::io("await", part))
     }
 
     /// Sends a signal to a process.
@@ -142,12 +168,9 @@ impl Processes {
 
     /// Tells all processes to end, and waits until they have.
     pub(crate) async fn shutdown(&mut self) -> Result<(), ChaosError> {
-        for part in nodes().into_iter().map(Part::Node).chain([Part::Gateway]) {
+        for part in self.nodes().into_iter().map(Part::Node).chain([Part::Gateway]) {
             self.signal(part, Signal::SIGTERM)?;
-            let Some(mut child) = self.children.remove(&part) else { continue };
-            let ended = tokio::time::timeout(HANGS, child.wait()).await;
-            let status =
-                ended.map_err(|_| self.hangs(part, "ended"))?.map_err(ChaosError::io("await", part))?;
+            let status = self.ended(part).await?;
             if !status.success() {
                 return Err(ChaosError::Ended { part, status, log: self.log(part) });
             }
@@ -185,7 +208,7 @@ impl Processes {
         ChaosError::Hangs { part, state, seconds: HANGS.as_secs(), log: self.log(part) }
     }
 
-    fn log(&self, part: Part) -> PathBuf {
+    pub(crate) fn log(&self, part: Part) -> PathBuf {
         self.folder.join(match part {
             Part::Gateway => "gateway.log".to_owned(),
             Part::Node(node) => format!("node-{node}.log"),
@@ -200,11 +223,6 @@ impl fmt::Display for Part {
             Self::Node(node) => write!(f, "node {node}"),
         }
     }
-}
-
-/// The nodes of the network.
-pub(crate) fn nodes() -> Vec<NodeIndex> {
-    (1..=NODES).filter_map(NodeIndex::new).collect()
 }
 
 /// A port that is free now, and kept for the whole run.

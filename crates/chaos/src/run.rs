@@ -1,23 +1,21 @@
 //! The conductor: breaks and mends the processes while operations are asked for, and checks what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::U256;
 use nix::sys::signal::Signal;
-use quorate_ledger::{Dimension, KeyId};
 use quorate_network::NetworkError;
 use quorate_protocol::{ClientError, NodeIndex, Refusal};
 
 use crate::ChaosError;
-use crate::count::{self, Signed};
+use crate::count;
 use crate::operations::{Counts, Operations, Outcome};
 use crate::plan::{Action, Fault, Step, plan};
-use crate::processes::{NODES, Part, Processes, THRESHOLD, nodes};
-use crate::session::{Session, gas_cost};
+use crate::processes::{Part, Processes, Size};
+use crate::session::Session;
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -59,6 +57,9 @@ pub struct Report {
     pub took: Duration,
 }
 
+/// The network that is broken.
+const SIZE: Size = Size { threshold: 3, nodes: 5 };
+
 /// Which part of the operations ends before anything is broken: what the median is taken of.
 const UNDISTURBED: usize = 10;
 
@@ -68,8 +69,8 @@ const UNDISTURBED: usize = 10;
 /// The first rule that was broken, or what kept the run from its end.
 pub async fn run(settings: &Settings, progress: &(dyn Fn(&str) + Sync)) -> Result<Report, ChaosError> {
     let began = Instant::now();
-    progress(&format!("seed {}: starting the gateway and {NODES} nodes", settings.seed));
-    let mut processes = Processes::start(&settings.program, &settings.folder).await?;
+    progress(&format!("seed {}: starting the gateway and {} nodes", settings.seed, SIZE.nodes));
+    let mut processes = Processes::start(&settings.program, &settings.folder, SIZE, 1).await?;
     let counts = Arc::new(Counts::default());
     let session = Session::make(processes.descriptor(), settings.signatures.into(), &counts).await?;
     let session = Arc::new(session);
@@ -79,8 +80,9 @@ pub async fn run(settings: &Settings, progress: &(dyn Fn(&str) + Sync)) -> Resul
     let operations = Operations::begin(&session, all);
     operations.until(undisturbed).await;
     let median = operations.median();
-    let most_down = usize::from(NODES - THRESHOLD);
-    let steps = plan(settings.seed, &nodes(), most_down, settings.kills as usize, undisturbed..all);
+    let most_down = usize::from(SIZE.nodes - SIZE.threshold);
+    let nodes: Vec<_> = processes.nodes().into_iter().collect();
+    let steps = plan(settings.seed, &nodes, most_down, settings.kills as usize, undisturbed..all);
     let mut slowest_return = Duration::ZERO;
     let mut down = BTreeSet::new();
     for step in &steps {
@@ -97,7 +99,7 @@ pub async fn run(settings: &Settings, progress: &(dyn Fn(&str) + Sync)) -> Resul
     let signed = signed(outcomes)?;
     refuse_one_more(&session, u64::from(settings.signatures) + 1).await?;
     processes.shutdown().await?;
-    check_ledgers(&processes, &session, &signed).await?;
+    count::check_files(&processes, &session, &signed, session.limits()).await?;
     Ok(Report {
         seed: settings.seed,
         signed: signed.len(),
@@ -161,7 +163,7 @@ async fn mend(
         Fault::Kill => processes.spawn(part)?,
         Fault::Stop => processes.signal(part, Signal::SIGCONT)?,
     }
-    let up: BTreeSet<_> = nodes().into_iter().filter(|node| !down.contains(node)).collect();
+    let up = &processes.nodes() - down;
     processes.until(part, "ready", |ready| up.is_subset(ready)).await?;
     Ok(began.elapsed())
 }
@@ -185,28 +187,6 @@ async fn refuse_one_more(session: &Session, operation: u64) -> Result<(), ChaosE
         Err(error) => Err(ChaosError::OneMore(format!("refused otherwise: {error:?}"))),
         Ok(()) => Err(ChaosError::OneMore("signed".to_owned())),
     }
-}
-
-async fn check_ledgers(
-    processes: &Processes,
-    session: &Session,
-    operations: &BTreeSet<u64>,
-) -> Result<(), ChaosError> {
-    let key_id = session.key_id();
-    let key: KeyId = key_id.parse().map_err(|_| ChaosError::KeyId(key_id.to_owned()))?;
-    let mut ledgers = BTreeMap::new();
-    for node in nodes() {
-        let read = quorate_node::read_ledgers(&processes.database(node)).await;
-        let mut of_node = read.map_err(|source| ChaosError::Ledger { node, source })?;
-        ledgers.extend(of_node.remove(&key).map(|ledger| (node, ledger)));
-    }
-    let signed = Signed { operations, amount, threshold: THRESHOLD };
-    Ok(count::check(&ledgers, &signed, session.limits())?)
-}
-
-/// What an operation comes to.
-fn amount(dimension: Dimension, operation: u64) -> U256 {
-    if dimension == Dimension::GasCost { gas_cost(operation) } else { U256::ONE }
 }
 
 impl fmt::Display for Action {

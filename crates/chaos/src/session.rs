@@ -17,6 +17,7 @@ use crate::operations::Counts;
 /// A key, and who may ask for its signatures.
 pub(crate) struct Session {
     client: SigningNetwork,
+    owner: PrivateKeySigner,
     key: AttestedKey,
     ephemeral: EphemeralKey,
     limits: [(Dimension, U256); 2],
@@ -50,17 +51,16 @@ impl Session {
             .with_signing_deadline(DEADLINE)
             .with_retry_listener(move |error| counted.note(error));
         let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random()?);
-        let gas_cost = (1..=operations).map(gas_cost).fold(U256::ZERO, |sum, cost| sum + cost);
+        let gas_cost = total(Dimension::GasCost, 1..=operations);
         let limits = Limits { uses: Some(operations), gas_cost: Some(gas_cost), ..Limits::default() };
         let permissions = permissions(owner.address(), limits);
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        let claim = ephemeral.claim("chaos", now + LIFETIME);
+        let claim = ephemeral.claim("chaos", now() + LIFETIME);
         let draft = client.prepare_key(&permissions, &claim).await.map_err(ChaosError::Key)?;
         let typed_data = draft.typed_data().map_err(|error| ChaosError::Key(error.into()))?;
         let signature = owner.sign_hash_sync(&typed_data.digest())?;
-        let key = client.submit_key(&draft, &signature).await.map_err(ChaosError::Key)?;
+        let key = client.submit_key(&draft, signature).await.map_err(ChaosError::Key)?;
         let limits = [(Dimension::Uses, U256::from(operations)), (Dimension::GasCost, gas_cost)];
-        Ok(Self { client, key, ephemeral, limits })
+        Ok(Self { client, owner, key, ephemeral, limits })
     }
 
     pub(crate) fn key_id(&self) -> &str {
@@ -74,14 +74,66 @@ impl Session {
 
     /// Asks for the signature of an operation, by its number from 1.
     pub(crate) async fn sign(&self, operation: u64) -> Result<(), NetworkError> {
-        let Self { client, key, ephemeral, .. } = self;
-        client.sign(&key.key_id, key.address, &message(operation), ephemeral).await.map(drop)
+        self.sign_by(&self.client, &self.ephemeral, operation).await
+    }
+
+    /// Asks for it with another ephemeral key.
+    pub(crate) async fn sign_as(&self, ephemeral: &EphemeralKey, operation: u64) -> Result<(), NetworkError> {
+        self.sign_by(&self.client, ephemeral, operation).await
+    }
+
+    /// Asks for it once, whatever the answer.
+    pub(crate) async fn sign_once(&self, operation: u64) -> Result<(), NetworkError> {
+        self.sign_once_as(&self.ephemeral, operation).await
+    }
+
+    /// Asks for it once with another ephemeral key.
+    pub(crate) async fn sign_once_as(
+        &self,
+        ephemeral: &EphemeralKey,
+        operation: u64,
+    ) -> Result<(), NetworkError> {
+        self.sign_by(&self.client.clone().without_retries(), ephemeral, operation).await
+    }
+
+    async fn sign_by(
+        &self,
+        client: &SigningNetwork,
+        ephemeral: &EphemeralKey,
+        operation: u64,
+    ) -> Result<(), NetworkError> {
+        client.sign(self.key_id(), self.key.address, &message(operation), ephemeral).await.map(drop)
+    }
+
+    /// Registers one more ephemeral key.
+    pub(crate) async fn register(&self) -> Result<EphemeralKey, ChaosError> {
+        let ephemeral = EphemeralKey::random()?;
+        let claim = ephemeral.claim("chaos", now() + LIFETIME);
+        let registering = self.client.prepare_registration(self.owner.address(), self.key_id(), &claim).await;
+        let registering = registering.map_err(ChaosError::Registration)?;
+        let typed_data = registering.draft().typed_data();
+        let typed_data = typed_data.map_err(|error| ChaosError::Registration(error.into()))?;
+        let signature = self.owner.sign_hash_sync(&typed_data.digest())?;
+        registering.submit(&signature).await.map_err(ChaosError::Registration)?;
+        Ok(ephemeral)
     }
 }
 
-/// What an operation's gas may cost: another amount for each, so that no sum stands for two sets of them.
-pub(crate) fn gas_cost(operation: u64) -> U256 {
-    U256::from(GAS) * max_fee_per_gas(operation)
+/// What an operation comes to: its gas may cost another amount for each, so that no sum stands for two sets of them.
+pub(crate) fn amount(dimension: Dimension, operation: u64) -> U256 {
+    match dimension {
+        Dimension::GasCost => U256::from(GAS) * max_fee_per_gas(operation),
+        _ => U256::ONE,
+    }
+}
+
+/// What operations come to together.
+pub(crate) fn total(dimension: Dimension, operations: impl IntoIterator<Item = u64>) -> U256 {
+    operations.into_iter().fold(U256::ZERO, |sum, operation| sum + amount(dimension, operation))
+}
+
+fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
 }
 
 fn max_fee_per_gas(operation: u64) -> U256 {

@@ -44,7 +44,7 @@ struct Arguments {
 enum Command {
     /// Watch a session key be made by five nodes, mint with it, and be refused outside its policy.
     Demo(demo::Arguments),
-    /// Set up a signing network, and end its keys.
+    /// Set up a signing network, admit owners to it, and end its keys.
     #[command(subcommand)]
     Network(network::Command),
     /// Run a signing node.

@@ -1,4 +1,6 @@
-//! `quorate network`: the files of a signing network, and the end of its keys.
+//! `quorate network`: the files of a signing network, who is admitted to it, and the end of its keys.
+
+mod token;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,10 @@ pub(crate) enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Write the key of an operator who issues admission tokens, and print the public key for the nodes.
+    Issuer(token::IssuerArguments),
+    /// Print a token that admits an owner whom no node's list names, for the owner's client to send.
+    IssueToken(token::TokenArguments),
     /// End a key, or one ephemeral key that asks for its signatures: at every node, for good.
     ///
     /// The owner signs, without a challenge: it can be signed ahead, and handed in at any time by anybody.
@@ -71,6 +77,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             println!("network {} ({threshold} of {nodes}) written to {}", descriptor.id(), out.display());
             Ok(())
         }
+        Command::Issuer(arguments) => token::create_issuer(&arguments),
+        Command::IssueToken(arguments) => token::issue(&arguments),
         Command::Revoke(arguments) => revoke(arguments).await,
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 use alloy_primitives::{Address, Signature};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
-    AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor, Operation,
-    OperationMessage, Owner, Permissions, Refusal, RegistrationDraft, RegistrationRequest, Revocation,
-    RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
+    AdmissionToken, AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor,
+    Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft, RegistrationRequest,
+    Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -21,6 +21,7 @@ use crate::retry::{Pauses, RetryListener};
 #[derive(Clone, Debug)]
 pub struct SigningNetwork {
     descriptor: NetworkDescriptor,
+    admission_token: Option<AdmissionToken>,
     keygen_deadline: Duration,
     signing_deadline: Duration,
     is_retrying: bool,
@@ -91,11 +92,19 @@ impl SigningNetwork {
     pub const fn new(descriptor: NetworkDescriptor) -> Self {
         Self {
             descriptor,
+            admission_token: None,
             keygen_deadline: Duration::from_secs(120),
             signing_deadline: Duration::from_secs(30),
             is_retrying: true,
             retry_listener: None,
         }
+    }
+
+    /// The same where keys are asked for with an admission token, which the network's operator gave to their owner. To ask for
+    /// another owner's key with it is an error.
+    pub fn with_admission_token(mut self, token: AdmissionToken) -> Self {
+        self.admission_token = Some(token);
+        self
     }
 
     /// The same with another deadline for making a key.
@@ -132,14 +141,15 @@ impl SigningNetwork {
     /// The draft is good for 60 seconds, here or in another process: [`submit_key`](Self::submit_key) goes on.
     ///
     /// # Errors
-    /// Permissions that nodes would refuse, a gateway that cannot be reached, or a network of which nodes are missing.
+    /// Permissions that nodes would refuse, an admission token of another owner or network, a gateway that cannot be reached, or a network of which nodes are missing.
     pub async fn prepare_key(
         &self,
         permissions: &Permissions,
         ephemeral: &EphemeralClaim,
     ) -> Result<KeyDraft, NetworkError> {
         let prepare = async {
-            let request = KeyRequest::new(&self.descriptor, permissions, ephemeral)?;
+            let request =
+                KeyRequest::new(&self.descriptor, permissions, ephemeral, self.admission_token.as_ref())?;
             let mut connection = self.connect(Operation::Keygen, None).await?;
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;

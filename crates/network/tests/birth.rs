@@ -2,17 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
 
+mod databases;
 mod local;
-
-use std::time::Duration;
 
 use alloy_primitives::Signature;
 use alloy_signer_local::PrivateKeySigner;
+use databases::within_a_minute;
 use fail::FailScenario;
-use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions, refusal, sign, within_a_minute};
+use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions, refusal, sign};
 use quorate_core::Address;
 use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
-use quorate_protocol::KeyDraft;
+use quorate_node::fail_points::{FrameKind, losing};
+use quorate_protocol::{KeyDraft, NodeIndex};
 use sqlx::Connection as _;
 use tokio::runtime::Runtime;
 
@@ -38,7 +39,7 @@ impl Scene {
     }
 
     async fn make_key(&self) -> Result<AttestedKey, NetworkError> {
-        self.network.client().submit_key(&self.draft, &self.signature).await
+        self.network.client().submit_key(&self.draft, self.signature).await
     }
 
     /// Waits for the key that the nodes make for the scene, which node 5 stores as pending and does not confirm.
@@ -46,7 +47,7 @@ impl Scene {
         for index in 1..=5 {
             self.until(index, "SELECT COUNT(*) FROM pending_keys", 1).await;
         }
-        let mut database = self.network.database(5).await;
+        let mut database = databases::database(&self.network, 5).await;
         let row: (String,) =
             sqlx::query_as("SELECT key_id FROM pending_keys").fetch_one(&mut database).await.unwrap();
         row.0
@@ -64,16 +65,16 @@ impl Scene {
     }
 
     async fn count(&self, index: u8, query: &'static str) -> i64 {
-        self.network.count(index, query).await
+        databases::count(&self.network, index, query).await
     }
 
     async fn until(&self, index: u8, query: &'static str, count: i64) {
-        self.network.until(index, query, count).await;
+        databases::until(&self.network, index, query, count).await;
     }
 
     /// Alters node 5's own confirmation in its database, or turns it back.
     async fn flip_confirmation_of_node_5(&self) {
-        let mut database = self.network.database(5).await;
+        let mut database = databases::database(&self.network, 5).await;
         let query = "SELECT signature FROM confirmations WHERE node = 5";
         let (mut signature,): (Vec<u8>,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
         signature[10] ^= 1;
@@ -135,6 +136,20 @@ fn a_node_that_was_away_when_a_key_was_bound_learns_whose_it_is() {
         scene.network.stop(4).await;
         scene.network.stop(5).await;
         scene.sign_soon(&key).await;
+    });
+}
+
+#[test]
+fn a_node_asks_again_for_an_attestation_that_was_lost() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        let scene = Scene::new().await;
+        let node = NodeIndex::new(2).unwrap();
+        fail::cfg(losing(FrameKind::Assignment, node), "4*return").unwrap();
+        scene.make_key().await.unwrap();
+        for index in 1..=5 {
+            scene.until(index, "SELECT COUNT(*) FROM attestations", 5).await;
+        }
     });
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
 
+mod databases;
 mod local;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolValue as _;
+use databases::until;
 use local::{ACCOUNT, CHAIN, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
 use quorate_contracts::{Deployment, account};
 use quorate_devnet::Devnet;
@@ -125,7 +127,7 @@ async fn a_node_that_was_away_learns_from_the_others_what_a_contract_has_signed(
     // A key is made for a request that nobody signs; it is given away while node 5 is gone.
     draft(&network, &account.permissions(), &EphemeralKey::random().unwrap()).await;
     for index in 1..=5 {
-        network.until(index, "SELECT COUNT(*) FROM shares", 1).await;
+        until(&network, index, "SELECT COUNT(*) FROM shares", 1).await;
     }
     network.stop(5).await;
     let first = key(&network, &chain, &account).await.unwrap();
@@ -142,8 +144,8 @@ async fn a_node_that_was_away_learns_from_the_others_what_a_contract_has_signed(
     let revoked = first.client.revoke(&revocation, signature).await.unwrap();
     assert_eq!(revoked.missing.iter().map(|node| node.get()).collect::<Vec<_>>(), [5]);
     for index in 3..=4 {
-        network.until(index, "SELECT COUNT(*) FROM attestations", 4).await;
-        network.until(index, "SELECT COUNT(*) FROM vouchers", 8).await;
+        until(&network, index, "SELECT COUNT(*) FROM attestations", 4).await;
+        until(&network, index, "SELECT COUNT(*) FROM vouchers", 8).await;
     }
 
     // Nobody can ask the contract any more.
@@ -153,7 +155,7 @@ async fn a_node_that_was_away_learns_from_the_others_what_a_contract_has_signed(
     network.stop(1).await;
     network.stop(2).await;
     second.sign(&mint_with_nonce(ACCOUNT, 3)).await.unwrap();
-    network.until(5, "SELECT COUNT(*) FROM vouchers", 8).await;
+    until(&network, 5, "SELECT COUNT(*) FROM vouchers", 8).await;
     let refused = refusal(first.sign(&mint_with_nonce(ACCOUNT, 4)).await.unwrap_err());
     assert!(matches!(refused, Refusal::EphemeralKey { .. }), "{refused}");
 }

@@ -3,7 +3,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, Refusal};
+use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer};
 use quorate_transport::{BuildError, Endpoint};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -56,16 +56,24 @@ pub struct ChainConfig {
 #[error("`{0}` is not a chain's id; write the number, as in [chains.84532]")]
 pub struct NoChainId(String);
 
-/// Whom a node makes keys for.
+/// Whom a node makes keys for: owners on the list, and those to whom an issuer gave a token; everybody where there are
+/// neither a list nor issuers.
+///
+/// Each node decides by its own configuration and clock when it is asked to assign a key, so all nodes should have the same.
+/// Tokens (`quorate network issue-token`) are sent by our own client only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admission {
-    /// The owners admitted: an address, or `eip155:<chain id>:<address>` for a contract, which an address alone
-    /// does not admit.
-    /// Everybody where there is no list.
+    /// The owners who are admitted without a token: an address, or `eip155:<chain id>:<address>` for a contract, which an
+    /// address alone does not admit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owners: Option<Vec<Owner>>,
-    /// How many keys one owner may have.
+    /// Whose tokens admit an owner: Ed25519 public keys, 0x and 64 hex digits. A token counts if it is for this network and
+    /// the owner who signed the request, and has not expired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_issuers: Option<Vec<TokenIssuer>>,
+    /// How many keys one owner may have who is admitted without a token. A token says it for its owner; whoever has both is
+    /// held to the greater.
     pub keys_per_owner: u64,
     /// Whether keys are refused whose permissions the owner did not sign, as third-party clients ask for them.
     pub refuse_unsigned_permissions: bool,
@@ -197,20 +205,7 @@ impl ClientLimits {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { owners: None, keys_per_owner: 1000, refuse_unsigned_permissions: false }
-    }
-}
-
-impl Admission {
-    /// Refuses an owner whom the operator does not serve, or a key that the operator does not want.
-    pub(crate) fn admit(&self, owner: Owner, are_permissions_signed: bool) -> Result<(), Refusal> {
-        if self.owners.as_ref().is_some_and(|owners| !owners.contains(&owner)) {
-            return Err(Refusal::NotAdmitted { owner });
-        }
-        if self.refuse_unsigned_permissions && !are_permissions_signed {
-            return Err(Refusal::UnsignedPermissions);
-        }
-        Ok(())
+        Self { owners: None, token_issuers: None, keys_per_owner: 1000, refuse_unsigned_permissions: false }
     }
 }
 
@@ -292,6 +287,8 @@ fn beside(config: &Path, file: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
     const NODE: &str = r#"
@@ -328,10 +325,43 @@ mod tests {
     fn an_address_in_the_list_of_owners_admits_no_contract() {
         let contract = format!("eip155:84532:{ACCOUNT}");
         let listed = |owner: &str| node(&format!("[admission]\nowners = [\"{owner}\"]")).unwrap().admission;
-        let admits = |list: &str, owner: &str| listed(list).admit(owner.parse().unwrap(), true).is_ok();
+        let admits = |list: &str, owner: &str| {
+            listed(list).owners.is_some_and(|owners| owners.contains(&owner.parse().unwrap()))
+        };
         assert!(admits(ACCOUNT, ACCOUNT) && admits(&contract, &contract));
         assert!(!admits(ACCOUNT, &contract) && !admits(&contract, ACCOUNT));
         assert!(!admits(&contract, &contract.replace("84532", "8453")));
         assert!(node("[admission]\nowners = [\"eip155:base:0x\"]").is_err());
+    }
+
+    /// Loads a node's configuration with this in its part on admission.
+    fn load(admission: &str) -> Result<NodeConfig, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.toml");
+        let paths = ["network", "identity", "seal", "database"].map(|path| format!("{path} = \"{path}\"\n"));
+        std::fs::write(&file, format!("index = 1\n{}[admission]\n{admission}\n", paths.concat())).unwrap();
+        NodeConfig::load(&file)
+    }
+
+    #[test]
+    fn token_issuers_are_keys_when_they_are_loaded_and_written_as_they_were() {
+        const ISSUER: &str = "0xea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c";
+        let line = format!("token_issuers = [\"{ISSUER}\"]");
+        let config = load(&line).unwrap();
+        assert_eq!(config.admission.token_issuers, Some(vec![ISSUER.parse().unwrap()]));
+        assert!(toml::to_string(&config).unwrap().contains(&line));
+        assert_eq!(load("").unwrap().admission.token_issuers, None);
+        assert!(!toml::to_string(&load("").unwrap()).unwrap().contains("token_issuers"));
+    }
+
+    #[test]
+    fn a_malformed_token_issuer_is_named_with_its_file() {
+        let small_order = format!("0x01{}", "00".repeat(31));
+        for odd in ["", "0x12", &"ab".repeat(32), &small_order] {
+            let error = load(&format!("token_issuers = [\"{odd}\"]")).unwrap_err();
+            assert!(error.to_string().contains("node.toml is not a valid configuration"), "{error}");
+            let source = error.source().unwrap().to_string();
+            assert!(source.contains(&format!("`{odd}` is not an issuer's Ed25519 public key")), "{source}");
+        }
     }
 }

@@ -8,8 +8,10 @@
 pub mod adversary;
 mod config;
 mod error;
+pub mod fail_points;
 mod gateway;
 mod init;
+mod issuer;
 mod node;
 mod seal;
 mod storage;
@@ -21,6 +23,7 @@ pub use config::{
 };
 pub use gateway::{Gateway, GatewayError};
 pub use init::init;
+pub use issuer::{create_issuer, load_issuer};
 pub use node::{Node, NodeError, UnsetClock};
 pub use seal::{KeyFileError, SealBroken};
 pub use storage::{StorageError, read_ledgers};

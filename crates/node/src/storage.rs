@@ -4,6 +4,7 @@ mod ledger;
 mod life;
 mod pending_keys;
 mod statements;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,16 +14,18 @@ use alloy_primitives::B256;
 use quorate_ledger::Place;
 use quorate_protocol::NodeIndex;
 use serde::Serialize;
-use sqlx::Row as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
+use sqlx::{Row as _, SqliteTransaction};
 
 pub(crate) use self::keys::{ApprovedKeygen, Assigned, FirstRegistration, StoredKey};
 pub use self::ledger::read_ledgers;
 use self::life::Life;
 pub(crate) use self::pending_keys::PendingKey;
 pub(crate) use self::statements::{Added, MOST_REGISTRATIONS, MOST_REVOCATIONS};
+pub use self::write::Write;
+use crate::fail_points::{self, Point};
 use crate::seal::{SealBroken, SealKey};
 
 /// A node's durable state: its key shares, whom they belong to and what they have signed, and whom it banned.
@@ -39,6 +42,9 @@ pub(crate) struct Storage {
     /// Held as long as the database is open.
     _life: Life,
 }
+
+/// How many connections there are to the database at most.
+const CONNECTIONS: u32 = 4;
 
 /// Where a sealed share is kept.
 const SHARES: &str = "shares";
@@ -113,10 +119,12 @@ impl Storage {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
         sqlx::migrate!().run(&pool).await?;
         let opened = claim(&pool, network, node, &life).await?;
+        fail_points::reach(Point::Writing(Write::Life), node);
         life.record(opened.starts)?;
+        fail_points::reach(Point::Written(Write::Life), node);
         if opened.is_quarantined {
             tracing::error!(%node, "the database was restored from a backup: this node signs nothing");
         }
@@ -132,6 +140,15 @@ impl Storage {
     /// Waits for writes under way and lets go of the file.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Begins a transaction that reads before it writes.
+    async fn begin(&self) -> Result<SqliteTransaction<'static>, sqlx::Error> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    async fn commit(&self, transaction: SqliteTransaction<'_>, write: Write) -> Result<(), sqlx::Error> {
+        commit(transaction, write, self.node).await
     }
 
     /// What a sealed share is bound to: a pending one moved to the place of a key's does not open there.
@@ -192,8 +209,20 @@ async fn claim(
         .bind(seconds(opened.starts))
         .execute(&mut *transaction)
         .await?;
-    transaction.commit().await?;
+    commit(transaction, Write::Start, node).await?;
     Ok(opened)
+}
+
+/// Makes a transaction durable: what depends on it may leave the node afterwards, and not before.
+async fn commit(
+    transaction: SqliteTransaction<'_>,
+    write: Write,
+    node: NodeIndex,
+) -> Result<(), sqlx::Error> {
+    fail_points::reach(Point::Writing(write), node);
+    transaction.commit().await?;
+    fail_points::reach(Point::Written(write), node);
+    Ok(())
 }
 
 fn random() -> Result<B256, getrandom::Error> {
@@ -239,4 +268,31 @@ fn unsigned(number: i64) -> u64 {
 /// A place in a journal, from 1.
 fn place_of(number: i64) -> Option<Place> {
     u64::try_from(number).ok().and_then(|place| Place::try_from(place).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_connection_syncs_what_it_writes() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("node.db");
+        let seal = SealKey::new(&[7; 32]);
+        let storage = Storage::open(&path, seal, B256::ZERO, NodeIndex::new(1).unwrap()).await.unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(storage.pool.acquire().await.unwrap());
+        }
+        assert!(storage.pool.try_acquire().is_none());
+        for connection in &mut connections {
+            let mode: String =
+                sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut **connection).await.unwrap();
+            let synchronous: i64 =
+                sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut **connection).await.unwrap();
+            assert_eq!((mode.as_str(), synchronous), ("wal", 2), "2 is FULL");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! which carry their own signatures; what they send each other in a run is sealed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use alloy_primitives::{Address, B256};
 use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest, Voucher};
@@ -165,6 +166,94 @@ pub(crate) enum FrameError {
     Version { found: u8 },
     #[error("the frame does not spell one of this version")]
     Malformed,
+}
+
+/// What a node's frame is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "as the frames themselves")]
+pub enum FrameKind {
+    Hello,
+    Nonce,
+    WhichKey,
+    KeyRecord,
+    Relay,
+    Waiting,
+    Free,
+    Done,
+    Confirmations,
+    WhoseKey,
+    Assignment,
+    WhichStatements,
+    Statements,
+    StatementsAfter,
+    StatementPage,
+}
+
+impl FrameKind {
+    /// All kinds.
+    pub const ALL: [Self; 15] = [
+        Self::Hello,
+        Self::Nonce,
+        Self::WhichKey,
+        Self::KeyRecord,
+        Self::Relay,
+        Self::Waiting,
+        Self::Free,
+        Self::Done,
+        Self::Confirmations,
+        Self::WhoseKey,
+        Self::Assignment,
+        Self::WhichStatements,
+        Self::Statements,
+        Self::StatementsAfter,
+        Self::StatementPage,
+    ];
+}
+
+impl From<&FromNode> for FrameKind {
+    fn from(frame: &FromNode) -> Self {
+        match frame {
+            FromNode::Hello { .. } => Self::Hello,
+            FromNode::Nonce { .. } => Self::Nonce,
+            FromNode::WhichKey { .. } => Self::WhichKey,
+            FromNode::KeyRecord { .. } => Self::KeyRecord,
+            FromNode::Relay { .. } => Self::Relay,
+            FromNode::Waiting { .. } => Self::Waiting,
+            FromNode::Free { .. } => Self::Free,
+            FromNode::Done { .. } => Self::Done,
+            FromNode::Peer { message, .. } => match message {
+                PeerMessage::Confirmations(_) => Self::Confirmations,
+                PeerMessage::WhoseKey { .. } => Self::WhoseKey,
+                PeerMessage::Assignment { .. } => Self::Assignment,
+                PeerMessage::WhichStatements { .. } => Self::WhichStatements,
+                PeerMessage::Statements { .. } => Self::Statements,
+                PeerMessage::StatementsAfter { .. } => Self::StatementsAfter,
+                PeerMessage::StatementPage { .. } => Self::StatementPage,
+            },
+        }
+    }
+}
+
+impl fmt::Display for FrameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hello => "hello",
+            Self::Nonce => "a nonce",
+            Self::WhichKey => "which key",
+            Self::KeyRecord => "a key's record",
+            Self::Relay => "a run's message",
+            Self::Waiting => "waiting",
+            Self::Free => "the free keys",
+            Self::Done => "an answer",
+            Self::Confirmations => "confirmations",
+            Self::WhoseKey => "whose key",
+            Self::Assignment => "an assignment",
+            Self::WhichStatements => "which statements",
+            Self::Statements => "statements",
+            Self::StatementsAfter => "statements after",
+            Self::StatementPage => "a page of statements",
+        })
+    }
 }
 
 impl From<&Answer> for AnswerText {

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::authentication::ephemeral_message;
 use crate::json::{self, JsonError};
 use crate::{
-    Answer, AnswerError, Attestation, Authentication, AuthenticationError, Birth, ContractAccount,
-    EphemeralClaim, EphemeralError, KeyText, KeygenSetup, NetworkDescriptor, Operation, OperationMessage,
-    Owner, Permissions, PermissionsClaim, PermissionsError, Refusal, Setup, SetupError, SignSetup, TypedData,
-    TypedDataSignature, Unattested,
+    AdmissionToken, AdmissionTokenError, Answer, AnswerError, Attestation, Authentication,
+    AuthenticationError, Birth, ContractAccount, EphemeralClaim, EphemeralError, KeyText, KeygenSetup,
+    NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, PermissionsClaim, PermissionsError,
+    Refusal, Setup, SetupError, SignSetup, TypedData, TypedDataSignature, Unattested,
 };
 
 /// A request for a new key, before the network's challenge: its setup is the first frame to send.
@@ -131,6 +131,9 @@ pub enum ClientError {
     /// An ephemeral claim that nodes refuse.
     #[error(transparent)]
     Ephemeral(#[from] EphemeralError),
+    /// An admission token that nodes refuse.
+    #[error(transparent)]
+    AdmissionToken(#[from] AdmissionTokenError),
     /// A stored draft that is not one.
     #[error("the stored key draft cannot be read")]
     Draft(#[source] JsonError),
@@ -149,24 +152,33 @@ pub enum ClientError {
 }
 
 impl KeyRequest {
-    /// Asks `network` for a key with these permissions, under which `ephemeral` may ask for signatures.
+    /// Asks `network` for a key with these permissions, under which `ephemeral` may ask for signatures. An owner whom the
+    /// network's operator has not listed may need an `admission_token`.
     ///
     /// # Errors
-    /// Permissions or an ephemeral claim that nodes refuse whatever the owner signs, as [`Permissions::check`] tells.
+    /// Permissions or an ephemeral claim that nodes refuse whatever the owner signs, as [`Permissions::check`] tells; an
+    /// admission token for another network or owner, or one that was altered.
     pub fn new(
         network: &NetworkDescriptor,
         permissions: &Permissions,
         ephemeral: &EphemeralClaim,
+        admission_token: Option<&AdmissionToken>,
     ) -> Result<Self, ClientError> {
         permissions.check()?;
         ephemeral.check()?;
+        if let Some(token) = admission_token {
+            let (chain_id, address) = (permissions.chain_id, permissions.owner);
+            let as_contract = token.check(network.id(), ContractAccount { chain_id, address });
+            as_contract.or_else(|_| token.check(network.id(), address))?;
+        }
         let text = permissions.to_json();
         let claim = PermissionsClaim {
             network: network.id(),
             chain_id: permissions.chain_id,
             permissions: Permissions::hash_of(&text),
         };
-        let setup = KeygenSetup::text(network.threshold(), network.size(), &text, ephemeral, &claim);
+        let (t, n) = (network.threshold(), network.size());
+        let setup = KeygenSetup::text(t, n, &text, ephemeral, &claim, admission_token);
         Ok(Self { owner: permissions.owner.into(), setup })
     }
 

@@ -8,6 +8,7 @@
 //! What the owner signs leaves a key's permissions out, so our own client adds a [`PermissionsClaim`] that names
 //! them by hash; and the nodes attest to a key's [`Birth`], so that a client need not trust the gateway.
 
+mod admission_token;
 mod answer;
 mod authentication;
 mod birth;
@@ -33,6 +34,7 @@ mod transcript;
 mod typed_data;
 mod voucher;
 
+pub use admission_token::{AdmissionToken, AdmissionTokenError, MalformedIssuer, TokenIssuer};
 pub use answer::{Answer, AnswerError, KeyText, SUBPROTOCOL, SignatureText};
 pub use authentication::{Authentication, AuthenticationError, TypedDataSignature, ephemeral_message};
 pub use birth::{Attestation, Birth, Unattested};

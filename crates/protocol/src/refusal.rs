@@ -127,10 +127,13 @@ pub enum Refusal {
         owner: Owner,
     },
     /// An owner whom the nodes do not serve.
-    #[error("the network makes no keys for {owner}; ask its operator to admit this owner")]
+    #[error("the network makes no keys for {owner}{}; ask its operator to admit this owner", because(token))]
     NotAdmitted {
         /// The owner.
         owner: Owner,
+        /// Why the owner's admission token does not help; none where none was sent, or none is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<ShortText>,
     },
     /// An owner with too many keys.
     #[error("{owner} has {keys} keys, the network allows {limit}")]
@@ -330,6 +333,11 @@ impl From<Forbidden> for Refusal {
         let revert = forbidden.revert_reason().map(ShortText::from);
         Self::Forbidden { reason: forbidden.to_string().into(), revert }
     }
+}
+
+/// A reason, where there is one, to follow what it is the reason of.
+fn because(reason: &Option<ShortText>) -> String {
+    reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 /// Nodes by their numbers: `2, 5`.

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
 use crate::typed_data::{TypedData, typed};
-use crate::{EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup, ShortText};
+use crate::{
+    AdmissionToken, EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup, ShortText,
+};
 
 /// What a client asks of the network: the first frame of each operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +51,8 @@ pub struct KeygenSetup {
     /// The owner's own statement of the permissions (tag 4); none from third-party clients, whose permissions nobody has
     /// signed: a node may refuse to make such keys.
     pub claim: Option<PermissionsClaim>,
+    /// The operator's word for an owner whom no list names (tag 5), as it was sent: nobody has verified it yet.
+    pub admission_token: Option<Box<AdmissionToken>>,
     typed: typed::keygen::KeygenSetupOpts,
 }
 
@@ -144,6 +148,9 @@ pub enum SetupError {
     /// The owner's statement of the permissions.
     #[error("the permissions claim (tag 4) cannot be read")]
     Claim(#[source] JsonError),
+    /// The operator's word for the owner.
+    #[error("the admission token (tag 5) cannot be read")]
+    AdmissionToken(#[source] JsonError),
     /// The permissions given are not the ones that the owner signed.
     #[error("the owner signed permissions with hash {signed}, but the ones given have hash {given}")]
     OtherPermissions {
@@ -169,6 +176,7 @@ const PERMISSIONS: u16 = 1;
 const EPHEMERAL: u16 = 2;
 const KEY_ID: u16 = 3;
 const CLAIM: u16 = 4;
+const ADMISSION_TOKEN: u16 = 5;
 
 impl Operation {
     /// The path at the gateway, without a slash.
@@ -240,25 +248,24 @@ impl Setup {
 }
 
 impl KeygenSetup {
-    /// The setup that our own client sends: permissions, ephemeral key and the owner's statement of both.
+    /// The setup that our own client sends: permissions, ephemeral key, the owner's statement of both, and the operator's
+    /// word for an owner who needs it.
     pub fn text(
         threshold: u8,
         parties: u8,
         permissions: &str,
         ephemeral: &EphemeralClaim,
         claim: &PermissionsClaim,
+        admission_token: Option<&AdmissionToken>,
     ) -> String {
         let entry = |tag, value| TaggedText { tag, value };
-        let text = KeygenText {
-            t: threshold.into(),
-            n: parties.into(),
-            key_label: None,
-            metadata: vec![
-                entry(PERMISSIONS, permissions.to_owned()),
-                entry(EPHEMERAL, ephemeral.to_json()),
-                entry(CLAIM, serde_json::to_string(claim).unwrap_or_default()),
-            ],
-        };
+        let mut metadata = vec![
+            entry(PERMISSIONS, permissions.to_owned()),
+            entry(EPHEMERAL, ephemeral.to_json()),
+            entry(CLAIM, serde_json::to_string(claim).unwrap_or_default()),
+        ];
+        metadata.extend(admission_token.map(|token| entry(ADMISSION_TOKEN, token.to_json())));
+        let text = KeygenText { t: threshold.into(), n: parties.into(), key_label: None, metadata };
         serde_json::to_string(&text).unwrap_or_default()
     }
 
@@ -378,10 +385,13 @@ impl TryFrom<KeygenText> for KeygenSetup {
     type Error = SetupError;
 
     fn try_from(text: KeygenText) -> Result<Self, SetupError> {
-        check_tags(&text.metadata, &[PERMISSIONS, EPHEMERAL, CLAIM])?;
+        check_tags(&text.metadata, &[PERMISSIONS, EPHEMERAL, CLAIM, ADMISSION_TOKEN])?;
         let permissions = value_of(&text.metadata, PERMISSIONS).map(str::to_owned);
         let claim = value_of(&text.metadata, CLAIM)
             .map(|value| json::read::<PermissionsClaim>(value).map_err(SetupError::Claim))
+            .transpose()?;
+        let admission_token = value_of(&text.metadata, ADMISSION_TOKEN)
+            .map(|value| AdmissionToken::from_json(value).map(Box::new).map_err(SetupError::AdmissionToken))
             .transpose()?;
         if let Some(claim) = &claim {
             let given = permissions.as_deref().map(Permissions::hash_of).unwrap_or_default();
@@ -399,6 +409,7 @@ impl TryFrom<KeygenText> for KeygenSetup {
             ephemeral: ephemeral_of(&text.metadata)?,
             permissions,
             claim,
+            admission_token,
             typed: typed::keygen::KeygenSetupOpts { t: text.t, n: text.n, metadata },
         })
     }

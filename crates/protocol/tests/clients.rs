@@ -5,8 +5,8 @@
 use alloy_primitives::{Address, B256, Signature, U256, hex};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use quorate_protocol::{
-    Answer, Authentication, AuthenticationError, EphemeralClaim, EphemeralError, KeyText, Operation,
-    OperationMessage, Owner, Permissions, PermissionsClaim, Setup, SetupError, SignatureRequest,
+    AdmissionToken, Answer, Authentication, AuthenticationError, EphemeralClaim, EphemeralError, KeyText,
+    Operation, OperationMessage, Owner, Permissions, PermissionsClaim, Setup, SetupError, SignatureRequest,
     SignatureText, Signed, TypedData, ephemeral_message,
 };
 use serde::Deserialize;
@@ -209,6 +209,33 @@ fn the_owners_signature_covers_challenge_and_metadata_but_no_bare_permissions() 
 }
 
 #[test]
+fn the_owners_signature_covers_each_metadata_entry_but_the_permissions() {
+    let bound = vectors().bound_permissions.setup;
+    let with_token = |token: &AdmissionToken| {
+        let mut setup: Value = serde_json::from_str(&bound).unwrap();
+        setup["metadata"].as_array_mut().unwrap().push(json!({ "tag": 5, "value": token.to_json() }));
+        setup.to_string()
+    };
+    let digest =
+        |setup: &str| Setup::parse(Operation::Keygen, setup).unwrap().typed_data(CHALLENGE).unwrap().digest();
+    let issuer = SigningKey::from_bytes(&[7; 32]);
+    let token = |keys| AdmissionToken::issue(&issuer, B256::ZERO, Address::ZERO, 1_735_693_200, keys);
+    let signed = with_token(&token(3));
+    let Setup::Keygen(setup) = Setup::parse(Operation::Keygen, &signed).unwrap() else { panic!() };
+    assert_eq!(setup.admission_token.as_deref(), Some(&token(3)));
+    let altered = [
+        ("without the token", bound.clone()),
+        ("another token", with_token(&token(4))),
+        ("another ephemeral key's end", signed.replace("1735693200}", "1735693201}")),
+        ("a claim of another chain", signed.replace("80002", "80003")),
+    ];
+    for (what, setup) in altered {
+        assert_ne!(setup, signed, "{what}");
+        assert_ne!(digest(&setup), digest(&signed), "{what}");
+    }
+}
+
+#[test]
 fn real_owners_and_ephemeral_keys_authenticate() {
     let Vectors { meta, exchanges, .. } = vectors();
     let ephemeral = VerifyingKey::from_bytes(&meta.ephemeral_key).unwrap();
@@ -335,7 +362,20 @@ fn setups_that_are_refused_say_why() {
     let other = serde_json::to_string(&other).unwrap();
     // What the account SDK 4.6.0 registers: an address, under which no Ed25519 signature can ever verify.
     let address = vectors().meta.owner.to_string();
+    let token = AdmissionToken::issue(&SigningKey::from_bytes(&[7; 32]), B256::ZERO, Address::ZERO, 1, 1);
+    let token = tag(5, &token.to_json());
     let cases = [
+        (
+            Operation::Keygen,
+            keygen(json!([tag(2, &key), tag(5, "{}")])),
+            "(tag 5) cannot be read: not valid at",
+        ),
+        (Operation::Keygen, keygen(json!([tag(2, &key), token, token])), "two metadata entries of tag 5"),
+        (
+            Operation::AddEphemeralKey,
+            add(KEY_ID, json!([tag(3, KEY_ID), tag(2, &key), token])),
+            "unknown tag 5",
+        ),
         (Operation::Keygen, keygen(json!([tag(2, &address)])), "not an Ed25519 public key of 32 bytes"),
         (Operation::Keygen, keygen(json!([tag(2, "soon")])), "neither 0x and 64 hex digits nor"),
         (Operation::Keygen, keygen(json!([])), "no metadata entry of tag 2 (the ephemeral key)"),

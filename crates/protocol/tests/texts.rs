@@ -7,8 +7,9 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
 use quorate_protocol::{
-    ArgumentLimit, CallPolicy, EphemeralClaim, KeyRequest, Limits, MessageError, NetworkDescriptor,
-    NodeIndex, OperationMessage, PaymasterRule, Permissions, PermissionsError, PermittedPolicy, Refusal,
+    AdmissionToken, AdmissionTokenError, ArgumentLimit, CallPolicy, ClientError, EphemeralClaim, KeyRequest,
+    Limits, MessageError, NetworkDescriptor, NodeIndex, OperationMessage, PaymasterRule, Permissions,
+    PermissionsError, PermittedPolicy, Refusal,
 };
 use serde_json::{Value, json};
 
@@ -378,18 +379,45 @@ fn permissions_that_no_node_takes_are_found_before_they_are_asked_for() {
         for error in [
             refused.check().unwrap_err().to_string(),
             Permissions::from_json(&refused.to_json()).unwrap_err().to_string(),
-            KeyRequest::new(&network, &refused, &claim("mine")).unwrap_err().to_string(),
+            KeyRequest::new(&network, &refused, &claim("mine"), None).unwrap_err().to_string(),
         ] {
             assert!(error.contains(reason), "{error}");
         }
     }
-    KeyRequest::new(&network, &many, &claim("mine")).unwrap();
-    let error = KeyRequest::new(&network, &many, &claim(&"i".repeat(512))).unwrap_err();
+    KeyRequest::new(&network, &many, &claim("mine"), None).unwrap();
+    let error = KeyRequest::new(&network, &many, &claim(&"i".repeat(512)), None).unwrap_err();
     assert!(error.to_string().contains("choose a shorter id"), "{error}");
 
     let padded = format!("{}{}", permissions().to_json(), " ".repeat(Permissions::MAX_LEN));
     let error = Permissions::from_json(&padded).unwrap_err();
     assert!(matches!(error, PermissionsError::TooLong { limit: 131_072, .. }), "{error}");
+}
+
+#[test]
+fn a_client_sends_no_admission_token_of_another_owner_or_network() {
+    let key = |seed| SigningKey::from_bytes(&[seed; 32]);
+    let nodes = (1..=3).map(|seed| key(seed).verifying_key()).collect();
+    let network = NetworkDescriptor::new(2, nodes, "ws://gateway.example".parse().unwrap()).unwrap();
+    let claim = EphemeralClaim { key: key(7).verifying_key(), id: None, expiry: None };
+    let ask = |token: &AdmissionToken| KeyRequest::new(&network, &permissions(), &claim, Some(token));
+    let token = |network, owner| AdmissionToken::issue(&key(8), network, owner, 1_735_693_200, 3);
+    let refusal = |token: &AdmissionToken| match ask(token).unwrap_err() {
+        ClientError::AdmissionToken(error) => error,
+        other => panic!("{other}"),
+    };
+
+    let good = token(network.id(), OWNER);
+    assert!(ask(&good).unwrap().setup().contains(r#""tag":5"#));
+    let other_network = refusal(&token(B256::ZERO, OWNER));
+    assert!(matches!(other_network, AdmissionTokenError::OtherNetwork { found: B256::ZERO, .. }));
+    let other_owner = refusal(&token(network.id(), Address::ZERO));
+    assert_eq!(
+        other_owner,
+        AdmissionTokenError::OtherOwner { found: Address::ZERO.into(), expected: OWNER.into() }
+    );
+    let altered = good.to_json().replace(r#""keys":3"#, r#""keys":9"#);
+    let altered = refusal(&AdmissionToken::from_json(&altered).unwrap());
+    assert!(matches!(altered, AdmissionTokenError::Signature { .. }), "{altered}");
 }
 
 #[test]
@@ -485,6 +513,16 @@ proptest! {
         let refusal = Refusal::Forbidden { reason: reason.into(), revert: revert.map(Into::into) };
         let json = serde_json::to_string(&refusal).unwrap();
         prop_assert_eq!(serde_json::from_str::<Refusal>(&json).unwrap(), refusal);
+    }
+
+    #[test]
+    fn a_refused_owner_is_told_of_a_token_where_there_is_one(token in proptest::option::of("[a-z]{1,40}")) {
+        let refusal = Refusal::NotAdmitted { owner: OWNER.into(), token: token.clone().map(Into::into) };
+        let json = serde_json::to_value(&refusal).unwrap();
+        let fields = json.as_object().unwrap().len();
+        prop_assert_eq!(fields, if token.is_some() { 3 } else { 2 }, "as before where there is none");
+        prop_assert_eq!(&serde_json::from_value::<Refusal>(json).unwrap(), &refusal);
+        prop_assert!(refusal.to_string().contains(&token.unwrap_or_default()));
     }
 }
 

@@ -18,7 +18,8 @@ impl Grant {
     /// Who asks for signatures is known by a fresh [`EphemeralKey`], which lasts as long as the longest policy, and a
     /// year at most. For an ephemeral key of one's own, or an owner whose wallet is elsewhere, there are
     /// [`SigningNetwork::prepare_key`] with these [`permissions`](Self::permissions), and
-    /// [`SigningNetwork::submit_key`].
+    /// [`SigningNetwork::submit_key`]. A network that makes keys by token takes the owner's from
+    /// [`SigningNetwork::with_admission_token`].
     ///
     /// # Errors
     /// The network's refusal, a key that too few nodes attest to, or the signer's own error.
@@ -31,7 +32,7 @@ impl Grant {
         let claim = ephemeral.claim("quorate", self.longest_policy_ends());
         let draft = network.prepare_key(&self.permissions, &claim).await?;
         let signature = sign_key_draft(&draft, owner).await?;
-        let key = network.submit_key(&draft, &signature).await?;
+        let key = network.submit_key(&draft, signature).await?;
         Ok(DistributedSigner::new(network.clone(), key, ephemeral))
     }
 

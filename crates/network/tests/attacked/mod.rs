@@ -2,9 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod scene;
+
 use std::time::Duration;
 
 use quorate_node::adversary::HostileGateway;
+use quorate_protocol::TokenIssuer;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -15,9 +18,22 @@ pub(crate) async fn start_hostile() -> (HostileGateway, LocalNetwork) {
     let address = free_address();
     let gateway = HostileGateway::listen(address).await.unwrap();
     let network = LocalNetwork::without_gateway(address).await;
+    until_connected(&gateway).await;
+    (gateway, network)
+}
+
+/// The same where the nodes make keys by the tokens of these issuers alone.
+pub(crate) async fn start_hostile_by_token(issuers: &[TokenIssuer]) -> (HostileGateway, LocalNetwork) {
+    let address = free_address();
+    let gateway = HostileGateway::listen(address).await.unwrap();
+    let network = LocalNetwork::without_gateway_by_token(address, issuers).await;
+    until_connected(&gateway).await;
+    (gateway, network)
+}
+
+async fn until_connected(gateway: &HostileGateway) {
     let connected = gateway.connected(5);
     tokio::time::timeout(Duration::from_secs(20), connected).await.expect("the network starts within 20 s");
-    (gateway, network)
 }
 
 /// How many peers a node has banned.

@@ -14,9 +14,9 @@ use quorate_core::{
 };
 use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
-use quorate_protocol::{ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use quorate_protocol::{
+    ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy, TokenIssuer,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -44,20 +44,20 @@ impl LocalNetwork {
     /// A network whose gateway is configured otherwise.
     pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let address = free_address();
-        Self::start_as(address, address, change).await
+        Self::new(address, address).serve(address, change).await
+    }
+
+    /// A network whose nodes make keys by the tokens of these issuers alone.
+    pub(crate) async fn start_by_token(issuers: &[TokenIssuer]) -> Self {
+        let address = free_address();
+        let network = Self::new(address, address);
+        network.take_tokens_of(issuers);
+        network.serve(address, |_| {}).await
     }
 
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
-        Self::start_as(gateway, nodes_go_to, |_| {}).await
-    }
-
-    async fn start_as(
-        gateway: SocketAddr,
-        nodes_go_to: SocketAddr,
-        change: impl FnOnce(&mut GatewayConfig),
-    ) -> Self {
-        Self::new(gateway, nodes_go_to).serve(gateway, change).await
+        Self::new(gateway, nodes_go_to).serve(gateway, |_| {}).await
     }
 
     /// A network whose nodes ask a chain about owners that are contracts.
@@ -90,6 +90,14 @@ impl LocalNetwork {
         network
     }
 
+    /// The same where the nodes make keys by the tokens of these issuers alone.
+    pub(crate) async fn without_gateway_by_token(nodes_go_to: SocketAddr, issuers: &[TokenIssuer]) -> Self {
+        let mut network = Self::new(nodes_go_to, nodes_go_to);
+        network.take_tokens_of(issuers);
+        network.start_nodes().await;
+        network
+    }
+
     fn new(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
@@ -97,6 +105,18 @@ impl LocalNetwork {
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
         Self { descriptor, folder, nodes: BTreeMap::new() }
+    }
+
+    /// Writes the issuers into each node's configuration, as its operator does.
+    fn take_tokens_of(&self, issuers: &[TokenIssuer]) {
+        let issuers: Vec<_> = issuers.iter().map(|issuer| format!("\"{issuer}\"")).collect();
+        let admission = format!("[admission]\ntoken_issuers = [{}]", issuers.join(", "));
+        for index in 1..=5 {
+            let file = self.home(index).join("node.toml");
+            let config = std::fs::read_to_string(&file).unwrap();
+            assert!(config.contains("[admission]"));
+            std::fs::write(&file, config.replace("[admission]", &admission)).unwrap();
+        }
     }
 
     async fn start_nodes(&mut self) {
@@ -144,24 +164,6 @@ impl LocalNetwork {
         serde_json::from_str::<serde_json::Value>(body).ok()?.get("nodes")?.as_u64()
     }
 
-    pub(crate) async fn database(&self, index: u8) -> SqliteConnection {
-        let file = self.home(index).join("node.db");
-        SqliteConnectOptions::new().filename(file).connect().await.unwrap()
-    }
-
-    pub(crate) async fn count(&self, index: u8, query: &'static str) -> i64 {
-        let mut database = self.database(index).await;
-        let row: (i64,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
-        database.close().await.unwrap();
-        row.0
-    }
-
-    /// Waits until a node's database says so.
-    pub(crate) async fn until(&self, index: u8, query: &'static str, count: i64) {
-        let what = format!("{count} from `{query}` at node {index}");
-        within_a_minute(&what, async || self.count(index, query).await == count).await;
-    }
-
     /// A fresh key for a new owner.
     pub(crate) async fn key(&self, permissions: impl FnOnce(&PrivateKeySigner) -> Permissions) -> Session {
         let owner = PrivateKeySigner::random();
@@ -172,7 +174,7 @@ impl LocalNetwork {
     pub(crate) async fn key_of(&self, owner: &PrivateKeySigner, permissions: Permissions) -> Session {
         let (client, ephemeral) = (self.client(), EphemeralKey::random().unwrap());
         let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await.unwrap();
-        let key = client.submit_key(&draft, &sign(owner, &draft)).await.unwrap();
+        let key = client.submit_key(&draft, sign(owner, &draft)).await.unwrap();
         Session { client, key, ephemeral }
     }
 
@@ -183,17 +185,6 @@ impl LocalNetwork {
     pub(crate) fn client(&self) -> SigningNetwork {
         SigningNetwork::new(self.descriptor.clone())
     }
-}
-
-pub(crate) async fn within_a_minute(what: &str, reached: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !reached().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("{what} in a minute"));
 }
 
 pub(crate) fn free_address() -> SocketAddr {

@@ -58,8 +58,7 @@ impl Assignments {
         approved: &Verified<ApprovedKeygen>,
         now: u64,
     ) -> Result<(KeyText, Attestation), TaskError> {
-        self.admission.admit(approved.owner(), approved.setup.claim.is_some())?;
-        let quota = self.admission.keys_per_owner;
+        let quota = self.admit(approved, now)?;
         match self.record(key_id, approved, Some(quota), now).await? {
             (Assigned::Yes, Some(assigned)) => Ok(assigned),
             (Assigned::Quota { keys }, _) => {
@@ -143,12 +142,13 @@ impl Assignments {
         let until = *ends.first()?;
         let is_young =
             heard.values().all(|attestation| now < attestation.assigned_at.saturating_add(ADOPTION_AGE));
-        let is_admitted = self.admission.admit(approved.owner(), approved.setup.claim.is_some()).is_ok();
-        (is_young && is_admitted && self.is_within_rate(heard, now)).then_some((
-            approved,
-            until,
-            Some(self.admission.keys_per_owner),
-        ))
+        let quota = self.admit(&approved, now).ok()?;
+        (is_young && self.is_within_rate(heard, now)).then_some((approved, until, Some(quota)))
+    }
+
+    /// How many keys the owner of a request may have here.
+    fn admit(&self, approved: &Verified<ApprovedKeygen>, now: u64) -> Result<u64, Refusal> {
+        self.admission.admit(self.member.network.id(), approved.owner(), &approved.setup, now)
     }
 
     /// Whether one of the attesting nodes has not been believed too often within the last hour; counts it.

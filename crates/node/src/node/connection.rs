@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use ed25519_dalek::Signer as _;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -13,10 +13,14 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::member::Member;
+use crate::fail_points::{self, Point};
 use crate::wire::{self, FrameError, FromNode, MAX_FRAME, ToNode};
 
 /// A socket on which the gateway knows who this node is.
-pub(crate) struct Connection(Socket);
+pub(crate) struct Connection {
+    socket: Socket,
+    node: NodeIndex,
+}
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -93,8 +97,8 @@ impl Connection {
             let digest = hello_digest(&member.network, member.index, &challenge);
             let signature = member.identity.sign(digest.as_slice()).to_bytes().to_vec();
             let hello = FromNode::Hello { node: member.index, signature };
-            socket.send(Message::Binary(wire::encode(&hello).into())).await?;
-            Ok(Self(socket))
+            send(&mut socket, member.index, &hello).await?;
+            Ok(Self { socket, node: member.index })
         };
         tokio::time::timeout(DIAL, dial).await.map_err(|_| ConnectionError::Deadline)?
     }
@@ -107,14 +111,14 @@ impl Connection {
         incoming: &mpsc::Sender<ToNode>,
         leave: &CancellationToken,
     ) -> Result<(), ConnectionError> {
-        let (mut sink, mut stream) = self.0.split();
+        let (mut sink, mut stream) = self.socket.split();
         let writer = async {
             let mut ping = tokio::time::interval(PING);
             loop {
                 tokio::select! {
                     biased;
                     frame = outgoing.recv() => match frame {
-                        Some(frame) => sink.send(Message::Binary(wire::encode(&frame).into())).await?,
+                        Some(frame) => send(&mut sink, self.node, &frame).await?,
                         None => return Ok(()),
                     },
                     _ = ping.tick() => sink.send(Message::Ping(Vec::new().into())).await?,
@@ -149,6 +153,21 @@ impl Connection {
             ended = reader => ended,
         }
     }
+}
+
+async fn send(
+    socket: &mut (impl Sink<Message, Error = tungstenite::Error> + Unpin),
+    node: NodeIndex,
+    frame: &FromNode,
+) -> Result<(), tungstenite::Error> {
+    let kind = frame.into();
+    if fail_points::is_lost(kind, node) {
+        return Ok(());
+    }
+    fail_points::reach(Point::Sending(kind), node);
+    socket.send(Message::Binary(wire::encode(frame).into())).await?;
+    fail_points::reach(Point::Sent(kind), node);
+    Ok(())
 }
 
 /// What a node signs to show a gateway who it is.

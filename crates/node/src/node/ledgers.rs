@@ -10,7 +10,7 @@ use quorate_ledger::{
 use quorate_protocol::NodeIndex;
 use tokio::runtime::Handle;
 
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Storage, StorageError, Write};
 
 /// The keys' ledgers, loaded when they are needed.
 pub(crate) struct Ledgers {
@@ -64,7 +64,7 @@ impl Ledgers {
         let mut slot = slot.lock().await;
         let ledger = self.load(&mut slot, key).await?;
         let pending = ledger.charge(operation, limits, Timestamp::new(now))?;
-        let charged = match self.storage.save_ledger(key, pending.changes()).await {
+        let charged = match self.storage.save_ledger(key, pending.changes(), Write::Charge).await {
             Ok(()) => pending.commit(),
             Err(error) => {
                 // Perhaps it was written.
@@ -128,7 +128,7 @@ impl Ledgers {
         else {
             return Ok(());
         };
-        match self.storage.save_ledger(key, pending.changes()).await {
+        match self.storage.save_ledger(key, pending.changes(), Write::Withdrawal).await {
             Ok(()) => pending.commit(),
             Err(error) => {
                 // What is on disk counts: a charge too much, never one too few.

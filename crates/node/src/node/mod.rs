@@ -1,5 +1,6 @@
 //! A signing node: its parts, and which of them each frame of the gateway is for.
 
+mod admission;
 mod assignment;
 mod attempts;
 mod catch_up;
@@ -56,6 +57,8 @@ use self::run::{Meeting, Outgoing, Pace, Run};
 use self::signing::{Quorum, Signing};
 use self::statements::Statements;
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
+#[cfg(feature = "fail-points")]
+use crate::fail_points;
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{AnswerText, FromNode, KeyRecord, PeerMessage, TaskId, ToNode};
@@ -120,6 +123,8 @@ impl Node {
     /// A missing or exposed key file, an identity that is not the descriptor's, a database that is damaged, in use or
     /// another node's, or a clock that was never set.
     pub async fn open(config: NodeConfig) -> Result<Self, NodeError> {
+        #[cfg(feature = "fail-points")]
+        fail_points::arm();
         clock::check()?;
         let network = load_descriptor(&config.network)?;
         let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);

@@ -196,7 +196,9 @@ impl Statements {
     async fn keep_heard(&self, key_id: &str, statement: B256) -> Result<(), StorageError> {
         if self.storage.statement(key_id, statement).await?.is_some() {
             let heard = self.unvouched.take(&statement);
-            self.storage.add_vouchers(key_id, statement, &heard).await?;
+            if !heard.is_empty() {
+                self.storage.add_vouchers(key_id, statement, &heard).await?;
+            }
         }
         Ok(())
     }

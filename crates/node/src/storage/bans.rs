@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 
-use super::{Storage, StorageError, seconds};
+use super::{Storage, StorageError, Write, seconds};
 
 impl Storage {
     /// Never uses a key together with `peer` again. The first reason stays.
@@ -19,6 +19,7 @@ impl Storage {
         reason: &str,
         now: u64,
     ) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO bans (key_id, peer, reason, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
@@ -26,9 +27,9 @@ impl Storage {
         .bind(i64::from(peer.get()))
         .bind(reason)
         .bind(seconds(now))
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        Ok(self.commit(transaction, Write::Ban).await?)
     }
 
     /// The nodes that a key is never used together with.

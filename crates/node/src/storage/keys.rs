@@ -8,7 +8,7 @@ use quorate_protocol::{
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
 
-use super::{SHARES, Storage, StorageError, encoded, seconds, unsigned};
+use super::{SHARES, Storage, StorageError, Write, encoded, seconds, unsigned};
 use crate::wire::Attestations;
 
 /// A request for a key that its owner may make.
@@ -86,7 +86,7 @@ impl Storage {
     ) -> Result<Assigned, StorageError> {
         let ApprovedKeygen { setup, ephemeral_until, request } = &**approved;
         let owner = approved.owner().to_string();
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         if let Some(quota) = quota {
             let row = sqlx::query("SELECT COUNT(*) FROM keys WHERE owner = ?")
                 .bind(&owner)
@@ -116,7 +116,7 @@ impl Storage {
             return Ok(Assigned::Taken);
         }
         insert_attestations(&mut transaction, key_id, attestations).await?;
-        transaction.commit().await?;
+        self.commit(transaction, Write::Assignment).await?;
         Ok(Assigned::Yes)
     }
 
@@ -126,9 +126,9 @@ impl Storage {
         key_id: &str,
         attestations: &Attestations,
     ) -> Result<(), StorageError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         insert_attestations(&mut transaction, key_id, attestations).await?;
-        Ok(transaction.commit().await?)
+        Ok(self.commit(transaction, Write::Attestations).await?)
     }
 
     /// The request that a key was assigned by, and what nodes attest of it.

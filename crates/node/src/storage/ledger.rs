@@ -9,7 +9,7 @@ use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
-use super::{Storage, StorageError, place_of, seconds};
+use super::{Storage, StorageError, Write, place_of, seconds};
 
 impl Storage {
     /// The ledger of a key with all that is stored of it; every row of it is kept.
@@ -18,12 +18,17 @@ impl Storage {
     }
 
     /// Writes what a ledger decided: all of it or nothing.
-    pub(crate) async fn save_ledger(&self, key: KeyId, changes: &Changes) -> Result<(), StorageError> {
+    pub(crate) async fn save_ledger(
+        &self,
+        key: KeyId,
+        changes: &Changes,
+        write: Write,
+    ) -> Result<(), StorageError> {
         if changes.is_empty() {
             return Ok(());
         }
         let key_id = text(key);
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO ledgers (key_id, next_place) VALUES (?, ?) \
              ON CONFLICT DO UPDATE SET next_place = excluded.next_place",
@@ -60,7 +65,7 @@ impl Storage {
             .execute(&mut *transaction)
             .await?;
         }
-        Ok(transaction.commit().await?)
+        Ok(self.commit(transaction, write).await?)
     }
 
     /// The signed requests at these places of a key's ledger.

@@ -5,7 +5,7 @@ use quorate_mpc::{KeyShare, Unconfirmed};
 use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 
-use super::{PENDING_KEYS, SHARES, Storage, StorageError, seconds, signatures};
+use super::{PENDING_KEYS, SHARES, Storage, StorageError, Write, seconds, signatures};
 use crate::wire::Confirmations;
 
 /// A key that not every node has confirmed yet.
@@ -27,7 +27,7 @@ impl Storage {
         now: u64,
     ) -> Result<(), StorageError> {
         let share = self.seal.seal(&self.context(PENDING_KEYS, key_id), &unconfirmed.to_bytes()?)?;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query("INSERT INTO pending_keys (key_id, making, share, created_at) VALUES (?, ?, ?, ?)")
             .bind(key_id)
             .bind(making.as_slice())
@@ -36,7 +36,7 @@ impl Storage {
             .execute(&mut *transaction)
             .await?;
         insert_confirmation(&mut transaction, key_id, self.node, own_confirmation).await?;
-        Ok(transaction.commit().await?)
+        Ok(self.commit(transaction, Write::PendingKey).await?)
     }
 
     /// A pending key by its id.
@@ -85,11 +85,11 @@ impl Storage {
         key_id: &str,
         confirmations: &Confirmations,
     ) -> Result<(), StorageError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         for (node, signature) in confirmations {
             insert_confirmation(&mut transaction, key_id, *node, signature).await?;
         }
-        Ok(transaction.commit().await?)
+        Ok(self.commit(transaction, Write::Confirmations).await?)
     }
 
     /// Makes a pending key one that can be bound: all or nothing, and once.
@@ -100,7 +100,7 @@ impl Storage {
         now: u64,
     ) -> Result<(), StorageError> {
         let sealed = self.seal.seal(&self.context(SHARES, key_id), &share.to_bytes()?)?;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let pending = sqlx::query("DELETE FROM pending_keys WHERE key_id = ?")
             .bind(key_id)
             .execute(&mut *transaction)
@@ -116,12 +116,12 @@ impl Storage {
             .bind(seconds(now))
             .execute(&mut *transaction)
             .await?;
-        Ok(transaction.commit().await?)
+        Ok(self.commit(transaction, Write::Key).await?)
     }
 
     /// Deletes the keys that have been pending since before `time`, and gives their ids.
     pub(crate) async fn delete_pending_keys_before(&self, time: u64) -> Result<Vec<String>, StorageError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let rows = sqlx::query("DELETE FROM pending_keys WHERE created_at < ? RETURNING key_id")
             .bind(seconds(time))
             .fetch_all(&mut *transaction)
@@ -133,7 +133,7 @@ impl Storage {
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction, Write::Removal).await?;
         Ok(deleted)
     }
 }

@@ -5,7 +5,7 @@ use quorate_protocol::{Says, SignedRequest, Statement, StatementSet, Verified, V
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
 
-use super::{Storage, StorageError, encoded, seconds, signatures, unsigned};
+use super::{Storage, StorageError, Write, encoded, seconds, signatures, unsigned};
 use crate::wire::{ShownStatement, Vouchers};
 
 /// How many ephemeral keys may be registered for a key, beside the one that it was assigned with.
@@ -37,7 +37,7 @@ impl Storage {
         now: u64,
     ) -> Result<Added, StorageError> {
         let key_id = statement.key_id();
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         let rows = sqlx::query("SELECT id, says FROM statements WHERE key_id = ?")
             .bind(key_id)
             .fetch_all(&mut *transaction)
@@ -70,7 +70,7 @@ impl Storage {
             .execute(&mut *transaction)
             .await?;
         insert_vouchers(&mut transaction, key_id, statement.id(), vouchers).await?;
-        transaction.commit().await?;
+        self.commit(transaction, Write::Statement).await?;
         Ok(Added::New)
     }
 
@@ -81,9 +81,9 @@ impl Storage {
         statement: B256,
         vouchers: &Vouchers,
     ) -> Result<(), StorageError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         insert_vouchers(&mut transaction, key_id, statement, vouchers).await?;
-        Ok(transaction.commit().await?)
+        Ok(self.commit(transaction, Write::Statement).await?)
     }
 
     /// A statement that is stored, as it is shown to others.

@@ -7,9 +7,11 @@ use ed25519_dalek::SigningKey;
 use quorate_core::{FunctionSelector, Policy};
 use quorate_mpc::{Incoming, Outgoing, Quorum, SessionId, keygen};
 use quorate_protocol::{
-    Authentication, ContractAccount, EphemeralClaim, KeyText, KeygenSetup, Limits, Operation, Permissions,
-    PermissionsClaim, PermittedPolicy, Refusal, Setup, Signed, SignedRequest, TypedDataSignature, Verified,
+    AdmissionToken, Authentication, ContractAccount, EphemeralClaim, KeyText, KeygenSetup, Limits, Operation,
+    Permissions, PermissionsClaim, PermittedPolicy, Refusal, Revocation, Says, Setup, Signed, SignedRequest,
+    TokenIssuer, TypedDataSignature, Verified, Voucher,
 };
+use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -17,9 +19,10 @@ use super::*;
 use crate::config::Admission;
 use crate::node::assignment::Assignments;
 use crate::node::judge;
+use crate::node::statements::Statements;
 use crate::seal::SealKey;
-use crate::storage::ApprovedKeygen;
-use crate::wire::Evidence;
+use crate::storage::{Added, ApprovedKeygen};
+use crate::wire::{Evidence, ShownStatement};
 
 const MAKING: B256 = B256::repeat_byte(7);
 const NOW: u64 = 1_700_000_000;
@@ -58,6 +61,11 @@ fn identity(index: u8) -> SigningKey {
     SigningKey::from_bytes(&[index; 32])
 }
 
+fn network() -> NetworkDescriptor {
+    let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
+    NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap()
+}
+
 /// A node of three with a database, and no socket.
 pub(crate) struct Place {
     member: Arc<Member>,
@@ -67,10 +75,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new(index: u8) -> Self {
-        let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
-        let network = NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let member = Member { network, index: node(index), identity: identity(index) };
+        let member = Member { network: network(), index: node(index), identity: identity(index) };
         let storage = open(&member, folder.path()).await;
         Self { member: Arc::new(member), storage, folder }
     }
@@ -114,7 +120,7 @@ impl Place {
     /// The id of a key that is somebody's.
     pub(crate) async fn key(&self) -> String {
         let key_id = self.free_key().await;
-        self.assignments().assign(&key_id, &approved(&self.member, "one"), NOW).await.unwrap();
+        self.assignments().assign(&key_id, &approved("one"), NOW).await.unwrap();
         key_id
     }
 
@@ -123,11 +129,24 @@ impl Place {
     }
 }
 
-/// A request for a key that nobody has signed; `label` tells one from another.
-fn unsigned(label: &str) -> SignedRequest {
+/// A request for a key, as it was judged; `label` tells one from another.
+fn approved(label: &str) -> Verified<ApprovedKeygen> {
+    approved_with(label, None)
+}
+
+fn approved_with(label: &str, token: Option<&AdmissionToken>) -> Verified<ApprovedKeygen> {
+    let member = Member { network: network(), index: node(1), identity: identity(1) };
+    match judge::keygen(&member, &signed(unsigned(label, token)), Some(NOW)).unwrap() {
+        Signed::Verified(approved) => approved,
+        Signed::Claimed(_) => panic!("an account's signature shows itself"),
+    }
+}
+
+fn unsigned(label: &str, token: Option<&AdmissionToken>) -> SignedRequest {
     let ephemeral = hex::encode_prefixed(identity(9).verifying_key().as_bytes());
-    let setup =
-        format!(r#"{{"t":2,"n":3,"key_label":"{label}","metadata":[{{"tag":2,"value":"{ephemeral}"}}]}}"#);
+    let mut metadata = vec![json!({ "tag": 2, "value": ephemeral })];
+    metadata.extend(token.map(|token| json!({ "tag": 5, "value": token.to_json() })));
+    let setup = json!({ "t": 2, "n": 3, "key_label": label, "metadata": metadata }).to_string();
     SignedRequest {
         operation: Operation::Keygen,
         setup,
@@ -136,12 +155,17 @@ fn unsigned(label: &str) -> SignedRequest {
     }
 }
 
-/// A request for a key, as it was judged.
-fn approved(member: &Member, label: &str) -> Verified<ApprovedKeygen> {
-    match judge::keygen(member, &signed(label), Some(NOW)).unwrap() {
-        Signed::Verified(approved) => approved,
-        Signed::Claimed(_) => panic!("an account's signature shows itself"),
-    }
+fn issuer() -> SigningKey {
+    identity(8)
+}
+
+fn token(owner: Address, expires: u64, keys: u64) -> AdmissionToken {
+    AdmissionToken::issue(&issuer(), network().id(), owner, expires, keys)
+}
+
+/// Whoever has a token is admitted, and nobody else.
+fn by_token() -> Admission {
+    Admission { token_issuers: Some(vec![TokenIssuer::from(&issuer())]), ..Admission::default() }
 }
 
 async fn open(member: &Member, folder: &Path) -> Arc<Storage> {
@@ -291,14 +315,16 @@ async fn a_pending_key_is_given_up_after_a_week() {
     assert!(finished.is_key(&key_id).await);
 }
 
-/// A request for a key that its owner signed; `label` tells one from another.
-fn signed(label: &str) -> SignedRequest {
-    use k256::ecdsa::SigningKey as EcdsaKey;
-
-    let wallet = EcdsaKey::from_slice(&[5; 32]).unwrap();
+/// The wallet of an owner who signs, and its address.
+fn wallet() -> (k256::ecdsa::SigningKey, Address) {
+    let wallet = k256::ecdsa::SigningKey::from_slice(&[5; 32]).unwrap();
     let public_key = wallet.verifying_key().to_sec1_point(true).as_bytes().try_into().unwrap();
-    let owner = quorate_protocol::address_of(&public_key).unwrap();
-    let mut request = unsigned(label);
+    (wallet, quorate_protocol::address_of(&public_key).unwrap())
+}
+
+/// A request for a key, signed by its owner.
+fn signed(mut request: SignedRequest) -> SignedRequest {
+    let (wallet, owner) = wallet();
     let setup = Setup::parse(Operation::Keygen, &request.setup).unwrap();
     let digest = setup.typed_data(&request.challenge()).unwrap().digest();
     let (signature, recovery) = wallet.sign_prehash_recoverable(digest.as_slice());
@@ -312,12 +338,12 @@ fn signed(label: &str) -> SignedRequest {
     request
 }
 
-/// What nodes attest to of a key that they gave to [`signed`]`("one")` at NOW, each with its own end.
+/// What nodes attest to of a key that they gave to a request at NOW, each with its own end.
 fn attested(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
-    attested_request(member, key, signed("one"), ends)
+    attested_of(signed(unsigned("one", None)), member, key, ends)
 }
 
-fn attested_request(member: &Member, key: &KeyText, request: SignedRequest, ends: &[(u8, u64)]) -> Evidence {
+fn attested_of(request: SignedRequest, member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
     let signed = judge::keygen(member, &request, Some(NOW)).unwrap();
     let birth = crate::node::assignment::birth(key, signed.owner(), signed.unverified());
     let attest = |(index, until): &(u8, u64)| {
@@ -346,12 +372,12 @@ fn attested_to_contract(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> E
     let ephemeral = EphemeralClaim { key: identity(9).verifying_key(), id: None, expiry: Some(NOW + 60) };
     let (network, permissions_hash) = (member.network.id(), Permissions::hash_of(&permissions));
     let claim = PermissionsClaim { network, chain_id: owner.chain_id, permissions: permissions_hash };
-    let setup = KeygenSetup::text(2, 3, &permissions, &ephemeral, &claim);
+    let setup = KeygenSetup::text(2, 3, &permissions, &ephemeral, &claim, None);
     let signature =
         TypedDataSignature::Contract { block: B256::repeat_byte(1), signature: vec![1; 65].into() };
     let authentication = Authentication::owner_text(owner, "", signature).unwrap();
-    let request = SignedRequest { setup, authentication, ..unsigned("") };
-    attested_request(member, key, request, ends)
+    let request = SignedRequest { setup, authentication, ..unsigned("", None) };
+    attested_of(request, member, key, ends)
 }
 
 async fn free_key_text(place: &Place) -> KeyText {
@@ -365,14 +391,14 @@ async fn a_key_is_assigned_once_and_a_request_has_one_key() {
     let place = Place::new(1).await;
     let key_id = place.free_key().await;
     let assignments = place.assignments();
-    let (key, attestation) = assignments.assign(&key_id, &approved(&place.member, "one"), NOW).await.unwrap();
+    let (key, attestation) = assignments.assign(&key_id, &approved("one"), NOW).await.unwrap();
     assert_eq!(key.key_id, key_id);
-    assert!(assignments.assign(&key_id, &approved(&place.member, "another"), NOW).await.is_err());
+    assert!(assignments.assign(&key_id, &approved("another"), NOW).await.is_err());
     assert!(place.storage.free_keys().await.unwrap().is_empty());
     drop(assignments);
 
     let place = place.restart().await;
-    let request = signed("one");
+    let request = signed(unsigned("one", None));
     let again = place.storage.key_of(request.hash()).await.unwrap().unwrap();
     assert_eq!(again, (key, attestation));
     let registration = place.storage.key(&key_id).await.unwrap().unwrap().registration;
@@ -389,9 +415,23 @@ async fn an_owner_s_quota_is_held_in_the_assignment_itself() {
     let key_id = place.free_key().await;
     let admission = Admission { keys_per_owner: 0, ..Admission::default() };
     let assignments = Assignments::new(place.member.clone(), place.storage.clone(), admission);
-    let refused = assignments.assign(&key_id, &approved(&place.member, "one"), NOW).await.unwrap_err();
+    let refused = assignments.assign(&key_id, &approved("one"), NOW).await.unwrap_err();
     assert!(matches!(refused, TaskError::Refused(Refusal::Quota { keys: 0, limit: 0, .. })), "{refused}");
     assert!(place.is_key(&key_id).await, "still free");
+}
+
+#[tokio::test]
+async fn a_token_s_quota_is_held_instead_of_the_configured_one() {
+    let place = Place::new(1).await;
+    let key_id = place.free_key().await;
+    let assignments = Assignments::new(place.member.clone(), place.storage.clone(), by_token());
+    let with = |label, expires, keys| approved_with(label, Some(&token(wallet().1, expires, keys)));
+    let refused = assignments.assign(&key_id, &with("one", NOW + 1, 0), NOW).await.unwrap_err();
+    assert!(matches!(refused, TaskError::Refused(Refusal::Quota { keys: 0, limit: 0, .. })), "{refused}");
+    let refused = assignments.assign(&key_id, &with("two", NOW, 1), NOW).await.unwrap_err();
+    let TaskError::Refused(Refusal::NotAdmitted { token: Some(reason), .. }) = refused else { panic!() };
+    assert!(reason.contains("expired"), "{reason}");
+    assignments.assign(&key_id, &with("three", NOW + 1, 1), NOW).await.unwrap();
 }
 
 #[tokio::test]
@@ -423,6 +463,35 @@ async fn one_node_s_word_is_adopted_only_while_it_is_young_and_admitted_here() {
     forged.attestations.get_mut(&node(2)).unwrap().assigned_at = NOW + 500;
     assert!(!open.learn(&key.key_id, forged, NOW + 600).await.unwrap(), "the time is signed, too");
     assert!(open.learn(&key.key_id, evidence(), NOW + 599).await.unwrap());
+}
+
+#[tokio::test]
+async fn one_node_s_word_for_a_token_s_owner_is_adopted_while_the_token_is_good_here() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let (_, owner) = wallet();
+    let request = |expires, keys| {
+        let token = token(owner, expires, keys);
+        signed(unsigned("one", Some(&token)))
+    };
+    let evidence =
+        |expires, keys, ends: &[(u8, u64)]| attested_of(request(expires, keys), &place.member, &key, ends);
+    let assignments = Assignments::new(place.member.clone(), place.storage.clone(), by_token());
+    let one = [(2, NOW + 90)];
+    let learn = async |evidence| assignments.learn(&key.key_id, evidence, NOW + 5).await.unwrap();
+    assert!(!learn(attested(&place.member, &key, &one)).await, "no token");
+    assert!(!learn(evidence(NOW + 5, 1, &one)).await, "expired");
+    assert!(!learn(evidence(NOW + 6, 0, &one)).await, "no more keys");
+    assert!(learn(evidence(NOW + 6, 1, &one)).await);
+
+    let late = Place::new(1).await;
+    let key = free_key_text(&late).await;
+    let evidence = attested_of(request(NOW, 0), &late.member, &key, &[(2, NOW + 90), (3, NOW + 70)]);
+    let assignments = Assignments::new(late.member.clone(), late.storage.clone(), by_token());
+    assert!(
+        assignments.learn(&key.key_id, evidence, NOW + 5).await.unwrap(),
+        "a quorum has judged the token"
+    );
 }
 
 #[tokio::test]
@@ -466,4 +535,52 @@ async fn a_contract_s_key_has_signed_permissions_for_its_own_chain() {
     };
     assert_eq!(judge(&without(4)).unwrap_err(), Refusal::UnsignedPermissions);
     assert_eq!(judge(&without(1)).unwrap_err(), Refusal::NoPermissions);
+}
+
+/// A revocation that the contract of [`attested_to_contract`] is said to have signed, with the vouchers of nodes.
+fn shown(member: &Member, key_id: &str, vouching: &[u8]) -> ShownStatement {
+    let owner: ContractAccount = "eip155:7:0x7e5f4552091a69125d5dfcb7b8c2659029395bdf".parse().unwrap();
+    let revocation = Revocation::new(&member.network, owner, key_id, None);
+    let signature = TypedDataSignature::Contract { block: B256::repeat_byte(2), signature: vec![1].into() };
+    let request = SignedRequest {
+        operation: Operation::Revoke,
+        setup: revocation.setup().to_owned(),
+        nonces: BTreeMap::new(),
+        authentication: revocation.authentication(signature).unwrap(),
+    };
+    let (network, id) = (member.network.id(), Says::RevokesKey.id(key_id));
+    let voucher = |index: &u8| (node(*index), Voucher::sign(network, node(*index), id, &identity(*index)));
+    ShownStatement { request, vouchers: vouching.iter().map(voucher).collect() }
+}
+
+#[tokio::test]
+async fn a_contract_s_statement_is_taken_with_the_vouchers_of_t_nodes_and_shown_with_them() {
+    let place = Place::new(1).await;
+    let text = free_key_text(&place).await;
+    let evidence = attested_to_contract(&place.member, &text, &[(2, NOW + 60), (3, NOW + 60)]);
+    assert!(place.assignments().learn(&text.key_id, evidence, NOW).await.unwrap());
+    let key = place.storage.key(&text.key_id).await.unwrap().unwrap();
+    let statements = Statements::new(place.member.clone(), place.storage.clone(), Arc::default());
+    let learn = async |shown| statements.learn(&shown, &key, NOW).await.unwrap();
+    let shown = |vouching: &[u8]| shown(&place.member, &text.key_id, vouching);
+
+    for _ in 0..2 {
+        assert_eq!(learn(shown(&[2])).await, Added::Unvouched, "one of two, however often");
+    }
+    let mut lent = shown(&[2]);
+    lent.vouchers = lent.vouchers.into_values().map(|voucher| (node(3), voucher)).collect();
+    assert_eq!(learn(lent).await, Added::Unvouched, "node 2 does not speak for node 3");
+    let mut forged = shown(&[3]);
+    forged.vouchers.values_mut().for_each(|voucher| voucher.signature[10] ^= 1);
+    assert_eq!(learn(forged).await, Added::Unvouched, "node 3 has not said so");
+    assert!(place.storage.statements_of(&text.key_id).await.unwrap().is_empty());
+
+    assert_eq!(learn(shown(&[3])).await, Added::New);
+    let is_revoked = place.storage.statement_set(&text.key_id).await.unwrap().is_key_revoked();
+    assert!(is_revoked);
+    assert_eq!(learn(shown(&[1])).await, Added::Unvouched, "by itself too little, and kept");
+    let stored = place.storage.statements_of(&text.key_id).await.unwrap();
+    assert_eq!(stored, [shown(&[1, 2, 3])]);
+    let [(_, placed)] = &place.storage.statements_after(0, 9).await.unwrap()[..] else { panic!("one") };
+    assert_eq!(*placed, stored[0]);
 }

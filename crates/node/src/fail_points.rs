@@ -1,0 +1,88 @@
+//! Places at which a test delays a node, loses its frames, or ends its process: every durable write, and every frame that it
+//! sends.
+//!
+//! Without the feature `fail-points` nothing happens there.
+
+use std::fmt;
+
+use quorate_protocol::NodeIndex;
+
+pub use crate::storage::Write;
+pub use crate::wire::FrameKind;
+
+/// A place in what a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Point {
+    /// A transaction is about to be made durable.
+    Writing(Write),
+    /// A transaction is durable.
+    Written(Write),
+    /// A frame is about to be sent.
+    Sending(FrameKind),
+    /// A frame was handed to the socket.
+    Sent(FrameKind),
+}
+
+impl Point {
+    /// All points.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let writes = Write::ALL.into_iter().flat_map(|write| [Self::Writing(write), Self::Written(write)]);
+        let frames = FrameKind::ALL.into_iter().flat_map(|kind| [Self::Sending(kind), Self::Sent(kind)]);
+        writes.chain(frames)
+    }
+
+    /// The point's name at one node; the action `return` ends the process there.
+    pub fn at(self, node: NodeIndex) -> String {
+        format!("{self} at node {node}")
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Writing(write) => write!(f, "writing {write}"),
+            Self::Written(write) => write!(f, "written {write}"),
+            Self::Sending(kind) => write!(f, "sending {kind}"),
+            Self::Sent(kind) => write!(f, "sent {kind}"),
+        }
+    }
+}
+
+/// The name of the point at which a node's frames of a kind are lost by the action `return`.
+pub fn losing(kind: FrameKind, node: NodeIndex) -> String {
+    format!("losing {kind} at node {node}")
+}
+
+/// Reaches a point.
+#[cfg(feature = "fail-points")]
+pub(crate) fn reach(point: Point, node: NodeIndex) {
+    fail::fail_point!(&point.at(node), |_| std::process::abort());
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn reach(_: Point, _: NodeIndex) {}
+
+/// Whether a frame is lost.
+#[cfg(feature = "fail-points")]
+pub(crate) fn is_lost(kind: FrameKind, node: NodeIndex) -> bool {
+    fail::eval(&losing(kind, node), |_| ()).is_some()
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn is_lost(_: FrameKind, _: NodeIndex) -> bool {
+    false
+}
+
+/// Takes what is to happen at which point from the environment variable `FAILPOINTS` (`point=action;…`), once.
+#[cfg(feature = "fail-points")]
+pub(crate) fn arm() {
+    static ARMED: std::sync::Once = std::sync::Once::new();
+    ARMED.call_once(|| {
+        let actions = std::env::var("FAILPOINTS").unwrap_or_default();
+        for (point, action) in actions.split(';').filter_map(|action| action.split_once('=')) {
+            if let Err(error) = fail::cfg(point, action) {
+                tracing::error!(point, action, error, "no such action at a fail point");
+            }
+        }
+    });
+}
