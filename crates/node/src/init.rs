@@ -6,7 +6,8 @@ use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use url::Url;
 
 use crate::config::{
-    Admission, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys, most_journal_bytes,
+    Admission, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys,
+    most_journal_bytes,
 };
 use crate::node::NodeError;
 use crate::seal::create_key_file;
@@ -43,6 +44,7 @@ pub fn init(
             most_free_keys: most_free_keys(),
             most_journal_bytes: most_journal_bytes(),
             admission: Admission::default(),
+            chains: ChainConfigs::default(),
         };
         write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
     }

@@ -62,6 +62,18 @@ impl LocalNetwork {
         Self::new(gateway, nodes_go_to).serve(gateway, |_| {}).await
     }
 
+    /// A network whose nodes ask a chain about owners that are contracts.
+    pub(crate) async fn start_asking(chain_id: u64, rpc: &str) -> Self {
+        let address = free_address();
+        let network = Self::new(address, address);
+        for index in 1..=5 {
+            let file = network.home(index).join("node.toml");
+            let config = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(file, format!("{config}\n[chains.{chain_id}]\nrpc = \"{rpc}\"\n")).unwrap();
+        }
+        network.serve(address, |_| {}).await
+    }
+
     async fn serve(mut self, gateway: SocketAddr, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let mut config = GatewayConfig::load(&self.folder.path().join("gateway/gateway.toml")).unwrap();
         config.listen = gateway;
@@ -149,7 +161,7 @@ impl LocalNetwork {
     pub(crate) async fn key_of(&self, owner: &PrivateKeySigner, permissions: Permissions) -> Session {
         let (client, ephemeral) = (self.client(), EphemeralKey::random().unwrap());
         let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await.unwrap();
-        let key = client.submit_key(&draft, &sign(owner, &draft)).await.unwrap();
+        let key = client.submit_key(&draft, sign(owner, &draft)).await.unwrap();
         Session { client, key, ephemeral }
     }
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, keccak256};
-use quorate_protocol::Refusal;
+use alloy_primitives::{B256, keccak256};
+use quorate_protocol::{Owner, Refusal};
 
 use crate::buckets::Buckets;
 use crate::config::ClientLimits;
@@ -20,7 +20,7 @@ pub(super) struct Admission {
     sockets: HashMap<IpAddr, usize>,
     requests: Buckets<IpAddr>,
     keys_by_address: Buckets<IpAddr>,
-    keys_by_owner: Buckets<Address>,
+    keys_by_owner: Buckets<Owner>,
     signatures: Buckets<B256>,
     registered: Registered,
 }
@@ -79,7 +79,7 @@ impl Admission {
     }
 
     /// Whether an owner, who has signed, may have the nodes do something.
-    pub(super) fn owner(&mut self, owner: Address, now: Duration) -> Result<(), Refusal> {
+    pub(super) fn owner(&mut self, owner: Owner, now: Duration) -> Result<(), Refusal> {
         if self.keys_by_owner.take(owner, now) { Ok(()) } else { Err(Refusal::Busy) }
     }
 

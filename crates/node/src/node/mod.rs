@@ -6,8 +6,10 @@ mod attempts;
 mod catch_up;
 mod clock;
 mod connection;
+mod contract_owners;
 mod envelope;
 mod error;
+mod heard;
 mod in_flight;
 mod judge;
 mod keygen;
@@ -26,7 +28,9 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use ed25519_dalek::SigningKey;
-use quorate_protocol::{Acknowledgement, Answer, NodeIndex, Operation, Refusal, SignedRequest};
+use quorate_protocol::{
+    Acknowledgement, Answer, NodeIndex, Operation, Refusal, Signed, SignedRequest, Verified,
+};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -40,6 +44,7 @@ pub(crate) use self::nonces::NONCE_LIFETIME;
 use self::assignment::Assignments;
 use self::attempts::Attempts;
 use self::connection::{Backoff, Connection};
+use self::contract_owners::Chains;
 use self::envelope::{Agenda, Purpose};
 use self::error::TaskError;
 use self::in_flight::{InFlight, Inbox, NotBegun};
@@ -72,6 +77,7 @@ struct Parts {
     member: Arc<Member>,
     storage: Arc<Storage>,
     nonces: Arc<Nonces>,
+    chains: Chains,
     assignments: Arc<Assignments>,
     statements: Arc<Statements>,
     signing: Signing,
@@ -133,10 +139,11 @@ impl Node {
             }
             Some(_) => {}
         }
+        let chains = Chains::new(config.index, &config.chains)?;
         let seal = SealKey::new(&*read_key_file(&config.seal)?);
         let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
         let member = Member { network, index: config.index, identity };
-        let parts = Arc::new(Parts::new(member, storage, &config));
+        let parts = Arc::new(Parts::new(member, storage, chains, &config));
         Ok(Self { config, parts })
     }
 
@@ -175,7 +182,7 @@ impl Node {
 }
 
 impl Parts {
-    fn new(member: Member, storage: Storage, config: &NodeConfig) -> Self {
+    fn new(member: Member, storage: Storage, chains: Chains, config: &NodeConfig) -> Self {
         let (member, storage) = (Arc::new(member), Arc::new(storage));
         let (nonces, attempts) = (Arc::new(Nonces::default()), Arc::new(Attempts::default()));
         let statements = Arc::new(Statements::new(member.clone(), storage.clone(), attempts.clone()));
@@ -199,6 +206,7 @@ impl Parts {
             member,
             storage,
             nonces,
+            chains,
             statements,
             signing,
             cores,
@@ -304,14 +312,23 @@ impl Parts {
         let assigned = match self.storage.key_of(request.hash()).await? {
             Some(assigned) => assigned,
             None => {
-                let approved = judge::keygen(&self.member, request, Some(clock::now()))?;
+                let signed = judge::keygen(&self.member, request, Some(clock::now()))?;
                 judge::spend_nonce(&self.member, &self.nonces, request)?;
+                let approved = self.verified(signed).await?;
                 self.assignments.assign(key_id, &approved, clock::now()).await?
             }
         };
         let (key, attestation) = assigned;
         peers.tell_whose(&key.key_id).await?;
         Ok(Answer::Key { key, attestations: vec![attestation] })
+    }
+
+    /// Asks the owner's contract, where the request does not show by itself that its owner signed it.
+    async fn verified<T>(&self, signed: Signed<T>) -> Result<Verified<T>, Refusal> {
+        match signed {
+            Signed::Verified(verified) => Ok(verified),
+            Signed::Claimed(claimed) => self.chains.verify(claimed).await,
+        }
     }
 
     /// Stores what an owner says about a key, and tells the other nodes.
@@ -321,12 +338,21 @@ impl Parts {
         };
         judge::check_lifetime(request, clock::now())?;
         let key = peers.key(&key_id).await?;
-        let statement = self.statements.read(request, &key)?;
+        let signed = self.statements.read(request, &key)?;
         if request.operation.is_challenged() {
             judge::spend_nonce(&self.member, &self.nonces, request)?;
         }
-        let (_, recent) = self.statements.store(&statement, clock::now()).await?;
-        peers.write_to_all(&PeerMessage::Statements { statements: vec![request.clone()] }).await;
+        let statement = signed.unverified().clone();
+        // One that is stored was verified then; a contract may say something else by now.
+        let recent = match self.statements.stored(&statement).await? {
+            Some(_) => self.statements.end_attempts(&statement).await,
+            None => {
+                let verified = self.verified(signed).await?;
+                self.statements.store_own(&verified, clock::now()).await?
+            }
+        };
+        let statements = self.statements.stored(&statement).await?.into_iter().collect();
+        peers.write_to_all(&PeerMessage::Statements { statements }).await;
         if request.operation != Operation::Revoke {
             return Ok(Answer::Registered);
         }
