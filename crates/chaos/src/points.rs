@@ -76,8 +76,8 @@ const fn way_to_write(write: Write) -> Option<Way> {
         Write::Charge => Some(Way::Sign),
         Write::Withdrawal => Some(Way::SignUnheard),
         Write::Ban => Some(Way::SignWithCheat),
-        // It takes a week.
-        Write::Removal => None,
+        // The one takes a week, the other a gateway that gives a key to two requests.
+        Write::Removal | Write::DeadKey => None,
     }
 }
 

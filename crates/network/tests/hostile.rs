@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
 
 mod attacked;
+mod databases;
 mod local;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -299,6 +300,16 @@ async fn keys_offered_differently_to_different_nodes_are_each_given_once_and_att
         given.note(1, scene.offered(&keys, &other_request).await);
     }
     given.check();
+
+    // Both keys are dead: free nowhere, and each request is told that it can have none.
+    for index in 1..=5 {
+        databases::until(&scene.network, index, "SELECT COUNT(*) FROM dead_keys", 2).await;
+    }
+    for (_, answer) in scene.offered(&to_all(one), &request).await {
+        assert!(matches!(answer, Answer::Refused(Refusal::Split { .. })), "{answer:?}");
+    }
+    let other = within(scene.gateway.make_keys(1)).await;
+    assert!(!keys.contains(&other[0]), "they count for no free key");
 }
 
 impl Scene {

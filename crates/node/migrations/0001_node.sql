@@ -51,6 +51,12 @@ CREATE TABLE attestations (
     PRIMARY KEY (key_id, node)
 );
 
+-- A key that nobody can have any more, since nodes gave it to different requests; it is free no more, whatever it was.
+CREATE TABLE dead_keys (
+    key_id TEXT PRIMARY KEY NOT NULL REFERENCES shares (key_id),
+    created_at INTEGER NOT NULL
+);
+
 -- A key that not every node has confirmed yet.
 CREATE TABLE pending_keys (
     key_id TEXT PRIMARY KEY NOT NULL,

@@ -8,7 +8,7 @@
 //! itself, while the request is young, and not often; for an owner that is a contract never, since what the contract said then
 //! cannot be judged anew.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::B256;
@@ -16,6 +16,7 @@ use quorate_protocol::{
     Attestation, Birth, KeyText, NodeIndex, Owner, Permissions, Refusal, Signed, Verified,
 };
 
+use super::dead_keys::Attested;
 use super::error::TaskError;
 use super::heard::Heard;
 use super::judge;
@@ -86,6 +87,16 @@ impl Assignments {
         self.storage.unattested_by(node, now.saturating_sub(ADOPTION_AGE)).await
     }
 
+    /// Whether nobody can have a key any more.
+    pub(crate) async fn is_dead(&self, key_id: &str) -> Result<bool, StorageError> {
+        self.storage.is_dead(key_id).await
+    }
+
+    /// How many keys this node saw die within a day before `now`.
+    pub(crate) async fn died_within_a_day(&self, now: u64) -> Result<u64, StorageError> {
+        self.storage.died_since(now.saturating_sub(24 * 3600)).await
+    }
+
     /// Takes in what another node shows; adopts the assignment of a key that is free here once t nodes attest to the same
     /// request. Whether it did.
     pub(crate) async fn learn(
@@ -111,6 +122,7 @@ impl Assignments {
             is_adopted = assigned == Assigned::Yes;
         }
         self.keep_heard(key_id, request.hash()).await?;
+        self.bury(key_id, request.hash(), now).await?;
         if is_adopted {
             tracing::info!(node = %self.member.index, key_id, "learnt whose the key is");
         }
@@ -187,6 +199,33 @@ impl Assignments {
         }
         self.keep_heard(key_id, approved.request.hash()).await?;
         Ok((assigned, Some((key, own))))
+    }
+
+    /// Notes which keys are dead, of those that a request was given.
+    async fn bury(&self, key_id: &str, request: B256, now: u64) -> Result<(), StorageError> {
+        let mut attested = Attested::default();
+        for ((key_id, request), attestations) in self.unverified.all() {
+            attested.add(key_id, request, attestations.into_keys());
+        }
+        let mut assigned = BTreeSet::from([key_id.to_owned()]);
+        for request in attested.requests_of(key_id).into_iter().chain([request]) {
+            assigned.extend(self.storage.key_of(request).await?.map(|(key, _)| key.key_id));
+        }
+        for key_id in assigned {
+            if let Some((request, attestations)) = self.storage.assignment(&key_id).await? {
+                attested.add(key_id, request.hash(), attestations.into_keys());
+            }
+        }
+        let network = &self.member.network;
+        let nodes = network.nodes().map(|(node, _)| node).collect();
+        for key_id in attested.keys_of(request) {
+            if attested.is_dead(&key_id, &nodes, network.bind_quorum())
+                && self.storage.bury_key(&key_id, now).await?
+            {
+                tracing::error!(node = %self.member.index, key_id, "nodes gave the key to different requests: it is dead");
+            }
+        }
+        Ok(())
     }
 
     /// Keeps what was heard of a key that is assigned by now. Whoever adds to what is heard and whoever assigns does this

@@ -38,6 +38,12 @@ impl<K: Clone + Eq + Hash, V: Clone> Heard<K, V> {
         known.clone()
     }
 
+    /// All that are known.
+    pub(crate) fn all(&self) -> Vec<(K, BTreeMap<NodeIndex, V>)> {
+        let subjects = &self.lock().by_subject;
+        subjects.iter().map(|(subject, signatures)| (subject.clone(), signatures.clone())).collect()
+    }
+
     /// Forgets them.
     pub(crate) fn take(&self, subject: &K) -> BTreeMap<NodeIndex, V> {
         let mut heard = self.lock();

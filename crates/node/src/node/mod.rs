@@ -7,6 +7,7 @@ mod catch_up;
 mod clock;
 mod connection;
 mod contract_owners;
+mod dead_keys;
 mod envelope;
 mod error;
 mod heard;
@@ -111,6 +112,10 @@ pub enum NodeError {
 /// all of them over all.
 const KEYGEN_ROUND: Duration = Duration::from_secs(30);
 const KEYGEN_RUN: Duration = Duration::from_secs(80);
+
+/// So many keys may die within a day, seen by one node; then no more are made. Each costs every node seconds, and a gateway
+/// that has it in for them can have every key die.
+const MOST_DEAD_A_DAY: u64 = 64;
 
 /// How long running signatures have to finish when the node is told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -283,6 +288,12 @@ impl Parts {
         if free as u64 >= self.most_free_keys {
             return Err(unfinished(format!("node {node} has {free} free keys, which is enough")));
         }
+        let dead = self.assignments.died_within_a_day(clock::now()).await?;
+        if dead >= MOST_DEAD_A_DAY {
+            let reason =
+                format!("{dead} keys were given to different requests within a day, seen by node {node}");
+            return Err(unfinished(reason));
+        }
         let agenda = Agenda {
             network: self.member.network.id(),
             purpose: Purpose::Keygen,
@@ -320,6 +331,9 @@ impl Parts {
         };
         let (key, attestation) = assigned;
         peers.tell_whose(&key.key_id).await?;
+        if self.assignments.is_dead(&key.key_id).await? {
+            return Err(Refusal::Split { key_id: key.key_id.into() }.into());
+        }
         Ok(Answer::Key { key, attestations: vec![attestation] })
     }
 

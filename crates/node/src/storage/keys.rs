@@ -56,7 +56,8 @@ impl Storage {
     /// The finished keys that are nobody's yet, oldest first.
     pub(crate) async fn free_keys(&self) -> Result<Vec<String>, StorageError> {
         let rows = sqlx::query(
-            "SELECT key_id FROM shares WHERE key_id NOT IN (SELECT key_id FROM keys) ORDER BY created_at, key_id",
+            "SELECT key_id FROM shares WHERE key_id NOT IN (SELECT key_id FROM keys UNION SELECT key_id FROM dead_keys) \
+             ORDER BY created_at, key_id",
         )
         .fetch_all(&self.pool)
         .await?;
@@ -66,12 +67,49 @@ impl Storage {
     /// The public key of a finished key that is nobody's yet.
     pub(crate) async fn free_key(&self, key_id: &str) -> Result<Option<[u8; 33]>, StorageError> {
         let row = sqlx::query(
-            "SELECT public_key FROM shares WHERE key_id = ?1 AND NOT EXISTS (SELECT 1 FROM keys WHERE key_id = ?1)",
+            "SELECT public_key FROM shares WHERE key_id = ?1 AND NOT EXISTS (SELECT 1 FROM keys WHERE key_id = ?1) \
+             AND NOT EXISTS (SELECT 1 FROM dead_keys WHERE key_id = ?1)",
         )
         .bind(key_id)
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| public_key(row.try_get(0)?, key_id)).transpose()
+    }
+
+    /// Notes for good that nobody can have a key any more. Whether that is new, and the key one of this node's.
+    pub(crate) async fn bury_key(&self, key_id: &str, now: u64) -> Result<bool, StorageError> {
+        let mut transaction = self.begin().await?;
+        let buried = sqlx::query(
+            "INSERT INTO dead_keys (key_id, created_at) SELECT ?1, ?2 \
+             WHERE EXISTS (SELECT 1 FROM shares WHERE key_id = ?1) ON CONFLICT DO NOTHING",
+        )
+        .bind(key_id)
+        .bind(seconds(now))
+        .execute(&mut *transaction)
+        .await?;
+        if buried.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.commit(transaction, Write::DeadKey).await?;
+        Ok(true)
+    }
+
+    /// Whether nobody can have a key any more.
+    pub(crate) async fn is_dead(&self, key_id: &str) -> Result<bool, StorageError> {
+        let row = sqlx::query("SELECT 1 FROM dead_keys WHERE key_id = ?")
+            .bind(key_id)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// How many keys died since then, as far as this node saw.
+    pub(crate) async fn died_since(&self, since: u64) -> Result<u64, StorageError> {
+        let row = sqlx::query("SELECT COUNT(*) FROM dead_keys WHERE created_at >= ?")
+            .bind(seconds(since))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(unsigned(row.try_get(0)?))
     }
 
     /// Assigns a free key to an owner, with its first ephemeral key and what nodes attest of it. An owner may have `quota`

@@ -19,6 +19,8 @@ pub enum Write {
     Assignment,
     /// What other nodes attest of whose a key is.
     Attestations,
+    /// That nobody can have a key any more.
+    DeadKey,
     /// What an owner says about a key, and what nodes say for it.
     Statement,
     /// An operation that counts.
@@ -31,7 +33,7 @@ pub enum Write {
 
 impl Write {
     /// All writes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Start,
         Self::Life,
         Self::PendingKey,
@@ -40,6 +42,7 @@ impl Write {
         Self::Removal,
         Self::Assignment,
         Self::Attestations,
+        Self::DeadKey,
         Self::Statement,
         Self::Charge,
         Self::Withdrawal,
@@ -58,6 +61,7 @@ impl fmt::Display for Write {
             Self::Removal => "a removal",
             Self::Assignment => "an assignment",
             Self::Attestations => "attestations",
+            Self::DeadKey => "a key's death",
             Self::Statement => "a statement",
             Self::Charge => "a charge",
             Self::Withdrawal => "a withdrawal",

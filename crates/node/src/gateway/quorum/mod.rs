@@ -39,7 +39,7 @@ pub(crate) struct Attempts {
     failures: BTreeMap<NodeIndex, u32>,
     tried: BTreeSet<Quorum>,
     busy: BTreeSet<NodeIndex>,
-    /// The quorum in which an operation met others that are under way, and how often.
+    /// The quorum in which an operation met others that are under way, and how often in a row.
     contended: Option<(Quorum, u32)>,
     is_pause_due: bool,
     pauses: u32,
@@ -203,6 +203,9 @@ impl Attempts {
 
     /// Learns how a quorum ended.
     pub(crate) fn note(&mut self, memory: &mut Memory, now: Duration, quorum: &Quorum, outcome: Outcome) {
+        if !matches!(&outcome, Outcome::Refused { refusal: Refusal::Contended { .. }, .. }) {
+            self.contended = None;
+        }
         match outcome {
             Outcome::Signed { took } => memory.succeeded(quorum, took),
             Outcome::NotTheKeys { node } => {

@@ -143,6 +143,26 @@ fn a_contended_quorum_is_asked_again_after_growing_pauses_and_then_another() {
 }
 
 #[test]
+fn a_contended_quorum_that_then_ends_otherwise_is_not_asked_again_for_having_been_contended() {
+    let slow = Outcome::Slow(Laggards::Pairs([Pair::new(node(1), node(2))].into()));
+    let busy = Outcome::Refused { node: node(1), refusal: Refusal::Busy };
+    for outcome in [slow, busy, Outcome::Gone { node: node(1) }] {
+        let mut search = Search::new();
+        let first = search.quorum();
+        search.refuse(&first, 1, contended());
+        assert!(matches!(search.next(0), Next::Pause(_)));
+        assert_eq!(search.quorum(), first);
+        search.note(&first, outcome.clone());
+        let next = match search.next(0) {
+            Next::Pause(_) => search.quorum(),
+            Next::Ask { quorum, .. } => quorum,
+            Next::GiveUp => panic!("gave up after {outcome:?}"),
+        };
+        assert_ne!(next, first, "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_busy_node_is_turned_to_last_and_after_a_pause() {
     let mut search = Search::new();
     let first = search.quorum();
