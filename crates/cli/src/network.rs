@@ -2,16 +2,20 @@
 
 mod token;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::{B256, Bytes, Signature};
+use alloy_primitives::{B256, Bytes, Signature, hex};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ed25519_dalek::VerifyingKey;
-use quorate::{NetworkDescriptor, Owner, Revocation, RevocationStatus, SigningNetwork, TypedDataSignature};
+use quorate::{
+    EphemeralKeys, NetworkDescriptor, NodeIndex, Owner, Revocation, RevocationStatus, SigningNetwork,
+    TypedDataSignature,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,10 +41,22 @@ pub(crate) enum Command {
     Issuer(token::IssuerArguments),
     /// Print a token that admits an owner whom no node's list names, for the owner's client to send.
     IssueToken(token::TokenArguments),
+    /// Show which ephemeral keys may ask for a key's signatures.
+    EphemeralKeys(ListArguments),
     /// End a key, or one ephemeral key that asks for its signatures: at every node, for good.
     ///
     /// The owner signs, without a challenge: it can be signed ahead, and handed in at any time by anybody.
     Revoke(RevokeArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// The network's descriptor.
+    #[arg(long)]
+    network: PathBuf,
+    /// The key's id at the network: 64 hex digits.
+    #[arg(long)]
+    key: String,
 }
 
 #[derive(Debug, Args)]
@@ -79,8 +95,40 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Issuer(arguments) => token::create_issuer(&arguments),
         Command::IssueToken(arguments) => token::issue(&arguments),
+        Command::EphemeralKeys(arguments) => list(arguments).await,
         Command::Revoke(arguments) => revoke(arguments).await,
     }
+}
+
+async fn list(ListArguments { network, key }: ListArguments) -> anyhow::Result<()> {
+    let network = SigningNetwork::new(descriptor(&network)?);
+    let keys = network.ephemeral_keys(&key).await?;
+    print!("{}", table(&keys, network.descriptor().threshold()));
+    Ok(())
+}
+
+/// The ephemeral keys, a line each.
+fn table(keys: &EphemeralKeys, threshold: u8) -> String {
+    let mut lines = Vec::new();
+    if !keys.key_revoked_at.is_empty() {
+        lines.push(format!("the key is revoked at nodes {}", listed(&keys.key_revoked_at)));
+    }
+    for (ephemeral, status) in &keys.keys {
+        let state = match keys.until(ephemeral, threshold) {
+            Some(until) => format!("may ask until {until} (seconds since 1970)"),
+            None if status.revoked_at.is_empty() => format!("at fewer than {threshold} nodes, so of no use"),
+            None => format!("revoked at nodes {}", listed(&status.revoked_at)),
+        };
+        lines.push(format!("{} {state}", hex::encode_prefixed(ephemeral)));
+    }
+    if !keys.missing.is_empty() {
+        lines.push(format!("without an answer: nodes {}", listed(&keys.missing)));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn listed(nodes: &BTreeSet<NodeIndex>) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 async fn revoke(arguments: RevokeArguments) -> anyhow::Result<()> {
@@ -128,16 +176,13 @@ fn own_signature(revocation: &Revocation) -> anyhow::Result<Option<TypedDataSign
 
 /// What a revocation has come to, in words.
 fn report(revoked: &RevocationStatus) -> String {
-    let list = |nodes: &std::collections::BTreeSet<_>| {
-        nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
     let holds = match revoked.bad_nodes_withstood() {
         Some(bad) => format!("no quorum signs any more, as long as at most {bad} nodes are bad"),
         None => "NOT REVOKED YET: a quorum is left that has not heard of it".to_owned(),
     };
-    let mut lines = vec![format!("stored by nodes {}: {holds}", list(&revoked.stored_by))];
+    let mut lines = vec![format!("stored by nodes {}: {holds}", listed(&revoked.stored_by))];
     if !revoked.missing.is_empty() {
-        lines.push(format!("missing: nodes {}; run this again when they are back", list(&revoked.missing)));
+        lines.push(format!("missing: nodes {}; run this again when they are back", listed(&revoked.missing)));
     }
     for operation in &revoked.recent {
         lines.push(format!("may have been signed within the last minute: {}", operation.hash));
@@ -149,4 +194,37 @@ fn descriptor(path: &Path) -> anyhow::Result<NetworkDescriptor> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     NetworkDescriptor::from_json(&text)
         .with_context(|| format!("{} is no network descriptor", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::EphemeralKeyStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_list_says_until_when_each_key_may_ask_and_who_has_not_answered() {
+        let node = |index| NodeIndex::new(index).unwrap();
+        let registered = |nodes: &[u8]| nodes.iter().map(|index| (node(*index), 2_000)).collect();
+        let mut keys = EphemeralKeys {
+            listed_by: [node(1), node(2)].into(),
+            missing: [node(3)].into(),
+            ..EphemeralKeys::default()
+        };
+        let status = |nodes: &[u8], revoked_at| EphemeralKeyStatus { until: registered(nodes), revoked_at };
+        keys.keys.insert([1; 32], status(&[1, 2], BTreeSet::new()));
+        keys.keys.insert([2; 32], status(&[1, 2], [node(2)].into()));
+        keys.keys.insert([3; 32], status(&[1], BTreeSet::new()));
+        let named = |byte: &str| format!("0x{}", byte.repeat(32));
+        assert_eq!(
+            table(&keys, 2),
+            format!(
+                "{} may ask until 2000 (seconds since 1970)\n{} revoked at nodes 2\n{} at fewer than 2 nodes, so of no use\n\
+                 without an answer: nodes 3\n",
+                named("01"),
+                named("02"),
+                named("03")
+            )
+        );
+    }
 }

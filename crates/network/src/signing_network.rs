@@ -1,12 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, Signature};
+use alloy_primitives::{Address, B256, Signature};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
-    AdmissionToken, AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor,
-    Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft, RegistrationRequest,
-    Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
+    AdmissionToken, AttestedKey, ClientError, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
+    NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft,
+    RegistrationRequest, Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -39,6 +39,9 @@ pub enum NetworkError {
     /// The protocol's end: a refusal, or an answer that is not accepted.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// No random bytes for a request.
+    #[error("the system gave no random bytes")]
+    Random(#[from] getrandom::Error),
     /// The gateway cannot be reached, or the connection broke.
     #[error("the gateway {gateway} cannot be reached, or broke the connection")]
     Connection {
@@ -83,6 +86,7 @@ impl NetworkError {
                 !matches!(**source, Error::Url(_) | Error::HttpFormat(_) | Error::Tls(_))
             }
             Self::Closed { .. } | Self::Deadline { .. } => true,
+            Self::Random(_) => false,
         }
     }
 }
@@ -289,6 +293,22 @@ impl SigningNetwork {
             }
             tokio::time::sleep(REVOCATION_PAUSE).await;
         }
+    }
+
+    /// Which ephemeral keys may ask for a key's signatures, as the nodes that are there hold it.
+    ///
+    /// # Errors
+    /// A key that no node has, or a gateway that cannot be reached.
+    pub async fn ephemeral_keys(&self, key_id: &str) -> Result<EphemeralKeys, NetworkError> {
+        let mut nonce = B256::ZERO;
+        getrandom::fill(nonce.as_mut_slice())?;
+        let request = ListSetup { network: self.descriptor.id(), key_id: key_id.to_owned(), nonce };
+        let ask = async {
+            let mut connection = self.connect(Operation::List, None).await?;
+            connection.send(&request.text()).await?;
+            Ok(request.accept(&self.descriptor, &connection.receive().await?)?)
+        };
+        self.within(self.signing_deadline, ask).await
     }
 
     async fn connect(&self, operation: Operation, resume: Option<&str>) -> Result<Connection, NetworkError> {

@@ -4,12 +4,14 @@
 
 mod local;
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use alloy_primitives::{Address, hex};
 use alloy_signer_local::PrivateKeySigner;
+use futures_util::{SinkExt as _, StreamExt as _};
 use local::{ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, mint_to, permissions};
 use quorate_devnet::{Quiet, Toolchain};
 use quorate_network::EphemeralKey;
@@ -17,6 +19,7 @@ use quorate_protocol::{OperationMessage, address_of};
 use quorate_signer::verify_signature;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 /// What both clients' promises are rejected with when the socket closes early: they look at no close reason.
@@ -80,6 +83,31 @@ async fn client_0_3_0_makes_a_key_signs_and_adds_an_ephemeral_key() {
     assert_eq!(reason, "5 nodes are needed and 3 are ready; missing: 2, 5");
 }
 
+/// What our own client refuses: no node attests to this key, which is the gateway's alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_takes_a_key_that_the_gateway_made_for_itself() {
+    let _machine = MACHINE.lock().await;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let own = PrivateKeySigner::random();
+    let public_key = hex::encode(own.credential().verifying_key().to_sec1_bytes());
+    let answer = format!("keyId={}:publicKey={public_key}", "0a".repeat(32));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            for frame in ["0b".repeat(32), answer.clone()] {
+                socket.next().await.unwrap().unwrap();
+                socket.send(frame.into()).await.unwrap();
+            }
+        }
+    });
+    for version in ["0.1.0", "0.3.0"] {
+        let client = Client::of(url.clone(), version).await;
+        let key = client.make_key(Some(&permissions(&client.owner).to_json())).await;
+        assert_eq!(key.address, own.address(), "{version}");
+    }
+}
+
 /// One version of the client, with its owner's wallet and its ephemeral key.
 #[derive(Clone)]
 struct Client {
@@ -114,16 +142,15 @@ struct Close {
 
 impl Client {
     async fn new(network: &LocalNetwork, version: &'static str) -> Self {
+        let gateway = network.client().descriptor().gateway().to_string();
+        Self::of(gateway.trim_end_matches('/').to_owned(), version).await
+    }
+
+    /// A client of the gateway at a URL.
+    async fn of(url: String, version: &'static str) -> Self {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devnet");
         let toolchain = Toolchain::install(&cache, &Quiet).await.unwrap();
-        let gateway = network.client().descriptor().gateway().to_string();
-        Self {
-            version,
-            toolchain,
-            url: gateway.trim_end_matches('/').to_owned(),
-            owner: PrivateKeySigner::random(),
-            ephemeral: random_ephemeral_key(),
-        }
+        Self { version, toolchain, url, owner: PrivateKeySigner::random(), ephemeral: random_ephemeral_key() }
     }
 
     fn with_other_ephemeral_key(&self) -> Self {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use ed25519_dalek::VerifyingKey;
-use local::{LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
-use quorate_network::{EphemeralKey, Refusal, Revocation, RevocationStatus};
+use local::{LocalNetwork, Session, claim, mint_with_nonce, now, permissions, refusal};
+use quorate_network::{EphemeralKey, EphemeralKeys, Refusal, Revocation, RevocationStatus};
 use quorate_protocol::{Limits, OperationMessage, Permissions};
 
 const ACCOUNT: quorate_core::Address = local::ACCOUNT;
@@ -136,4 +136,30 @@ async fn only_the_owner_revokes() {
     let refused = refusal(session.client.revoke(&theirs, signature).await.unwrap_err());
     assert!(matches!(refused, Refusal::Unauthenticated { .. }), "{refused}");
     session.sign(&mint(1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_sees_which_ephemeral_keys_may_ask_and_at_which_nodes() {
+    let mut network = LocalNetwork::start().await;
+    let owner = PrivateKeySigner::random();
+    let first = key(&network, &owner).await;
+    let (second, third) = (register(&first, &owner).await, register(&first, &owner).await);
+    let until = |keys: &EphemeralKeys, key: &EphemeralKey| keys.until(key.public().as_bytes(), 3);
+    network.stop(5).await;
+    revoke(&first, &owner, Some(second.public())).await;
+    let listed = first.client.ephemeral_keys(&first.key.key_id).await.unwrap();
+    assert_eq!(listed.missing.iter().map(|node| node.get()).collect::<Vec<_>>(), [5]);
+    assert_eq!(listed.keys.len(), 3);
+    for asking in [&first.ephemeral, &third] {
+        assert!(until(&listed, asking).is_some_and(|end| end > now()), "{listed:?}");
+    }
+    assert_eq!(until(&listed, &second), None);
+    assert_eq!(listed.keys[second.public().as_bytes()].revoked_at.len(), 4);
+
+    revoke(&first, &owner, None).await;
+    let listed = first.client.ephemeral_keys(&first.key.key_id).await.unwrap();
+    assert_eq!(until(&listed, &third), None);
+    assert_eq!(listed.key_revoked_at.len(), 4);
+    let unknown = first.client.ephemeral_keys(&"0a".repeat(32)).await.unwrap_err();
+    assert!(matches!(refusal(unknown), Refusal::UnknownKey { .. }));
 }

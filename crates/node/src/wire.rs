@@ -69,6 +69,8 @@ pub(crate) enum ToNode {
     KeyRecord { task: TaskId, key_id: String },
     /// Hands over an owner's statement about a key.
     Register { task: TaskId, request: SignedRequest },
+    /// Asks what an owner has said of a key, by the client's own words.
+    List { task: TaskId, setup: String },
     /// Asks to make one more free key, together with all other nodes; `making` names the ceremony.
     Make { task: TaskId, making: B256 },
     /// What another participant sent.

@@ -2,7 +2,7 @@ use alloy_primitives::{Signature, U256, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
-use crate::{Acknowledgement, Attestation, Refusal};
+use crate::{Acknowledgement, Attestation, KeyListing, Refusal};
 
 /// The WebSocket subprotocol of our own client.
 ///
@@ -29,6 +29,11 @@ pub enum Answer {
     Revoked {
         /// What the nodes sign.
         acknowledgements: Vec<Acknowledgement>,
+    },
+    /// What these nodes hold of a key.
+    Listed {
+        /// What the nodes sign.
+        listings: Vec<KeyListing>,
     },
     /// A no.
     Refused(Refusal),
@@ -87,8 +92,8 @@ impl Answer {
             Self::Key { key, .. } => Some(key.clone().into()),
             Self::Signature(signature) => Some(signature.clone().into()),
             Self::Registered => Some("registered".to_owned()),
-            // Third-party clients revoke nothing.
-            Self::Revoked { .. } | Self::Refused(_) => None,
+            // Third-party clients neither revoke nor list.
+            Self::Revoked { .. } | Self::Listed { .. } | Self::Refused(_) => None,
         }
     }
 }

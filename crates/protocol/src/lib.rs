@@ -19,6 +19,7 @@ mod ephemeral;
 mod forbidden;
 mod json;
 mod limits;
+mod listing;
 mod message;
 mod owner;
 mod paymaster;
@@ -45,6 +46,7 @@ pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, 
 pub use forbidden::{Forbidden, ForbiddenCall};
 pub use json::{AddressError, JsonError};
 pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncountable, WindowLimit};
+pub use listing::{EphemeralKeyStatus, EphemeralKeys, KeyListing, ListSetup};
 pub use message::{MessageError, OperationMessage};
 pub use owner::{ContractAccount, Owner, OwnerError};
 pub use paymaster::MalformedPaymaster;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::json::{self, JsonError};
 use crate::typed_data::{TypedData, typed};
 use crate::{
-    AdmissionToken, EphemeralClaim, EphemeralError, Permissions, PermissionsError, RevokeSetup, ShortText,
+    AdmissionToken, EphemeralClaim, EphemeralError, ListSetup, Permissions, PermissionsError, RevokeSetup,
+    ShortText,
 };
 
 /// What a client asks of the network: the first frame of each operation.
@@ -22,6 +23,8 @@ pub enum Setup {
     AddEphemeralKey(AddEphemeralKeySetup),
     /// The end of an ephemeral key, or of the key.
     Revoke(RevokeSetup),
+    /// The ephemeral keys of a key.
+    List(ListSetup),
 }
 
 /// The operations, each with a path of its own at the gateway.
@@ -35,6 +38,8 @@ pub enum Operation {
     AddEphemeralKey,
     /// `/revoke`: our own client's; it needs no challenge.
     Revoke,
+    /// `/ephemeralKeys`: our own client's; it needs no challenge, and nobody signs it.
+    List,
 }
 
 /// A request for a new key.
@@ -186,12 +191,13 @@ impl Operation {
             Self::Sign => "signgen",
             Self::AddEphemeralKey => "addEphemeralKey",
             Self::Revoke => "revoke",
+            Self::List => "ephemeralKeys",
         }
     }
 
-    /// Whether the nodes' nonces stand in its challenge. A revocation has none: it is good at any time.
+    /// Whether the nodes' nonces stand in its challenge. A revocation has none: it is good at any time. Nor has a list.
     pub const fn is_challenged(self) -> bool {
-        !matches!(self, Self::Revoke)
+        !matches!(self, Self::Revoke | Self::List)
     }
 }
 
@@ -226,18 +232,19 @@ impl Setup {
             Operation::Sign => json::read::<SignText>(text)?.try_into().map(Self::Sign),
             Operation::AddEphemeralKey => json::read::<AddText>(text)?.try_into().map(Self::AddEphemeralKey),
             Operation::Revoke => json::read::<RevokeText>(text)?.try_into().map(Self::Revoke),
+            Operation::List => json::read::<ListText>(text)?.try_into().map(Self::List),
         }
     }
 
     /// What the owner's wallet signs for this setup under a challenge (EIP-712); none for a signature, which an
-    /// ephemeral key asks for.
+    /// ephemeral key asks for, and for a list, which anybody may.
     pub fn typed_data(&self, challenge: &str) -> Option<TypedData> {
         let challenge = challenge.to_owned();
         match self {
             Self::Keygen(setup) => {
                 Some(TypedData::of(&typed::keygen::Request { setup: setup.typed.clone(), challenge }))
             }
-            Self::Sign(_) => None,
+            Self::Sign(_) | Self::List(_) => None,
             Self::AddEphemeralKey(setup) => Some(TypedData::of(&typed::add_ephemeral_key::Request {
                 setup: setup.typed.clone(),
                 challenge,
@@ -347,6 +354,30 @@ struct RevokeText {
         skip_serializing_if = "Option::is_none"
     )]
     ephemeral_key: Option<B256>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListText {
+    #[serde(deserialize_with = "json::fixed_bytes")]
+    network: B256,
+    key_id: String,
+    #[serde(deserialize_with = "json::fixed_bytes")]
+    nonce: B256,
+}
+
+impl TryFrom<ListText> for ListSetup {
+    type Error = SetupError;
+
+    fn try_from(ListText { network, key_id, nonce }: ListText) -> Result<Self, SetupError> {
+        check_key_id(&key_id)?;
+        Ok(Self { network, key_id, nonce })
+    }
+}
+
+pub(crate) fn list_text(ListSetup { network, key_id, nonce }: &ListSetup) -> String {
+    let text = ListText { network: *network, key_id: key_id.clone(), nonce: *nonce };
+    serde_json::to_string(&text).unwrap_or_default()
 }
 
 impl TryFrom<RevokeText> for RevokeSetup {

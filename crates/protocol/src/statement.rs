@@ -151,6 +151,11 @@ impl StatementSet {
         self.0.insert(says.id(key_id), says).is_none()
     }
 
+    /// What all statements say.
+    pub fn all(&self) -> impl Iterator<Item = Says> {
+        self.0.values().copied()
+    }
+
     /// What a statement of the set says.
     pub fn get(&self, id: &B256) -> Option<Says> {
         self.0.get(id).copied()

@@ -17,7 +17,7 @@ use super::connections::{Event, NodeConnections, Wait};
 use super::drafts::Drafts;
 use super::keys::{KEYGEN_DEADLINE, Keys};
 use super::signing::Signatures;
-use super::statements::{register, revoke};
+use super::statements::{list, register, revoke};
 use crate::error::reasons;
 use crate::node::NONCE_LIFETIME;
 use crate::wire::ToNode;
@@ -117,6 +117,9 @@ impl Clients {
         let text = next_text(socket, SETUP_DEADLINE, "setup").await?;
         SignedRequest::check_setup_len(&text)?;
         let setup = Setup::parse(visitor.operation, &text).map_err(|error| malformed(reasons(&error)))?;
+        if let Setup::List(_) = setup {
+            return list(&self.connections, &text).await;
+        }
         let is_keygen = visitor.operation == Operation::Keygen;
         if is_keygen && visitor.resume.is_none() {
             self.admission().key_for_address(visitor.address, self.now())?;
@@ -254,7 +257,7 @@ impl Clients {
             Operation::Keygen => self.keys.needed(),
             Operation::Sign => self.network.threshold(),
             Operation::AddEphemeralKey => self.network.bind_quorum(),
-            Operation::Revoke => 1,
+            Operation::Revoke | Operation::List => 1,
         }
     }
 

@@ -67,6 +67,7 @@ pub(super) fn client_routes(door: &Arc<Door>) -> Router {
         .route("/signgen", get(signgen))
         .route("/addEphemeralKey", get(add_ephemeral_key))
         .route("/revoke", get(revoke))
+        .route("/ephemeralKeys", get(ephemeral_keys))
         .with_state(Arc::clone(door))
 }
 
@@ -156,6 +157,10 @@ async fn add_ephemeral_key(parts: Parts) -> Response {
 
 async fn revoke(parts: Parts) -> Response {
     client(parts, Operation::Revoke)
+}
+
+async fn ephemeral_keys(parts: Parts) -> Response {
+    client(parts, Operation::List)
 }
 
 fn client(parts: Parts, operation: Operation) -> Response {

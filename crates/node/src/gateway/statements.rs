@@ -14,6 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// How long the rest is waited for once enough nodes have answered: a revocation is better the more nodes have it.
 const GRACE: Duration = Duration::from_millis(250);
 const REVOCATION_GRACE: Duration = Duration::from_secs(1);
+const LIST_GRACE: Duration = Duration::from_secs(1);
 
 /// Has the nodes register an ephemeral key.
 pub(super) async fn register(
@@ -66,6 +67,25 @@ pub(super) async fn revoke(
         }
     }
     if acknowledgements.is_empty() { Err(refusals.worst()) } else { Ok(Answer::Revoked { acknowledgements }) }
+}
+
+/// Asks every node that is there what it holds of a key.
+pub(super) async fn list(connections: &NodeConnections, setup: &str) -> Result<Answer, Refusal> {
+    let nodes = connections.ready();
+    connections.enough(&nodes, 1)?;
+    let wait = |events: &BTreeMap<NodeIndex, Event>| Wait::until(!events.is_empty());
+    let frame = |task| ToNode::List { task, setup: setup.to_owned() };
+    let events = connections.gather(nodes, DEADLINE, LIST_GRACE, wait, frame).await;
+    let (mut listings, mut refusals) = (Vec::new(), Refusals::default());
+    for (node, event) in events {
+        match event.into_answer(node) {
+            Some(Answer::Listed { listings: own }) => {
+                listings.extend(own.into_iter().find(|own| own.node == node));
+            }
+            answer => refusals.add(answer),
+        }
+    }
+    if listings.is_empty() { Err(refusals.worst()) } else { Ok(Answer::Listed { listings }) }
 }
 
 fn registered(events: &BTreeMap<NodeIndex, Event>) -> BTreeSet<NodeIndex> {

@@ -6,8 +6,8 @@ use alloy_primitives::{Address, B256};
 use ed25519_dalek::VerifyingKey;
 use quorate_ledger::{Amounts, Dimension, KeyId, Limits, UnknownDimension};
 use quorate_protocol::{
-    Authentication, AuthenticationError, KeygenSetup, OperationMessage, Owner, Permissions, Permitted,
-    RecentOperation, Refusal, Setup, Signed, SignedRequest, address_of,
+    Authentication, AuthenticationError, KeygenSetup, ListSetup, Operation, OperationMessage, Owner,
+    Permissions, Permitted, RecentOperation, Refusal, Setup, Signed, SignedRequest, address_of,
 };
 
 use super::member::Member;
@@ -116,6 +116,20 @@ fn check_permissions(member: &Member, setup: &KeygenSetup, owner: Owner) -> Resu
             Err(other("chain", permissions.chain_id.to_string(), claim.chain_id.to_string()))
         }
         _ => Ok(()),
+    }
+}
+
+/// Reads a request for what is said of a key.
+pub(crate) fn list(network: B256, setup: &str) -> Result<ListSetup, Refusal> {
+    SignedRequest::check_setup_len(setup)?;
+    match Setup::parse(Operation::List, setup).map_err(malformed)? {
+        Setup::List(setup) if setup.network == network => Ok(setup),
+        Setup::List(setup) => Err(Refusal::OtherPermissions {
+            what: "network".into(),
+            found: setup.network.to_string().into(),
+            expected: network.to_string().into(),
+        }),
+        _ => Err(not_of_this_kind()),
     }
 }
 

@@ -27,10 +27,10 @@ mod statements;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use ed25519_dalek::SigningKey;
 use quorate_protocol::{
-    Acknowledgement, Answer, NodeIndex, Operation, Refusal, Signed, SignedRequest, Verified,
+    Acknowledgement, Answer, KeyListing, NodeIndex, Operation, Refusal, Signed, SignedRequest, Verified,
 };
 use serde_bytes::ByteBuf;
 use tokio::sync::{Semaphore, mpsc};
@@ -374,6 +374,15 @@ impl Parts {
         let acknowledgement = Acknowledgement::sign(network.id(), *index, statement.id(), recent, identity);
         Ok(Answer::Revoked { acknowledgements: vec![acknowledgement] })
     }
+
+    /// What the owner has said of a key.
+    async fn list(&self, setup: &str, peers: &Peers) -> Result<Answer, TaskError> {
+        let Member { network, index, identity } = &*self.member;
+        let setup = judge::list(network.id(), setup)?;
+        let key = peers.key(&setup.key_id).await?;
+        let says = self.statements.of(&setup.key_id, &key).await?.all();
+        Ok(Answer::Listed { listings: vec![KeyListing::sign(&setup, *index, says, identity)] })
+    }
 }
 
 /// A node on one connection.
@@ -420,6 +429,12 @@ impl Connected {
                     let answer = this.parts.assign(&key_id, &request, &this.peers).await;
                     this.peers.report_free_keys().await;
                     answer
+                })
+                .await;
+            }
+            ToNode::List { task, setup } => {
+                self.work(task, tasks, keccak256(&setup), async move |this, _| {
+                    this.parts.list(&setup, &this.peers).await
                 })
                 .await;
             }

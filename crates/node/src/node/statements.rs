@@ -96,6 +96,12 @@ impl KeyStatements {
         }
     }
 
+    /// All that is said, with the registration that the key was assigned with.
+    pub(crate) fn all(&self) -> Vec<Says> {
+        let FirstRegistration { ephemeral, until, .. } = self.first;
+        std::iter::once(Says::Registers { ephemeral, until }).chain(self.set.all()).collect()
+    }
+
     /// By which two nodes see whether they have the same statements.
     pub(crate) fn digest(&self) -> B256 {
         self.set.digest()

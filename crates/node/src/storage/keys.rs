@@ -300,3 +300,42 @@ fn public_key(bytes: &[u8], key_id: &str) -> Result<[u8; 33], StorageError> {
     let damaged = |_| StorageError::Damaged { what: "public key", key_id: key_id.to_owned() };
     bytes.try_into().map_err(damaged)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::tests::Place;
+    use crate::seal::SealKey;
+
+    /// How many of 20 pieces of the bytes stand in the file, each longer than anything public in a share.
+    fn pieces_in(file: &[u8], bytes: &[u8]) -> usize {
+        let stands = |piece: &&[u8]| file.windows(piece.len()).any(|window| window == *piece);
+        bytes.chunks_exact(40).step_by(bytes.len() / 800).take(20).filter(stands).count()
+    }
+
+    #[tokio::test]
+    async fn a_stolen_backup_shows_who_asked_for_what_and_no_share_without_the_seal_key() {
+        let place = Place::new(1).await;
+        let key_id = place.key().await;
+        let key = place.storage.key(&key_id).await.unwrap().unwrap();
+        let share = place.storage.share(&key_id).await.unwrap().to_bytes().unwrap();
+        let backup = place.back_up().await;
+
+        let file = std::fs::read(&backup).unwrap();
+        let owner = key.owner.address();
+        assert!(file.windows(20).any(|bytes| bytes == owner.as_slice()), "the owner");
+        assert_eq!(pieces_in(&file, &share), 0);
+        assert_eq!(pieces_in(&[&file, share.as_slice()].concat(), &share), 20, "what is looked for is found");
+
+        let open = async |seal| {
+            let storage = Storage::open(&backup, seal, place.network(), NodeIndex::new(1).unwrap()).await;
+            storage.unwrap()
+        };
+        let without = open(SealKey::new(&[8; 32])).await;
+        assert!(matches!(without.share(&key_id).await, Err(StorageError::Sealed(_))));
+        without.close().await;
+        drop(without);
+        let with = open(Place::seal()).await;
+        assert_eq!(with.share(&key_id).await.unwrap().index().get(), 1, "one share of each key, and no more");
+    }
+}

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use alloy_primitives::Address;
@@ -88,6 +88,22 @@ impl Place {
         Self { storage: open(&member, folder.path()).await, member, folder }
     }
 
+    /// Closes the database and gives a copy of it.
+    pub(crate) async fn back_up(&self) -> PathBuf {
+        self.storage.close().await;
+        let backup = self.folder.path().join("backup.db");
+        std::fs::copy(self.folder.path().join("node.db"), &backup).unwrap();
+        backup
+    }
+
+    pub(crate) fn seal() -> SealKey {
+        SealKey::new(&[3; 32])
+    }
+
+    pub(crate) fn network(&self) -> B256 {
+        self.member.network.id()
+    }
+
     fn being_made(&self) -> KeysBeingMade<'_> {
         KeysBeingMade { member: &self.member, storage: &self.storage, now: NOW }
     }
@@ -169,8 +185,8 @@ fn by_token() -> Admission {
 }
 
 async fn open(member: &Member, folder: &Path) -> Arc<Storage> {
-    let (seal, network) = (SealKey::new(&[3; 32]), member.network.id());
-    Arc::new(Storage::open(&folder.join("node.db"), seal, network, member.index).await.unwrap())
+    let network = member.network.id();
+    Arc::new(Storage::open(&folder.join("node.db"), Place::seal(), network, member.index).await.unwrap())
 }
 
 fn confirmation_of(index: u8) -> Confirmations {
