@@ -12,6 +12,8 @@ mod in_flight;
 mod judge;
 mod keygen;
 mod ledgers;
+#[cfg(feature = "fail-points")]
+mod lies;
 mod member;
 mod nonces;
 mod peers;
