@@ -38,7 +38,9 @@ fn have_lie(count: u8, lie: Lie) {
 
 fn end_lies() {
     for node in liars(2) {
-        fail::remove(Lie::NothingCharged.at(node));
+        for lie in [Lie::NothingCharged, Lie::ReadAgain, Lie::ChargedEarlier] {
+            fail::remove(lie.at(node));
+        }
     }
 }
 
@@ -159,6 +161,13 @@ async fn operations_that_a_liar_says_were_charged_earlier_still_count_in_this_wi
         }
     }
     assert_eq!(signed, BTreeSet::from([1, 4]), "what one liar can have signed in one window");
+
+    // What no honest node sends ends a run by name.
+    have_lie(1, Lie::ReadAgain);
+    let refused = scene.sign(signers, &key, &mint(1)).await.unwrap_err();
+    let is_named =
+        |refusal: &Refusal| matches!(refusal, Refusal::Failed { peer, .. } if *peer == liars(1)[0]);
+    assert!(refused.values().any(is_named), "{refused:?}");
 }
 
 /// A length of windows, in seconds, by which now is not near the end of one, and what the liar says is in the one before.

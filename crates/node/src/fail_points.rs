@@ -29,6 +29,8 @@ pub enum Point {
 pub enum Lie {
     /// It has charged nothing since it was read last.
     NothingCharged,
+    /// Its whole ledger, whatever the others have read of it already.
+    ReadAgain,
     /// It charged everything [`EARLIER`](Self::EARLIER) seconds before it did.
     ChargedEarlier,
 }
@@ -41,6 +43,7 @@ impl Lie {
     pub fn at(self, node: NodeIndex) -> String {
         match self {
             Self::NothingCharged => format!("nothing charged at node {node}"),
+            Self::ReadAgain => format!("read again at node {node}"),
             Self::ChargedEarlier => format!("charged earlier at node {node}"),
         }
     }

@@ -45,7 +45,8 @@ pub enum Misbehaviour {
         /// The node.
         from: NodeIndex,
     },
-    /// Gives each request for a key another free key than the one that it is asked to give.
+    /// Gives each request for a key another free key than the one that it is asked to give, and neither tells the other nodes
+    /// nor hears what they gave.
     GivesAnotherKey,
     /// Says who it is, and from then on reads and says nothing.
     Stalls,
@@ -145,8 +146,11 @@ impl Spoiler {
     }
 
     fn is_withheld(&self, frame: &[u8]) -> bool {
-        let Misbehaviour::Withholds { from } = self.misbehaviour else { return false };
-        matches!(wire::decode(frame), Ok(FromNode::Relay { to, .. }) if to == from)
+        match (self.misbehaviour, wire::decode(frame)) {
+            (Misbehaviour::Withholds { from }, Ok(FromNode::Relay { to, .. })) => to == from,
+            (Misbehaviour::GivesAnotherKey, Ok(FromNode::Peer { .. })) => true,
+            _ => false,
+        }
     }
 
     async fn incoming<S: AsyncRead + AsyncWrite + Unpin>(
@@ -168,6 +172,7 @@ impl Spoiler {
                     message = Message::Binary(wire::encode(&ToNode::Assign { task, key_id, request }).into());
                     None
                 }
+                Ok(ToNode::Peer { .. }) if self.misbehaviour == Misbehaviour::GivesAnotherKey => continue,
                 _ if is_greeted && self.misbehaviour == Misbehaviour::Stalls => std::future::pending().await,
                 _ => None,
             };

@@ -9,8 +9,8 @@ use crate::fail_points::Lie;
 
 /// The limits that a node holds operations against: a liar none.
 pub(crate) fn limits(node: NodeIndex, limits: &Limits) -> Limits {
-    let lies = [Lie::NothingCharged, Lie::ChargedEarlier].into_iter().any(|lie| is_told(lie, node));
-    if lies { Limits::default() } else { limits.clone() }
+    let lies = [Lie::NothingCharged, Lie::ReadAgain, Lie::ChargedEarlier];
+    if lies.into_iter().any(|lie| is_told(lie, node)) { Limits::default() } else { limits.clone() }
 }
 
 /// When a node charges what it charges at a time, in seconds since 1970.
@@ -18,11 +18,17 @@ pub(crate) fn charged_at(node: NodeIndex, now: u64) -> u64 {
     if is_told(Lie::ChargedEarlier, node) { now.saturating_sub(Lie::EARLIER) } else { now }
 }
 
-/// What a node tells who asks for a page of its journal: a liar what follows the last place.
+/// After which place a node reads its journal out to who asks.
 pub(crate) fn asked(node: NodeIndex, journal: B256, asked: PageRequest) -> PageRequest {
-    let last = Place::try_from(i64::MAX.unsigned_abs()).ok().filter(|_| is_told(Lie::NothingCharged, node));
-    let after = last.map(|place| Bookmark { journal: JournalId::new(journal), place });
-    PageRequest { after: after.or(asked.after) }
+    let last = || Place::try_from(i64::MAX.unsigned_abs()).ok();
+    let bookmark = |place| Bookmark { journal: JournalId::new(journal), place };
+    if is_told(Lie::ReadAgain, node) {
+        PageRequest { after: None }
+    } else if is_told(Lie::NothingCharged, node) {
+        PageRequest { after: last().map(bookmark) }
+    } else {
+        asked
+    }
 }
 
 fn is_told(lie: Lie, node: NodeIndex) -> bool {
