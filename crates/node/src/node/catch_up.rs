@@ -37,7 +37,7 @@ pub(crate) struct Remark {
 
 /// What one signer tells another after the hellos.
 #[derive(Default, Serialize, Deserialize)]
-struct Told {
+pub(crate) struct Told {
     statements: Vec<SignedRequest>,
     page: Option<ByteBuf>,
     more: bool,
