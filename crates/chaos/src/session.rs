@@ -58,7 +58,7 @@ impl Session {
         let draft = client.prepare_key(&permissions, &claim).await.map_err(ChaosError::Key)?;
         let typed_data = draft.typed_data().map_err(|error| ChaosError::Key(error.into()))?;
         let signature = owner.sign_hash_sync(&typed_data.digest())?;
-        let key = client.submit_key(&draft, &signature).await.map_err(ChaosError::Key)?;
+        let key = client.submit_key(&draft, signature).await.map_err(ChaosError::Key)?;
         let limits = [(Dimension::Uses, U256::from(operations)), (Dimension::GasCost, gas_cost)];
         Ok(Self { client, owner, key, ephemeral, limits })
     }

@@ -5,13 +5,13 @@ mod token;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::{Address, B256, Signature};
+use alloy_primitives::{B256, Bytes, Signature};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ed25519_dalek::VerifyingKey;
-use quorate::{NetworkDescriptor, Revocation, RevocationStatus, SigningNetwork};
+use quorate::{NetworkDescriptor, Owner, Revocation, RevocationStatus, SigningNetwork, TypedDataSignature};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -54,13 +54,17 @@ pub(crate) struct RevokeArguments {
     /// The ephemeral key to end: 0x and 64 hex digits; without it the key itself ends.
     #[arg(long)]
     ephemeral: Option<B256>,
-    /// The key's owner.
+    /// The key's owner: an address, or eip155:<chain id>:<address> for a contract.
     #[arg(long)]
-    owner: Address,
-    /// The owner's signature over the typed data, 65 bytes in hex. Without it, and without the owner's private key in
-    /// the environment variable QUORATE_OWNER_KEY, the typed data is printed, for a wallet to sign.
+    owner: Owner,
+    /// The owner's signature over the typed data, in hex: 65 bytes, or whatever a contract takes for one. Without it, and
+    /// without the owner's private key in the environment variable QUORATE_OWNER_KEY, the typed data is printed, for a
+    /// wallet to sign.
     #[arg(long)]
-    signature: Option<Signature>,
+    signature: Option<Bytes>,
+    /// The hash of the block in whose state the owner's contract takes the signature, at most 256 blocks old.
+    #[arg(long, requires = "signature")]
+    block: Option<B256>,
 }
 
 /// Where the owner's private key may stand.
@@ -80,36 +84,46 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn revoke(arguments: RevokeArguments) -> anyhow::Result<()> {
-    let RevokeArguments { network, key, ephemeral, owner, signature } = arguments;
+    let RevokeArguments { network, key, ephemeral, owner, signature, block } = arguments;
     let network = SigningNetwork::new(descriptor(&network)?);
     let ephemeral = ephemeral.map(|key| VerifyingKey::from_bytes(&key.0)).transpose();
     let ephemeral = ephemeral.context("--ephemeral is not an Ed25519 public key")?;
     let revocation = Revocation::new(network.descriptor(), owner, &key, ephemeral);
-    let Some(signature) = signature.map_or_else(|| own_signature(&revocation), |given| Ok(Some(given)))?
-    else {
+    let given = signature.map(|given| owner_signature(given, block)).transpose()?;
+    let Some(signature) = given.map_or_else(|| own_signature(&revocation), |given| Ok(Some(given)))? else {
         println!("{}", serde_json::to_string_pretty(revocation.typed_data()?.document())?);
         eprintln!(
             "{owner} signs this typed data; run the same again with --signature, or with {OWNER_KEY} set"
         );
         return Ok(());
     };
-    let revoked = network.revoke(&revocation, &signature).await?;
+    let revoked = network.revoke(&revocation, signature).await?;
     print!("{}", report(&revoked));
     Ok(())
 }
 
+/// The owner's signature as it was given: a contract's has a block.
+fn owner_signature(signature: Bytes, block: Option<B256>) -> anyhow::Result<TypedDataSignature> {
+    match block {
+        Some(block) => Ok(TypedDataSignature::Contract { block, signature }),
+        None => {
+            Ok(Signature::from_raw(&signature).context("--signature is not 65 bytes of an account's")?.into())
+        }
+    }
+}
+
 /// The owner's signature, where the private key stands in the environment.
-fn own_signature(revocation: &Revocation) -> anyhow::Result<Option<Signature>> {
+fn own_signature(revocation: &Revocation) -> anyhow::Result<Option<TypedDataSignature>> {
     let Ok(key) = std::env::var(OWNER_KEY) else { return Ok(None) };
     let signer: PrivateKeySigner =
         key.parse().map_err(|_| anyhow::anyhow!("{OWNER_KEY} is no private key"))?;
     anyhow::ensure!(
-        signer.address() == revocation.owner(),
+        Owner::from(signer.address()) == revocation.owner(),
         "{OWNER_KEY} is the key of {}, not of {}",
         signer.address(),
         revocation.owner()
     );
-    Ok(Some(signer.sign_hash_sync(&revocation.typed_data()?.digest())?))
+    Ok(Some(signer.sign_hash_sync(&revocation.typed_data()?.digest())?.into()))
 }
 
 /// What a revocation has come to, in words.

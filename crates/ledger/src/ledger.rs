@@ -64,6 +64,9 @@ pub struct KeyLedger {
     pub(crate) unsaved: Vec<NewRow>,
     /// The peers whose bookmarks have moved since they were written.
     pub(crate) moved: BTreeSet<NodeIndex>,
+    /// The bytes of the requests in [`Self::rows`], and how many there may be, those of `unsaved` included.
+    pub(crate) bytes: u64,
+    pub(crate) most_bytes: u64,
     #[cfg(test)]
     pub(crate) mutant: Option<Mutant>,
 }
@@ -121,12 +124,24 @@ pub enum ChargeError {
         /// Its bytes.
         found: usize,
     },
-    /// The journal of this key is full.
+    /// The key's requests take as much room as they may.
+    #[error(
+        "the signed requests that the key's journal keeps have {held} bytes, and {found} more would pass {most}"
+    )]
+    JournalFull {
+        /// The bytes of the requests kept.
+        held: u64,
+        /// Those of the new one.
+        found: usize,
+        /// The most that are kept.
+        most: u64,
+    },
+    /// No place is left.
     #[error(transparent)]
     PlacesExhausted(#[from] PlacesExhausted),
 }
 
-/// The journal of a key is full.
+/// No place of a key's journal is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("all 2^63 - 1 places of the key's journal have been used; the key signs no more")]
 pub struct PlacesExhausted;
@@ -175,6 +190,7 @@ impl KeyLedger {
         for row in rows.values() {
             kept.raise(row.nonce, &row.counted());
         }
+        let bytes = rows.values().map(|row| u64::from(row.request_bytes)).sum();
         Ok(Self {
             key,
             journal,
@@ -185,9 +201,22 @@ impl KeyLedger {
             kept,
             unsaved: Vec::new(),
             moved: BTreeSet::new(),
+            bytes,
+            most_bytes: u64::MAX,
             #[cfg(test)]
             mutant: None,
         })
+    }
+
+    /// The same where signed requests of at most so many bytes are kept. What peers tell is kept beyond that: it counts,
+    /// whatever room it takes, and comes only with an operation that had room.
+    pub fn with_most_bytes(self, most_bytes: u64) -> Self {
+        Self { most_bytes, ..self }
+    }
+
+    /// The bytes of the signed requests that are kept.
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.unsaved.iter().map(|new| u64::from(new.row.request_bytes)).sum::<u64>()
     }
 
     /// Charges an operation at a time of this node's clock.
@@ -227,6 +256,10 @@ impl KeyLedger {
             let changes = self.unsaved_changes()?;
             let charged = Charged { key: self.key, nonce, counted, attempt: None };
             return Ok(Pending::new(self, changes, None, charged));
+        }
+        let held = self.bytes();
+        if held.saturating_add(request.len() as u64) > self.most_bytes {
+            return Err(ChargeError::JournalFull { held, found: request.len(), most: self.most_bytes });
         }
         let mut changes = self.unsaved_changes()?;
         let place = changes.next_place;
@@ -335,10 +368,12 @@ impl KeyLedger {
             if Some(place) == live {
                 self.live.insert(place, row.counted());
             }
+            self.bytes += u64::from(row.request_bytes);
             self.rows.insert(place, row);
         }
         for place in deleted {
-            self.rows.remove(&place);
+            let deleted = self.rows.remove(&place);
+            self.bytes -= deleted.map_or(0, |row| u64::from(row.request_bytes));
             self.live.remove(&place);
         }
         #[cfg(test)]

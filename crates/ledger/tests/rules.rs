@@ -322,3 +322,28 @@ fn the_stored_and_the_sent_forms_stay_as_they_are() {
     assert_eq!(bytes.len(), 1 + 1 + 33 + 1);
     assert_eq!(PageRequest::decode(&bytes), Ok(PageRequest { after: Some(bookmark) }));
 }
+
+#[test]
+fn a_full_journal_takes_no_new_operation_and_still_signs_what_it_holds() {
+    let mut ledger = ledger(1).with_most_bytes(2);
+    let first = charge(&mut ledger, 1, 10, 100).unwrap().attempt().unwrap();
+    keep(&mut ledger, 2, 10);
+    let refused = charge(&mut ledger, 3, 10, 100).unwrap_err();
+    assert_eq!(refused, ChargeError::JournalFull { held: 2, found: 1, most: 2 });
+    assert!(charge(&mut ledger, 2, 10, 100).unwrap().attempt().is_none(), "it is kept already");
+
+    assert!(withdraw(&mut ledger, first), "what was taken back takes no room");
+    assert_eq!(ledger.bytes(), 1);
+    keep(&mut ledger, 3, 10);
+    let mut stored = Stored::default();
+    let mut full = load(1, Stored::default());
+    let charge = full.charge(operation(1, value(1)), &limit(9), NOW).unwrap();
+    stored.apply(charge.changes());
+    let mut reloaded = load(1, stored).with_most_bytes(1);
+    let refused = reloaded.charge(operation(2, value(1)), &limit(9), NOW).unwrap_err();
+    assert_eq!(
+        refused,
+        ChargeError::JournalFull { held: 1, found: 1, most: 1 },
+        "as it was before a restart"
+    );
+}

@@ -12,6 +12,7 @@ mod signing_network;
 pub use distributed_signer::DistributedSigner;
 pub use ephemeral_key::EphemeralKey;
 pub use quorate_protocol::{
-    AdmissionToken, AttestedKey, KeyDraft, NetworkDescriptor, Refusal, Revocation, RevocationStatus,
+    AdmissionToken, AttestedKey, ContractAccount, KeyDraft, NetworkDescriptor, Owner, Refusal, Revocation,
+    RevocationStatus, TypedDataSignature,
 };
 pub use signing_network::{NetworkError, PendingRegistration, SigningNetwork};

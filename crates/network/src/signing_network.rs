@@ -5,8 +5,8 @@ use alloy_primitives::{Address, Signature};
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
     AdmissionToken, AttestedKey, ClientError, EphemeralClaim, KeyDraft, KeyRequest, NetworkDescriptor,
-    Operation, OperationMessage, Permissions, Refusal, RegistrationDraft, RegistrationRequest, Revocation,
-    RevocationStatus, SUBPROTOCOL, SignatureRequest,
+    Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft, RegistrationRequest,
+    Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -141,7 +141,8 @@ impl SigningNetwork {
     /// The draft is good for 60 seconds, here or in another process: [`submit_key`](Self::submit_key) goes on.
     ///
     /// # Errors
-    /// Permissions that nodes would refuse, an admission token of another owner or network, a gateway that cannot be reached, or a network of which nodes are missing.
+    /// Permissions that nodes would refuse, an admission token of another owner or network, a gateway that cannot be
+    /// reached, or a network of which nodes are missing.
     pub async fn prepare_key(
         &self,
         permissions: &Permissions,
@@ -160,13 +161,17 @@ impl SigningNetwork {
 
     /// Hands in the owner's signature over the draft's typed data, and waits for the key.
     ///
+    /// An owner that is a contract takes the draft [by contract](KeyDraft::by_contract). After a refusal that is
+    /// [transient](NetworkError::is_transient) the same signature can be handed in again.
+    ///
     /// # Errors
     /// A refusal, an expired draft, or a key that too few of the pinned nodes attest to.
     pub async fn submit_key(
         &self,
         draft: &KeyDraft,
-        signature: &Signature,
+        signature: impl Into<TypedDataSignature>,
     ) -> Result<AttestedKey, NetworkError> {
+        let authentication = draft.authentication(signature)?;
         let submit = async {
             let mut connection = self.connect(Operation::Keygen, Some(draft.challenge())).await?;
             connection.send(draft.setup()).await?;
@@ -175,7 +180,7 @@ impl SigningNetwork {
                 // Not a challenge but the gateway's last word.
                 return Ok(draft.accept(&self.descriptor, &challenge)?);
             }
-            connection.send(&draft.authentication(signature)?).await?;
+            connection.send(&authentication).await?;
             let answer = connection.receive().await?;
             Ok(draft.accept(&self.descriptor, &answer)?)
         };
@@ -242,7 +247,7 @@ impl SigningNetwork {
     /// A gateway that cannot be reached, or a network of which nodes are missing.
     pub async fn prepare_registration(
         &self,
-        owner: Address,
+        owner: impl Into<Owner>,
         key_id: &str,
         ephemeral: &EphemeralClaim,
     ) -> Result<PendingRegistration<'_>, NetworkError> {
@@ -266,10 +271,10 @@ impl SigningNetwork {
     pub async fn revoke(
         &self,
         revocation: &Revocation,
-        signature: &Signature,
+        signature: impl Into<TypedDataSignature>,
     ) -> Result<RevocationStatus, NetworkError> {
         let until = Instant::now() + REVOCATION;
-        let authentication = revocation.authentication(signature);
+        let authentication = revocation.authentication(signature)?;
         loop {
             let hand_in = async {
                 let mut connection = self.connect(Operation::Revoke, None).await?;
@@ -362,9 +367,10 @@ impl PendingRegistration<'_> {
     ///
     /// # Errors
     /// A refusal, or a gateway that went away.
-    pub async fn submit(mut self, signature: &Signature) -> Result<(), NetworkError> {
+    pub async fn submit(mut self, signature: impl Into<TypedDataSignature>) -> Result<(), NetworkError> {
+        let authentication = self.draft.authentication(signature)?;
         let submit = async {
-            self.connection.send(&self.draft.authentication(signature)?).await?;
+            self.connection.send(&authentication).await?;
             Ok(self.draft.accept(&self.connection.receive().await?)?)
         };
         self.network.within(self.network.signing_deadline, submit).await

@@ -9,11 +9,12 @@ mod local;
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use attacked::scene::{nodes, to_all, within};
-use attacked::start_hostile_by_token;
+use attacked::start_hostile_with;
 use ed25519_dalek::SigningKey;
 use local::{ACCOUNT, LocalNetwork, Session, claim, free_address, mint_to, now, permissions, refusal, sign};
 use quorate_core::{Address, B256};
 use quorate_network::{EphemeralKey, NetworkError, Refusal};
+use quorate_node::NodeConfig;
 use quorate_node::adversary::HostileGateway;
 use quorate_protocol::{
     AdmissionToken, AdmissionTokenError, Answer, Authentication, ClientError, KeyRequest, KeyText, Operation,
@@ -25,8 +26,9 @@ fn issuer() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-fn issuers() -> [TokenIssuer; 1] {
-    [TokenIssuer::from(&issuer())]
+/// Has a node make keys by the issuer's tokens alone.
+fn take_tokens(config: &mut NodeConfig) {
+    config.admission.token_issuers = Some(vec![TokenIssuer::from(&issuer())]);
 }
 
 fn token(network: &LocalNetwork, owner: Address, keys: u64) -> AdmissionToken {
@@ -45,18 +47,18 @@ async fn ask(
         None => network.client(),
     };
     let draft = client.prepare_key(&permissions(owner), &claim(&ephemeral)).await?;
-    let key = client.submit_key(&draft, &sign(owner, &draft)).await?;
+    let key = client.submit_key(&draft, sign(owner, &draft)).await?;
     Ok(Session { client, key, ephemeral })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_with_a_token_is_given_as_many_keys_as_it_says_and_others_none() {
-    let network = LocalNetwork::start_by_token(&issuers()).await;
+    let network = LocalNetwork::start_with_nodes(take_tokens).await;
     let (alice, bob) = (PrivateKeySigner::random(), PrivateKeySigner::random());
     let good = token(&network, alice.address(), 1);
 
     let refused = refusal(ask(&network, &bob, None).await.err().unwrap());
-    assert_eq!(refused, Refusal::NotAdmitted { owner: bob.address(), token: None });
+    assert_eq!(refused, Refusal::NotAdmitted { owner: bob.address().into(), token: None });
     let expired = AdmissionToken::issue(&issuer(), network.descriptor().id(), alice.address(), now(), 1);
     let refused = refusal(ask(&network, &alice, Some(expired)).await.err().unwrap());
     assert!(refused.to_string().contains("the admission token expired at"), "{refused}");
@@ -64,21 +66,24 @@ async fn an_owner_with_a_token_is_given_as_many_keys_as_it_says_and_others_none(
     let session = ask(&network, &alice, Some(good.clone())).await.unwrap();
     session.sign(&mint_to(ACCOUNT)).await.unwrap();
     let refused = refusal(ask(&network, &alice, Some(good)).await.err().unwrap());
-    assert_eq!(refused, Refusal::Quota { owner: alice.address(), keys: 1, limit: 1 });
+    assert_eq!(refused, Refusal::Quota { owner: alice.address().into(), keys: 1, limit: 1 });
     let more = token(&network, alice.address(), 2);
     ask(&network, &alice, Some(more)).await.unwrap();
 }
 
 #[tokio::test]
 async fn our_own_client_sends_no_token_of_another_owner_or_network() {
-    let network = LocalNetwork::without_gateway(free_address()).await;
+    let network = LocalNetwork::without_gateway(free_address(), |_| {}).await;
     let owner = PrivateKeySigner::random();
     let refused = async |token| match ask(&network, &owner, Some(token)).await.err().unwrap() {
         NetworkError::Client(ClientError::AdmissionToken(error)) => error,
         other => panic!("the gateway, which is not there, was asked: {other}"),
     };
     let other_owner = refused(token(&network, ACCOUNT, 1)).await;
-    assert_eq!(other_owner, AdmissionTokenError::OtherOwner { found: ACCOUNT, expected: owner.address() });
+    assert_eq!(
+        other_owner,
+        AdmissionTokenError::OtherOwner { found: ACCOUNT.into(), expected: owner.address().into() }
+    );
     let other_network = AdmissionToken::issue(&issuer(), B256::ZERO, owner.address(), now() + 3600, 1);
     let other_network = refused(other_network).await;
     assert!(matches!(other_network, AdmissionTokenError::OtherNetwork { found: B256::ZERO, .. }));
@@ -93,7 +98,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let (gateway, network) = start_hostile_by_token(&issuers()).await;
+        let (gateway, network) = start_hostile_with(take_tokens).await;
         let key_id = within(gateway.make_keys(1)).await.remove(0);
         Self { network, gateway, key_id }
     }
@@ -107,7 +112,8 @@ impl Scene {
         let typed_data = Setup::parse(Operation::Keygen, &setup).unwrap();
         let typed_data = typed_data.typed_data(&challenge(&setup, &nonces)).unwrap();
         let signature = owner.sign_hash_sync(&typed_data.digest()).unwrap();
-        let authentication = Authentication::owner_text(owner.address(), &claim.to_json(), &signature);
+        let authentication =
+            Authentication::owner_text(owner.address(), &claim.to_json(), signature).unwrap();
         SignedRequest { operation: Operation::Keygen, setup, nonces, authentication }
     }
 
@@ -128,7 +134,7 @@ impl Scene {
             let Answer::Refused(Refusal::NotAdmitted { owner: refused, token: reason }) = answer else {
                 panic!("{why}: {answer:?}")
             };
-            assert_eq!(refused, owner.address());
+            assert_eq!(refused, owner.address().into());
             assert_eq!(reason.is_some(), token.is_some(), "{why}");
             assert!(reason.unwrap_or_default().contains(why), "{why}");
         }

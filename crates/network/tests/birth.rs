@@ -2,20 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
 
+mod databases;
 mod local;
-
-use std::time::Duration;
 
 use alloy_primitives::Signature;
 use alloy_signer_local::PrivateKeySigner;
+use databases::within_a_minute;
 use fail::FailScenario;
 use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions, refusal, sign};
 use quorate_core::Address;
 use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
 use quorate_node::fail_points::{FrameKind, losing};
 use quorate_protocol::{KeyDraft, NodeIndex};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::Connection as _;
 use tokio::runtime::Runtime;
 
 /// A network, and an owner who asks it for a key.
@@ -40,7 +39,7 @@ impl Scene {
     }
 
     async fn make_key(&self) -> Result<AttestedKey, NetworkError> {
-        self.network.client().submit_key(&self.draft, &self.signature).await
+        self.network.client().submit_key(&self.draft, self.signature).await
     }
 
     /// Waits for the key that the nodes make for the scene, which node 5 stores as pending and does not confirm.
@@ -48,7 +47,7 @@ impl Scene {
         for index in 1..=5 {
             self.until(index, "SELECT COUNT(*) FROM pending_keys", 1).await;
         }
-        let mut database = self.database(5).await;
+        let mut database = databases::database(&self.network, 5).await;
         let row: (String,) =
             sqlx::query_as("SELECT key_id FROM pending_keys").fetch_one(&mut database).await.unwrap();
         row.0
@@ -65,26 +64,17 @@ impl Scene {
         within_a_minute("a signature", async || self.sign_with(&key.key_id, key.address).await.is_ok()).await;
     }
 
-    async fn database(&self, index: u8) -> SqliteConnection {
-        let file = self.network.home(index).join("node.db");
-        SqliteConnectOptions::new().filename(file).connect().await.unwrap()
-    }
-
     async fn count(&self, index: u8, query: &'static str) -> i64 {
-        let mut database = self.database(index).await;
-        let row: (i64,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
-        database.close().await.unwrap();
-        row.0
+        databases::count(&self.network, index, query).await
     }
 
     async fn until(&self, index: u8, query: &'static str, count: i64) {
-        let what = format!("{count} from `{query}` at node {index}");
-        within_a_minute(&what, async || self.count(index, query).await == count).await;
+        databases::until(&self.network, index, query, count).await;
     }
 
     /// Alters node 5's own confirmation in its database, or turns it back.
     async fn flip_confirmation_of_node_5(&self) {
-        let mut database = self.database(5).await;
+        let mut database = databases::database(&self.network, 5).await;
         let query = "SELECT signature FROM confirmations WHERE node = 5";
         let (mut signature,): (Vec<u8>,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
         signature[10] ^= 1;
@@ -92,17 +82,6 @@ impl Scene {
         update.execute(&mut database).await.unwrap();
         database.close().await.unwrap();
     }
-}
-
-async fn within_a_minute(what: &str, reached: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !reached().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("{what} in a minute"));
 }
 
 fn run(test: impl Future<Output = ()>) {

@@ -182,3 +182,21 @@ async fn a_paymaster_is_required_or_forbidden() {
         assert!(reason.contains("paymaster"), "{reason}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_fills_a_node_s_disk_so_far_and_no_further() {
+    const MOST: u64 = 10_000;
+    let network = LocalNetwork::start_with_nodes(|config| config.most_journal_bytes = MOST).await;
+    let key = network.key(held_to(Limits { uses: Some(1000), ..Limits::default() })).await;
+    let mut signed = 0;
+    let refused = loop {
+        match key.sign(&mint(signed)).await {
+            Ok(_) => signed += 1,
+            Err(error) => break refusal(error),
+        }
+    };
+    let Refusal::JournalFull { held, most, .. } = refused else { panic!("{refused}") };
+    assert!(held <= MOST && most == MOST, "{held} of {most}");
+    assert!(signed > 2, "{signed}");
+    key.sign(&mint(signed - 1)).await.unwrap();
+}

@@ -22,7 +22,7 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
         let owner = PrivateKeySigner::random();
         let ephemeral = EphemeralKey::random().unwrap();
         let draft = network.client().prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
-        let key = network.client().submit_key(&draft, &sign(&owner, &draft)).await.unwrap();
+        let key = network.client().submit_key(&draft, sign(&owner, &draft)).await.unwrap();
         (network, owner, ephemeral, key)
     });
     Shared { runtime, network, owner, ephemeral, key }
@@ -115,7 +115,7 @@ fn a_key_is_made_for_the_owner_who_signed_only() {
         let client = network.client();
         let draft = client.prepare_key(&permissions(owner), &claim(ephemeral)).await.unwrap();
         let thief = PrivateKeySigner::random();
-        let error = client.submit_key(&draft, &sign(&thief, &draft)).await.unwrap_err();
+        let error = client.submit_key(&draft, sign(&thief, &draft)).await.unwrap_err();
         assert!(matches!(refusal(error), Refusal::Unauthenticated { .. }));
     });
 }
@@ -129,7 +129,7 @@ fn swapped_permissions_are_refused() {
         let signature = sign(owner, &draft);
         let wider = draft.to_json().replace(&format!("{NFT:?}"), &format!("{ACCOUNT:?}"));
         assert_ne!(wider, draft.to_json());
-        let error = client.submit_key(&KeyDraft::from_json(&wider).unwrap(), &signature).await.unwrap_err();
+        let error = client.submit_key(&KeyDraft::from_json(&wider).unwrap(), signature).await.unwrap_err();
         // The gateway knows no such challenge; past it, the hash in the signed entry differs.
         assert!(matches!(refusal(error), Refusal::Challenge | Refusal::Malformed { .. }));
     });
@@ -151,7 +151,7 @@ fn signing_goes_on_with_two_nodes_down_and_stops_with_three() {
         let client = network.client();
         let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
         let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
-        let key = client.submit_key(&draft, &sign(&owner, &draft)).await.unwrap();
+        let key = client.submit_key(&draft, sign(&owner, &draft)).await.unwrap();
         network.stop(1).await;
         network.stop(2).await;
         client.sign(&key.key_id, key.address, &mint_to(ACCOUNT), &ephemeral).await.unwrap();

@@ -34,7 +34,7 @@ async fn register(session: &Session, owner: &PrivateKeySigner) -> EphemeralKey {
         .await
         .unwrap();
     let digest = pending.draft().typed_data().unwrap().digest();
-    pending.submit(&owner.sign_hash_sync(&digest).unwrap()).await.unwrap();
+    pending.submit(owner.sign_hash_sync(&digest).unwrap()).await.unwrap();
     ephemeral
 }
 
@@ -46,7 +46,7 @@ async fn revoke(
     let network = session.client.descriptor();
     let revocation = Revocation::new(network, owner.address(), &session.key.key_id, ephemeral);
     let signature = owner.sign_hash_sync(&revocation.typed_data().unwrap().digest()).unwrap();
-    session.client.revoke(&revocation, &signature).await.unwrap()
+    session.client.revoke(&revocation, signature).await.unwrap()
 }
 
 fn with(session: &Session, ephemeral: EphemeralKey) -> Session {
@@ -130,10 +130,10 @@ async fn only_the_owner_revokes() {
     let revocation =
         Revocation::new(session.client.descriptor(), stranger.address(), &session.key.key_id, None);
     let signature = stranger.sign_hash_sync(&revocation.typed_data().unwrap().digest()).unwrap();
-    let refused = refusal(session.client.revoke(&revocation, &signature).await.unwrap_err());
+    let refused = refusal(session.client.revoke(&revocation, signature).await.unwrap_err());
     assert!(matches!(refused, Refusal::Owner { .. }), "{refused}");
     let theirs = Revocation::new(session.client.descriptor(), owner.address(), &session.key.key_id, None);
-    let refused = refusal(session.client.revoke(&theirs, &signature).await.unwrap_err());
+    let refused = refusal(session.client.revoke(&theirs, signature).await.unwrap_err());
     assert!(matches!(refused, Refusal::Unauthenticated { .. }), "{refused}");
     session.sign(&mint(1)).await.unwrap();
 }

@@ -25,7 +25,8 @@ CREATE TABLE keys (
     -- The request that it was assigned by, whole, and its hash: asked again, it is answered with this key.
     request BLOB NOT NULL,
     request_hash BLOB NOT NULL UNIQUE,
-    owner BLOB NOT NULL,
+    -- An address; for a contract, with its chain: eip155:<chain id>:<address>.
+    owner TEXT NOT NULL,
     permissions TEXT,
     -- 1 where the owner signed the permissions' hash.
     permissions_signed INTEGER NOT NULL,
@@ -115,4 +116,15 @@ CREATE TABLE bookmarks (
     journal BLOB NOT NULL,
     place INTEGER NOT NULL,
     PRIMARY KEY (key_id, peer)
+);
+
+-- Nodes' signatures that the contract that owns a key has confirmed a statement about it; none for another owner.
+CREATE TABLE vouchers (
+    key_id TEXT NOT NULL,
+    -- The statement's.
+    id BLOB NOT NULL,
+    node INTEGER NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (key_id, id, node),
+    FOREIGN KEY (key_id, id) REFERENCES statements (key_id, id)
 );

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::Address;
-use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, TokenIssuer};
+use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer};
+use quorate_transport::{BuildError, Endpoint};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,15 +25,45 @@ pub struct NodeConfig {
     /// How many free keys the node keeps at most; it makes no more before some are bound.
     #[serde(default = "most_free_keys")]
     pub most_free_keys: u64,
+    /// How many bytes of signed requests the node keeps at most of a key whose operations are counted; then the key signs
+    /// nothing new. They are kept for good, since a limit counts for good.
+    #[serde(default = "most_journal_bytes")]
+    pub most_journal_bytes: u64,
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
+    /// The chains on which owners may be contracts.
+    #[serde(default, skip_serializing_if = "ChainConfigs::is_empty")]
+    pub chains: ChainConfigs,
 }
 
 /// The default of [`NodeConfig::most_free_keys`].
 pub(crate) const fn most_free_keys() -> u64 {
     64
 }
+
+/// The default of [`NodeConfig::most_journal_bytes`]: about 20 000 operations of the usual size.
+pub(crate) const fn most_journal_bytes() -> u64 {
+    64 * 1024 * 1024
+}
+
+/// The chains that a node asks, by their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "BTreeMap<String, ChainConfig>", try_from = "BTreeMap<String, ChainConfig>")]
+pub struct ChainConfigs(pub BTreeMap<u64, ChainConfig>);
+
+/// How a node asks one chain.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainConfig {
+    /// The node's own JSON-RPC, by HTTP: what it says is believed. Its URL may hold a secret.
+    pub rpc: Url,
+}
+
+/// A name in the table of chains that is no chain's id.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a chain's id; write the number, as in [chains.84532]")]
+pub struct NoChainId(String);
 
 /// Whom a node makes keys for: owners on the list, and those to whom an issuer gave a token; everybody where there are
 /// neither a list nor issuers.
@@ -40,9 +73,10 @@ pub(crate) const fn most_free_keys() -> u64 {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admission {
-    /// The owners who are admitted without a token.
+    /// The owners who are admitted without a token: an address, or `eip155:<chain id>:<address>` for a contract, which an
+    /// address alone does not admit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub owners: Option<Vec<Address>>,
+    pub owners: Option<Vec<Owner>>,
     /// Whose tokens admit an owner: Ed25519 public keys, 0x and 64 hex digits. A token counts if it is for this network and
     /// the owner who signed the request, and has not expired.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +177,14 @@ pub enum ConfigError {
         /// The number of nodes.
         size: u8,
     },
+    /// A chain's RPC.
+    #[error("the RPC of chain {chain_id} cannot be used")]
+    Chain {
+        /// The chain's id.
+        chain_id: u64,
+        /// What is wrong with it.
+        source: BuildError,
+    },
     /// The identity is not the one in the descriptor.
     #[error("the identity key is not that of node {index} in the network descriptor")]
     OtherIdentity {
@@ -173,6 +215,36 @@ impl ClientLimits {
 impl Default for Admission {
     fn default() -> Self {
         Self { owners: None, token_issuers: None, keys_per_owner: 1000, refuse_unsigned_permissions: false }
+    }
+}
+
+impl ChainConfigs {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<ChainConfigs> for BTreeMap<String, ChainConfig> {
+    fn from(ChainConfigs(chains): ChainConfigs) -> Self {
+        chains.into_iter().map(|(chain_id, chain)| (chain_id.to_string(), chain)).collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, ChainConfig>> for ChainConfigs {
+    type Error = NoChainId;
+
+    fn try_from(chains: BTreeMap<String, ChainConfig>) -> Result<Self, NoChainId> {
+        let by_id = |(name, chain): (String, _)| match name.parse::<u64>() {
+            Ok(chain_id) if chain_id.to_string() == name => Ok((chain_id, chain)),
+            _ => Err(NoChainId(name)),
+        };
+        chains.into_iter().map(by_id).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Debug for ChainConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChainConfig").field("rpc", &Endpoint::new(&self.rpc)).finish()
     }
 }
 
@@ -227,6 +299,49 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
+
+    const NODE: &str = r#"
+        index = 1
+        network = "../network.json"
+        identity = "identity.key"
+        seal = "seal.key"
+        database = "node.db"
+    "#;
+    const ACCOUNT: &str = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf";
+
+    fn node(more: &str) -> Result<NodeConfig, toml::de::Error> {
+        toml::from_str(&format!("{NODE}\n{more}"))
+    }
+
+    #[test]
+    fn a_node_s_chains_are_tables_by_their_ids() {
+        let config = node("[chains.84532]\nrpc = \"https://rpc.example.org/v2/Key0123456789abc\"").unwrap();
+        assert_eq!(config.chains.0.keys().copied().collect::<Vec<_>>(), [84532]);
+        assert!(!format!("{config:?}").contains("Key0123456789abc"), "{config:?}");
+        let again: NodeConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again.chains, config.chains);
+        assert!(node("").unwrap().chains.0.is_empty());
+        for wrong in ["base", "084532", "0x14a34", "-1", "18446744073709551616"] {
+            let error = node(&format!("[chains.{wrong}]\nrpc = \"https://rpc.example.org\"")).unwrap_err();
+            assert!(error.to_string().contains("is not a chain's id"), "{error}");
+        }
+        for wrong in ["", "rpc = \"rpc.example.org\"", "rpc = \"https://rpc.example.org\"\nkey = \"1\""] {
+            assert!(node(&format!("[chains.84532]\n{wrong}")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_the_list_of_owners_admits_no_contract() {
+        let contract = format!("eip155:84532:{ACCOUNT}");
+        let listed = |owner: &str| node(&format!("[admission]\nowners = [\"{owner}\"]")).unwrap().admission;
+        let admits = |list: &str, owner: &str| {
+            listed(list).owners.is_some_and(|owners| owners.contains(&owner.parse().unwrap()))
+        };
+        assert!(admits(ACCOUNT, ACCOUNT) && admits(&contract, &contract));
+        assert!(!admits(ACCOUNT, &contract) && !admits(&contract, ACCOUNT));
+        assert!(!admits(&contract, &contract.replace("84532", "8453")));
+        assert!(node("[admission]\nowners = [\"eip155:base:0x\"]").is_err());
+    }
 
     /// Loads a node's configuration with this in its part on admission.
     fn load(admission: &str) -> Result<NodeConfig, ConfigError> {

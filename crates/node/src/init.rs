@@ -5,7 +5,10 @@ use ed25519_dalek::SigningKey;
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use url::Url;
 
-use crate::config::{Admission, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys};
+use crate::config::{
+    Admission, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys,
+    most_journal_bytes,
+};
 use crate::node::NodeError;
 use crate::seal::create_key_file;
 
@@ -39,7 +42,9 @@ pub fn init(
             seal: PathBuf::from("seal.key"),
             database: PathBuf::from("node.db"),
             most_free_keys: most_free_keys(),
+            most_journal_bytes: most_journal_bytes(),
             admission: Admission::default(),
+            chains: ChainConfigs::default(),
         };
         write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
     }

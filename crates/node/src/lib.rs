@@ -6,6 +6,7 @@
 
 #[cfg(feature = "adversaries")]
 pub mod adversary;
+mod buckets;
 mod config;
 mod error;
 pub mod fail_points;
@@ -17,7 +18,10 @@ mod seal;
 mod storage;
 mod wire;
 
-pub use config::{Admission, ClientLimits, ConfigError, GatewayConfig, NodeConfig, Rate, load_descriptor};
+pub use config::{
+    Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
+    Rate, load_descriptor,
+};
 pub use gateway::{Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};

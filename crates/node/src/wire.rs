@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use alloy_primitives::{Address, B256};
-use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest};
+use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest, Voucher};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
@@ -35,6 +35,8 @@ const MAX_PAGE: usize = quorate_ledger::MAX_ENCODED_PAGE;
 const MAX_EVIDENCE: usize = SignedRequest::MAX_LEN + 255 * 128;
 /// The bytes of statements that go into one message.
 const STATEMENT_BYTES: usize = 256 * 1024;
+/// A voucher, with what frames it.
+const VOUCHER: usize = 72;
 /// Names, numbers and the seal around what a frame carries, and a refusal with all its texts.
 const ENVELOPE: usize = 8 * 1024;
 
@@ -46,6 +48,9 @@ pub(crate) type Confirmations = BTreeMap<NodeIndex, Vec<u8>>;
 
 /// What nodes attest to of whose a key is.
 pub(crate) type Attestations = BTreeMap<NodeIndex, Attestation>;
+
+/// Nodes' words that a contract has confirmed a statement.
+pub(crate) type Vouchers = BTreeMap<NodeIndex, Voucher>;
 
 /// What the gateway sends to a node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -109,11 +114,11 @@ pub(crate) enum PeerMessage {
     /// Asks for the statements about a key; `known` is the digest of the sender's own.
     WhichStatements { key_id: String, known: B256 },
     /// Owners' statements about keys.
-    Statements { statements: Vec<SignedRequest> },
+    Statements { statements: Vec<ShownStatement> },
     /// Asks for the statements that the receiver came to know after a place, in its own order.
     StatementsAfter { journal: B256, place: u64 },
     /// Statements in the sender's order, each with its place.
-    StatementPage { journal: B256, statements: Vec<(u64, SignedRequest)> },
+    StatementPage { journal: B256, statements: Vec<(u64, ShownStatement)> },
 }
 
 /// By what a signature is known to be a key's.
@@ -137,6 +142,14 @@ pub(crate) struct KeyConfirmations {
 pub(crate) struct Evidence {
     pub(crate) request: SignedRequest,
     pub(crate) attestations: Attestations,
+}
+
+/// A statement as one node shows it to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShownStatement {
+    pub(crate) request: SignedRequest,
+    /// Those that the sender knows; none where the request shows by itself that its owner signed it.
+    pub(crate) vouchers: Vouchers,
 }
 
 /// An answer in its JSON form, whose tagged refusals postcard cannot carry.
@@ -256,10 +269,10 @@ impl AnswerText {
 }
 
 /// How many of these statements, from the first on, go into one message: as many as fit, and one at least.
-pub(crate) fn fitting<'a>(statements: impl IntoIterator<Item = &'a SignedRequest>) -> usize {
+pub(crate) fn fitting<'a>(statements: impl IntoIterator<Item = &'a ShownStatement>) -> usize {
     let mut bytes = 0;
-    let fits = |(place, statement): &(usize, &SignedRequest)| {
-        bytes += statement.setup.len() + statement.authentication.len();
+    let fits = |(place, ShownStatement { request, vouchers }): &(usize, &ShownStatement)| {
+        bytes += request.setup.len() + request.authentication.len() + vouchers.len() * VOUCHER;
         *place == 0 || bytes <= STATEMENT_BYTES
     };
     statements.into_iter().enumerate().take_while(fits).count()

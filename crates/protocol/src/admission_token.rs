@@ -1,12 +1,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use alloy_primitives::{Address, B256, B512, hex};
+use alloy_primitives::{B256, B512, hex};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, JsonError};
-use crate::{ShortText, Transcript};
+use crate::{Owner, ShortText, Transcript};
 
 /// An operator's word that a network makes keys for an owner whom no list names.
 ///
@@ -33,8 +33,7 @@ use crate::{ShortText, Transcript};
 pub struct AdmissionToken {
     #[serde(deserialize_with = "json::fixed_bytes")]
     network: B256,
-    #[serde(deserialize_with = "json::address")]
-    owner: Address,
+    owner: Owner,
     expires: u64,
     keys: u64,
     issuer: TokenIssuer,
@@ -71,9 +70,9 @@ pub enum AdmissionTokenError {
     #[error("the admission token is for {found}, the request is of {expected}")]
     OtherOwner {
         /// As signed.
-        found: Address,
+        found: Owner,
         /// Who asks.
-        expected: Address,
+        expected: Owner,
     },
     /// Not what the issuer signed.
     #[error("the admission token is not signed by the issuer that it names, {issuer}")]
@@ -99,7 +98,14 @@ pub enum AdmissionTokenError {
 
 impl AdmissionToken {
     /// Lets `owner` have `keys` keys in all at a network, asked for before `expires`, in seconds since 1970.
-    pub fn issue(issuer: &SigningKey, network: B256, owner: Address, expires: u64, keys: u64) -> Self {
+    pub fn issue(
+        issuer: &SigningKey,
+        network: B256,
+        owner: impl Into<Owner>,
+        expires: u64,
+        keys: u64,
+    ) -> Self {
+        let owner = owner.into();
         let signature = B512::ZERO;
         let mut token = Self { network, owner, expires, keys, issuer: issuer.into(), signature };
         token.signature = issuer.sign(token.digest().as_slice()).to_bytes().into();
@@ -125,7 +131,8 @@ impl AdmissionToken {
     /// # Errors
     /// All but [`UnknownIssuer`](AdmissionTokenError::UnknownIssuer) and [`Expired`](AdmissionTokenError::Expired), which
     /// the nodes judge.
-    pub fn check(&self, network: B256, owner: Address) -> Result<(), AdmissionTokenError> {
+    pub fn check(&self, network: B256, owner: impl Into<Owner>) -> Result<(), AdmissionTokenError> {
+        let owner = owner.into();
         if self.network != network {
             return Err(AdmissionTokenError::OtherNetwork { found: self.network, expected: network });
         }
@@ -145,7 +152,7 @@ impl AdmissionToken {
     pub fn verify(
         &self,
         network: B256,
-        owner: Address,
+        owner: impl Into<Owner>,
         issuers: &[TokenIssuer],
         now: u64,
     ) -> Result<u64, AdmissionTokenError> {
@@ -162,7 +169,7 @@ impl AdmissionToken {
     fn digest(&self) -> B256 {
         Transcript::new("admission token")
             .field(self.network.as_slice())
-            .field(self.owner.as_slice())
+            .field(&self.owner.to_bytes())
             .number(self.expires)
             .number(self.keys)
             .finish()
@@ -211,6 +218,7 @@ impl fmt::Display for TokenIssuer {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::Address;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -271,7 +279,7 @@ mod tests {
             ),
             (
                 token.verify(NETWORK, other_owner, &[known], 0),
-                OtherOwner { found: OWNER, expected: other_owner },
+                OtherOwner { found: OWNER.into(), expected: other_owner.into() },
             ),
             (token.verify(NETWORK, OWNER, &[stranger], 0), UnknownIssuer { issuer: known }),
             (token.verify(NETWORK, OWNER, &[], 0), UnknownIssuer { issuer: known }),
@@ -291,7 +299,7 @@ mod tests {
         let (network, owner) = (B256::repeat_byte(9), Address::repeat_byte(9));
         for altered in [
             AdmissionToken { network, ..original.clone() },
-            AdmissionToken { owner, ..original.clone() },
+            AdmissionToken { owner: owner.into(), ..original.clone() },
             AdmissionToken { expires: EXPIRES + 1, ..original.clone() },
             AdmissionToken { keys: 4, ..original.clone() },
             AdmissionToken { issuer: stranger, ..original.clone() },

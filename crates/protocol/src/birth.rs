@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
-use alloy_primitives::{Address, B256, hex};
+use alloy_primitives::{B256, hex};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{NetworkDescriptor, NodeIndex, Transcript};
+use crate::{NetworkDescriptor, NodeIndex, Owner, Transcript};
 
 /// A key's birth, as each node that holds a share of it attests: which key was made, for whom, and to what end.
 ///
@@ -19,7 +19,7 @@ pub struct Birth {
     #[serde(with = "hex::serde")]
     pub public_key: [u8; 33],
     /// Who owns it.
-    pub owner: Address,
+    pub owner: Owner,
     /// The ephemeral Ed25519 key registered with it.
     #[serde(with = "hex::serde")]
     pub ephemeral: [u8; 32],
@@ -63,7 +63,7 @@ impl Birth {
             .field(network.as_slice())
             .field(self.key_id.as_bytes())
             .field(&self.public_key)
-            .field(self.owner.as_slice())
+            .field(&self.owner.to_bytes())
             .field(&self.ephemeral)
             .field(self.permissions.as_slice())
             .field(self.challenge.as_bytes())
@@ -106,10 +106,7 @@ impl Birth {
 impl Attestation {
     /// Whether the named node of the network signed it, for this birth.
     pub fn is_genuine(&self, birth: &Birth, network: &NetworkDescriptor) -> bool {
-        let signature = ed25519_dalek::Signature::from_slice(&self.signature);
-        let digest = self.digest(birth, network.id());
-        matches!((network.identity(self.node), signature), (Some(identity), Ok(signature))
-            if identity.verify_strict(digest.as_slice(), &signature).is_ok())
+        network.has_signed(self.node, self.digest(birth, network.id()), &self.signature)
     }
 
     fn digest(&self, birth: &Birth, network: B256) -> B256 {
@@ -119,5 +116,29 @@ impl Attestation {
             .number(self.assigned_at)
             .number(self.ephemeral_until)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{Address, b256};
+
+    use super::*;
+    use crate::ContractAccount;
+
+    fn digest(owner: Owner) -> B256 {
+        let (key_id, public_key, ephemeral) = ("7e57".to_owned(), [2; 33], [3; 32]);
+        let permissions = B256::repeat_byte(4);
+        let birth = Birth { key_id, public_key, owner, ephemeral, permissions, challenge: "c".to_owned() };
+        birth.digest(B256::repeat_byte(1))
+    }
+
+    #[test]
+    fn a_birth_covers_a_contract_s_chain_and_is_for_an_account_what_it_always_was() {
+        let address = Address::repeat_byte(5);
+        let of_account = b256!("0xd89dd78491adb891a82acb61d18ee652dd283c2a27ce9f543093300690793cb5");
+        assert_eq!(digest(address.into()), of_account);
+        let [one, other] = [1, 2].map(|chain_id| digest(ContractAccount { chain_id, address }.into()));
+        assert!(one != other && one != of_account);
     }
 }

@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::authentication::ephemeral_message;
 use crate::json::{self, JsonError};
 use crate::{
-    AdmissionToken, AdmissionTokenError, Answer, AnswerError, Attestation, Authentication, Birth,
-    EphemeralClaim, EphemeralError, KeyText, KeygenSetup, NetworkDescriptor, Operation, OperationMessage,
-    Permissions, PermissionsClaim, PermissionsError, Refusal, Setup, SetupError, SignSetup, TypedData,
-    Unattested,
+    AdmissionToken, AdmissionTokenError, Answer, AnswerError, Attestation, Authentication,
+    AuthenticationError, Birth, ContractAccount, EphemeralClaim, EphemeralError, KeyText, KeygenSetup,
+    NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, PermissionsClaim, PermissionsError,
+    Refusal, Setup, SetupError, SignSetup, TypedData, TypedDataSignature, Unattested,
 };
 
 /// A request for a new key, before the network's challenge: its setup is the first frame to send.
 #[derive(Clone, Debug)]
 pub struct KeyRequest {
-    owner: Address,
+    owner: Owner,
     setup: String,
 }
 
@@ -27,7 +27,7 @@ pub struct KeyRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyDraft {
-    owner: Address,
+    owner: Owner,
     setup: String,
     challenge: String,
 }
@@ -122,6 +122,9 @@ pub enum ClientError {
         /// The key that should have signed.
         session_key: Address,
     },
+    /// An owner's signature that is not of the owner's kind.
+    #[error(transparent)]
+    OwnerSignature(#[from] AuthenticationError),
     /// Permissions that nodes refuse.
     #[error(transparent)]
     Permissions(#[from] PermissionsError),
@@ -164,7 +167,9 @@ impl KeyRequest {
         permissions.check()?;
         ephemeral.check()?;
         if let Some(token) = admission_token {
-            token.check(network.id(), permissions.owner)?;
+            let (chain_id, address) = (permissions.chain_id, permissions.owner);
+            let as_contract = token.check(network.id(), ContractAccount { chain_id, address });
+            as_contract.or_else(|_| token.check(network.id(), address))?;
         }
         let text = permissions.to_json();
         let claim = PermissionsClaim {
@@ -174,7 +179,7 @@ impl KeyRequest {
         };
         let (t, n) = (network.threshold(), network.size());
         let setup = KeygenSetup::text(t, n, &text, ephemeral, &claim, admission_token);
-        Ok(Self { owner: permissions.owner, setup })
+        Ok(Self { owner: permissions.owner.into(), setup })
     }
 
     /// The first frame.
@@ -194,8 +199,18 @@ impl KeyRequest {
 }
 
 impl KeyDraft {
+    /// The same for an owner that is a contract: the one at the owner's address on the chain that the permissions name.
+    ///
+    /// # Errors
+    /// A stored draft whose setup was altered into something else.
+    pub fn by_contract(mut self) -> Result<Self, ClientError> {
+        let claim = self.keygen_setup()?.claim.ok_or(ClientError::OtherAnswer)?;
+        self.owner = ContractAccount { chain_id: claim.chain_id, address: self.owner.address() }.into();
+        Ok(self)
+    }
+
     /// Who has to sign.
-    pub const fn owner(&self) -> Address {
+    pub const fn owner(&self) -> Owner {
         self.owner
     }
 
@@ -222,9 +237,9 @@ impl KeyDraft {
     /// The second frame, with the owner's signature over [`typed_data`](Self::typed_data).
     ///
     /// # Errors
-    /// A stored draft whose setup was altered into something else.
-    pub fn authentication(&self, signature: &Signature) -> Result<String, ClientError> {
-        Ok(Authentication::owner_text(self.owner, &self.keygen_setup()?.ephemeral.to_json(), signature))
+    /// A stored draft whose setup was altered into something else, or a signature of the other kind of owner.
+    pub fn authentication(&self, signature: impl Into<TypedDataSignature>) -> Result<String, ClientError> {
+        Ok(Authentication::owner_text(self.owner, &self.keygen_setup()?.ephemeral.to_json(), signature)?)
     }
 
     /// Takes the network's answer, and the key only with enough attestations.

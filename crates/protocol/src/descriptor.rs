@@ -195,6 +195,13 @@ impl NetworkDescriptor {
         self.nodes.get(usize::from(node.get()) - 1)
     }
 
+    /// Whether a signature over a digest is the Ed25519 signature of one node.
+    pub(crate) fn has_signed(&self, node: NodeIndex, digest: B256, signature: &[u8]) -> bool {
+        let signature = ed25519_dalek::Signature::from_slice(signature);
+        matches!((self.identity(node), signature), (Some(identity), Ok(signature))
+            if identity.verify_strict(digest.as_slice(), &signature).is_ok())
+    }
+
     /// Every node with its identity, by index.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeIndex, &VerifyingKey)> {
         (1u8..=255).filter_map(NodeIndex::new).zip(&self.nodes)

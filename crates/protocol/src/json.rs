@@ -23,21 +23,42 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
     Ok(value)
 }
 
-/// For `deserialize_with`: an address in lower case or with its checksum (EIP-55), so that a slip of a digit in what
-/// a person wrote is found.
-pub(crate) fn address<'de, D: Deserializer<'de>>(json: D) -> Result<Address, D::Error> {
-    let text = String::deserialize(json)?;
-    let address: Address = text
-        .strip_prefix("0x")
-        .filter(|digits| digits.len() == 40)
+/// A text that is no address.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Not 20 bytes of hex.
+    #[error("`{found}` is not an address: 0x and 40 hex digits")]
+    Form {
+        /// What stands in its place.
+        found: ShortText,
+    },
+    /// In mixed case, and not as EIP-55 has it.
+    #[error(
+        "the address `{found}` has a wrong checksum (EIP-55); correct it, or write it in lower case if it is right"
+    )]
+    Checksum {
+        /// The address as it was written.
+        found: ShortText,
+    },
+}
+
+/// Reads an address in lower case or with its checksum (EIP-55), so that a slip of a digit in what a person wrote is found.
+pub(crate) fn read_address(text: &str) -> Result<Address, AddressError> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40);
+    let address: Address = digits
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| D::Error::custom(format_args!("`{text}` is not an address: 0x and 40 hex digits")))?;
+        .ok_or_else(|| AddressError::Form { found: text.into() })?;
     let plain = !text.bytes().any(|byte| byte.is_ascii_uppercase());
     if plain || address.to_checksum(None) == text {
         return Ok(address);
     }
-    let wrong = "has a wrong checksum (EIP-55); correct it, or write it in lower case if it is right";
-    Err(D::Error::custom(format_args!("the address `{text}` {wrong}")))
+    Err(AddressError::Checksum { found: text.into() })
+}
+
+/// For `deserialize_with`: as [`read_address`].
+pub(crate) fn address<'de, D: Deserializer<'de>>(json: D) -> Result<Address, D::Error> {
+    read_address(&String::deserialize(json)?).map_err(D::Error::custom)
 }
 
 /// As [`address`], for a field that may be missing.

@@ -1,8 +1,8 @@
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{B256, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::short_text::{ELLIPSIS, cut};
-use crate::{Forbidden, NodeIndex, ShortText};
+use crate::{ContractAccount, Forbidden, NodeIndex, Owner, ShortText};
 
 /// Why the network answers a request with no: what a node or the gateway found, in a form that travels.
 ///
@@ -60,19 +60,77 @@ pub enum Refusal {
         /// The key that was to sign.
         key_id: ShortText,
     },
+    /// An owner's contract on a chain that a node does not ask.
+    #[error(
+        "node {node} serves no contract owners on chain {chain_id}; ask its operator to configure the chain"
+    )]
+    UnservedChain {
+        /// The node.
+        node: NodeIndex,
+        /// The contract's chain.
+        chain_id: u64,
+    },
+    /// A node whose RPC is another chain's than configured.
+    #[error(
+        "the RPC of node {node} for chain {chain_id} is of chain {found}; its operator has to correct it"
+    )]
+    OtherChain {
+        /// The node.
+        node: NodeIndex,
+        /// The chain configured.
+        chain_id: u64,
+        /// The chain found.
+        found: u64,
+    },
+    /// A node that gets no answer about the chain of an owner's contract.
+    #[error("node {node} gets no answer about chain {chain_id}; try again")]
+    ChainUnavailable {
+        /// The node.
+        node: NodeIndex,
+        /// The contract's chain.
+        chain_id: u64,
+    },
+    /// A block that a node's RPC has not seen, or no longer counts to the chain.
+    #[error("node {node} does not find block {block} on chain {chain_id} yet; try again")]
+    Behind {
+        /// The node.
+        node: NodeIndex,
+        /// The contract's chain.
+        chain_id: u64,
+        /// The block's hash.
+        block: B256,
+    },
+    /// A block that is too old to ask an owner's contract in.
+    #[error("block {block} is {age} blocks old, at most {limit} are taken; name a newer block")]
+    OldBlock {
+        /// The block's hash.
+        block: B256,
+        /// How many blocks came after it.
+        age: u64,
+        /// How many may have come.
+        limit: u64,
+    },
+    /// An owner that is said to be a contract and is none.
+    #[error("there is no contract at {account} in block {block}; an undeployed owner cannot sign")]
+    NoContract {
+        /// The owner.
+        account: ContractAccount,
+        /// The block's hash.
+        block: B256,
+    },
     /// Somebody else's key.
     #[error("key {key_id} belongs to {owner}")]
     Owner {
         /// The key.
         key_id: ShortText,
         /// Its owner.
-        owner: Address,
+        owner: Owner,
     },
     /// An owner whom the nodes do not serve.
     #[error("the network makes no keys for {owner}{}; ask its operator to admit this owner", because(token))]
     NotAdmitted {
         /// The owner.
-        owner: Address,
+        owner: Owner,
         /// Why the owner's admission token does not help; none where none was sent, or none is taken.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token: Option<ShortText>,
@@ -81,7 +139,7 @@ pub enum Refusal {
     #[error("{owner} has {keys} keys, the network allows {limit}")]
     Quota {
         /// The owner.
-        owner: Address,
+        owner: Owner,
         /// The keys they have.
         keys: u64,
         /// The keys they may have.
@@ -145,6 +203,18 @@ pub enum Refusal {
         total: U256,
         /// The limit.
         limit: U256,
+    },
+    /// The signed requests that a node keeps of a counted key take as much room as they may.
+    #[error(
+        "node {node} keeps {held} bytes of signed requests of this key, {most} are the most; ask for a new key"
+    )]
+    JournalFull {
+        /// The node.
+        node: NodeIndex,
+        /// The bytes kept.
+        held: u64,
+        /// The most bytes.
+        most: u64,
     },
     /// The key was revoked by its owner.
     #[error("key {key_id} was revoked by its owner; it signs nothing more")]
@@ -230,6 +300,8 @@ impl Refusal {
                 | Self::Unfinished { .. }
                 | Self::Nodes { .. }
                 | Self::Busy
+                | Self::Behind { .. }
+                | Self::ChainUnavailable { .. }
                 | Self::Quarantined { .. }
         )
     }

@@ -1,17 +1,15 @@
 //! One more ephemeral key for a key, as our own client asks for it.
 
-use alloy_primitives::{Address, Signature};
-
 use crate::client::check_challenge;
 use crate::{
     AddEphemeralKeySetup, Answer, Authentication, ClientError, EphemeralClaim, NetworkDescriptor, Operation,
-    Setup, TypedData,
+    Owner, Setup, TypedData, TypedDataSignature,
 };
 
 /// A request to register an ephemeral key, before the network's challenge: its setup is the first frame to send.
 #[derive(Clone, Debug)]
 pub struct RegistrationRequest {
-    owner: Address,
+    owner: Owner,
     setup: String,
 }
 
@@ -19,7 +17,7 @@ pub struct RegistrationRequest {
 /// seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationDraft {
-    owner: Address,
+    owner: Owner,
     setup: String,
     challenge: String,
 }
@@ -28,11 +26,11 @@ impl RegistrationRequest {
     /// Asks that `ephemeral`, too, may ask for the signatures of the owner's key.
     pub fn new(
         network: &NetworkDescriptor,
-        owner: Address,
+        owner: impl Into<Owner>,
         key_id: &str,
         ephemeral: &EphemeralClaim,
     ) -> Self {
-        Self { owner, setup: AddEphemeralKeySetup::text(network.size(), key_id, ephemeral) }
+        Self { owner: owner.into(), setup: AddEphemeralKeySetup::text(network.size(), key_id, ephemeral) }
     }
 
     /// The first frame.
@@ -52,7 +50,7 @@ impl RegistrationRequest {
 
 impl RegistrationDraft {
     /// Who has to sign.
-    pub const fn owner(&self) -> Address {
+    pub const fn owner(&self) -> Owner {
         self.owner
     }
 
@@ -68,11 +66,11 @@ impl RegistrationDraft {
     /// The second frame, with the owner's signature over [`typed_data`](Self::typed_data).
     ///
     /// # Errors
-    /// A key id that is none: the setup cannot be read then.
-    pub fn authentication(&self, signature: &Signature) -> Result<String, ClientError> {
+    /// A key id that is none: the setup cannot be read then; or a signature of the other kind of owner.
+    pub fn authentication(&self, signature: impl Into<TypedDataSignature>) -> Result<String, ClientError> {
         match Setup::parse(Operation::AddEphemeralKey, &self.setup)? {
             Setup::AddEphemeralKey(setup) => {
-                Ok(Authentication::owner_text(self.owner, &setup.ephemeral.to_json(), signature))
+                Ok(Authentication::owner_text(self.owner, &setup.ephemeral.to_json(), signature)?)
             }
             _ => Err(ClientError::OtherAnswer),
         }

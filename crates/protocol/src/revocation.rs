@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256, Signature, U256, hex};
+use alloy_primitives::{B256, U256, hex};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
 use crate::{
-    Answer, Authentication, ClientError, NetworkDescriptor, NodeIndex, Operation, Says, Setup, Transcript,
-    TypedData,
+    Answer, Authentication, ClientError, NetworkDescriptor, NodeIndex, Operation, Owner, Says, Setup,
+    Transcript, TypedData, TypedDataSignature,
 };
 
 /// A request to revoke an ephemeral key, or the key itself: the setup of [`Operation::Revoke`].
@@ -30,7 +30,7 @@ pub struct RevokeSetup {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Revocation {
-    owner: Address,
+    owner: Owner,
     setup: String,
 }
 
@@ -90,16 +90,16 @@ impl Revocation {
     /// Revokes an ephemeral key of the owner's key; or the key, where none is named.
     pub fn new(
         network: &NetworkDescriptor,
-        owner: Address,
+        owner: impl Into<Owner>,
         key_id: &str,
         ephemeral: Option<VerifyingKey>,
     ) -> Self {
         let setup = RevokeSetup { network: network.id(), key_id: key_id.to_owned(), ephemeral };
-        Self { owner, setup: setup.text() }
+        Self { owner: owner.into(), setup: setup.text() }
     }
 
     /// Who has to sign.
-    pub const fn owner(&self) -> Address {
+    pub const fn owner(&self) -> Owner {
         self.owner
     }
 
@@ -117,8 +117,11 @@ impl Revocation {
     }
 
     /// The second frame, with the owner's signature over [`typed_data`](Self::typed_data).
-    pub fn authentication(&self, signature: &Signature) -> String {
-        Authentication::owner_text(self.owner, "", signature)
+    ///
+    /// # Errors
+    /// A signature of the other kind of owner.
+    pub fn authentication(&self, signature: impl Into<TypedDataSignature>) -> Result<String, ClientError> {
+        Ok(Authentication::owner_text(self.owner, "", signature)?)
     }
 
     /// Takes the network's answer, and of the acknowledgements those that are genuine.
@@ -209,10 +212,8 @@ impl Acknowledgement {
 
     /// Whether the named node signed it, for this statement.
     pub fn is_genuine(&self, network: &NetworkDescriptor, statement: B256) -> bool {
-        let signature = ed25519_dalek::Signature::from_slice(&self.signature);
         let digest = digest(network.id(), self.node, statement, &self.recent);
-        matches!((network.identity(self.node), signature), (Some(identity), Ok(signature))
-            if identity.verify_strict(digest.as_slice(), &signature).is_ok())
+        network.has_signed(self.node, digest, &self.signature)
     }
 }
 

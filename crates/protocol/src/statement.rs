@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-use crate::{Authentication, AuthenticationError, Setup, SetupError, SignedRequest, Transcript};
+use crate::{Authentication, AuthenticationError, Setup, SetupError, Signed, SignedRequest, Transcript};
 
 /// A statement about a key that its owner signed.
 ///
@@ -87,12 +87,12 @@ pub enum StatementError {
 pub struct StatementSet(BTreeMap<B256, Says>);
 
 impl Statement {
-    /// Reads a request as a statement, and checks its signature; gives who signed it, too, which the caller must compare
-    /// with the key's owner.
+    /// Reads a request as a statement, and checks its signature as far as that can be done here. Whether its signer is the
+    /// key's owner, the caller must compare.
     ///
     /// # Errors
     /// A request of another kind, for another network, or whose signature is not its sender's.
-    pub fn read(request: &SignedRequest, network: B256) -> Result<(Self, Address), StatementError> {
+    pub fn read(request: &SignedRequest, network: B256) -> Result<Signed<Self>, StatementError> {
         let setup = Setup::parse(request.operation, &request.setup)?;
         let (key_id, says) = match &setup {
             Setup::AddEphemeralKey(add) => {
@@ -107,8 +107,8 @@ impl Statement {
         };
         let typed_data = setup.typed_data(&request.challenge());
         let typed_data = typed_data.ok_or(StatementError::Operation { path: request.operation.path() })?;
-        let signer = Authentication::parse(&request.authentication)?.verify_owner(&typed_data)?;
-        Ok((Self { key_id: key_id.clone(), says, request: request.clone() }, signer))
+        let signed = Authentication::parse(&request.authentication)?.verify_owner(&typed_data)?;
+        Ok(signed.map(|()| Self { key_id: key_id.clone(), says, request: request.clone() }))
     }
 
     /// The key that it is about.

@@ -6,8 +6,8 @@ use alloy_primitives::{Address, B256, Signature, U256, hex};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use quorate_protocol::{
     AdmissionToken, Answer, Authentication, AuthenticationError, EphemeralClaim, EphemeralError, KeyText,
-    Operation, OperationMessage, Permissions, PermissionsClaim, Setup, SetupError, SignatureRequest,
-    SignatureText, TypedData, ephemeral_message,
+    Operation, OperationMessage, Owner, Permissions, PermissionsClaim, Setup, SetupError, SignatureRequest,
+    SignatureText, Signed, TypedData, ephemeral_message,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -173,16 +173,22 @@ fn wallets_are_shown_the_document_that_the_clients_show() {
     }
 }
 
+fn verified(signed: Result<Signed<()>, AuthenticationError>) -> Owner {
+    let Signed::Verified(verified) = signed.unwrap() else { panic!("an account's signature shows itself") };
+    verified.owner()
+}
+
 #[test]
 fn the_owners_signature_covers_challenge_and_metadata_but_no_bare_permissions() {
     let Vectors { meta, bound_permissions: bound, .. } = vectors();
-    let authentication = Authentication::owner_text(meta.owner, "{}", &bound.signature.parse().unwrap());
+    let authentication = bound.signature.parse::<Signature>().unwrap();
+    let authentication = Authentication::owner_text(meta.owner, "{}", authentication).unwrap();
     let authentication = Authentication::parse(&authentication).unwrap();
     let verify = |setup: &str, challenge: &str| {
         let setup = Setup::parse(Operation::Keygen, setup).unwrap();
         authentication.verify_owner(&setup.typed_data(challenge).unwrap())
     };
-    assert_eq!(verify(&bound.setup, CHALLENGE).unwrap(), meta.owner);
+    assert_eq!(verified(verify(&bound.setup, CHALLENGE)), meta.owner.into());
     for (setup, challenge) in [
         (bound.setup.clone(), CHALLENGE.replace("07", "08")),
         (bound.setup.replace("80002", "80003"), CHALLENGE.to_owned()),
@@ -238,7 +244,7 @@ fn real_owners_and_ephemeral_keys_authenticate() {
         let by_key = authentication.verify_ephemeral(&exchange.setup, &exchange.challenge);
         match exchange.typed_data() {
             Some(typed_data) => {
-                assert_eq!(authentication.verify_owner(&typed_data).unwrap(), meta.owner);
+                assert_eq!(verified(authentication.verify_owner(&typed_data)), meta.owner.into());
                 assert!(matches!(by_key, Err(AuthenticationError::WrongMethod { .. })));
             }
             None => assert_eq!(by_key.unwrap(), ephemeral),
@@ -486,7 +492,7 @@ fn authentications_that_are_refused_say_why() {
     let cases = [
         (
             frame("", "passkey", "id", "{}"),
-            "the method `passkey` is not supported; sign with `eoa` or `ephemeral`",
+            "the method `passkey` is not supported; sign with `eoa`, `erc1271` or `ephemeral`",
         ),
         (frame("", "eoa", "somebody", "0x"), "the id `somebody` is not an account address"),
         (frame("", "eoa", &owner, "0x1234"), "the signature is not 65 bytes of hex"),

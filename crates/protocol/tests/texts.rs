@@ -411,7 +411,10 @@ fn a_client_sends_no_admission_token_of_another_owner_or_network() {
     let other_network = refusal(&token(B256::ZERO, OWNER));
     assert!(matches!(other_network, AdmissionTokenError::OtherNetwork { found: B256::ZERO, .. }));
     let other_owner = refusal(&token(network.id(), Address::ZERO));
-    assert_eq!(other_owner, AdmissionTokenError::OtherOwner { found: Address::ZERO, expected: OWNER });
+    assert_eq!(
+        other_owner,
+        AdmissionTokenError::OtherOwner { found: Address::ZERO.into(), expected: OWNER.into() }
+    );
     let altered = good.to_json().replace(r#""keys":3"#, r#""keys":9"#);
     let altered = refusal(&AdmissionToken::from_json(&altered).unwrap());
     assert!(matches!(altered, AdmissionTokenError::Signature { .. }), "{altered}");
@@ -482,7 +485,7 @@ fn short_close_reasons_are_the_refusals_text() {
         Refusal::Challenge,
         Refusal::NoPermissions,
         Refusal::UnknownKey { key_id: "key-1".into() },
-        Refusal::Owner { key_id: "key-1".into(), owner: OWNER },
+        Refusal::Owner { key_id: "key-1".into(), owner: OWNER.into() },
         Refusal::Nodes { ready: 3, needed: 5, missing },
     ] {
         assert_eq!(refusal.close_reason(), refusal.to_string());
@@ -514,7 +517,7 @@ proptest! {
 
     #[test]
     fn a_refused_owner_is_told_of_a_token_where_there_is_one(token in proptest::option::of("[a-z]{1,40}")) {
-        let refusal = Refusal::NotAdmitted { owner: OWNER, token: token.clone().map(Into::into) };
+        let refusal = Refusal::NotAdmitted { owner: OWNER.into(), token: token.clone().map(Into::into) };
         let json = serde_json::to_value(&refusal).unwrap();
         let fields = json.as_object().unwrap().len();
         prop_assert_eq!(fields, if token.is_some() { 3 } else { 2 }, "as before where there is none");

@@ -32,7 +32,7 @@ impl Grant {
         let claim = ephemeral.claim("quorate", self.longest_policy_ends());
         let draft = network.prepare_key(&self.permissions, &claim).await?;
         let signature = sign_key_draft(&draft, owner).await?;
-        let key = network.submit_key(&draft, &signature).await?;
+        let key = network.submit_key(&draft, signature).await?;
         Ok(DistributedSigner::new(network.clone(), key, ephemeral))
     }
 

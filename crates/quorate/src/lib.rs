@@ -83,8 +83,8 @@ pub use quorate_core::{
 };
 #[cfg(feature = "network")]
 pub use quorate_network::{
-    AdmissionToken, AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkDescriptor, Revocation,
-    RevocationStatus, SigningNetwork,
+    AdmissionToken, AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkDescriptor, Owner,
+    Revocation, RevocationStatus, SigningNetwork, TypedDataSignature,
 };
 pub use quorate_paymaster::{
     Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::Address;
 use clap::Args;
-use quorate::AdmissionToken;
+use quorate::{AdmissionToken, Owner};
 
 #[derive(Debug, Args)]
 pub(crate) struct IssuerArguments {
@@ -24,9 +23,9 @@ pub(crate) struct TokenArguments {
     /// The issuer's key, as `quorate network issuer` wrote it.
     #[arg(long)]
     issuer_key: PathBuf,
-    /// Who may have keys.
+    /// Who may have keys: an address, or eip155:<chain id>:<address> for a contract.
     #[arg(long)]
-    owner: Address,
+    owner: Owner,
     /// How many keys the owner may have at the network in all.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,

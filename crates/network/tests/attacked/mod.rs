@@ -6,8 +6,8 @@ pub(crate) mod scene;
 
 use std::time::Duration;
 
+use quorate_node::NodeConfig;
 use quorate_node::adversary::HostileGateway;
-use quorate_protocol::TokenIssuer;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -15,25 +15,19 @@ use crate::local::{LocalNetwork, free_address};
 
 /// A network whose gateway does what a test tells it.
 pub(crate) async fn start_hostile() -> (HostileGateway, LocalNetwork) {
-    let address = free_address();
-    let gateway = HostileGateway::listen(address).await.unwrap();
-    let network = LocalNetwork::without_gateway(address).await;
-    until_connected(&gateway).await;
-    (gateway, network)
+    start_hostile_with(|_| {}).await
 }
 
-/// The same where the nodes make keys by the tokens of these issuers alone.
-pub(crate) async fn start_hostile_by_token(issuers: &[TokenIssuer]) -> (HostileGateway, LocalNetwork) {
+/// The same with nodes that are configured otherwise.
+pub(crate) async fn start_hostile_with(
+    configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
+) -> (HostileGateway, LocalNetwork) {
     let address = free_address();
     let gateway = HostileGateway::listen(address).await.unwrap();
-    let network = LocalNetwork::without_gateway_by_token(address, issuers).await;
-    until_connected(&gateway).await;
-    (gateway, network)
-}
-
-async fn until_connected(gateway: &HostileGateway) {
+    let network = LocalNetwork::without_gateway(address, configure).await;
     let connected = gateway.connected(5);
     tokio::time::timeout(Duration::from_secs(20), connected).await.expect("the network starts within 20 s");
+    (gateway, network)
 }
 
 /// How many peers a node has banned.

@@ -78,7 +78,7 @@ impl Scene {
             operation: Operation::Keygen,
             setup: draft.setup().to_owned(),
             nonces,
-            authentication: draft.authentication(&signature).unwrap(),
+            authentication: draft.authentication(signature).unwrap(),
         };
         (draft, request)
     }
@@ -265,7 +265,7 @@ impl Scene {
         let (setup, nonces) = (request.setup().to_owned(), self.nonces().await);
         let draft = request.challenged(&challenge(&setup, &nonces)).unwrap();
         let signature = key.owner.sign_hash_sync(&draft.typed_data().unwrap().digest()).unwrap();
-        let authentication = draft.authentication(&signature).unwrap();
+        let authentication = draft.authentication(signature).unwrap();
         self.state(
             at,
             SignedRequest { operation: Operation::AddEphemeralKey, setup, nonces, authentication },
@@ -278,7 +278,8 @@ impl Scene {
         let ephemeral = Some(ephemeral.verifying_key());
         let revocation = Revocation::new(self.network.descriptor(), owner, key_id, ephemeral);
         let signature = key.owner.sign_hash_sync(&revocation.typed_data().unwrap().digest()).unwrap();
-        let (setup, authentication) = (revocation.setup().to_owned(), revocation.authentication(&signature));
+        let (setup, authentication) =
+            (revocation.setup().to_owned(), revocation.authentication(signature).unwrap());
         let nonces = BTreeMap::new();
         self.state(at, SignedRequest { operation: Operation::Revoke, setup, nonces, authentication }).await;
     }

@@ -14,9 +14,7 @@ use quorate_core::{
 };
 use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
-use quorate_protocol::{
-    ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy, TokenIssuer,
-};
+use quorate_protocol::{ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -32,6 +30,8 @@ pub(crate) const MANAGER: Address = Address::repeat_byte(0x5e);
 pub(crate) struct LocalNetwork {
     descriptor: NetworkDescriptor,
     folder: TempDir,
+    /// What each node's configuration has beside what it is initialized with.
+    configure: Box<dyn Fn(&mut NodeConfig) + Send + Sync>,
     nodes: BTreeMap<u8, (CancellationToken, JoinHandle<()>)>,
 }
 
@@ -47,17 +47,31 @@ impl LocalNetwork {
         Self::new(address, address).serve(address, change).await
     }
 
-    /// A network whose nodes make keys by the tokens of these issuers alone.
-    pub(crate) async fn start_by_token(issuers: &[TokenIssuer]) -> Self {
+    /// A network whose nodes are configured otherwise.
+    pub(crate) async fn start_with_nodes(
+        configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
+    ) -> Self {
         let address = free_address();
-        let network = Self::new(address, address);
-        network.take_tokens_of(issuers);
+        let mut network = Self::new(address, address);
+        network.configure = Box::new(configure);
         network.serve(address, |_| {}).await
     }
 
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         Self::new(gateway, nodes_go_to).serve(gateway, |_| {}).await
+    }
+
+    /// A network whose nodes ask a chain about owners that are contracts.
+    pub(crate) async fn start_asking(chain_id: u64, rpc: &str) -> Self {
+        let address = free_address();
+        let network = Self::new(address, address);
+        for index in 1..=5 {
+            let file = network.home(index).join("node.toml");
+            let config = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(file, format!("{config}\n[chains.{chain_id}]\nrpc = \"{rpc}\"\n")).unwrap();
+        }
+        network.serve(address, |_| {}).await
     }
 
     async fn serve(mut self, gateway: SocketAddr, change: impl FnOnce(&mut GatewayConfig)) -> Self {
@@ -72,16 +86,12 @@ impl LocalNetwork {
     }
 
     /// Five nodes that go to an address at which the test listens itself.
-    pub(crate) async fn without_gateway(nodes_go_to: SocketAddr) -> Self {
+    pub(crate) async fn without_gateway(
+        nodes_go_to: SocketAddr,
+        configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
+    ) -> Self {
         let mut network = Self::new(nodes_go_to, nodes_go_to);
-        network.start_nodes().await;
-        network
-    }
-
-    /// The same where the nodes make keys by the tokens of these issuers alone.
-    pub(crate) async fn without_gateway_by_token(nodes_go_to: SocketAddr, issuers: &[TokenIssuer]) -> Self {
-        let mut network = Self::new(nodes_go_to, nodes_go_to);
-        network.take_tokens_of(issuers);
+        network.configure = Box::new(configure);
         network.start_nodes().await;
         network
     }
@@ -92,19 +102,7 @@ impl LocalNetwork {
         let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0).unwrap().to_json();
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
-        Self { descriptor, folder, nodes: BTreeMap::new() }
-    }
-
-    /// Writes the issuers into each node's configuration, as its operator does.
-    fn take_tokens_of(&self, issuers: &[TokenIssuer]) {
-        let issuers: Vec<_> = issuers.iter().map(|issuer| format!("\"{issuer}\"")).collect();
-        let admission = format!("[admission]\ntoken_issuers = [{}]", issuers.join(", "));
-        for index in 1..=5 {
-            let file = self.home(index).join("node.toml");
-            let config = std::fs::read_to_string(&file).unwrap();
-            assert!(config.contains("[admission]"));
-            std::fs::write(&file, config.replace("[admission]", &admission)).unwrap();
-        }
+        Self { descriptor, folder, configure: Box::new(|_| {}), nodes: BTreeMap::new() }
     }
 
     async fn start_nodes(&mut self) {
@@ -114,7 +112,8 @@ impl LocalNetwork {
     }
 
     pub(crate) async fn start_node(&mut self, index: u8) {
-        let config = NodeConfig::load(&self.home(index).join("node.toml")).unwrap();
+        let mut config = NodeConfig::load(&self.home(index).join("node.toml")).unwrap();
+        (self.configure)(&mut config);
         let stop = CancellationToken::new();
         let task = tokio::spawn(Node::open(config).await.unwrap().serve(stop.clone()));
         self.nodes.insert(index, (stop, task));
@@ -162,7 +161,7 @@ impl LocalNetwork {
     pub(crate) async fn key_of(&self, owner: &PrivateKeySigner, permissions: Permissions) -> Session {
         let (client, ephemeral) = (self.client(), EphemeralKey::random().unwrap());
         let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await.unwrap();
-        let key = client.submit_key(&draft, &sign(owner, &draft)).await.unwrap();
+        let key = client.submit_key(&draft, sign(owner, &draft)).await.unwrap();
         Session { client, key, ephemeral }
     }
 

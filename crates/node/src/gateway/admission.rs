@@ -4,14 +4,14 @@
 //! let anybody who knows the id use up what is its owner's, so one is kept for an ephemeral key that nodes took before.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, keccak256};
-use quorate_protocol::Refusal;
+use alloy_primitives::{B256, keccak256};
+use quorate_protocol::{Owner, Refusal};
 
-use crate::config::{ClientLimits, Rate};
+use crate::buckets::Buckets;
+use crate::config::ClientLimits;
 
 /// The budgets of all clients.
 #[derive(Debug)]
@@ -20,19 +20,9 @@ pub(super) struct Admission {
     sockets: HashMap<IpAddr, usize>,
     requests: Buckets<IpAddr>,
     keys_by_address: Buckets<IpAddr>,
-    keys_by_owner: Buckets<Address>,
+    keys_by_owner: Buckets<Owner>,
     signatures: Buckets<B256>,
     registered: Registered,
-}
-
-/// Buckets of tokens, each refilled at the same rate.
-#[derive(Debug)]
-struct Buckets<K> {
-    /// In which time one token comes back, and the time that an empty bucket takes to be full.
-    interval: Duration,
-    full: Duration,
-    /// When each bucket that is not full will be.
-    full_at: HashMap<K, Duration>,
 }
 
 /// The last ephemeral keys that nodes took a request of.
@@ -41,9 +31,6 @@ struct Registered {
     pairs: BTreeSet<B256>,
     order: VecDeque<B256>,
 }
-
-/// How many buckets of a kind there are; the fullest is forgotten for a further one.
-const MOST_BUCKETS: usize = 16_384;
 
 /// How many ephemeral keys are remembered.
 const MOST_REGISTERED: usize = 65_536;
@@ -92,7 +79,7 @@ impl Admission {
     }
 
     /// Whether an owner, who has signed, may have the nodes do something.
-    pub(super) fn owner(&mut self, owner: Address, now: Duration) -> Result<(), Refusal> {
+    pub(super) fn owner(&mut self, owner: Owner, now: Duration) -> Result<(), Refusal> {
         if self.keys_by_owner.take(owner, now) { Ok(()) } else { Err(Refusal::Busy) }
     }
 
@@ -116,36 +103,6 @@ impl Admission {
 
     fn is_exempt(&self, from: IpAddr) -> bool {
         self.limits.exempt(from)
-    }
-}
-
-impl<K: Copy + Eq + Hash> Buckets<K> {
-    fn new(Rate { burst, per_minute }: Rate) -> Self {
-        let interval = Duration::from_secs(60) / per_minute.max(1);
-        Self { interval, full: interval * burst.max(1), full_at: HashMap::new() }
-    }
-
-    /// Takes a token, if there is one.
-    fn take(&mut self, key: K, now: Duration) -> bool {
-        let full_at = self.full_at.get(&key).copied().unwrap_or(now).max(now) + self.interval;
-        if full_at > now + self.full {
-            return false;
-        }
-        if self.full_at.len() >= MOST_BUCKETS && !self.full_at.contains_key(&key) {
-            self.make_room(now);
-        }
-        self.full_at.insert(key, full_at);
-        true
-    }
-
-    fn make_room(&mut self, now: Duration) {
-        self.full_at.retain(|_, full_at| *full_at > now);
-        if self.full_at.len() >= MOST_BUCKETS
-            && let Some(fullest) =
-                self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(key, _)| *key)
-        {
-            self.full_at.remove(&fullest);
-        }
     }
 }
 
@@ -190,6 +147,7 @@ fn pair_of(key_id: &str, ephemeral: &[u8; 32]) -> B256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Rate;
 
     const RATE: Rate = Rate { burst: 2, per_minute: 60 };
     const NOW: Duration = Duration::from_secs(100);
@@ -202,28 +160,6 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
-    }
-
-    #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let mut buckets = Buckets::new(RATE);
-        let taken = |buckets: &mut Buckets<u8>, now| (0..9).filter(|_| buckets.take(1, now)).count();
-        assert_eq!(taken(&mut buckets, NOW), 2);
-        assert_eq!(taken(&mut buckets, NOW + Duration::from_millis(999)), 0);
-        assert_eq!(taken(&mut buckets, NOW + Duration::from_secs(1)), 1);
-        assert_eq!(taken(&mut buckets, NOW + Duration::from_secs(60)), 2);
-        assert!(buckets.take(2, NOW), "another's bucket is its own");
-    }
-
-    #[test]
-    fn there_are_no_more_buckets_than_have_room() {
-        let mut buckets = Buckets::new(RATE);
-        assert!(buckets.take(usize::MAX, NOW) && buckets.take(usize::MAX, NOW));
-        for key in 0..MOST_BUCKETS + 10 {
-            assert!(buckets.take(key, NOW));
-        }
-        assert_eq!(buckets.full_at.len(), MOST_BUCKETS);
-        assert!(!buckets.take(usize::MAX, NOW), "an empty bucket is not forgotten for a full one");
     }
 
     #[test]

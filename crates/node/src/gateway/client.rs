@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use quorate_protocol::{
     Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal,
-    SUBPROTOCOL, Setup, SignedRequest, challenge,
+    SUBPROTOCOL, Setup, Signed, SignedRequest, challenge,
 };
 use tokio::sync::Semaphore;
 
@@ -43,7 +43,7 @@ pub(super) struct Visitor {
     pub(super) address: IpAddr,
 }
 
-/// A request whose signature is genuine, and whose it is.
+/// A request whose signature is genuine, as far as that can be seen here, and whose it is.
 struct Verified {
     request: SignedRequest,
     setup: Setup,
@@ -124,8 +124,9 @@ impl Clients {
         if is_keygen {
             self.keys.want();
         }
+        let address = visitor.address;
         let request = self.receive(socket, visitor, text).await?;
-        let verified = self.verify(request, setup)?;
+        let verified = self.verify(request, setup, address)?;
         let work = self.perform(verified);
         while_pinging(socket, work).await
     }
@@ -159,7 +160,10 @@ impl Clients {
     }
 
     /// Turns away what no node would take, and what its sender may not ask for now. The nodes verify it again.
-    fn verify(&self, request: SignedRequest, setup: Setup) -> Result<Verified, Refusal> {
+    ///
+    /// Whether a contract signed only nodes can ask. What is said in its name is its sender's to answer for: by a budget of the
+    /// contract's anybody could keep it from its keys.
+    fn verify(&self, request: SignedRequest, setup: Setup, from: IpAddr) -> Result<Verified, Refusal> {
         let authentication = Authentication::parse(&request.authentication).map_err(unauthenticated)?;
         let challenge = request.challenge();
         let now = self.now();
@@ -173,10 +177,13 @@ impl Clients {
             owned => {
                 let other = || malformed("the operation is not one that an owner signs");
                 let typed_data = owned.typed_data(&challenge).ok_or_else(other)?;
-                let owner = authentication.verify_owner(&typed_data).map_err(unauthenticated)?;
+                let signed = authentication.verify_owner(&typed_data).map_err(unauthenticated)?;
                 // Nobody is to be kept from a revocation.
                 if !matches!(owned, Setup::Revoke(_)) {
-                    self.admission().owner(owner, now)?;
+                    match signed {
+                        Signed::Verified(verified) => self.admission().owner(verified.owner(), now)?,
+                        Signed::Claimed(_) => self.admission().key_for_address(from, now)?,
+                    }
                 }
                 None
             }

@@ -1,7 +1,7 @@
 //! Whom a node makes keys for: decided by each node for itself, from what the owner signed.
 
-use alloy_primitives::{Address, B256};
-use quorate_protocol::{AdmissionTokenError, KeygenSetup, Refusal, ShortText};
+use alloy_primitives::B256;
+use quorate_protocol::{AdmissionTokenError, KeygenSetup, Owner, Refusal, ShortText};
 
 use crate::config::Admission;
 
@@ -13,7 +13,7 @@ impl Admission {
     pub(crate) fn admit(
         &self,
         network: B256,
-        owner: Address,
+        owner: Owner,
         setup: &KeygenSetup,
         now: u64,
     ) -> Result<u64, Refusal> {
@@ -30,7 +30,7 @@ impl Admission {
     }
 
     /// How many keys the owner may have without a token; none at all if they are not admitted.
-    fn keys_by_list(&self, owner: Address) -> Option<u64> {
+    fn keys_by_list(&self, owner: Owner) -> Option<u64> {
         let is_admitted = match &self.owners {
             Some(owners) => owners.contains(&owner),
             None => self.token_issuers.is_none(),
@@ -42,7 +42,7 @@ impl Admission {
     fn keys_by_token(
         &self,
         network: B256,
-        owner: Address,
+        owner: Owner,
         setup: &KeygenSetup,
         now: u64,
     ) -> Result<Option<u64>, AdmissionTokenError> {
@@ -53,7 +53,7 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::hex;
+    use alloy_primitives::{Address, hex};
     use ed25519_dalek::SigningKey;
     use quorate_protocol::{AdmissionToken, Operation, Setup, TokenIssuer};
     use serde_json::json;
@@ -61,15 +61,15 @@ mod tests {
     use super::*;
 
     const NETWORK: B256 = B256::repeat_byte(1);
-    const LISTED: Address = Address::repeat_byte(2);
-    const STRANGER: Address = Address::repeat_byte(3);
+    const LISTED: Owner = Owner::Eoa(Address::repeat_byte(2));
+    const STRANGER: Owner = Owner::Eoa(Address::repeat_byte(3));
     const EXPIRES: u64 = 1_800_000_000;
 
     fn issuer() -> SigningKey {
         SigningKey::from_bytes(&[7; 32])
     }
 
-    fn token(owner: Address, keys: u64) -> AdmissionToken {
+    fn token(owner: Owner, keys: u64) -> AdmissionToken {
         AdmissionToken::issue(&issuer(), NETWORK, owner, EXPIRES, keys)
     }
 
@@ -82,7 +82,7 @@ mod tests {
         setup
     }
 
-    fn admission(owners: Option<&[Address]>, issuers: Option<&[SigningKey]>) -> Admission {
+    fn admission(owners: Option<&[Owner]>, issuers: Option<&[SigningKey]>) -> Admission {
         Admission {
             owners: owners.map(<[_]>::to_vec),
             token_issuers: issuers.map(|issuers| issuers.iter().map(TokenIssuer::from).collect()),
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    fn admit(admission: &Admission, owner: Address, token: Option<&AdmissionToken>) -> Result<u64, Refusal> {
+    fn admit(admission: &Admission, owner: Owner, token: Option<&AdmissionToken>) -> Result<u64, Refusal> {
         admission.admit(NETWORK, owner, &setup(token), EXPIRES - 1)
     }
 

@@ -5,15 +5,19 @@
 //! bad nodes say. The nodes tell each other what they attest to, so that each can show it all, and one that was away when a
 //! key was assigned asks the first time that it is to sign with it. It adopts what t nodes attest to: one of them is honest,
 //! and has checked the request's nonce and the owner's admission. On the word of fewer it adopts only what it would admit by
-//! itself, while the request is young, and not often.
+//! itself, while the request is young, and not often; for an owner that is a contract never, since what the contract said then
+//! cannot be judged anew.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::B256;
-use quorate_protocol::{Attestation, Birth, KeyText, NodeIndex, Permissions, Refusal};
+use quorate_protocol::{
+    Attestation, Birth, KeyText, NodeIndex, Owner, Permissions, Refusal, Signed, Verified,
+};
 
 use super::error::TaskError;
+use super::heard::Heard;
 use super::judge;
 use super::member::Member;
 use crate::config::Admission;
@@ -25,7 +29,8 @@ pub(crate) struct Assignments {
     pub(crate) member: Arc<Member>,
     pub(crate) storage: Arc<Storage>,
     pub(crate) admission: Admission,
-    unverified: UnverifiedAssignments,
+    /// Attestations by key and request, until the key is assigned here.
+    unverified: Heard<(String, B256), Attestation>,
     adoptions: Mutex<Adoptions>,
 }
 
@@ -37,23 +42,9 @@ type Adoptions = BTreeMap<NodeIndex, VecDeque<u64>>;
 const ADOPTION_AGE: u64 = 600;
 const ADOPTIONS_PER_HOUR: usize = 20;
 
-/// The attestations that were heard of, by key and request, until the key is assigned here.
-#[derive(Default)]
-struct UnverifiedAssignments(Mutex<Heard>);
-
-#[derive(Default)]
-struct Heard {
-    attestations: HashMap<(String, B256), Attestations>,
-    /// Oldest first.
-    order: VecDeque<(String, B256)>,
-}
-
-/// How many such keys are remembered; beyond that the oldest have to be asked about again.
-const MOST_HEARD: usize = 256;
-
 impl Assignments {
     pub(crate) fn new(member: Arc<Member>, storage: Arc<Storage>, admission: Admission) -> Self {
-        let (unverified, adoptions) = (UnverifiedAssignments::default(), Mutex::default());
+        let (unverified, adoptions) = (Heard::default(), Mutex::default());
         Self { member, storage, admission, unverified, adoptions }
     }
 
@@ -64,14 +55,14 @@ impl Assignments {
     pub(crate) async fn assign(
         &self,
         key_id: &str,
-        approved: &ApprovedKeygen,
+        approved: &Verified<ApprovedKeygen>,
         now: u64,
     ) -> Result<(KeyText, Attestation), TaskError> {
         let quota = self.admit(approved, now)?;
         match self.record(key_id, approved, Some(quota), now).await? {
             (Assigned::Yes, Some(assigned)) => Ok(assigned),
             (Assigned::Quota { keys }, _) => {
-                Err(Refusal::Quota { owner: approved.owner, keys, limit: quota }.into())
+                Err(Refusal::Quota { owner: approved.owner(), keys, limit: quota }.into())
             }
             _ => match self.storage.key_of(approved.request.hash()).await? {
                 Some(assigned) => Ok(assigned),
@@ -108,13 +99,14 @@ impl Assignments {
             None => self.storage.free_key(key_id).await?,
         };
         let Some(public_key) = public_key else { return Ok(false) };
-        let Ok(mut approved) = judge::keygen(&self.member, &request, None) else { return Ok(false) };
-        let birth = birth(&KeyText { key_id: key_id.to_owned(), public_key }, &approved);
+        let Ok(signed) = judge::keygen(&self.member, &request, None) else { return Ok(false) };
+        let key = KeyText { key_id: key_id.to_owned(), public_key };
+        let birth = birth(&key, signed.owner(), signed.unverified());
         let genuine = self.genuine(&birth, attestations);
-        let heard = self.unverified.add(key_id, request.hash(), genuine);
+        let heard = self.unverified.add(&(key_id.to_owned(), request.hash()), genuine);
         let mut is_adopted = false;
-        if let Some((until, quota)) = self.adoption(&approved, &heard, now) {
-            approved.ephemeral_until = until;
+        if let Some((approved, until, quota)) = self.adoption(signed, &heard, now) {
+            let approved = approved.map(|approved| ApprovedKeygen { ephemeral_until: until, ..approved });
             let (assigned, _) = self.record(key_id, &approved, quota, now).await?;
             is_adopted = assigned == Assigned::Yes;
         }
@@ -125,31 +117,38 @@ impl Assignments {
         Ok(is_adopted)
     }
 
-    /// Whether attestations are enough to adopt an assignment: until when its ephemeral key is good then, and the quota that
-    /// the owner is held to.
+    /// The assignment that attestations are enough to adopt: until when its ephemeral key is good then, and the quota that the
+    /// owner is held to.
     fn adoption(
         &self,
-        approved: &ApprovedKeygen,
+        signed: Signed<ApprovedKeygen>,
         heard: &Attestations,
         now: u64,
-    ) -> Option<(u64, Option<u64>)> {
+    ) -> Option<(Verified<ApprovedKeygen>, u64, Option<u64>)> {
         let mut ends: Vec<_> = heard.values().map(|attestation| attestation.ephemeral_until).collect();
         ends.sort_unstable();
         // At least one honest node's end is as late as the t-th smallest.
         let threshold = usize::from(self.member.network.threshold());
         if let Some(until) = threshold.checked_sub(1).and_then(|t| ends.get(t)) {
-            return Some((*until, None));
+            let approved = match signed {
+                Signed::Verified(approved) => approved,
+                Signed::Claimed(claimed) => {
+                    claimed.vouched(&heard.keys().copied().collect(), &self.member.network).ok()?
+                }
+            };
+            return Some((approved, *until, None));
         }
+        let Signed::Verified(approved) = signed else { return None };
         let until = *ends.first()?;
         let is_young =
             heard.values().all(|attestation| now < attestation.assigned_at.saturating_add(ADOPTION_AGE));
-        let quota = self.admit(approved, now).ok()?;
-        (is_young && self.is_within_rate(heard, now)).then_some((until, Some(quota)))
+        let quota = self.admit(&approved, now).ok()?;
+        (is_young && self.is_within_rate(heard, now)).then_some((approved, until, Some(quota)))
     }
 
     /// How many keys the owner of a request may have here.
-    fn admit(&self, approved: &ApprovedKeygen, now: u64) -> Result<u64, Refusal> {
-        self.admission.admit(self.member.network.id(), approved.owner, &approved.setup, now)
+    fn admit(&self, approved: &Verified<ApprovedKeygen>, now: u64) -> Result<u64, Refusal> {
+        self.admission.admit(self.member.network.id(), approved.owner(), &approved.setup, now)
     }
 
     /// Whether one of the attesting nodes has not been believed too often within the last hour; counts it.
@@ -170,7 +169,7 @@ impl Assignments {
     async fn record(
         &self,
         key_id: &str,
-        approved: &ApprovedKeygen,
+        approved: &Verified<ApprovedKeygen>,
         quota: Option<u64>,
         now: u64,
     ) -> Result<(Assigned, Option<(KeyText, Attestation)>), StorageError> {
@@ -179,7 +178,8 @@ impl Assignments {
         };
         let key = KeyText { key_id: key_id.to_owned(), public_key };
         let Member { network, index, identity } = &*self.member;
-        let own = birth(&key, approved).attest(network.id(), *index, identity, now, approved.ephemeral_until);
+        let birth = birth(&key, approved.owner(), approved);
+        let own = birth.attest(network.id(), *index, identity, now, approved.ephemeral_until);
         let known = [(*index, own.clone())].into();
         let assigned = self.storage.assign_key(key_id, approved, &known, quota, now).await?;
         if assigned != Assigned::Yes {
@@ -193,7 +193,7 @@ impl Assignments {
     /// afterwards, so that nothing is lost between them.
     async fn keep_heard(&self, key_id: &str, request: B256) -> Result<(), StorageError> {
         if self.storage.key_of(request).await?.is_some_and(|(key, _)| key.key_id == key_id) {
-            let heard = self.unverified.take(key_id, request);
+            let heard = self.unverified.take(&(key_id.to_owned(), request));
             self.storage.add_attestations(key_id, &heard).await?;
         }
         Ok(())
@@ -208,43 +208,13 @@ impl Assignments {
     }
 }
 
-impl UnverifiedAssignments {
-    /// Adds attestations; all that are known then.
-    fn add(&self, key_id: &str, request: B256, attestations: Attestations) -> Attestations {
-        let mut heard = self.lock();
-        let key = (key_id.to_owned(), request);
-        if !heard.attestations.contains_key(&key) {
-            heard.order.push_back(key.clone());
-            if heard.order.len() > MOST_HEARD
-                && let Some(oldest) = heard.order.pop_front()
-            {
-                heard.attestations.remove(&oldest);
-            }
-        }
-        let known = heard.attestations.entry(key).or_default();
-        known.extend(attestations);
-        known.clone()
-    }
-
-    fn take(&self, key_id: &str, request: B256) -> Attestations {
-        let mut heard = self.lock();
-        let key = (key_id.to_owned(), request);
-        heard.order.retain(|other| *other != key);
-        heard.attestations.remove(&key).unwrap_or_default()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Heard> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What nodes attest to: whose a key is, and to what end.
-pub(super) fn birth(key: &KeyText, approved: &ApprovedKeygen) -> Birth {
-    let ApprovedKeygen { owner, setup, request, .. } = approved;
+pub(super) fn birth(key: &KeyText, owner: Owner, approved: &ApprovedKeygen) -> Birth {
+    let ApprovedKeygen { setup, request, .. } = approved;
     Birth {
         key_id: key.key_id.clone(),
         public_key: key.public_key,
-        owner: *owner,
+        owner,
         ephemeral: setup.ephemeral.key.to_bytes(),
         permissions: setup.permissions.as_deref().map(Permissions::hash_of).unwrap_or_default(),
         challenge: request.challenge(),

@@ -24,7 +24,7 @@ use super::run::Run;
 use super::statements::{KeyStatements, Registration, Statements};
 use crate::error::reasons;
 use crate::storage::{Storage, StoredKey};
-use crate::wire::{self, fitting};
+use crate::wire::{self, ShownStatement, fitting};
 
 /// What a signer says to each other one with its hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub(crate) struct Remark {
 /// What one signer tells another after the hellos.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Told {
-    statements: Vec<SignedRequest>,
+    statements: Vec<ShownStatement>,
     page: Option<ByteBuf>,
     more: bool,
 }
@@ -59,7 +59,7 @@ pub(crate) struct CatchUp<'a> {
 
 /// What this node still has to tell a signer, and whether that one has told all.
 struct Pair {
-    statements: Vec<SignedRequest>,
+    statements: Vec<ShownStatement>,
     /// What the other asks for next.
     asked: Option<PageRequest>,
 }
@@ -156,9 +156,9 @@ impl CatchUp<'_> {
         Ok(told)
     }
 
-    async fn take_statements(&self, peer: NodeIndex, statements: &[SignedRequest]) -> Result<(), TaskError> {
-        for request in statements {
-            match self.statements.learn(request, self.key, self.now).await {
+    async fn take_statements(&self, peer: NodeIndex, statements: &[ShownStatement]) -> Result<(), TaskError> {
+        for statement in statements {
+            match self.statements.learn(statement, self.key, self.now).await {
                 Ok(_) => {}
                 Err(TaskError::Refused(refusal)) => {
                     return Err(TaskError::Peer { peer, reason: reasons(&refusal) });

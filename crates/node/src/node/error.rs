@@ -66,6 +66,9 @@ impl TaskError {
                 LedgerError::Charge(ChargeError::Denied(denied))
                 | LedgerError::Settle(SettleError::Denied(denied)),
             ) => denied_refusal(denied),
+            Self::Ledger(LedgerError::Charge(ChargeError::JournalFull { held, most, .. })) => {
+                Refusal::JournalFull { node: me, held, most }
+            }
             other => unfinished(me, &other),
         }
     }

@@ -6,8 +6,8 @@ use alloy_primitives::{Address, B256};
 use ed25519_dalek::VerifyingKey;
 use quorate_ledger::{Amounts, Dimension, KeyId, Limits, UnknownDimension};
 use quorate_protocol::{
-    Authentication, AuthenticationError, KeygenSetup, OperationMessage, Permissions, Permitted,
-    RecentOperation, Refusal, Setup, SignedRequest, address_of,
+    Authentication, AuthenticationError, KeygenSetup, OperationMessage, Owner, Permissions, Permitted,
+    RecentOperation, Refusal, Setup, Signed, SignedRequest, address_of,
 };
 
 use super::member::Member;
@@ -41,7 +41,7 @@ pub(crate) fn spend_nonce(member: &Member, nonces: &Nonces, request: &SignedRequ
     nonces.spend(own, request.hash())
 }
 
-/// Reads a request for a key, and checks the owner's signature.
+/// Reads a request for a key, and checks the owner's signature as far as the request shows it.
 ///
 /// `now` bounds its ephemeral key's lifetime, in seconds since 1970; none does not: where others have attested to the key,
 /// they have judged that.
@@ -49,7 +49,7 @@ pub(crate) fn keygen(
     member: &Member,
     request: &SignedRequest,
     now: Option<u64>,
-) -> Result<ApprovedKeygen, Refusal> {
+) -> Result<Signed<ApprovedKeygen>, Refusal> {
     request.check_len()?;
     let setup = Setup::parse(request.operation, &request.setup).map_err(malformed)?;
     let typed_data = setup.typed_data(&request.challenge());
@@ -62,17 +62,20 @@ pub(crate) fn keygen(
         return Err(Refusal::Quorum { asked: text(asked).into(), has: text(has).into() });
     }
     let authentication = Authentication::parse(&request.authentication).map_err(unauthenticated)?;
-    let owner = authentication.verify_owner(&typed_data).map_err(unauthenticated)?;
+    let signed = authentication.verify_owner(&typed_data).map_err(unauthenticated)?;
     let ephemeral_until = match now {
         Some(now) => setup.ephemeral.ends(now).map_err(malformed)?,
         None => setup.ephemeral.expiry.unwrap_or_default(),
     };
-    check_permissions(member, &setup, owner)?;
-    Ok(ApprovedKeygen { owner, setup, ephemeral_until, request: request.clone() })
+    check_permissions(member, &setup, signed.owner())?;
+    Ok(signed.map(|()| ApprovedKeygen { setup, ephemeral_until, request: request.clone() }))
 }
 
 /// The permissions are the owner's for this network, or they are not registered at all.
-fn check_permissions(member: &Member, setup: &KeygenSetup, owner: Address) -> Result<(), Refusal> {
+///
+/// A contract has signed them, with the chain in them that it is on: what it signs names neither it nor its chain, and at its
+/// address on another chain may be somebody else's.
+fn check_permissions(member: &Member, setup: &KeygenSetup, owner: Owner) -> Result<(), Refusal> {
     let other = |what: &str, found: String, expected: String| Refusal::OtherPermissions {
         what: what.into(),
         found: found.into(),
@@ -84,10 +87,23 @@ fn check_permissions(member: &Member, setup: &KeygenSetup, owner: Address) -> Re
     {
         return Err(other("network", claim.network.to_string(), network.id().to_string()));
     }
-    let Some(text) = &setup.permissions else { return Ok(()) };
+    let Some(text) = &setup.permissions else {
+        return match owner {
+            Owner::Eoa(_) => Ok(()),
+            Owner::Contract(_) => Err(Refusal::NoPermissions),
+        };
+    };
     let permissions = Permissions::from_json(text).map_err(malformed)?;
-    if permissions.owner != owner {
+    if permissions.owner != owner.address() {
         return Err(other("owner", permissions.owner.to_string(), owner.to_string()));
+    }
+    if let Owner::Contract(contract) = owner {
+        if permissions.chain_id != contract.chain_id {
+            return Err(other("chain", permissions.chain_id.to_string(), contract.chain_id.to_string()));
+        }
+        if setup.claim.is_none() {
+            return Err(Refusal::UnsignedPermissions);
+        }
     }
     let counters = permissions.limits.counters();
     let (threshold, size) = (network.threshold(), network.size());
@@ -184,6 +200,6 @@ fn malformed(error: impl std::error::Error) -> Refusal {
     Refusal::Malformed { reason: reasons(&error).into() }
 }
 
-fn unauthenticated(error: AuthenticationError) -> Refusal {
+pub(crate) fn unauthenticated(error: AuthenticationError) -> Refusal {
     Refusal::Unauthenticated { reason: reasons(&error).into() }
 }

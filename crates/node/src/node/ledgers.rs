@@ -16,6 +16,8 @@ use crate::storage::{Storage, StorageError, Write};
 pub(crate) struct Ledgers {
     storage: Arc<Storage>,
     loaded: Mutex<HashMap<KeyId, Slot>>,
+    /// How many bytes of signed requests are kept of a key.
+    most_bytes: u64,
 }
 
 /// None: to be loaded, since it is not known what is on disk.
@@ -47,8 +49,8 @@ pub(crate) enum LedgerError {
 }
 
 impl Ledgers {
-    pub(crate) fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, loaded: Mutex::default() }
+    pub(crate) fn new(storage: Arc<Storage>, most_bytes: u64) -> Self {
+        Self { storage, loaded: Mutex::default(), most_bytes }
     }
 
     /// Charges an operation at a time, in seconds since 1970, and writes it durably; then the hello may leave.
@@ -155,7 +157,7 @@ impl Ledgers {
     ) -> Result<&'s mut KeyLedger, StorageError> {
         let ledger = match slot.take() {
             Some(ledger) => ledger,
-            None => self.storage.load_ledger(key).await?,
+            None => self.storage.load_ledger(key).await?.with_most_bytes(self.most_bytes),
         };
         Ok(slot.insert(ledger))
     }

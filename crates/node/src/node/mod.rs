@@ -6,8 +6,10 @@ mod attempts;
 mod catch_up;
 mod clock;
 mod connection;
+mod contract_owners;
 mod envelope;
 mod error;
+mod heard;
 mod in_flight;
 mod judge;
 mod keygen;
@@ -16,6 +18,7 @@ mod ledgers;
 mod lies;
 mod member;
 mod nonces;
+mod peer_queue;
 mod peers;
 mod rounds;
 mod run;
@@ -27,7 +30,9 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use ed25519_dalek::SigningKey;
-use quorate_protocol::{Acknowledgement, Answer, NodeIndex, Operation, Refusal, SignedRequest};
+use quorate_protocol::{
+    Acknowledgement, Answer, NodeIndex, Operation, Refusal, Signed, SignedRequest, Verified,
+};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -45,6 +50,7 @@ pub(crate) use self::run::RunMessage;
 use self::assignment::Assignments;
 use self::attempts::Attempts;
 use self::connection::{Backoff, Connection};
+use self::contract_owners::Chains;
 use self::envelope::{Agenda, Purpose};
 use self::error::TaskError;
 use self::in_flight::{InFlight, Inbox, NotBegun};
@@ -52,6 +58,7 @@ use self::keygen::KeysBeingMade;
 use self::ledgers::Ledgers;
 use self::member::Member;
 use self::nonces::Nonces;
+use self::peer_queue::PeerQueue;
 use self::peers::Peers;
 use self::rounds::Cores;
 use self::run::{Meeting, Outgoing, Pace, Run};
@@ -76,6 +83,7 @@ struct Parts {
     member: Arc<Member>,
     storage: Arc<Storage>,
     nonces: Arc<Nonces>,
+    chains: Chains,
     assignments: Arc<Assignments>,
     statements: Arc<Statements>,
     signing: Signing,
@@ -113,7 +121,7 @@ const KEYGEN_RUN: Duration = Duration::from_secs(80);
 /// How long running signatures have to finish when the node is told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Frames that may wait for the socket, and messages of other nodes that may wait for an answer.
+/// Frames that may wait for the socket or for a task.
 const QUEUE: usize = 64;
 
 impl Node {
@@ -137,10 +145,11 @@ impl Node {
             }
             Some(_) => {}
         }
+        let chains = Chains::new(config.index, &config.chains)?;
         let seal = SealKey::new(&*read_key_file(&config.seal)?);
         let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
         let member = Member { network, index: config.index, identity };
-        let parts = Arc::new(Parts::new(member, storage, &config));
+        let parts = Arc::new(Parts::new(member, storage, chains, &config));
         Ok(Self { config, parts })
     }
 
@@ -179,7 +188,7 @@ impl Node {
 }
 
 impl Parts {
-    fn new(member: Member, storage: Storage, config: &NodeConfig) -> Self {
+    fn new(member: Member, storage: Storage, chains: Chains, config: &NodeConfig) -> Self {
         let (member, storage) = (Arc::new(member), Arc::new(storage));
         let (nonces, attempts) = (Arc::new(Nonces::default()), Arc::new(Attempts::default()));
         let statements = Arc::new(Statements::new(member.clone(), storage.clone(), attempts.clone()));
@@ -188,7 +197,7 @@ impl Parts {
             member: member.clone(),
             storage: storage.clone(),
             nonces: nonces.clone(),
-            ledgers: Arc::new(Ledgers::new(storage.clone())),
+            ledgers: Arc::new(Ledgers::new(storage.clone(), config.most_journal_bytes)),
             statements: statements.clone(),
             attempts,
             cores: cores.clone(),
@@ -203,6 +212,7 @@ impl Parts {
             member,
             storage,
             nonces,
+            chains,
             statements,
             signing,
             cores,
@@ -221,11 +231,15 @@ impl Parts {
     ) -> Result<(), connection::ConnectionError> {
         let (outgoing, mut to_send) = mpsc::channel(QUEUE);
         let (received, mut frames) = mpsc::channel(QUEUE);
-        let (post, inbox) = mpsc::channel(QUEUE);
         let in_flight = Arc::new(InFlight::default());
         let peers = self.peers(outgoing);
-        let desk =
-            Connected { parts: self.clone(), peers: peers.clone(), in_flight: in_flight.clone(), post };
+        let written = Arc::new(PeerQueue::new());
+        let desk = Connected {
+            parts: self.clone(),
+            peers: peers.clone(),
+            in_flight: in_flight.clone(),
+            written: written.clone(),
+        };
         let leave = CancellationToken::new();
         let farewell = async {
             stop.cancelled().await;
@@ -241,7 +255,7 @@ impl Parts {
         let ended = tokio::select! {
             ended = connection.carry(&mut to_send, &received, &leave) => ended,
             () = serving => Ok(()),
-            () = peers.correspond(inbox) => Ok(()),
+            () = peers.correspond(&written) => Ok(()),
             () = farewell => Ok(()),
         };
         in_flight.end_all();
@@ -304,14 +318,23 @@ impl Parts {
         let assigned = match self.storage.key_of(request.hash()).await? {
             Some(assigned) => assigned,
             None => {
-                let approved = judge::keygen(&self.member, request, Some(clock::now()))?;
+                let signed = judge::keygen(&self.member, request, Some(clock::now()))?;
                 judge::spend_nonce(&self.member, &self.nonces, request)?;
+                let approved = self.verified(signed).await?;
                 self.assignments.assign(key_id, &approved, clock::now()).await?
             }
         };
         let (key, attestation) = assigned;
         peers.tell_whose(&key.key_id).await?;
         Ok(Answer::Key { key, attestations: vec![attestation] })
+    }
+
+    /// Asks the owner's contract, where the request does not show by itself that its owner signed it.
+    async fn verified<T>(&self, signed: Signed<T>) -> Result<Verified<T>, Refusal> {
+        match signed {
+            Signed::Verified(verified) => Ok(verified),
+            Signed::Claimed(claimed) => self.chains.verify(claimed).await,
+        }
     }
 
     /// Stores what an owner says about a key, and tells the other nodes.
@@ -321,12 +344,21 @@ impl Parts {
         };
         judge::check_lifetime(request, clock::now())?;
         let key = peers.key(&key_id).await?;
-        let statement = self.statements.read(request, &key)?;
+        let signed = self.statements.read(request, &key)?;
         if request.operation.is_challenged() {
             judge::spend_nonce(&self.member, &self.nonces, request)?;
         }
-        let (_, recent) = self.statements.store(&statement, clock::now()).await?;
-        peers.write_to_all(&PeerMessage::Statements { statements: vec![request.clone()] }).await;
+        let statement = signed.unverified().clone();
+        // One that is stored was verified then; a contract may say something else by now.
+        let recent = match self.statements.stored(&statement).await? {
+            Some(_) => self.statements.end_attempts(&statement).await,
+            None => {
+                let verified = self.verified(signed).await?;
+                self.statements.store_own(&verified, clock::now()).await?
+            }
+        };
+        let statements = self.statements.stored(&statement).await?.into_iter().collect();
+        peers.write_to_all(&PeerMessage::Statements { statements }).await;
         if request.operation != Operation::Revoke {
             return Ok(Answer::Registered);
         }
@@ -342,7 +374,7 @@ struct Connected {
     parts: Arc<Parts>,
     peers: Peers,
     in_flight: Arc<InFlight>,
-    post: mpsc::Sender<(NodeIndex, PeerMessage)>,
+    written: Arc<PeerQueue>,
 }
 
 impl Connected {
@@ -400,8 +432,7 @@ impl Connected {
             ToNode::Relay { task, from, payload } => {
                 self.in_flight.deliver(task, from, payload.into_vec());
             }
-            // Whoever misses an answer asks again.
-            ToNode::Peer { from, message } => drop(self.post.try_send((from, message))),
+            ToNode::Peer { from, message } => self.written.put(from, message),
             ToNode::Cancel { task } => self.in_flight.end(task),
         }
     }

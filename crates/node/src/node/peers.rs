@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use quorate_protocol::{NodeIndex, Refusal, SignedRequest};
+use quorate_protocol::{NodeIndex, Refusal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -17,9 +17,10 @@ use super::clock;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, StillPending};
 use super::member::Member;
+use super::peer_queue::PeerQueue;
 use super::statements::Statements;
 use crate::storage::{Added, Storage, StorageError, StoredKey};
-use crate::wire::{FromNode, KeyConfirmations, PeerMessage, fitting};
+use crate::wire::{FromNode, KeyConfirmations, PeerMessage, ShownStatement, fitting};
 
 /// The other nodes, as far as this one writes to them on one connection.
 #[derive(Clone)]
@@ -90,8 +91,8 @@ impl Peers {
         Ok(())
     }
 
-    /// Answers what the others write, and asks them regularly, as long as the connection lasts.
-    pub(crate) async fn correspond(&self, mut inbox: mpsc::Receiver<(NodeIndex, PeerMessage)>) {
+    /// Answers what the others have written, and asks them regularly, as long as the connection lasts.
+    pub(crate) async fn correspond(&self, written: &PeerQueue) {
         self.report_free_keys().await;
         let mut inquiry = tokio::time::interval(INQUIRY);
         let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
@@ -99,10 +100,7 @@ impl Peers {
             let dealt_with = tokio::select! {
                 _ = inquiry.tick() => self.inquire().await,
                 _ = last_chance.tick() => self.being_made().give_up().await.map_err(Into::into),
-                message = inbox.recv() => match message {
-                    Some((from, message)) => self.answer(from, message).await,
-                    None => return,
-                },
+                (from, message) = written.take() => self.answer(from, message).await,
             };
             if let Err(error) = dealt_with {
                 tracing::error!(node = %self.member.index, %error, "what the other nodes write cannot be dealt with");
@@ -157,15 +155,15 @@ impl Peers {
                 }
             }
             PeerMessage::Statements { statements } => {
-                for request in &statements {
-                    self.learn(from, request).await?;
+                for statement in &statements {
+                    self.learn(from, statement).await?;
                 }
             }
             PeerMessage::StatementsAfter { journal, place } => {
                 let own = self.storage.journal();
                 let place = if journal == own { place } else { 0 };
                 let mut statements = self.storage.statements_after(place, STATEMENTS).await?;
-                statements.truncate(fitting(statements.iter().map(|(_, request)| request)));
+                statements.truncate(fitting(statements.iter().map(|(_, statement)| statement)));
                 if !statements.is_empty() || journal != own {
                     self.write(from, PeerMessage::StatementPage { journal: own, statements }).await;
                 }
@@ -182,11 +180,11 @@ impl Peers {
         &self,
         from: NodeIndex,
         journal: B256,
-        statements: Vec<(u64, SignedRequest)>,
+        statements: Vec<(u64, ShownStatement)>,
     ) -> Result<(), TaskError> {
         let mut last = None;
-        for (place, request) in &statements {
-            if !self.learn(from, request).await? {
+        for (place, statement) in &statements {
+            if !self.learn(from, statement).await? {
                 break;
             }
             last = Some(*place);
@@ -198,9 +196,10 @@ impl Peers {
         Ok(())
     }
 
-    /// Takes in one statement. Whether it could be judged: one about a key that is nobody's here yet cannot.
-    async fn learn(&self, from: NodeIndex, request: &SignedRequest) -> Result<bool, TaskError> {
-        let Some(key_id) = self.statements.key_id_of(request) else { return Ok(true) };
+    /// Takes in one statement. Whether it could be judged: one about a key that is nobody's here yet cannot. One that too few
+    /// nodes vouch for is not waited for: each node that does shows it, and those that have it show all vouchers.
+    async fn learn(&self, from: NodeIndex, statement: &ShownStatement) -> Result<bool, TaskError> {
+        let Some(key_id) = self.statements.key_id_of(&statement.request) else { return Ok(true) };
         let Some(key) = self.storage.key(&key_id).await? else {
             if self.storage.free_key(&key_id).await?.is_some() {
                 self.write(from, PeerMessage::WhoseKey { key_id }).await;
@@ -208,7 +207,7 @@ impl Peers {
             }
             return Ok(true);
         };
-        match self.statements.learn(request, &key, clock::now()).await {
+        match self.statements.learn(statement, &key, clock::now()).await {
             Ok(Added::New) => {
                 tracing::info!(node = %self.member.index, key_id, "learnt what the key's owner says");
             }

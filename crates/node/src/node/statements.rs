@@ -1,4 +1,8 @@
 //! What the owner of a key has said about it, as this node holds it.
+//!
+//! An account's statement shows by its signature that it is the owner's, to anybody at any time. A contract was asked when the
+//! statement was made, and may say something else later: each node that has asked it signs a voucher, and a node that has not
+//! takes the statement with the vouchers of t others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,23 +10,28 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use quorate_ledger::StatementHash;
 use quorate_protocol::{
-    RecentOperation, Refusal, Says, Setup, SignedRequest, Statement, StatementError, StatementSet,
+    NodeIndex, Owner, RecentOperation, Refusal, Says, Setup, Signed, SignedRequest, Statement,
+    StatementError, StatementSet, Verified, Voucher,
 };
 use tokio::sync::Notify;
 
 use super::attempts::Attempts;
 use super::error::TaskError;
+use super::heard::Heard;
 use super::member::Member;
 use crate::error::reasons;
 use crate::storage::{
     Added, FirstRegistration, MOST_REGISTRATIONS, MOST_REVOCATIONS, Storage, StorageError, StoredKey,
 };
+use crate::wire::{ShownStatement, Vouchers};
 
 /// The statements at one node.
 pub(crate) struct Statements {
     pub(crate) member: Arc<Member>,
     pub(crate) storage: Arc<Storage>,
     pub(crate) attempts: Arc<Attempts>,
+    /// Vouchers by statement, until it is stored.
+    unvouched: Heard<B256, Voucher>,
     /// Told of each new statement.
     changed: Notify,
 }
@@ -95,7 +104,7 @@ impl KeyStatements {
 
 impl Statements {
     pub(crate) fn new(member: Arc<Member>, storage: Arc<Storage>, attempts: Arc<Attempts>) -> Self {
-        Self { member, storage, attempts, changed: Notify::new() }
+        Self { member, storage, attempts, unvouched: Heard::default(), changed: Notify::new() }
     }
 
     /// What is said about a key.
@@ -109,25 +118,60 @@ impl Statements {
     /// A request that is none, or one statement too many.
     pub(crate) async fn learn(
         &self,
-        request: &SignedRequest,
+        ShownStatement { request, vouchers }: &ShownStatement,
         key: &StoredKey,
         now: u64,
     ) -> Result<Added, TaskError> {
-        let statement = self.read(request, key)?;
-        Ok(self.store(&statement, now).await?.0)
+        let claimed = match self.read(request, key)? {
+            Signed::Verified(statement) => return Ok(self.store(&statement, &Vouchers::new(), now).await?.0),
+            Signed::Claimed(claimed) => claimed,
+        };
+        let (key_id, id) = (claimed.unverified().key_id().to_owned(), claimed.unverified().id());
+        let heard = self.unvouched.add(&id, self.genuine(id, vouchers));
+        let added = match claimed.vouched(&heard.keys().copied().collect(), &self.member.network) {
+            Ok(statement) => self.store(&statement, &heard, now).await?.0,
+            Err(_) => Added::Unvouched,
+        };
+        self.keep_heard(&key_id, id).await?;
+        Ok(added)
+    }
+
+    /// Stores a statement that this node has verified by itself, and vouches for it where a contract was asked. The operations
+    /// that can no longer be recalled.
+    ///
+    /// # Errors
+    /// One statement too many.
+    pub(crate) async fn store_own(
+        &self,
+        statement: &Verified<Statement>,
+        now: u64,
+    ) -> Result<Vec<RecentOperation>, TaskError> {
+        let Member { network, index, identity } = &*self.member;
+        let vouchers = match statement.owner() {
+            Owner::Eoa(_) => Vouchers::new(),
+            Owner::Contract(_) => {
+                [(*index, Voucher::sign(network.id(), *index, statement.id(), identity))].into()
+            }
+        };
+        let (_, recent) = self.store(statement, &vouchers, now).await?;
+        self.keep_heard(statement.key_id(), statement.id()).await?;
+        Ok(recent)
+    }
+
+    /// A statement that is stored already, as it is shown to others.
+    pub(crate) async fn stored(&self, statement: &Statement) -> Result<Option<ShownStatement>, StorageError> {
+        self.storage.statement(statement.key_id(), statement.id()).await
     }
 
     /// Stores a statement, and ends the attempts that it forbids. Whether it is new, and the operations that can no longer
     /// be recalled.
-    ///
-    /// # Errors
-    /// One statement too many.
-    pub(crate) async fn store(
+    async fn store(
         &self,
-        statement: &Statement,
+        statement: &Verified<Statement>,
+        vouchers: &Vouchers,
         now: u64,
     ) -> Result<(Added, Vec<RecentOperation>), TaskError> {
-        let added = self.storage.add_statement(statement, now).await?;
+        let added = self.storage.add_statement(statement, vouchers, now).await?;
         if added == Added::TooMany {
             let reason = format!(
                 "a key has at most {MOST_REGISTRATIONS} ephemeral keys, and {MOST_REVOCATIONS} of them are revoked one by one; \
@@ -136,11 +180,36 @@ impl Statements {
             return Err(Refusal::Malformed { reason: reason.into() }.into());
         }
         self.changed.notify_waiters();
-        let recent = match statement.key_id().parse() {
+        Ok((added, self.end_attempts(statement).await))
+    }
+
+    /// Ends the attempts that a stored statement forbids. The operations that can no longer be recalled.
+    pub(crate) async fn end_attempts(&self, statement: &Statement) -> Vec<RecentOperation> {
+        match statement.key_id().parse() {
             Ok(key) => self.attempts.end(key, statement.says()).await,
             Err(_) => Vec::new(),
+        }
+    }
+
+    /// Keeps the vouchers that were heard of for a statement that is stored by now. Whoever adds to what is heard and whoever
+    /// stores does this afterwards, so that nothing is lost between them.
+    async fn keep_heard(&self, key_id: &str, statement: B256) -> Result<(), StorageError> {
+        if self.storage.statement(key_id, statement).await?.is_some() {
+            let heard = self.unvouched.take(&statement);
+            if !heard.is_empty() {
+                self.storage.add_vouchers(key_id, statement, &heard).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that are the named node's own, for this statement.
+    fn genuine(&self, statement: B256, vouchers: &Vouchers) -> Vouchers {
+        let is_genuine = |node: &NodeIndex, voucher: &Voucher| {
+            voucher.node == *node && voucher.is_genuine(&self.member.network, statement)
         };
-        Ok((added, recent))
+        let genuine = vouchers.iter().filter(|(node, voucher)| is_genuine(node, voucher));
+        genuine.map(|(node, voucher)| (*node, voucher.clone())).collect()
     }
 
     /// Waits for the next new statement, of whatever key, for as long as this.
@@ -157,8 +226,12 @@ impl Statements {
         }
     }
 
-    /// Reads a request as a statement of the key's owner.
-    pub(crate) fn read(&self, request: &SignedRequest, key: &StoredKey) -> Result<Statement, Refusal> {
+    /// Reads a request as a statement of the key's owner, as far as the request shows it.
+    pub(crate) fn read(
+        &self,
+        request: &SignedRequest,
+        key: &StoredKey,
+    ) -> Result<Signed<Statement>, Refusal> {
         request.check_len()?;
         let refused = |error| match error {
             StatementError::Authentication(error) => {
@@ -166,10 +239,10 @@ impl Statements {
             }
             error => Refusal::Malformed { reason: reasons(&error).into() },
         };
-        let (statement, signer) = Statement::read(request, self.member.network.id()).map_err(refused)?;
-        if signer != key.owner {
-            return Err(Refusal::Owner { key_id: statement.key_id().into(), owner: key.owner });
+        let signed = Statement::read(request, self.member.network.id()).map_err(refused)?;
+        if signed.owner() != key.owner {
+            return Err(Refusal::Owner { key_id: signed.unverified().key_id().into(), owner: key.owner });
         }
-        Ok(statement)
+        Ok(signed)
     }
 }

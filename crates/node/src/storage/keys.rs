@@ -1,17 +1,19 @@
 //! Whose a key is: finished keys are free until they are assigned to an owner, once and for good.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use quorate_mpc::KeyShare;
-use quorate_protocol::{Attestation, KeyText, KeygenSetup, NodeIndex, Permissions, SignedRequest};
+use quorate_protocol::{
+    Attestation, KeyText, KeygenSetup, NodeIndex, Owner, Permissions, SignedRequest, Verified,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::{SHARES, Storage, StorageError, Write, encoded, seconds, unsigned};
 use crate::wire::Attestations;
 
-/// An owner who asks for a key, as far as the request itself says.
+/// A request for a key that its owner may make.
+#[derive(Debug)]
 pub(crate) struct ApprovedKeygen {
-    pub(crate) owner: Address,
     pub(crate) setup: KeygenSetup,
     /// Until when its first ephemeral key may ask for signatures, in seconds since 1970.
     pub(crate) ephemeral_until: u64,
@@ -22,7 +24,7 @@ pub(crate) struct ApprovedKeygen {
 #[derive(Debug)]
 pub(crate) struct StoredKey {
     pub(crate) public_key: [u8; 33],
-    pub(crate) owner: Address,
+    pub(crate) owner: Owner,
     /// None: the key signs nothing.
     pub(crate) permissions: Option<Permissions>,
     pub(crate) registration: FirstRegistration,
@@ -77,16 +79,17 @@ impl Storage {
     pub(crate) async fn assign_key(
         &self,
         key_id: &str,
-        approved: &ApprovedKeygen,
+        approved: &Verified<ApprovedKeygen>,
         attestations: &Attestations,
         quota: Option<u64>,
         now: u64,
     ) -> Result<Assigned, StorageError> {
-        let ApprovedKeygen { owner, setup, ephemeral_until, request } = approved;
+        let ApprovedKeygen { setup, ephemeral_until, request } = &**approved;
+        let owner = approved.owner().to_string();
         let mut transaction = self.begin().await?;
         if let Some(quota) = quota {
             let row = sqlx::query("SELECT COUNT(*) FROM keys WHERE owner = ?")
-                .bind(owner.as_slice())
+                .bind(&owner)
                 .fetch_one(&mut *transaction)
                 .await?;
             let keys = unsigned(row.try_get(0)?);
@@ -101,7 +104,7 @@ impl Storage {
         .bind(key_id)
         .bind(encoded(request))
         .bind(request.hash().as_slice())
-        .bind(owner.as_slice())
+        .bind(&owner)
         .bind(setup.permissions.as_deref())
         .bind(setup.claim.is_some())
         .bind(setup.ephemeral.key.as_bytes().as_slice())
@@ -200,7 +203,7 @@ impl Storage {
         let permissions = row.try_get::<Option<&str>, _>(2)?.map(Permissions::from_json).transpose();
         Ok(Some(StoredKey {
             public_key: public_key(row.try_get(0)?, key_id)?,
-            owner: Address::try_from(row.try_get::<&[u8], _>(1)?).map_err(|_| damaged("owner"))?,
+            owner: row.try_get::<&str, _>(1)?.parse().map_err(|_| damaged("owner"))?,
             permissions: permissions.map_err(|_| damaged("permissions"))?,
             registration: FirstRegistration {
                 request: B256::try_from(row.try_get::<&[u8], _>(3)?).map_err(|_| damaged("request"))?,

@@ -1,10 +1,12 @@
 //! What the owners of keys have said about them.
 
 use alloy_primitives::B256;
-use quorate_protocol::{Says, SignedRequest, Statement, StatementSet};
-use sqlx::Row as _;
+use quorate_protocol::{Says, SignedRequest, Statement, StatementSet, Verified, Voucher};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteTransaction};
 
-use super::{Storage, StorageError, Write, encoded, seconds, unsigned};
+use super::{Storage, StorageError, Write, encoded, seconds, signatures, unsigned};
+use crate::wire::{ShownStatement, Vouchers};
 
 /// How many ephemeral keys may be registered for a key, beside the one that it was assigned with.
 pub(crate) const MOST_REGISTRATIONS: u64 = 64;
@@ -22,11 +24,18 @@ pub(crate) enum Added {
     Known,
     /// There are as many of its kind as a key may have.
     TooMany,
+    /// Too few nodes have heard from the contract that owns the key that it is the owner's.
+    Unvouched,
 }
 
 impl Storage {
-    /// Stores a verified statement.
-    pub(crate) async fn add_statement(&self, statement: &Statement, now: u64) -> Result<Added, StorageError> {
+    /// Stores a statement, with what nodes say for it.
+    pub(crate) async fn add_statement(
+        &self,
+        statement: &Verified<Statement>,
+        vouchers: &Vouchers,
+        now: u64,
+    ) -> Result<Added, StorageError> {
         let key_id = statement.key_id();
         let mut transaction = self.begin().await?;
         let rows = sqlx::query("SELECT id, says FROM statements WHERE key_id = ?")
@@ -60,8 +69,38 @@ impl Storage {
             .bind(seconds(now))
             .execute(&mut *transaction)
             .await?;
+        insert_vouchers(&mut transaction, key_id, statement.id(), vouchers).await?;
         self.commit(transaction, Write::Statement).await?;
         Ok(Added::New)
+    }
+
+    /// Keeps what other nodes say for a statement that is stored.
+    pub(crate) async fn add_vouchers(
+        &self,
+        key_id: &str,
+        statement: B256,
+        vouchers: &Vouchers,
+    ) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        insert_vouchers(&mut transaction, key_id, statement, vouchers).await?;
+        Ok(self.commit(transaction, Write::Statement).await?)
+    }
+
+    /// A statement that is stored, as it is shown to others.
+    pub(crate) async fn statement(
+        &self,
+        key_id: &str,
+        statement: B256,
+    ) -> Result<Option<ShownStatement>, StorageError> {
+        let row = sqlx::query("SELECT key_id, id, request FROM statements WHERE key_id = ? AND id = ?")
+            .bind(key_id)
+            .bind(statement.as_slice())
+            .fetch_optional(&self.pool)
+            .await?;
+        match row {
+            Some(row) => self.shown(&row).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What is said about a key.
@@ -77,13 +116,17 @@ impl Storage {
         Ok(set)
     }
 
-    /// The requests that show what is said about a key.
-    pub(crate) async fn statements_of(&self, key_id: &str) -> Result<Vec<SignedRequest>, StorageError> {
-        let rows = sqlx::query("SELECT request FROM statements WHERE key_id = ? ORDER BY place")
+    /// What is said about a key, as it is shown to others.
+    pub(crate) async fn statements_of(&self, key_id: &str) -> Result<Vec<ShownStatement>, StorageError> {
+        let rows = sqlx::query("SELECT key_id, id, request FROM statements WHERE key_id = ? ORDER BY place")
             .bind(key_id)
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| request(row.try_get(0)?, key_id)).collect()
+        let mut statements = Vec::new();
+        for row in &rows {
+            statements.push(self.shown(row).await?);
+        }
+        Ok(statements)
     }
 
     /// The statements about any key that this node came to know after a place, the oldest `most` of them, each with its
@@ -92,24 +135,61 @@ impl Storage {
         &self,
         place: u64,
         most: u32,
-    ) -> Result<Vec<(u64, SignedRequest)>, StorageError> {
+    ) -> Result<Vec<(u64, ShownStatement)>, StorageError> {
         let rows = sqlx::query(
-            "SELECT place, key_id, request FROM statements WHERE place > ? ORDER BY place LIMIT ?",
+            "SELECT place, key_id, id, request FROM statements WHERE place > ? ORDER BY place LIMIT ?",
         )
         .bind(seconds(place))
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
-        let placed = |row: &sqlx::sqlite::SqliteRow| {
-            Ok((unsigned(row.try_get(0)?), request(row.try_get(2)?, row.try_get(1)?)?))
-        };
-        rows.iter().map(placed).collect()
+        let mut statements = Vec::new();
+        for row in &rows {
+            statements.push((unsigned(row.try_get(0)?), self.shown(row).await?));
+        }
+        Ok(statements)
+    }
+
+    /// A statement from a row of key_id, id, request.
+    async fn shown(&self, row: &SqliteRow) -> Result<ShownStatement, StorageError> {
+        let (key_id, id): (&str, &[u8]) = (row.try_get("key_id")?, row.try_get("id")?);
+        let rows = sqlx::query("SELECT node, signature FROM vouchers WHERE key_id = ? AND id = ?")
+            .bind(key_id)
+            .bind(id)
+            .fetch_all(&self.pool)
+            .await?;
+        let vouchers = signatures(&rows, "voucher", key_id)?;
+        let vouchers = vouchers.into_iter().map(|(node, signature)| (node, Voucher { node, signature }));
+        Ok(ShownStatement {
+            request: request(row.try_get("request")?, key_id)?,
+            vouchers: vouchers.collect(),
+        })
     }
 
     /// Names what this node's peers read of it.
     pub(crate) const fn journal(&self) -> B256 {
         self.journal
     }
+}
+
+async fn insert_vouchers(
+    transaction: &mut SqliteTransaction<'_>,
+    key_id: &str,
+    statement: B256,
+    vouchers: &Vouchers,
+) -> Result<(), StorageError> {
+    for Voucher { node, signature } in vouchers.values() {
+        sqlx::query(
+            "INSERT INTO vouchers (key_id, id, node, signature) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(key_id)
+        .bind(statement.as_slice())
+        .bind(i64::from(node.get()))
+        .bind(signature)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(())
 }
 
 fn says(bytes: &[u8], key_id: &str) -> Result<Says, StorageError> {

@@ -19,7 +19,7 @@ pub enum Write {
     Assignment,
     /// What other nodes attest of whose a key is.
     Attestations,
-    /// What an owner says about a key.
+    /// What an owner says about a key, and what nodes say for it.
     Statement,
     /// An operation that counts.
     Charge,

@@ -41,7 +41,7 @@ async fn a_distributed_session_is_stored_reopened_used_and_gets_another_key() {
     assert_eq!(scene.minted(), 1);
     let attested = account.attested_key(0).await.unwrap();
     assert_eq!(attested.address, session.record().session_key());
-    assert_eq!(attested.birth.owner, account.owner());
+    assert_eq!(attested.birth.owner, account.owner().into());
 
     // A key of another network is found when it is taken up, not when it is to sign.
     let error = with(&other_network).session(0).await.unwrap_err();

@@ -4,9 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use alloy_primitives::Address;
 use ed25519_dalek::SigningKey;
+use quorate_core::{FunctionSelector, Policy};
 use quorate_mpc::{Incoming, Outgoing, Quorum, SessionId, keygen};
 use quorate_protocol::{
-    AdmissionToken, Authentication, KeyText, Operation, Refusal, Setup, SignedRequest, TokenIssuer,
+    AdmissionToken, Authentication, ContractAccount, EphemeralClaim, KeyText, KeygenSetup, Limits, Operation,
+    Permissions, PermissionsClaim, PermittedPolicy, Refusal, Revocation, Says, Setup, Signed, SignedRequest,
+    TokenIssuer, TypedDataSignature, Verified, Voucher,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -15,9 +18,11 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::config::Admission;
 use crate::node::assignment::Assignments;
+use crate::node::judge;
+use crate::node::statements::Statements;
 use crate::seal::SealKey;
-use crate::storage::ApprovedKeygen;
-use crate::wire::Evidence;
+use crate::storage::{Added, ApprovedKeygen};
+use crate::wire::{Evidence, ShownStatement};
 
 const MAKING: B256 = B256::repeat_byte(7);
 const NOW: u64 = 1_700_000_000;
@@ -124,28 +129,31 @@ impl Place {
     }
 }
 
-/// A request for a key, as far as it was judged; `label` tells one from another.
-fn approved(label: &str) -> ApprovedKeygen {
+/// A request for a key, as it was judged; `label` tells one from another.
+fn approved(label: &str) -> Verified<ApprovedKeygen> {
     approved_with(label, None)
 }
 
-fn approved_with(label: &str, token: Option<&AdmissionToken>) -> ApprovedKeygen {
+fn approved_with(label: &str, token: Option<&AdmissionToken>) -> Verified<ApprovedKeygen> {
+    let member = Member { network: network(), index: node(1), identity: identity(1) };
+    match judge::keygen(&member, &signed(unsigned(label, token)), Some(NOW)).unwrap() {
+        Signed::Verified(approved) => approved,
+        Signed::Claimed(_) => panic!("an account's signature shows itself"),
+    }
+}
+
+fn unsigned(label: &str, token: Option<&AdmissionToken>) -> SignedRequest {
     let ephemeral = hex::encode_prefixed(identity(9).verifying_key().as_bytes());
     let mut metadata = vec![json!({ "tag": 2, "value": ephemeral })];
     metadata.extend(token.map(|token| json!({ "tag": 5, "value": token.to_json() })));
     let setup = json!({ "t": 2, "n": 3, "key_label": label, "metadata": metadata }).to_string();
-    let Setup::Keygen(parsed) = Setup::parse(Operation::Keygen, &setup).unwrap() else { panic!() };
-    let request = SignedRequest {
+    SignedRequest {
         operation: Operation::Keygen,
         setup,
         nonces: BTreeMap::new(),
         authentication: String::new(),
-    };
-    ApprovedKeygen { owner: OWNER, setup: parsed, ephemeral_until: NOW + 60, request }
+    }
 }
-
-/// Who asks for keys in [`approved`].
-const OWNER: Address = Address::repeat_byte(5);
 
 fn issuer() -> SigningKey {
     identity(8)
@@ -326,23 +334,50 @@ fn signed(mut request: SignedRequest) -> SignedRequest {
         B256::from_slice(&s),
         recovery.is_y_odd(),
     );
-    request.authentication = Authentication::owner_text(owner, "", &signature);
+    request.authentication = Authentication::owner_text(owner, "", signature).unwrap();
     request
 }
 
 /// What nodes attest to of a key that they gave to a request at NOW, each with its own end.
 fn attested(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
-    attested_of(signed(approved("one").request), member, key, ends)
+    attested_of(signed(unsigned("one", None)), member, key, ends)
 }
 
 fn attested_of(request: SignedRequest, member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
-    let approved = crate::node::judge::keygen(member, &request, Some(NOW)).unwrap();
-    let birth = crate::node::assignment::birth(key, &approved);
+    let signed = judge::keygen(member, &request, Some(NOW)).unwrap();
+    let birth = crate::node::assignment::birth(key, signed.owner(), signed.unverified());
     let attest = |(index, until): &(u8, u64)| {
         let own = birth.attest(member.network.id(), node(*index), &identity(*index), NOW, *until);
         (node(*index), own)
     };
     Evidence { request, attestations: ends.iter().map(attest).collect() }
+}
+
+/// What nodes attest to of a key of a contract, whose signature none of them can judge here.
+fn attested_to_contract(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> Evidence {
+    let owner: ContractAccount = "eip155:7:0x7e5f4552091a69125d5dfcb7b8c2659029395bdf".parse().unwrap();
+    let permissions = Permissions {
+        owner: owner.address,
+        account: owner.address,
+        chain_id: owner.chain_id,
+        entry_point: Address::repeat_byte(0xee),
+        session_key_manager: Address::repeat_byte(0x5e),
+        policies: vec![PermittedPolicy {
+            validation_module: Address::repeat_byte(0xab),
+            policy: Policy::new(Address::repeat_byte(0x0f), FunctionSelector::new([1; 4])).into(),
+        }],
+        limits: Limits::default(),
+    }
+    .to_json();
+    let ephemeral = EphemeralClaim { key: identity(9).verifying_key(), id: None, expiry: Some(NOW + 60) };
+    let (network, permissions_hash) = (member.network.id(), Permissions::hash_of(&permissions));
+    let claim = PermissionsClaim { network, chain_id: owner.chain_id, permissions: permissions_hash };
+    let setup = KeygenSetup::text(2, 3, &permissions, &ephemeral, &claim, None);
+    let signature =
+        TypedDataSignature::Contract { block: B256::repeat_byte(1), signature: vec![1; 65].into() };
+    let authentication = Authentication::owner_text(owner, "", signature).unwrap();
+    let request = SignedRequest { setup, authentication, ..unsigned("", None) };
+    attested_of(request, member, key, ends)
 }
 
 async fn free_key_text(place: &Place) -> KeyText {
@@ -363,13 +398,13 @@ async fn a_key_is_assigned_once_and_a_request_has_one_key() {
     drop(assignments);
 
     let place = place.restart().await;
-    let request = approved("one").request;
+    let request = signed(unsigned("one", None));
     let again = place.storage.key_of(request.hash()).await.unwrap().unwrap();
     assert_eq!(again, (key, attestation));
     let registration = place.storage.key(&key_id).await.unwrap().unwrap().registration;
     assert_eq!(
         (registration.ephemeral, registration.until),
-        (identity(9).verifying_key().to_bytes(), NOW + 60)
+        (identity(9).verifying_key().to_bytes(), NOW + quorate_protocol::DEFAULT_EPHEMERAL_LIFETIME)
     );
     place.storage.share(&key_id).await.unwrap();
 }
@@ -390,7 +425,7 @@ async fn a_token_s_quota_is_held_instead_of_the_configured_one() {
     let place = Place::new(1).await;
     let key_id = place.free_key().await;
     let assignments = Assignments::new(place.member.clone(), place.storage.clone(), by_token());
-    let with = |label, expires, keys| approved_with(label, Some(&token(OWNER, expires, keys)));
+    let with = |label, expires, keys| approved_with(label, Some(&token(wallet().1, expires, keys)));
     let refused = assignments.assign(&key_id, &with("one", NOW + 1, 0), NOW).await.unwrap_err();
     assert!(matches!(refused, TaskError::Refused(Refusal::Quota { keys: 0, limit: 0, .. })), "{refused}");
     let refused = assignments.assign(&key_id, &with("two", NOW, 1), NOW).await.unwrap_err();
@@ -437,7 +472,7 @@ async fn one_node_s_word_for_a_token_s_owner_is_adopted_while_the_token_is_good_
     let (_, owner) = wallet();
     let request = |expires, keys| {
         let token = token(owner, expires, keys);
-        signed(approved_with("one", Some(&token)).request)
+        signed(unsigned("one", Some(&token)))
     };
     let evidence =
         |expires, keys, ends: &[(u8, u64)]| attested_of(request(expires, keys), &place.member, &key, ends);
@@ -457,4 +492,95 @@ async fn one_node_s_word_for_a_token_s_owner_is_adopted_while_the_token_is_good_
         assignments.learn(&key.key_id, evidence, NOW + 5).await.unwrap(),
         "a quorum has judged the token"
     );
+}
+
+#[tokio::test]
+async fn a_contract_s_key_is_adopted_on_the_word_of_a_quorum_only() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let assignments = place.assignments();
+    let evidence = |ends: &[_]| attested_to_contract(&place.member, &key, ends);
+    assert!(!assignments.learn(&key.key_id, evidence(&[(2, NOW + 60)]), NOW).await.unwrap(), "one of two");
+    let mut forged = evidence(&[(2, NOW + 60), (3, NOW + 60)]);
+    forged.attestations.get_mut(&node(3)).unwrap().signature[10] ^= 1;
+    assert!(!assignments.learn(&key.key_id, forged, NOW).await.unwrap(), "node 3 has not said so");
+    assert!(assignments.learn(&key.key_id, evidence(&[(3, NOW + 60)]), NOW).await.unwrap());
+    let owner = place.storage.key(&key.key_id).await.unwrap().unwrap().owner;
+    assert_eq!(owner.to_string(), "eip155:7:0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf");
+}
+
+#[tokio::test]
+async fn a_contract_s_key_has_signed_permissions_for_its_own_chain() {
+    let place = Place::new(1).await;
+    let key = free_key_text(&place).await;
+    let Evidence { request, .. } = attested_to_contract(&place.member, &key, &[]);
+    let judge = |request: &SignedRequest| judge::keygen(&place.member, request, Some(NOW));
+    assert!(matches!(judge(&request), Ok(Signed::Claimed(_))));
+
+    let elsewhere = request.authentication.replace("eip155:7:", "eip155:8:");
+    let elsewhere = SignedRequest { authentication: elsewhere, ..request.clone() };
+    let Err(Refusal::OtherPermissions { what, .. }) = judge(&elsewhere) else { panic!("another chain") };
+    assert_eq!(*what, *"chain");
+
+    let another =
+        request.authentication.replace("7E5F4552091A69125d5DfCb7b8C2659029395Bdf", &"11".repeat(20));
+    let another = SignedRequest { authentication: another, ..request.clone() };
+    let Err(Refusal::OtherPermissions { what, .. }) = judge(&another) else { panic!("another contract") };
+    assert_eq!(*what, *"owner");
+
+    let without = |tag: u64| {
+        let mut setup: serde_json::Value = serde_json::from_str(&request.setup).unwrap();
+        setup["metadata"].as_array_mut().unwrap().retain(|entry| entry["tag"] != tag && entry["tag"] != 4);
+        SignedRequest { setup: setup.to_string(), ..request.clone() }
+    };
+    assert_eq!(judge(&without(4)).unwrap_err(), Refusal::UnsignedPermissions);
+    assert_eq!(judge(&without(1)).unwrap_err(), Refusal::NoPermissions);
+}
+
+/// A revocation that the contract of [`attested_to_contract`] is said to have signed, with the vouchers of nodes.
+fn shown(member: &Member, key_id: &str, vouching: &[u8]) -> ShownStatement {
+    let owner: ContractAccount = "eip155:7:0x7e5f4552091a69125d5dfcb7b8c2659029395bdf".parse().unwrap();
+    let revocation = Revocation::new(&member.network, owner, key_id, None);
+    let signature = TypedDataSignature::Contract { block: B256::repeat_byte(2), signature: vec![1].into() };
+    let request = SignedRequest {
+        operation: Operation::Revoke,
+        setup: revocation.setup().to_owned(),
+        nonces: BTreeMap::new(),
+        authentication: revocation.authentication(signature).unwrap(),
+    };
+    let (network, id) = (member.network.id(), Says::RevokesKey.id(key_id));
+    let voucher = |index: &u8| (node(*index), Voucher::sign(network, node(*index), id, &identity(*index)));
+    ShownStatement { request, vouchers: vouching.iter().map(voucher).collect() }
+}
+
+#[tokio::test]
+async fn a_contract_s_statement_is_taken_with_the_vouchers_of_t_nodes_and_shown_with_them() {
+    let place = Place::new(1).await;
+    let text = free_key_text(&place).await;
+    let evidence = attested_to_contract(&place.member, &text, &[(2, NOW + 60), (3, NOW + 60)]);
+    assert!(place.assignments().learn(&text.key_id, evidence, NOW).await.unwrap());
+    let key = place.storage.key(&text.key_id).await.unwrap().unwrap();
+    let statements = Statements::new(place.member.clone(), place.storage.clone(), Arc::default());
+    let learn = async |shown| statements.learn(&shown, &key, NOW).await.unwrap();
+    let shown = |vouching: &[u8]| shown(&place.member, &text.key_id, vouching);
+
+    for _ in 0..2 {
+        assert_eq!(learn(shown(&[2])).await, Added::Unvouched, "one of two, however often");
+    }
+    let mut lent = shown(&[2]);
+    lent.vouchers = lent.vouchers.into_values().map(|voucher| (node(3), voucher)).collect();
+    assert_eq!(learn(lent).await, Added::Unvouched, "node 2 does not speak for node 3");
+    let mut forged = shown(&[3]);
+    forged.vouchers.values_mut().for_each(|voucher| voucher.signature[10] ^= 1);
+    assert_eq!(learn(forged).await, Added::Unvouched, "node 3 has not said so");
+    assert!(place.storage.statements_of(&text.key_id).await.unwrap().is_empty());
+
+    assert_eq!(learn(shown(&[3])).await, Added::New);
+    let is_revoked = place.storage.statement_set(&text.key_id).await.unwrap().is_key_revoked();
+    assert!(is_revoked);
+    assert_eq!(learn(shown(&[1])).await, Added::Unvouched, "by itself too little, and kept");
+    let stored = place.storage.statements_of(&text.key_id).await.unwrap();
+    assert_eq!(stored, [shown(&[1, 2, 3])]);
+    let [(_, placed)] = &place.storage.statements_after(0, 9).await.unwrap()[..] else { panic!("one") };
+    assert_eq!(*placed, stored[0]);
 }
