@@ -38,7 +38,7 @@ async fn request(
     let parsed = Setup::parse(Operation::Keygen, &setup).unwrap();
     let typed_data = parsed.typed_data(&challenge(&setup, &nonces)).unwrap();
     let signature = owner.sign_hash_sync(&typed_data.digest()).unwrap();
-    let authentication = Authentication::owner_text(owner.address(), &claim.to_json(), &signature).unwrap();
+    let authentication = Authentication::owner_text(owner.address(), &claim.to_json(), signature).unwrap();
     SignedRequest { operation: Operation::Keygen, setup, nonces, authentication }
 }
 
