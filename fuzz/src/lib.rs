@@ -13,7 +13,7 @@ mod read;
 mod reviewed;
 
 pub use json::{policy_json, text, user_operation_json};
-pub use network::{answer, authentication, ledger, operation_message, permissions, setup};
+pub use network::{answer, authentication, frames, ledger, operation_message, permissions, setup};
 pub use read::{call_data, evaluate, session_key_data};
 pub use reviewed::review;
 
@@ -27,7 +27,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "session_key_data", check: session_key_data },
     Target { name: "call_data", check: call_data },
     Target { name: "evaluate", check: evaluate },
@@ -41,4 +41,5 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "permissions", check: permissions },
     Target { name: "answer", check: answer },
     Target { name: "ledger", check: ledger },
+    Target { name: "frames", check: frames },
 ];

@@ -1,7 +1,8 @@
 use quorate_ledger::{Page, PageRequest, Row};
+use quorate_node::adversary::read_frames;
 use quorate_protocol::{
-    AdmissionToken, Answer, Authentication, NetworkDescriptor, Operation, OperationMessage, Permissions, Revocation, Setup,
-    SignedRequest, Statement,
+    AdmissionToken, Answer, Authentication, NetworkDescriptor, Operation, OperationMessage, Permissions,
+    Revocation, Setup, SignedRequest, Statement,
 };
 
 const CHALLENGE: &str = "9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f";
@@ -110,4 +111,16 @@ pub fn ledger(bytes: &[u8]) -> bool {
         assert_eq!(Row::decode(&row.encode()).as_ref(), Ok(row));
     }
     page.is_some() || request.is_some() || row.is_some()
+}
+
+/// What gateway and nodes send each other is read as what it is written as: written again, it is as long at most, and read as
+/// the same.
+pub fn frames(bytes: &[u8]) -> bool {
+    let read = read_frames(bytes);
+    for (kind, frame) in read.iter().enumerate() {
+        let Some(frame) = frame else { continue };
+        assert!(frame.len() <= bytes.len(), "what is read is all there is");
+        assert_eq!(read_frames(frame)[kind].as_ref(), Some(frame));
+    }
+    read.iter().any(Option::is_some)
 }

@@ -1,4 +1,5 @@
-//! Bad nodes among honest ones, behind an honest gateway: signatures go on, and no honest node is banned for it.
+//! Bad nodes among honest ones, behind an honest gateway: signatures go on, no honest node is banned for
+//! it, and the gateway names what it cannot do.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
 
@@ -7,8 +8,12 @@ mod local;
 
 use std::time::{Duration, Instant};
 
-use attacked::bans;
-use local::{ACCOUNT, LocalNetwork, Session, mint_with_nonce, permissions};
+use alloy_signer_local::PrivateKeySigner;
+use attacked::{bans, rows};
+use local::{
+    ACCOUNT, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal, resident_megabytes, sign,
+};
+use quorate_network::{EphemeralKey, Refusal};
 use quorate_node::NodeConfig;
 use quorate_node::adversary::{BadNode, Misbehaviour};
 use quorate_protocol::{Limits, NodeIndex, Permissions};
@@ -54,6 +59,75 @@ async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
     for index in 1..=5 {
         assert_eq!(bans(&network, index).await, 0, "node {index} has banned somebody");
     }
+}
+
+/// Two bad nodes give the request another key than the honest ones do, so that no bind quorum attests to either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_nodes_give_it_different_keys_is_split_and_others_are_served() {
+    let mut network = LocalNetwork::start_with(|config| config.free_keys = 2).await;
+    for index in 1..=5 {
+        until_free(&network, index, 2).await;
+    }
+    network.stop(4).await;
+    network.stop(5).await;
+    let bad = [
+        start_bad(&network, 4, Misbehaviour::GivesAnotherKey).await,
+        start_bad(&network, 5, Misbehaviour::GivesAnotherKey).await,
+    ];
+    network.until_ready().await;
+    let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
+    let client = network.client();
+    let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
+    let signature = sign(&owner, &draft);
+    let split = refusal(client.submit_key(&draft, &signature).await.unwrap_err());
+    assert!(matches!(split, Refusal::Split { .. }), "{split}");
+    assert!(!split.is_transient(), "the owner has to sign a new request");
+    for bad in bad {
+        bad.stop().await;
+    }
+    network.start_node(4).await;
+    network.start_node(5).await;
+    network.until_ready().await;
+    network.key(permissions).await.sign(&mint_with_nonce(ACCOUNT, 1)).await.unwrap();
+}
+
+/// Waits until a node has so many free keys.
+async fn until_free(network: &LocalNetwork, index: u8, count: i64) {
+    let waiting = async {
+        while rows(network, index, "SELECT COUNT(*) FROM shares").await != count {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), waiting).await.expect("the pool is filled");
+}
+
+/// One bad node reads nothing, and another writes it more than the gateway may keep for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_reads_nothing_costs_the_gateway_a_bounded_queue_and_is_disconnected() {
+    const MESSAGES: usize = 300;
+    let mut network = LocalNetwork::start().await;
+    let session = network.key(permissions).await;
+    network.stop(4).await;
+    network.stop(5).await;
+    let stalling = start_bad(&network, 5, Misbehaviour::Stalls).await;
+    while network.health().await != Some(4) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let before = resident_megabytes();
+    let to = NodeIndex::new(5).unwrap();
+    let flooding = start_bad(&network, 4, Misbehaviour::Floods { to, messages: MESSAGES }).await;
+    network.until_ready().await;
+    sign_all(&session, &mut (1..), "a node that reads nothing").await;
+    let grown = resident_megabytes().saturating_sub(before);
+    assert!(grown < 100, "{grown} MB for {MESSAGES} messages of a mebibyte each");
+    let disconnected = async {
+        while network.health().await != Some(4) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), disconnected).await.expect("silence ends the connection");
+    flooding.stop().await;
+    stalling.stop().await;
 }
 
 async fn start_bad(network: &LocalNetwork, index: u8, misbehaviour: Misbehaviour) -> BadNode {

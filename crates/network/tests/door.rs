@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use local::{ACCOUNT, LocalNetwork, claim, free_address, mint_to, permissions};
+use local::{ACCOUNT, LocalNetwork, claim, free_address, mint_to, permissions, resident_megabytes};
 use quorate_network::{EphemeralKey, Refusal};
 use quorate_node::{ClientLimits, Gateway, GatewayConfig, init};
 use quorate_protocol::{Answer, SUBPROTOCOL, ShortText, SignedRequest};
@@ -193,12 +193,6 @@ fn descriptors() -> usize {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     usize::try_from(most).unwrap()
-}
-
-fn resident_megabytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
 }
 
 #[tokio::test]

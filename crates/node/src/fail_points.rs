@@ -1,5 +1,5 @@
-//! Places at which a test delays a node, loses its frames, or ends its process: every durable write, and every frame that it
-//! sends.
+//! Places at which a test delays a node, loses its frames, ends its process or has it lie: every durable write, every frame
+//! that it sends, and what it says of its ledgers.
 //!
 //! Without the feature `fail-points` nothing happens there.
 
@@ -21,6 +21,32 @@ pub enum Point {
     Sending(FrameKind),
     /// A frame was handed to the socket.
     Sent(FrameKind),
+}
+
+/// What a node that is bad from inside tells the other signers of an operation; such a node holds no operation against the
+/// limits either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// It has charged nothing since it was read last.
+    NothingCharged,
+    /// Its whole ledger, whatever the others have read of it already.
+    ReadAgain,
+    /// It charged everything [`EARLIER`](Self::EARLIER) seconds before it did.
+    ChargedEarlier,
+}
+
+impl Lie {
+    /// How much earlier, in seconds.
+    pub const EARLIER: u64 = 500;
+
+    /// The lie's name at one node; the action `return` has it told there.
+    pub fn at(self, node: NodeIndex) -> String {
+        match self {
+            Self::NothingCharged => format!("nothing charged at node {node}"),
+            Self::ReadAgain => format!("read again at node {node}"),
+            Self::ChargedEarlier => format!("charged earlier at node {node}"),
+        }
+    }
 }
 
 impl Point {

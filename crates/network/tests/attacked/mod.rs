@@ -32,9 +32,14 @@ pub(crate) async fn start_hostile_with(
 
 /// How many peers a node has banned.
 pub(crate) async fn bans(network: &LocalNetwork, index: u8) -> i64 {
+    rows(network, index, "SELECT COUNT(*) FROM bans").await
+}
+
+/// What a query counts in a node's database.
+pub(crate) async fn rows(network: &LocalNetwork, index: u8, query: &'static str) -> i64 {
     let file = network.home(index).join("node.db");
     let mut database = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-    let (bans,) = sqlx::query_as("SELECT COUNT(*) FROM bans").fetch_one(&mut database).await.unwrap();
+    let (count,) = sqlx::query_as(query).fetch_one(&mut database).await.unwrap();
     database.close().await.unwrap();
-    bans
+    count
 }

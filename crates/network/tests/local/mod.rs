@@ -264,3 +264,10 @@ pub(crate) fn refusal(error: NetworkError) -> Refusal {
         other => panic!("not a refusal: {other}"),
     }
 }
+
+/// What this process has in memory.
+pub(crate) fn resident_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
+}

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{Signature, U256};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 use crate::node::{Node, NodeError};
-use crate::wire::{self, AnswerText, FromNode, TaskId, ToNode};
+use crate::wire::{self, AnswerText, FromNode, PeerMessage, TaskId, ToNode};
 
 /// A node with a real identity and real shares that misbehaves: a real node, and in front of it what spoils its frames.
 ///
@@ -44,6 +44,18 @@ pub enum Misbehaviour {
     Withholds {
         /// The node.
         from: NodeIndex,
+    },
+    /// Gives each request for a key another free key than the one that it is asked to give, and neither tells the other nodes
+    /// nor hears what they gave.
+    GivesAnotherKey,
+    /// Says who it is, and from then on reads and says nothing.
+    Stalls,
+    /// Writes so many large messages to one node, as fast as the gateway takes them.
+    Floods {
+        /// The node.
+        to: NodeIndex,
+        /// How many messages, of about a mebibyte each.
+        messages: usize,
     },
 }
 
@@ -108,10 +120,11 @@ impl Spoiler {
         let Ok((gateway, _)) = tokio_tungstenite::connect_async(url.as_str()).await else { return };
         let ((to_node, from_node), (to_gateway, from_gateway)) = (node.split(), gateway.split());
         let (outgoing, queue) = mpsc::unbounded_channel();
+        let free = FreeKeys::default();
         tokio::select! {
-            () = send(queue, to_gateway) => {}
-            () = self.outgoing(from_node, outgoing.clone()) => {}
-            () = self.incoming(from_gateway, to_node, outgoing) => {}
+            () = self.send(queue, to_gateway) => {}
+            () = self.outgoing(from_node, outgoing.clone(), &free) => {}
+            () = self.incoming(from_gateway, to_node, outgoing, &free) => {}
         }
     }
 
@@ -119,9 +132,13 @@ impl Spoiler {
         &self,
         mut from_node: SplitStream<WebSocketStream<TcpStream>>,
         outgoing: mpsc::UnboundedSender<Vec<u8>>,
+        free: &FreeKeys,
     ) {
         while let Some(Ok(message)) = from_node.next().await {
             let Message::Binary(bytes) = message else { continue };
+            if let Ok(FromNode::Free { keys }) = wire::decode(&bytes) {
+                *free.lock() = keys;
+            }
             if !self.is_withheld(&bytes) && outgoing.send(bytes.to_vec()).is_err() {
                 return;
             }
@@ -129,8 +146,11 @@ impl Spoiler {
     }
 
     fn is_withheld(&self, frame: &[u8]) -> bool {
-        let Misbehaviour::Withholds { from } = self.misbehaviour else { return false };
-        matches!(wire::decode(frame), Ok(FromNode::Relay { to, .. }) if to == from)
+        match (self.misbehaviour, wire::decode(frame)) {
+            (Misbehaviour::Withholds { from }, Ok(FromNode::Relay { to, .. })) => to == from,
+            (Misbehaviour::GivesAnotherKey, Ok(FromNode::Peer { .. })) => true,
+            _ => false,
+        }
     }
 
     async fn incoming<S: AsyncRead + AsyncWrite + Unpin>(
@@ -138,13 +158,25 @@ impl Spoiler {
         mut from_gateway: SplitStream<WebSocketStream<S>>,
         mut to_node: SplitSink<WebSocketStream<TcpStream>, Message>,
         outgoing: mpsc::UnboundedSender<Vec<u8>>,
+        free: &FreeKeys,
     ) {
-        while let Some(Ok(message)) = from_gateway.next().await {
+        let mut is_greeted = false;
+        while let Some(Ok(mut message)) = from_gateway.next().await {
             let Message::Binary(bytes) = &message else { continue };
             let frames = match wire::decode(bytes) {
                 Ok(ToNode::Sign { task, participants, .. }) => self.instead_of_signing(task, &participants),
+                Ok(ToNode::Assign { task, key_id, request })
+                    if self.misbehaviour == Misbehaviour::GivesAnotherKey =>
+                {
+                    let key_id = free.other_than(key_id);
+                    message = Message::Binary(wire::encode(&ToNode::Assign { task, key_id, request }).into());
+                    None
+                }
+                Ok(ToNode::Peer { .. }) if self.misbehaviour == Misbehaviour::GivesAnotherKey => continue,
+                _ if is_greeted && self.misbehaviour == Misbehaviour::Stalls => std::future::pending().await,
                 _ => None,
             };
+            is_greeted = true;
             match frames {
                 Some(frames) => {
                     // The sender's other end lives as long as this.
@@ -170,20 +202,58 @@ impl Spoiler {
                 Some(vec![done(task, &Answer::Refused(Refusal::Unfinished { reason: "no".into() }))])
             }
             Misbehaviour::Junk => Some(junk(task, participants)),
-            Misbehaviour::Withholds { .. } => None,
+            Misbehaviour::Withholds { .. }
+            | Misbehaviour::GivesAnotherKey
+            | Misbehaviour::Stalls
+            | Misbehaviour::Floods { .. } => None,
+        }
+    }
+
+    async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut frames: mpsc::UnboundedReceiver<Vec<u8>>,
+        mut to_gateway: SplitSink<WebSocketStream<S>, Message>,
+    ) {
+        let mut flood = match self.misbehaviour {
+            Misbehaviour::Floods { to, messages } => vec![to; messages],
+            _ => Vec::new(),
+        };
+        // The first frame says who it is.
+        while let Some(frame) = frames.recv().await {
+            if to_gateway.send(Message::Binary(frame.into())).await.is_err() {
+                return;
+            }
+            if self.misbehaviour == Misbehaviour::Stalls {
+                std::future::pending::<()>().await;
+            }
+            for to in flood.drain(..) {
+                if to_gateway.send(Message::Binary(large_message(to).into())).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 }
 
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(
-    mut frames: mpsc::UnboundedReceiver<Vec<u8>>,
-    mut to_gateway: SplitSink<WebSocketStream<S>, Message>,
-) {
-    while let Some(frame) = frames.recv().await {
-        if to_gateway.send(Message::Binary(frame.into())).await.is_err() {
-            return;
-        }
+/// The keys that the node behind can assign.
+#[derive(Default)]
+struct FreeKeys(Mutex<Vec<String>>);
+
+impl FreeKeys {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Another free key, if there is one.
+    fn other_than(&self, key_id: String) -> String {
+        self.lock().iter().find(|other| **other != key_id).cloned().unwrap_or(key_id)
+    }
+}
+
+/// A message to a node, almost as large as one may be, that says nothing.
+fn large_message(to: NodeIndex) -> Vec<u8> {
+    let key_id = "f".repeat(wire::MAX_FRAME - 1024);
+    wire::encode(&FromNode::Peer { to, message: PeerMessage::WhoseKey { key_id } })
 }
 
 fn done(task: TaskId, answer: &Answer) -> Vec<u8> {

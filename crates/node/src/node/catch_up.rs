@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 use super::error::TaskError;
 use super::judge::{self, RequestedOperation};
 use super::ledgers::{LedgerError, Ledgers};
+#[cfg(feature = "fail-points")]
+use super::lies;
 use super::run::Run;
 use super::statements::{KeyStatements, Registration, Statements};
 use crate::error::reasons;
@@ -35,7 +37,7 @@ pub(crate) struct Remark {
 
 /// What one signer tells another after the hellos.
 #[derive(Default, Serialize, Deserialize)]
-struct Told {
+pub(crate) struct Told {
     statements: Vec<ShownStatement>,
     page: Option<ByteBuf>,
     more: bool,
@@ -144,6 +146,8 @@ impl CatchUp<'_> {
             return Ok(told);
         }
         if let (Some(run), Some(asked)) = (counted, pair.asked.take()) {
+            #[cfg(feature = "fail-points")]
+            let asked = lies::asked(self.me, self.storage.journal(), asked);
             let (page, next) = self.ledgers.page(self.operation.key, run, asked).await?;
             told.page = Some(page.encode().into());
             told.more = next.is_some();

@@ -15,6 +15,8 @@ mod in_flight;
 mod judge;
 mod keygen;
 mod ledgers;
+#[cfg(feature = "fail-points")]
+mod lies;
 mod member;
 mod nonces;
 mod peer_queue;
@@ -38,9 +40,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "adversaries")]
+pub(crate) use self::catch_up::{Remark, Told};
 pub use self::clock::UnsetClock;
 pub(crate) use self::connection::hello_digest;
 pub(crate) use self::nonces::NONCE_LIFETIME;
+#[cfg(feature = "adversaries")]
+pub(crate) use self::run::RunMessage;
 
 use self::assignment::Assignments;
 use self::attempts::Attempts;

@@ -75,7 +75,7 @@ pub(crate) enum RunError {
 }
 
 #[derive(Serialize, Deserialize)]
-enum RunMessage {
+pub(crate) enum RunMessage {
     Hello(Hello),
     Sealed { round: u8, bytes: ByteBuf },
 }

@@ -22,6 +22,8 @@ use super::error::TaskError;
 use super::in_flight::Inbox;
 use super::judge::{self, PermittedOperation, RequestedOperation};
 use super::ledgers::{Hold, Ledgers};
+#[cfg(feature = "fail-points")]
+use super::lies;
 use super::member::Member;
 use super::nonces::Nonces;
 use super::peers::Peers;
@@ -177,8 +179,12 @@ impl Task<'_> {
             request: crate::storage::encoded(self.request),
             statement: statements.registration(ephemeral).ok_or_else(refused)?,
         };
-        let ledgers = &self.signing.ledgers;
-        Ok(Some(ledgers.charge(self.operation.key, operation, &permitted.limits, self.now, others).await?))
+        let (ledgers, limits, now) = (&self.signing.ledgers, &permitted.limits, self.now);
+        #[cfg(feature = "fail-points")]
+        let me = self.signing.member.index;
+        #[cfg(feature = "fail-points")]
+        let (limits, now) = (&lies::limits(me, limits), lies::charged_at(me, now));
+        Ok(Some(ledgers.charge(self.operation.key, operation, limits, now, others).await?))
     }
 
     /// Meets the other signers, and learns from them; the operation is kept when this ends well, and the rounds may begin.
@@ -215,6 +221,8 @@ impl Task<'_> {
         let ephemeral = operation.ephemeral.as_bytes();
         all.of(&operation.key_id, key).await?.check(&operation.key_id, ephemeral, now)?;
         if let Some(counted) = counted {
+            #[cfg(feature = "fail-points")]
+            let limits = &lies::limits(member.index, limits);
             ledgers.settle(operation.key, counted, limits).await?;
         }
         Ok(run)
