@@ -13,7 +13,9 @@ mod read;
 mod reviewed;
 
 pub use json::{policy_json, text, user_operation_json};
-pub use network::{answer, authentication, frames, ledger, operation_message, permissions, setup};
+pub use network::{answer, authentication, ledger, operation_message, permissions, setup};
+#[cfg(feature = "nodes")]
+pub use quorate_node::adversary::check_frames as frames;
 pub use read::{call_data, evaluate, session_key_data};
 pub use reviewed::review;
 
@@ -27,7 +29,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: &[Target] = &[
     Target { name: "session_key_data", check: session_key_data },
     Target { name: "call_data", check: call_data },
     Target { name: "evaluate", check: evaluate },
@@ -41,5 +43,6 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "permissions", check: permissions },
     Target { name: "answer", check: answer },
     Target { name: "ledger", check: ledger },
+    #[cfg(feature = "nodes")]
     Target { name: "frames", check: frames },
 ];

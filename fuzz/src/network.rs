@@ -1,5 +1,4 @@
 use quorate_ledger::{Page, PageRequest, Row};
-use quorate_node::adversary::read_frames;
 use quorate_protocol::{
     AdmissionToken, Answer, Authentication, NetworkDescriptor, Operation, OperationMessage, Permissions,
     Revocation, Setup, SignedRequest, Statement,
@@ -7,11 +6,11 @@ use quorate_protocol::{
 
 const CHALLENGE: &str = "9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f";
 
-const OPERATIONS: [Operation; 4] =
-    [Operation::Keygen, Operation::Sign, Operation::AddEphemeralKey, Operation::Revoke];
+const OPERATIONS: [Operation; 5] =
+    [Operation::Keygen, Operation::Sign, Operation::AddEphemeralKey, Operation::Revoke, Operation::List];
 
-/// A setup, of any operation, with what its owner would sign and the admission token in it; or such a token alone. A sum of the operations that take it would tell a gateway
-/// which one is meant: no text is two of them.
+/// A setup of any operation, with what its owner would sign and the admission token in it; or such a token alone. No text is a
+/// setup of two operations.
 pub fn setup(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
     let setups: Vec<_> =
@@ -111,16 +110,4 @@ pub fn ledger(bytes: &[u8]) -> bool {
         assert_eq!(Row::decode(&row.encode()).as_ref(), Ok(row));
     }
     page.is_some() || request.is_some() || row.is_some()
-}
-
-/// What gateway and nodes send each other is read as what it is written as: written again, it is as long at most, and read as
-/// the same.
-pub fn frames(bytes: &[u8]) -> bool {
-    let read = read_frames(bytes);
-    for (kind, frame) in read.iter().enumerate() {
-        let Some(frame) = frame else { continue };
-        assert!(frame.len() <= bytes.len(), "what is read is all there is");
-        assert_eq!(read_frames(frame)[kind].as_ref(), Some(frame));
-    }
-    read.iter().any(Option::is_some)
 }

@@ -8,11 +8,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use alloy_signer_local::PrivateKeySigner;
+use futures_util::{SinkExt as _, StreamExt as _};
 use local::{ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, NFT, claim, mint_to, permissions, refusal, sign};
 use quorate_core::{Address, signing_hash};
 use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
-use quorate_protocol::{KeyDraft, OperationMessage};
+use quorate_protocol::{Answer, ClientError, KeyDraft, OperationMessage, SUBPROTOCOL};
 use tokio::runtime::Runtime;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 /// One network and one key serve all tests that do not change them: making a key computes for seconds.
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
@@ -129,9 +132,23 @@ fn swapped_permissions_are_refused() {
         let signature = sign(owner, &draft);
         let wider = draft.to_json().replace(&format!("{NFT:?}"), &format!("{ACCOUNT:?}"));
         assert_ne!(wider, draft.to_json());
-        let error = client.submit_key(&KeyDraft::from_json(&wider).unwrap(), signature).await.unwrap_err();
-        // The gateway knows no such challenge; past it, the hash in the signed entry differs.
-        assert!(matches!(refusal(error), Refusal::Challenge | Refusal::Malformed { .. }));
+        let draft = KeyDraft::from_json(&wider).unwrap();
+        let error = client.submit_key(&draft, signature).await.unwrap_err();
+        assert!(
+            matches!(&error, NetworkError::Client(ClientError::Setup(_))),
+            "by our own client: {error:?}"
+        );
+
+        let url = format!("{}keygen", client.descriptor().gateway());
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        socket.send(draft.setup().into()).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+        let Answer::Refused(Refusal::Malformed { reason }) = Answer::from_json(&answer).unwrap() else {
+            panic!("{answer}")
+        };
+        assert!(reason.contains("the owner signed permissions with hash"), "{reason}");
     });
 }
 

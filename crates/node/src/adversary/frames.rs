@@ -1,4 +1,4 @@
-//! What strangers' bytes are read as, for a fuzzer: it sees no frame, but that each stays what it is.
+//! What strangers' bytes are read as.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,12 +7,25 @@ use crate::gateway::round_of;
 use crate::node::{Remark, RunMessage, Told};
 use crate::wire::{self, FromNode, PeerMessage, ToNode};
 
-/// Reads bytes as everything that the gateway, a node or a run's participant reads: a frame to a node, one from a node, what
-/// nodes write to each other outside runs, a run's message, what signers tell each other, and what they remark with a hello.
-/// In this order, gives the canonical encoding of what was read.
+/// Whether bytes are taken as anything that the gateway, a node or a run's participant reads: a frame to a node, one from a
+/// node, what nodes write to each other outside runs, a run's message, what signers tell each other, and what they remark with
+/// a hello.
 ///
-/// That need not be the same bytes: postcard reads numbers with needless leading zeros, and maps in any order.
-pub fn read_frames(bytes: &[u8]) -> [Option<Vec<u8>>; 6] {
+/// # Panics
+/// If what is read is written as more bytes than were read, or then read as something else. Fewer it may be: postcard reads
+/// numbers with needless leading zeros, and maps in any order.
+pub fn check_frames(bytes: &[u8]) -> bool {
+    let read = read(bytes);
+    for (kind, frame) in read.iter().enumerate() {
+        let Some(frame) = frame else { continue };
+        assert!(frame.len() <= bytes.len(), "what is read is all there is");
+        assert_eq!(self::read(frame)[kind].as_ref(), Some(frame));
+    }
+    read.iter().any(Option::is_some)
+}
+
+/// The canonical encoding of what was read, as each kind.
+fn read(bytes: &[u8]) -> [Option<Vec<u8>>; 6] {
     // A gateway reads of a run's message where it begins.
     let _ = round_of(bytes);
     [
@@ -27,4 +40,47 @@ pub fn read_frames(bytes: &[u8]) -> [Option<Vec<u8>>; 6] {
 
 fn encoded_again<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<Vec<u8>> {
     wire::decode::<T>(bytes).ok().map(|frame| wire::encode(&frame))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the fuzzer begins with, too.
+    static KEPT: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/frames");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        files.map(|file| std::fs::read(file).unwrap()).collect()
+    });
+
+    #[test]
+    fn what_is_kept_is_taken() {
+        assert!(KEPT.len() > 10);
+        assert!(KEPT.iter().all(|bytes| check_frames(bytes)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn altered_frames_are_refused_or_read(
+            kept in any::<proptest::sample::Index>(),
+            alterations in vec((any::<proptest::sample::Index>(), any::<u8>(), 0..3), 1..4),
+        ) {
+            let mut bytes = KEPT[kept.index(KEPT.len())].clone();
+            for (place, byte, kind) in alterations {
+                let place = place.index(bytes.len() + 1);
+                match kind {
+                    0 => bytes.insert(place, byte),
+                    1 => bytes.truncate(place),
+                    _ => bytes.iter_mut().skip(place).take(1).for_each(|altered| *altered ^= byte),
+                }
+            }
+            check_frames(&bytes);
+        }
+    }
 }

@@ -8,5 +8,5 @@ mod frames;
 mod hostile_gateway;
 
 pub use bad_node::{BadNode, Misbehaviour};
-pub use frames::read_frames;
+pub use frames::check_frames;
 pub use hostile_gateway::{HostileGateway, Relayed, TaskHandle};
