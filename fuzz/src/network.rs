@@ -1,7 +1,7 @@
 use quorate_ledger::{Page, PageRequest, Row};
 use quorate_protocol::{
-    AdmissionToken, Answer, Authentication, NetworkDescriptor, Operation, OperationMessage, Permissions,
-    Revocation, Setup, SignedRequest, Statement,
+    AdmissionToken, Answer, Authentication, NetworkDescriptor, Operation, OperationMessage, Owner,
+    Permissions, Revocation, Setup, SignedRequest, Statement,
 };
 
 const CHALLENGE: &str = "9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f";
@@ -38,7 +38,7 @@ pub fn setup(bytes: &[u8]) -> bool {
 /// A token is written and read again as the same one, and admits nobody where there is no issuer.
 fn is_read_again(token: &AdmissionToken) {
     assert_eq!(AdmissionToken::from_json(&token.to_json()).ok().as_ref(), Some(token));
-    assert!(token.verify(Default::default(), Default::default(), &[], 0).is_err());
+    assert!(token.verify(Default::default(), Owner::Eoa(Default::default()), &[], 0).is_err());
 }
 
 /// An authentication verifies nothing that it was not made for.

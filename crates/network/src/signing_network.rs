@@ -11,6 +11,7 @@ use quorate_protocol::{
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -27,6 +28,9 @@ pub struct SigningNetwork {
     is_retrying: bool,
     retry_listener: Option<RetryListener>,
 }
+
+/// The longest frame that a gateway's client takes, in bytes: what 255 nodes hold of a key is the most that one sends.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// For how long a revocation is handed in again where nodes are missing, and how often.
 const REVOCATION: Duration = Duration::from_secs(5);
@@ -321,7 +325,9 @@ impl SigningNetwork {
         let failed = |source| NetworkError::Connection { gateway: gateway.clone(), source: Box::new(source) };
         let mut request = url.as_str().into_client_request().map_err(failed)?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
-        let connected = tokio_tungstenite::connect_async_with_config(request, None, true).await;
+        let limits =
+            WebSocketConfig::default().max_message_size(Some(MAX_ANSWER)).max_frame_size(Some(MAX_ANSWER));
+        let connected = tokio_tungstenite::connect_async_with_config(request, Some(limits), true).await;
         let (socket, _) = connected.map_err(failed)?;
         Ok(Connection { socket, gateway: self.gateway_name() })
     }

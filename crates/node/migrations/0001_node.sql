@@ -7,7 +7,9 @@ CREATE TABLE node (
     -- 1 once it was restored from a backup: it signs nothing, since limits, bans and assignments may be missing.
     quarantined INTEGER NOT NULL,
     -- How often the database was opened; the file beside it knows, too.
-    starts INTEGER NOT NULL
+    starts INTEGER NOT NULL,
+    -- Nothing, sealed: another seal key does not open it.
+    seal_check BLOB NOT NULL
 );
 
 -- This node's share of a key that all nodes have confirmed. It signs nothing until the key is assigned to an owner.

@@ -10,7 +10,7 @@ use crate::config::{
     most_journal_bytes,
 };
 use crate::node::NodeError;
-use crate::seal::create_key_file;
+use crate::seal::{create_key_file, random_key, write_key_file};
 
 /// Writes a new network into an empty or missing folder: `network.json` for everybody, `gateway/gateway.toml`,
 /// and for each node a folder `node-<index>` with its `node.toml`, its identity and its seal key.
@@ -28,12 +28,16 @@ pub fn init(
 ) -> Result<NetworkDescriptor, NodeError> {
     let descriptor_file = folder.join("network.json");
     refuse_existing(&descriptor_file)?;
-    let mut identities = Vec::new();
-    for index in (1..=nodes).filter_map(NodeIndex::new) {
+    let identities = (0..nodes).map(|_| random_key()).collect::<Result<Vec<_>, _>>();
+    let identities = identities.map_err(|error| io(folder, error.into()))?;
+    let public = identities.iter().map(|identity| SigningKey::from_bytes(identity).verifying_key()).collect();
+    let descriptor = NetworkDescriptor::new(threshold, public, gateway_url(gateway))
+        .map_err(|source| ConfigError::Descriptor { path: descriptor_file.display().to_string(), source })?;
+
+    for (index, identity) in (1..=nodes).filter_map(NodeIndex::new).zip(&identities) {
         let home = folder.join(format!("node-{index}"));
         create_folder(&home)?;
-        identities
-            .push(SigningKey::from_bytes(&*create_key_file(&home.join("identity.key"))?).verifying_key());
+        write_key_file(&home.join("identity.key"), identity)?;
         create_key_file(&home.join("seal.key"))?;
         let config = NodeConfig {
             index,
@@ -48,10 +52,6 @@ pub fn init(
         };
         write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
     }
-    let url = gateway_url(gateway);
-    let descriptor = NetworkDescriptor::new(threshold, identities, url)
-        .map_err(|source| ConfigError::Descriptor { path: descriptor_file.display().to_string(), source })?;
-
     let home = folder.join("gateway");
     create_folder(&home)?;
     let network = PathBuf::from("../network.json");
@@ -75,18 +75,34 @@ fn gateway_url(gateway: SocketAddr) -> Url {
 
 fn refuse_existing(file: &Path) -> Result<(), ConfigError> {
     if file.exists() {
-        let source =
-            std::io::Error::new(std::io::ErrorKind::AlreadyExists, "the folder holds a network already");
-        return Err(ConfigError::Io { path: file.display().to_string(), source });
+        let exists = std::io::ErrorKind::AlreadyExists;
+        return Err(io(file, std::io::Error::new(exists, "the folder holds a network already")));
     }
     Ok(())
 }
 
 fn create_folder(folder: &Path) -> Result<(), ConfigError> {
-    let io = |source| ConfigError::Io { path: folder.display().to_string(), source };
-    std::fs::create_dir_all(folder).map_err(io)
+    std::fs::create_dir_all(folder).map_err(|source| io(folder, source))
 }
 
 fn write(file: &Path, text: &str) -> Result<(), ConfigError> {
-    std::fs::write(file, text).map_err(|source| ConfigError::Io { path: file.display().to_string(), source })
+    std::fs::write(file, text).map_err(|source| io(file, source))
+}
+
+fn io(path: &Path, source: std::io::Error) -> ConfigError {
+    ConfigError::Io { path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_impossible_network_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = init(folder.path(), 4, 3, "127.0.0.1:7000".parse().unwrap(), 0).unwrap_err();
+        assert!(matches!(&refused, NodeError::Config(ConfigError::Descriptor { .. })), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        init(folder.path(), 2, 3, "127.0.0.1:7000".parse().unwrap(), 0).unwrap();
+    }
 }

@@ -1,5 +1,7 @@
 //! Encryption at rest: key shares are stored under a key that is not in the database.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::Path;
 
 use alloy_primitives::hex;
@@ -24,11 +26,16 @@ impl SealKey {
     }
 
     /// Seals `plaintext`, bound to `context` (which share of which key of which network it is).
+    ///
+    /// # Panics
+    /// Never: no plaintext has 256 GiB.
     pub(crate) fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce)?;
         let payload = Payload { msg: plaintext, aad: context };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        let Ok(sealed) = self.0.encrypt(&XNonce::from(nonce), payload) else {
+            unreachable!("only 256 GiB and more cannot be sealed");
+        };
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
@@ -69,7 +76,7 @@ pub enum KeyFileError {
 /// Reads 32 secret bytes from a file that nobody but its owner may read.
 pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let name = || path.display().to_string();
-    let io = |source| KeyFileError::Io { path: name(), source };
+    let io = |source| io(path, source);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -84,18 +91,39 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileE
 
 /// Writes 32 fresh random bytes to a new file that nobody but its owner may read, and gives them.
 pub(crate) fn create_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    use std::io::Write;
+    let key = random_key().map_err(|error| io(path, error.into()))?;
+    write_key_file(path, &key)?;
+    Ok(key)
+}
 
-    let io = |source| KeyFileError::Io { path: path.display().to_string(), source };
+/// 32 fresh random bytes.
+pub(crate) fn random_key() -> Result<Zeroizing<[u8; 32]>, getrandom::Error> {
     let mut key = Zeroizing::new([0; 32]);
-    getrandom::fill(key.as_mut_slice()).map_err(|error| io(error.into()))?;
-    let mut options = std::fs::OpenOptions::new();
+    getrandom::fill(key.as_mut_slice())?;
+    Ok(key)
+}
+
+/// Writes 32 secret bytes to a new file; they are on disk when this returns.
+pub(crate) fn write_key_file(path: &Path, key: &[u8; 32]) -> Result<(), KeyFileError> {
+    let text = Zeroizing::new(hex::encode(key));
+    let written = create_private(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|source| io(path, source))
+}
+
+/// A new file that nobody but its owner may read.
+pub(crate) fn create_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let text = Zeroizing::new(hex::encode(*key));
-    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(io)?;
-    Ok(key)
+    options.open(path)
+}
+
+fn io(path: &Path, source: std::io::Error) -> KeyFileError {
+    KeyFileError::Io { path: path.display().to_string(), source }
 }
 
 #[cfg(test)]

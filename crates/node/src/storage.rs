@@ -26,7 +26,7 @@ pub(crate) use self::pending_keys::PendingKey;
 pub(crate) use self::statements::{Added, MOST_REGISTRATIONS, MOST_REVOCATIONS};
 pub use self::write::Write;
 use crate::fail_points::{self, Point};
-use crate::seal::{SealBroken, SealKey};
+use crate::seal::{SealBroken, SealKey, create_private};
 
 /// A node's durable state: its key shares, whom they belong to and what they have signed, and whom it banned.
 ///
@@ -45,6 +45,12 @@ pub(crate) struct Storage {
 
 /// How many connections there are to the database at most.
 const CONNECTIONS: u32 = 4;
+
+/// What SQLite calls the application's id: "Quor".
+const KIND: i64 = 0x5175_6f72;
+
+/// What is sealed to notice another seal key.
+const SEAL_CHECK: &str = "seal check";
 
 /// Where a sealed share is kept.
 const SHARES: &str = "shares";
@@ -74,7 +80,7 @@ pub enum StorageError {
         /// The database.
         path: String,
     },
-    /// The file beside the database that tells a restored one.
+    /// The database's file, or the one beside it that tells a restored database.
     #[error("{path} cannot be used")]
     Life {
         /// The file.
@@ -82,6 +88,15 @@ pub enum StorageError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Some other SQLite database.
+    #[error("{path} is the database of another program; name one that is a node's, or none yet")]
+    Unknown {
+        /// The file.
+        path: String,
+    },
+    /// A seal key that does not belong to the database.
+    #[error("the seal key is not the one that the database's shares are sealed with; give the node its own")]
+    OtherSeal,
     /// A share that does not open.
     #[error(transparent)]
     Sealed(#[from] SealBroken),
@@ -113,15 +128,16 @@ impl Storage {
         node: NodeIndex,
     ) -> Result<Self, StorageError> {
         let life = Life::begin(path)?;
+        create(path)?;
         let options = SqliteConnectOptions::from_str("sqlite:")?
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        check_kind(&pool, path).await?;
         sqlx::migrate!().run(&pool).await?;
-        let opened = claim(&pool, network, node, &life).await?;
+        let opened = claim(&pool, &seal, (network, node), &life).await?;
         fail_points::reach(Point::Writing(Write::Life), node);
         life.record(opened.starts)?;
         fail_points::reach(Point::Written(Write::Life), node);
@@ -153,8 +169,36 @@ impl Storage {
 
     /// What a sealed share is bound to: a pending one moved to the place of a key's does not open there.
     fn context(&self, place: &str, key_id: &str) -> Vec<u8> {
-        [self.network.as_slice(), &[self.node.get()], place.as_bytes(), key_id.as_bytes()].concat()
+        context((self.network, self.node), place, key_id)
     }
+}
+
+/// Makes the file of a new database, which nobody but its owner may read.
+fn create(path: &Path) -> Result<(), StorageError> {
+    match create_private(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(StorageError::Life { path: path.display().to_string(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Marks an empty database as a node's, or checks that it is one: no other program's is altered.
+async fn check_kind(pool: &SqlitePool, path: &Path) -> Result<(), StorageError> {
+    let kind: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await?;
+    let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema").fetch_one(pool).await?;
+    match (kind, tables) {
+        (KIND, _) => Ok(()),
+        (0, 0) => {
+            sqlx::query("PRAGMA application_id = 0x51756f72").execute(pool).await?;
+            Ok(())
+        }
+        _ => Err(StorageError::Unknown { path: path.display().to_string() }),
+    }
+}
+
+fn context((network, node): (B256, NodeIndex), place: &str, key_id: &str) -> Vec<u8> {
+    [network.as_slice(), &[node.get()], place.as_bytes(), key_id.as_bytes()].concat()
 }
 
 /// What a database says of itself when it is opened.
@@ -168,21 +212,24 @@ struct Opened {
 /// Makes an empty database this node's, or checks that it is; counts the start.
 async fn claim(
     pool: &SqlitePool,
-    network: B256,
-    node: NodeIndex,
+    seal: &SealKey,
+    (network, node): (B256, NodeIndex),
     life: &Life,
 ) -> Result<Opened, StorageError> {
+    let checked = context((network, node), SEAL_CHECK, "");
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let row = sqlx::query("SELECT network, node, journal, quarantined, starts FROM node")
+    let row = sqlx::query("SELECT network, node, journal, quarantined, starts, seal_check FROM node")
         .fetch_optional(&mut *transaction)
         .await?;
     let mut opened = match row {
         None => {
             sqlx::query(
-                "INSERT INTO node (network, node, journal, quarantined, starts) VALUES (?, ?, x'', 0, 0)",
+                "INSERT INTO node (network, node, journal, quarantined, starts, seal_check) \
+                 VALUES (?, ?, x'', 0, 0, ?)",
             )
             .bind(network.as_slice())
             .bind(i64::from(node.get()))
+            .bind(seal.seal(&checked, &[])?)
             .execute(&mut *transaction)
             .await?;
             Opened { journal: random()?, is_quarantined: false, starts: 0 }
@@ -193,6 +240,7 @@ async fn claim(
             if (owner, index) != (network, node.get()) {
                 return Err(StorageError::Foreign { network: owner, node: index });
             }
+            seal.open(&checked, row.try_get(5)?).map_err(|_| StorageError::OtherSeal)?;
             let starts = unsigned(row.try_get(4)?);
             if life.is_ahead_of(starts) {
                 Opened { journal: random()?, is_quarantined: true, starts }
@@ -276,12 +324,44 @@ mod tests {
 
     use super::*;
 
+    async fn open(path: &Path, seal: u8) -> Result<Storage, StorageError> {
+        Storage::open(path, SealKey::new(&[seal; 32]), B256::ZERO, NodeIndex::new(1).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_database_is_its_owner_s_alone_and_opens_with_its_own_seal_key() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("node.db");
+        let storage = open(&path, 7).await.unwrap();
+        #[cfg(unix)]
+        for file in ["node.db", "node.db-wal"] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{file}");
+        }
+        storage.close().await;
+        drop(storage);
+        assert!(matches!(open(&path, 8).await, Err(StorageError::OtherSeal)));
+        open(&path, 7).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_program_s_database_is_left_alone() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("other.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let other = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::query("CREATE TABLE theirs (id INTEGER)").execute(&other).await.unwrap();
+        assert!(matches!(open(&path, 7).await, Err(StorageError::Unknown { .. })));
+        let query = "SELECT name FROM sqlite_schema";
+        let tables: Vec<String> = sqlx::query_scalar(query).fetch_all(&other).await.unwrap();
+        assert_eq!(tables, ["theirs"]);
+    }
+
     #[tokio::test]
     async fn every_connection_syncs_what_it_writes() {
         let folder = TempDir::new().unwrap();
-        let path = folder.path().join("node.db");
-        let seal = SealKey::new(&[7; 32]);
-        let storage = Storage::open(&path, seal, B256::ZERO, NodeIndex::new(1).unwrap()).await.unwrap();
+        let storage = open(&folder.path().join("node.db"), 7).await.unwrap();
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(storage.pool.acquire().await.unwrap());

@@ -25,18 +25,16 @@ mod rounds;
 mod run;
 mod signing;
 mod statements;
+mod tasks;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::{B256, keccak256};
 use ed25519_dalek::SigningKey;
-use quorate_protocol::{
-    Acknowledgement, Answer, KeyListing, NodeIndex, Operation, Refusal, Signed, SignedRequest, Verified,
-};
+use quorate_protocol::{Answer, NodeIndex, Refusal};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,17 +50,15 @@ use self::assignment::Assignments;
 use self::attempts::Attempts;
 use self::connection::{Backoff, Connection};
 use self::contract_owners::Chains;
-use self::envelope::{Agenda, Purpose};
 use self::error::TaskError;
 use self::in_flight::{InFlight, Inbox, NotBegun};
-use self::keygen::KeysBeingMade;
 use self::ledgers::Ledgers;
 use self::member::Member;
 use self::nonces::Nonces;
 use self::peer_queue::PeerQueue;
 use self::peers::Peers;
 use self::rounds::Cores;
-use self::run::{Meeting, Outgoing, Pace, Run};
+use self::run::{Outgoing, Pace};
 use self::signing::{Quorum, Signing};
 use self::statements::Statements;
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
@@ -70,7 +66,7 @@ use crate::config::{ConfigError, NodeConfig, load_descriptor};
 use crate::fail_points;
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
-use crate::wire::{AnswerText, FromNode, KeyRecord, PeerMessage, TaskId, ToNode};
+use crate::wire::{AnswerText, FromNode, KeyRecord, TaskId, ToNode};
 
 /// A signing node: it holds one share of each key, decides by itself what it signs, and reaches the others
 /// through the gateway, to which it connects; it opens no port.
@@ -113,15 +109,6 @@ pub enum NodeError {
     #[error(transparent)]
     Clock(#[from] UnsetClock),
 }
-
-/// How long a peer may take over one round of key generation, which computes for about a second a round on one core, and
-/// all of them over all.
-const KEYGEN_ROUND: Duration = Duration::from_secs(30);
-const KEYGEN_RUN: Duration = Duration::from_secs(80);
-
-/// So many keys may die within a day, seen by one node; then no more are made. Each costs every node seconds, and a gateway
-/// that has it in for them can have every key die.
-const MOST_DEAD_A_DAY: u64 = 64;
 
 /// How long running signatures have to finish when the node is told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -276,118 +263,6 @@ impl Parts {
             read: Arc::new(Mutex::default()),
             outgoing,
         }
-    }
-
-    /// Makes a free key together with all other nodes, one at a time.
-    async fn make_key(
-        &self,
-        making: B256,
-        inbox: Inbox,
-        outbox: mpsc::Sender<Outgoing>,
-    ) -> Result<Answer, TaskError> {
-        let unfinished = |reason: String| TaskError::from(Refusal::Unfinished { reason: reason.into() });
-        let node = self.member.index;
-        let Ok(_turn) = self.making.try_lock() else {
-            return Err(unfinished(format!("node {node} is making a key already")));
-        };
-        let free = self.storage.free_keys().await?.len() + self.storage.pending_keys().await?.len();
-        if free as u64 >= self.most_free_keys {
-            return Err(unfinished(format!("node {node} has {free} free keys, which is enough")));
-        }
-        let dead = self.assignments.died_within_a_day(clock::now()).await?;
-        if dead >= MOST_DEAD_A_DAY {
-            let reason =
-                format!("{dead} keys were given to different requests within a day, seen by node {node}");
-            return Err(unfinished(reason));
-        }
-        let agenda = Agenda {
-            network: self.member.network.id(),
-            purpose: Purpose::Keygen,
-            request: making,
-            attempt: 0,
-            participants: self.member.network.nodes().map(|(node, _)| node).collect(),
-        };
-        let (round, until) = (KEYGEN_ROUND, Instant::now() + KEYGEN_RUN);
-        let meeting = Meeting { inbox, outbox, round, until, pace: &self.keygen_pace };
-        let mut run = Run::open(&self.member, agenda, Default::default(), meeting).await?;
-        let being_made = KeysBeingMade { member: &self.member, storage: &self.storage, now: clock::now() };
-        let key = rounds::make_key(being_made, &mut run, &self.cores, making).await?;
-        Ok(Answer::Key { key, attestations: Vec::new() })
-    }
-
-    /// Gives the owner who asks a free key.
-    async fn assign(
-        &self,
-        key_id: &str,
-        request: &SignedRequest,
-        peers: &Peers,
-    ) -> Result<Answer, TaskError> {
-        if self.storage.is_quarantined() {
-            return Err(Refusal::Quarantined { node: self.member.index }.into());
-        }
-        // The hash covers all that was verified when the key was assigned, so this holds however late it is repeated.
-        let assigned = match self.storage.key_of(request.hash()).await? {
-            Some(assigned) => assigned,
-            None => {
-                let signed = judge::keygen(&self.member, request, Some(clock::now()))?;
-                judge::spend_nonce(&self.member, &self.nonces, request)?;
-                let approved = self.verified(signed).await?;
-                self.assignments.assign(key_id, &approved, clock::now()).await?
-            }
-        };
-        let (key, attestation) = assigned;
-        peers.tell_whose(&key.key_id).await?;
-        if self.assignments.is_dead(&key.key_id).await? {
-            return Err(Refusal::Split { key_id: key.key_id.into() }.into());
-        }
-        Ok(Answer::Key { key, attestations: vec![attestation] })
-    }
-
-    /// Asks the owner's contract, where the request does not show by itself that its owner signed it.
-    async fn verified<T>(&self, signed: Signed<T>) -> Result<Verified<T>, Refusal> {
-        match signed {
-            Signed::Verified(verified) => Ok(verified),
-            Signed::Claimed(claimed) => self.chains.verify(claimed).await,
-        }
-    }
-
-    /// Stores what an owner says about a key, and tells the other nodes.
-    async fn register(&self, request: &SignedRequest, peers: &Peers) -> Result<Answer, TaskError> {
-        let Some(key_id) = self.statements.key_id_of(request) else {
-            return Err(judge::not_of_this_kind().into());
-        };
-        judge::check_lifetime(request, clock::now())?;
-        let key = peers.key(&key_id).await?;
-        let signed = self.statements.read(request, &key)?;
-        if request.operation.is_challenged() {
-            judge::spend_nonce(&self.member, &self.nonces, request)?;
-        }
-        let statement = signed.unverified().clone();
-        // One that is stored was verified then; a contract may say something else by now.
-        let recent = match self.statements.stored(&statement).await? {
-            Some(_) => self.statements.end_attempts(&statement).await,
-            None => {
-                let verified = self.verified(signed).await?;
-                self.statements.store_own(&verified, clock::now()).await?
-            }
-        };
-        let statements = self.statements.stored(&statement).await?.into_iter().collect();
-        peers.write_to_all(&PeerMessage::Statements { statements }).await;
-        if request.operation != Operation::Revoke {
-            return Ok(Answer::Registered);
-        }
-        let Member { network, index, identity } = &*self.member;
-        let acknowledgement = Acknowledgement::sign(network.id(), *index, statement.id(), recent, identity);
-        Ok(Answer::Revoked { acknowledgements: vec![acknowledgement] })
-    }
-
-    /// What the owner has said of a key.
-    async fn list(&self, setup: &str, peers: &Peers) -> Result<Answer, TaskError> {
-        let Member { network, index, identity } = &*self.member;
-        let setup = judge::list(network.id(), setup)?;
-        let key = peers.key(&setup.key_id).await?;
-        let says = self.statements.of(&setup.key_id, &key).await?.all();
-        Ok(Answer::Listed { listings: vec![KeyListing::sign(&setup, *index, says, identity)] })
     }
 }
 
