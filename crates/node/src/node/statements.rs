@@ -252,3 +252,30 @@ impl Statements {
         Ok(signed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_revoked_key_has_signed_counts_and_it_signs_no_more() {
+        let (key_id, first, second) = ("a key", [1; 32], [2; 32]);
+        let mut set = StatementSet::default();
+        let registers = Says::Registers { ephemeral: second, until: 2_000 };
+        set.add(key_id, registers);
+        set.add(key_id, Says::Revokes { ephemeral: first });
+        set.add(key_id, Says::Revokes { ephemeral: second });
+        let request = B256::repeat_byte(9);
+        let statements =
+            KeyStatements::new(FirstRegistration { request, ephemeral: first, until: 2_000 }, set);
+        for (statement, ephemeral) in [(request, first), (registers.id(key_id), second)] {
+            let statement = StatementHash::new(statement);
+            assert_eq!(statements.registers(statement, &ephemeral), Registration::Genuine);
+            assert_eq!(statements.registers(statement, &[3; 32]), Registration::OfAnother);
+            let refused = statements.check(key_id, &ephemeral, 1_000);
+            assert!(matches!(refused, Err(Refusal::EphemeralKey { .. })), "{refused:?}");
+        }
+        let unknown = StatementHash::new(B256::ZERO);
+        assert_eq!(statements.registers(unknown, &first), Registration::Unknown);
+    }
+}
