@@ -132,12 +132,19 @@ impl LocalNetwork {
 
     /// Waits until all five nodes are connected.
     pub(crate) async fn until_ready(&self) {
-        let ready = async {
-            while self.health().await != Some(5) {
+        self.until_connected(5).await;
+    }
+
+    /// Waits until the gateway counts so many nodes.
+    pub(crate) async fn until_connected(&self, nodes: u64) {
+        let connected = async {
+            while self.health().await != Some(nodes) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the network starts within 20 s");
+        tokio::time::timeout(Duration::from_secs(120), connected)
+            .await
+            .expect("the gateway counts its nodes");
     }
 
     /// How many nodes the gateway counts.

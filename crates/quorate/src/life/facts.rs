@@ -56,6 +56,12 @@ impl Query {
 }
 
 impl Facts {
+    /// Whether the account is there and its owner's first nonce unused: somebody else deployed it, or the answers are of two
+    /// blocks. A node that is just applying the block of its first operation may answer with the code of that one.
+    fn seems_untouched(&self) -> bool {
+        self.deployed && self.sequences.get(&U256::ZERO) == Some(&0)
+    }
+
     /// The next sequence of a stream. A stream that nobody asked for is taken for unused.
     pub(crate) fn sequence(&self, stream: U256) -> u64 {
         self.sequences.get(&stream).copied().unwrap_or_default()
@@ -78,13 +84,19 @@ impl Quorate {
                 Ok(block) => self.facts_at(account, query, block).await,
                 Err(error) => Err(error),
             };
+            let is_in_time = tokio::time::Instant::now() < end;
             match outcome {
-                Err(error) if is_passing(&error) && tokio::time::Instant::now() < end => {
+                Ok(facts) if is_in_time && facts.seems_untouched() && self.has_moved_on(&facts).await => {}
+                Err(error) if is_in_time && is_passing(&error) => {
                     tokio::time::sleep(PAUSE).await;
                 }
                 outcome => return outcome,
             }
         }
+    }
+
+    async fn has_moved_on(&self, facts: &Facts) -> bool {
+        self.latest_block().await.is_ok_and(|newest| newest.hash != facts.block.hash)
     }
 
     /// The newest block, which is none before the newest that was seen.
