@@ -5,12 +5,13 @@
 use std::fs;
 use std::path::Path;
 
-/// The links of the form ``[`name`](file.rs)``: name and file.
+/// The links of the form ``[`name_of_a_test`](file.rs)``: name and file.
 fn named_tests<'a>(text: &'a str) -> Vec<(&'a str, &'a str)> {
     let link = |rest: &'a str| -> Option<_> {
         let (name, rest) = rest.split_once("`](")?;
         let (file, _) = rest.split_once(')')?;
-        (!name.contains(['.', '/']) && file.ends_with(".rs")).then_some((name, file))
+        let is_function = name.contains('_') && !name.contains(['.', '/', ':']);
+        (is_function && file.ends_with(".rs")).then_some((name, file))
     };
     text.split("[`").skip(1).filter_map(link).collect()
 }
