@@ -118,7 +118,7 @@ impl Clients {
         SignedRequest::check_setup_len(&text)?;
         let setup = Setup::parse(visitor.operation, &text).map_err(|error| malformed(reasons(&error)))?;
         if let Setup::List(_) = setup {
-            return list(&self.connections, &text).await;
+            return while_pinging(socket, list(&self.connections, &text)).await;
         }
         let is_keygen = visitor.operation == Operation::Keygen;
         if is_keygen && visitor.resume.is_none() {
