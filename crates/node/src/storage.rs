@@ -190,7 +190,8 @@ async fn check_kind(pool: &SqlitePool, path: &Path) -> Result<(), StorageError> 
     match (kind, tables) {
         (KIND, _) => Ok(()),
         (0, 0) => {
-            sqlx::query("PRAGMA application_id = 0x51756f72").execute(pool).await?;
+            let mark = format!("PRAGMA application_id = {KIND}");
+            sqlx::query(sqlx::AssertSqlSafe(mark)).execute(pool).await?;
             Ok(())
         }
         _ => Err(StorageError::Unknown { path: path.display().to_string() }),

@@ -196,7 +196,7 @@ impl NetworkDescriptor {
     }
 
     /// Whether a signature over a digest is the Ed25519 signature of one node.
-    pub(crate) fn has_signed(&self, node: NodeIndex, digest: B256, signature: &[u8]) -> bool {
+    pub fn has_signed(&self, node: NodeIndex, digest: B256, signature: &[u8]) -> bool {
         let signature = ed25519_dalek::Signature::from_slice(signature);
         matches!((self.identity(node), signature), (Some(identity), Ok(signature))
             if identity.verify_strict(digest.as_slice(), &signature).is_ok())

@@ -87,16 +87,6 @@ impl Assignments {
         self.storage.unattested_by(node, now.saturating_sub(ADOPTION_AGE)).await
     }
 
-    /// Whether nobody can have a key any more.
-    pub(crate) async fn is_dead(&self, key_id: &str) -> Result<bool, StorageError> {
-        self.storage.is_dead(key_id).await
-    }
-
-    /// How many keys this node saw die within a day before `now`.
-    pub(crate) async fn died_within_a_day(&self, now: u64) -> Result<u64, StorageError> {
-        self.storage.died_since(now.saturating_sub(24 * 3600)).await
-    }
-
     /// Takes in what another node shows; adopts the assignment of a key that is free here once t nodes attest to the same
     /// request. Whether it did.
     pub(crate) async fn learn(
@@ -204,8 +194,8 @@ impl Assignments {
     /// Notes which keys are dead, of those that a request was given.
     async fn bury(&self, key_id: &str, request: B256, now: u64) -> Result<(), StorageError> {
         let mut attested = Attested::default();
-        for ((key_id, request), attestations) in self.unverified.all() {
-            attested.add(key_id, request, attestations.into_keys());
+        for ((key_id, request), nodes) in self.unverified.nodes() {
+            attested.add(key_id, request, nodes);
         }
         let mut assigned = BTreeSet::from([key_id.to_owned()]);
         for request in attested.requests_of(key_id).into_iter().chain([request]) {

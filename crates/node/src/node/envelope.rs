@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::B256;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
-use ed25519_dalek::{Signature, Signer as _, SigningKey};
+use ed25519_dalek::{Signer as _, SigningKey};
 use hkdf::Hkdf;
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 use serde::{Deserialize, Serialize};
@@ -88,11 +88,7 @@ impl Agenda {
 
     /// Whether `hello` is `node`'s own, for this agenda.
     pub(crate) fn admits(&self, network: &NetworkDescriptor, node: NodeIndex, hello: &Hello) -> bool {
-        let digest = self.digest(node, hello);
-        match (network.identity(node), Signature::from_slice(&hello.signature)) {
-            (Some(identity), Ok(signature)) => identity.verify_strict(digest.as_slice(), &signature).is_ok(),
-            _ => false,
-        }
+        network.has_signed(node, self.digest(node, hello), &hello.signature)
     }
 }
 

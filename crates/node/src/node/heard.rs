@@ -38,10 +38,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Heard<K, V> {
         known.clone()
     }
 
-    /// All that are known.
-    pub(crate) fn all(&self) -> Vec<(K, BTreeMap<NodeIndex, V>)> {
+    /// Whose signatures are known of what.
+    pub(crate) fn nodes(&self) -> Vec<(K, Vec<NodeIndex>)> {
         let subjects = &self.lock().by_subject;
-        subjects.iter().map(|(subject, signatures)| (subject.clone(), signatures.clone())).collect()
+        let nodes = |(subject, signatures): (&K, &BTreeMap<NodeIndex, V>)| {
+            (subject.clone(), signatures.keys().copied().collect())
+        };
+        subjects.iter().map(nodes).collect()
     }
 
     /// Forgets them.

@@ -11,7 +11,7 @@
 //! becomes usable.
 
 use alloy_primitives::{B256, hex};
-use ed25519_dalek::{Signature, Signer as _};
+use ed25519_dalek::Signer as _;
 use quorate_mpc::{InvalidPartyIndex, PartyIndex, Unconfirmed};
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 
@@ -150,12 +150,7 @@ impl KeysBeingMade<'_> {
     fn genuine(&self, pending: &PendingKey, mut confirmations: Confirmations) -> Confirmations {
         let statement = pending.statement(&self.member.network);
         confirmations.retain(|node, bytes| {
-            let genuine = match (self.member.network.identity(*node), Signature::from_slice(bytes)) {
-                (Some(identity), Ok(signature)) => {
-                    identity.verify_strict(statement.as_slice(), &signature).is_ok()
-                }
-                _ => false,
-            };
+            let genuine = self.member.network.has_signed(*node, statement, bytes);
             if !genuine {
                 let key_id = &pending.key_id;
                 tracing::warn!(node = %self.member.index, key_id, signer = %node, "dropped a false confirmation");

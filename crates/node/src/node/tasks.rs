@@ -28,6 +28,9 @@ const KEYGEN_RUN: Duration = Duration::from_secs(80);
 /// that has it in for them can have every key die.
 const MOST_DEAD_A_DAY: u64 = 64;
 
+/// In seconds.
+const DAY: u64 = 24 * 3600;
+
 impl Parts {
     /// Makes a free key together with all other nodes, one at a time.
     pub(super) async fn make_key(
@@ -45,7 +48,7 @@ impl Parts {
         if free as u64 >= self.most_free_keys {
             return Err(unfinished(format!("node {node} has {free} free keys, which is enough")));
         }
-        let dead = self.assignments.died_within_a_day(clock::now()).await?;
+        let dead = self.storage.died_since(clock::now().saturating_sub(DAY)).await?;
         if dead >= MOST_DEAD_A_DAY {
             let reason =
                 format!("{dead} keys were given to different requests within a day, seen by node {node}");
@@ -88,7 +91,7 @@ impl Parts {
         };
         let (key, attestation) = assigned;
         peers.tell_whose(&key.key_id).await?;
-        if self.assignments.is_dead(&key.key_id).await? {
+        if self.storage.is_dead(&key.key_id).await? {
             return Err(Refusal::Split { key_id: key.key_id.into() }.into());
         }
         Ok(Answer::Key { key, attestations: vec![attestation] })
