@@ -24,6 +24,10 @@ struct Script {
     code: Value,
     answer: Value,
     asked: Arc<std::sync::Mutex<Vec<(String, Value)>>>,
+    /// Before each answer.
+    pause: Duration,
+    /// How many calls are under way, and the most that ever were.
+    counted: (Arc<AtomicUsize>, Arc<AtomicUsize>),
 }
 
 impl Script {
@@ -36,6 +40,8 @@ impl Script {
             code: json!("0x60"),
             answer: json!(YES),
             asked: Arc::default(),
+            pause: Duration::ZERO,
+            counted: Default::default(),
         }
     }
 
@@ -66,6 +72,10 @@ impl Script {
 }
 
 async fn answer(State(script): State<Script>, Json(request): Json<Value>) -> Json<Value> {
+    let (under_way, most) = &script.counted;
+    most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    tokio::time::sleep(script.pause).await;
+    under_way.fetch_sub(1, Ordering::Relaxed);
     let method = request["method"].as_str().unwrap();
     script.asked.lock().unwrap().push((method.to_owned(), request["params"].clone()));
     let answer = script.of(method);
@@ -201,25 +211,16 @@ async fn only_the_chains_that_are_configured_are_asked_and_each_is_the_one_it_sh
     assert!(asked.lock().unwrap().iter().all(|(method, _)| method == "eth_chainId"));
 }
 
-/// Each waits for the others that are under way, in vain: no answer comes before the deadline.
 #[tokio::test]
 async fn a_chain_is_asked_about_a_few_claims_at_once() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let rpc = format!("http://{}", listener.local_addr().unwrap());
-    let connected = Arc::new(AtomicUsize::new(0));
-    let counted = connected.clone();
-    tokio::spawn(async move {
-        let mut open = Vec::new();
-        while let Ok(connection) = listener.accept().await {
-            counted.fetch_add(1, Ordering::Relaxed);
-            open.push(connection);
-        }
-    });
-    let chains = chains(&rpc);
-    chains.chains[&CHAIN].is_confirmed.set(()).unwrap();
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = (under_way, most.clone());
+    let script = Script { pause: Duration::from_millis(50), counted, ..Script::yes() };
+    let chains = script.serve().await;
     let asked = (0..3 * PLACES).map(|_| chains.verify(claimed(CHAIN)));
-    for refused in futures_util::future::join_all(asked).await {
-        assert!(matches!(refused, Err(Refusal::ChainUnavailable { .. })));
+    for verified in futures_util::future::join_all(asked).await {
+        verified.unwrap();
     }
-    assert!(connected.load(Ordering::Relaxed) <= 4 * PLACES);
+    let most = most.load(Ordering::Relaxed);
+    assert!((1..=4 * PLACES).contains(&most), "four calls for each claim: {most}");
 }
