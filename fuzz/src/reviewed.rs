@@ -1,5 +1,5 @@
 use quorate_core::{
-    AccountCall, Address, B256, Known, OperationHead, Review, ReviewError, Target, UserOperation,
+    AccountCall, Address, B256, Domain, Known, OperationHead, Review, ReviewError, UserOperation,
 };
 
 const KNOWN: Known<'_> = Known {
@@ -7,7 +7,7 @@ const KNOWN: Known<'_> = Known {
     abi_session_validation_module: Address::repeat_byte(0x0f),
     functions: &["safeMint(address to)", "transfer(address to, uint256 amount)"],
 };
-const TARGET: Target = Target { entry_point: Address::repeat_byte(0xee), chain_id: 137 };
+const TARGET: Domain = Domain { entry_point: Address::repeat_byte(0xee), chain_id: 137 };
 const CALLS: usize = 8;
 
 /// A review that streams reads what the decoder reads, however the call data is cut, and shows nothing that could

@@ -62,61 +62,57 @@ extern crate alloc;
 extern crate std;
 
 mod abi;
-mod call;
-mod condition;
-mod danger;
-mod epoch;
-mod erc20;
-mod evaluate;
 #[cfg(feature = "serde")]
 pub mod json;
-mod key_request;
-mod leaf;
-pub mod merkle;
-mod mistake;
-pub mod multichain;
-mod packed_user_operation;
+mod lint;
+mod operation;
 mod policy;
-mod policy_builder;
-mod reference_value;
 mod review;
-mod routed_signature;
-mod selector;
-mod session_key_data;
+mod session;
 mod show;
-mod signature;
-mod signature_text;
 mod sink;
-mod user_operation;
 
+pub use abi::selector::{FunctionSelector, SelectorError};
 #[cfg(feature = "abi")]
 pub use abi::{ArgIndex, ArgumentError, Arguments, FunctionError, IntoFunction};
 pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
-pub use call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch};
-pub use condition::{Condition, UnknownCondition};
-pub use danger::{Danger, Surroundings};
-pub use epoch::{SessionEpoch, TimeField};
-pub use erc20::{Erc20Policy, Erc20Refusal, Erc20SessionKeyData, evaluate_erc20};
-pub use evaluate::{Refusal, evaluate};
-pub use key_request::{KeyRequest, KeyRequestError, TaggedValue};
-#[cfg(feature = "alloc")]
-pub use leaf::Leaf;
-pub use leaf::SessionLeaf;
-pub use mistake::Mistake;
-pub use multichain::{MalformedMultichainSignature, MultichainSignature};
-pub use packed_user_operation::{
-    HashError, Init, PackedUserOperation, Paymaster, PaymasterSignature, UnpackError, UnpackedUserOperation,
+pub use lint::{
+    danger::{Danger, Surroundings},
+    mistake::Mistake,
 };
-pub use policy::{EncodeError, Policy, Rule};
-pub use policy_builder::{ContractPolicy, PolicyBuilder, PolicyError, PolicyErrors, Words};
-pub use reference_value::{ReferenceValue, ReferenceValueError};
+pub use operation::{
+    HashError,
+    call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch},
+    initialization::Initialization,
+    packed::{PackedUserOperation, UnpackError},
+    paymaster::{Paymaster, PaymasterSignature},
+    unpacked::UnpackedUserOperation,
+    v0_6::{CallDataDigest, Digest, SignedUserOperation, UserOperation, signing_hash},
+};
+pub use policy::{
+    Policy, Rule,
+    builder::{ContractPolicy, PolicyBuilder, PolicyError, PolicyErrors, Words},
+    condition::{Condition, UnknownCondition},
+    epoch::SessionEpoch,
+    error::{EncodeError, TimeField},
+    reference_value::{ReferenceValue, ReferenceValueError},
+};
 pub use review::{
-    Known, MultichainReview, MultichainReviewError, OnUnreadable, OperationHead, OperationReview, Review,
-    ReviewError, Target, review_use,
+    Domain, Known, MultichainReview, MultichainReviewError, OnUnreadable, OperationHead, OperationReview,
+    Review, ReviewError,
+    key_request::{KeyRequest, KeyRequestError, TaggedValue},
+    review_use,
 };
-pub use routed_signature::{RoutedSession, RoutedSignature, routed_hash};
-pub use selector::{FunctionSelector, SelectorError};
-pub use session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule, SessionKeyData};
-pub use signature::{DUMMY_SESSION_SIGNATURE, ModuleSignature, SessionSignature};
+#[cfg(feature = "alloc")]
+pub use session::leaf::Leaf;
+pub use session::{
+    erc20::{Erc20Policy, Erc20Refusal, Erc20SessionKeyData, evaluate_erc20},
+    evaluate::{Refusal, evaluate},
+    leaf::SessionLeaf,
+    merkle, multichain,
+    multichain::{MalformedMultichainSignature, MultichainSignature},
+    routed_signature::{RoutedSession, RoutedSignature, routed_hash},
+    session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule, SessionKeyData},
+    signature::{DUMMY_SESSION_SIGNATURE, ModuleSignature, SessionSignature},
+};
 pub use sink::{BufferFull, Encode, Sink, SliceSink};
-pub use user_operation::{Digest, Hashed, SignedUserOperation, UserOperation, signing_hash};

@@ -249,7 +249,7 @@ fn reviews() {
         abi_session_validation_module: module,
         functions: &["transfer(address to, uint256 amount)"],
     };
-    let target = Target { entry_point: Address::repeat_byte(3), chain_id: 1 };
+    let target = Domain { entry_point: Address::repeat_byte(3), chain_id: 1 };
     let policy = Policy::new(Address::repeat_byte(4), "transfer(address,uint256)".parse().unwrap())
         .with_rule(Rule::new(32, Condition::LessThan, 1_000_000_u64))
         .unwrap()
@@ -289,7 +289,7 @@ fn reviews() {
     Execute(Call { to: module, value: U256::from(7), data: &[] }).write_to(&mut call_data).unwrap();
     for chain_id in [1, 2, 3] {
         let mut operation =
-            review.operation(known, Target { chain_id, ..target }, head, SessionEpoch::UNLIMITED);
+            review.operation(known, Domain { chain_id, ..target }, head, SessionEpoch::UNLIMITED);
         operation.call_data(&call_data).unwrap();
         operation.finish().unwrap();
     }

@@ -59,7 +59,7 @@ impl Part {
     }
 
     fn begin<'s, 'a>(&'a self, set: &'s mut Set<'_>) -> OperationReview<'s, 'a, impl std::fmt::Write> {
-        let target = Target { entry_point: ENTRY_POINT, chain_id: self.chain_id };
+        let target = Domain { entry_point: ENTRY_POINT, chain_id: self.chain_id };
         let head = OperationHead::V0_6(self.operation().with_call_data(()));
         set.operation(KNOWN, target, head, self.epoch)
     }
@@ -300,7 +300,7 @@ fn what_is_not_shown_is_not_signed() {
     let len = review(std::slice::from_ref(&payment)).0.len();
     for room in 0..=len {
         let mut set: MultichainReview<_> = MultichainReview::new(Screen(room));
-        let target = Target { entry_point: ENTRY_POINT, chain_id: 1 };
+        let target = Domain { entry_point: ENTRY_POINT, chain_id: 1 };
         let head = OperationHead::V0_6(payment.operation().with_call_data(()));
         let mut operation = set.operation(KNOWN, target, head, payment.epoch);
         // Errors of single steps are passed over, as they should not be.

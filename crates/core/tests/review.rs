@@ -14,7 +14,7 @@ const KNOWN: Known<'_> = Known {
     abi_session_validation_module: MODULE,
     functions: &["safeMint(address to)", "transfer(address to, uint256 amount)"],
 };
-const TARGET: Target = Target { entry_point: Address::repeat_byte(0xee), chain_id: 137 };
+const TARGET: Domain = Domain { entry_point: Address::repeat_byte(0xee), chain_id: 137 };
 
 type Bytes = heapless::Vec<u8, 1024>;
 
@@ -300,7 +300,7 @@ fn the_later_entry_points_name_their_own_hash() {
     let call_data = encode(&Execute(call(FRIEND, &[])));
     let operation = UnpackedUserOperation::<&[u8]> {
         sender: ACCOUNT,
-        init: Init::Delegated { delegate: TOKEN, data: &[1, 2] },
+        init: Initialization::Delegated { delegate: TOKEN, data: &[1, 2] },
         call_data: &call_data,
         call_gas_limit: 1,
         max_fee_per_gas: 1_000_000_000_000_000_000,

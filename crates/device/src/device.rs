@@ -5,7 +5,7 @@ use core::fmt::{self, Write as _};
 
 use alloy_primitives::Keccak256;
 use k256::ecdsa::SigningKey;
-use quorate_core::{Address, B256, Known, Review, ReviewError, Target, signing_hash};
+use quorate_core::{Address, B256, Domain, Known, Review, ReviewError, signing_hash};
 
 use crate::frame::{FrameBuffer, FromDevice, Head, ToDevice, encode, session_leaf};
 
@@ -94,7 +94,7 @@ impl<'a> Device<'a> {
             let served = match request.decode() {
                 Ok(ToDevice::Address) => send(&link, &FromDevice::Address(self.address().into_array())),
                 Ok(ToDevice::Begin { entry_point, chain_id, head }) => {
-                    let target = Target { entry_point: entry_point.into(), chain_id };
+                    let target = Domain { entry_point: entry_point.into(), chain_id };
                     // One after the other, so that the stack holds but one of them.
                     self.review(&link, next, target, &head)
                         .and_then(|hash| await_button(&link, next, hash))
@@ -117,7 +117,7 @@ impl<'a> Device<'a> {
         &self,
         link: &RefCell<&mut L>,
         frame: &mut FrameBuffer,
-        target: Target,
+        target: Domain,
         head: &Head<'_>,
     ) -> Result<B256, Stop<L::Error>> {
         let mut review: Review<'_, _> = Review::begin(self.known, target, (*head).into(), Screen::new(link));

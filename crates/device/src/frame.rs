@@ -2,7 +2,7 @@
 
 use alloy_primitives::U256;
 use quorate_core::{
-    Init, OperationHead, Paymaster, SessionEpoch, SessionLeaf, UnpackedUserOperation, UserOperation,
+    Initialization, OperationHead, Paymaster, SessionEpoch, SessionLeaf, UnpackedUserOperation, UserOperation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ pub struct UnpackedFrame<'a> {
     pub sender: [u8; 20],
     pub nonce: [u8; 32],
     #[serde(borrow)]
-    pub init: InitFrame<'a>,
+    pub init: InitializationFrame<'a>,
     pub call_gas_limit: u128,
     pub verification_gas_limit: u128,
     pub pre_verification_gas: [u8; 32],
@@ -108,8 +108,8 @@ pub struct UnpackedFrame<'a> {
 
 /// How the account comes to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "as in quorate_core::Init")]
-pub enum InitFrame<'a> {
+#[allow(missing_docs, reason = "as in quorate_core::Initialization")]
+pub enum InitializationFrame<'a> {
     Deployed,
     Factory { factory: [u8; 20], data: &'a [u8] },
     Delegated { delegate: [u8; 20], data: &'a [u8] },
@@ -197,10 +197,12 @@ impl<'a> From<UnpackedUserOperation<&'a [u8], ()>> for UnpackedFrame<'a> {
             sender: operation.sender.into_array(),
             nonce: operation.nonce.to_be_bytes(),
             init: match operation.init {
-                Init::Deployed => InitFrame::Deployed,
-                Init::Factory { factory, data } => InitFrame::Factory { factory: factory.into_array(), data },
-                Init::Delegated { delegate, data } => {
-                    InitFrame::Delegated { delegate: delegate.into_array(), data }
+                Initialization::Deployed => InitializationFrame::Deployed,
+                Initialization::Factory { factory, data } => {
+                    InitializationFrame::Factory { factory: factory.into_array(), data }
+                }
+                Initialization::Delegated { delegate, data } => {
+                    InitializationFrame::Delegated { delegate: delegate.into_array(), data }
                 }
             },
             call_gas_limit: operation.call_gas_limit,
@@ -224,10 +226,12 @@ impl<'a> From<UnpackedFrame<'a>> for UnpackedUserOperation<&'a [u8], ()> {
             sender: frame.sender.into(),
             nonce: U256::from_be_bytes(frame.nonce),
             init: match frame.init {
-                InitFrame::Deployed => Init::Deployed,
-                InitFrame::Factory { factory, data } => Init::Factory { factory: factory.into(), data },
-                InitFrame::Delegated { delegate, data } => {
-                    Init::Delegated { delegate: delegate.into(), data }
+                InitializationFrame::Deployed => Initialization::Deployed,
+                InitializationFrame::Factory { factory, data } => {
+                    Initialization::Factory { factory: factory.into(), data }
+                }
+                InitializationFrame::Delegated { delegate, data } => {
+                    Initialization::Delegated { delegate: delegate.into(), data }
                 }
             },
             call_data: (),

@@ -9,7 +9,7 @@ use std::vec::Vec;
 use alloy_primitives::{Address, B256, ChainId, Signature};
 use alloy_signer::Signer;
 use async_trait::async_trait;
-use quorate_core::{Leaf, OperationHead, SessionLeaf, Target, UserOperation, signing_hash};
+use quorate_core::{Domain, Leaf, OperationHead, SessionLeaf, UserOperation, signing_hash};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
@@ -61,7 +61,7 @@ pub struct DeviceSigner<S> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningRequest {
     /// Where the operation is to run.
-    pub target: Target,
+    pub target: Domain,
     /// The operation.
     pub operation: UserOperation<Vec<u8>>,
     /// The encoded sessions that it grants, all of them; none for an operation that grants nothing.
@@ -171,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync, P: Person> Signer for Requ
 
     /// Signs the request's hash, and no other message.
     async fn sign_message(&self, message: &[u8]) -> alloy_signer::Result<Signature> {
-        let Target { entry_point, chain_id } = self.request.target;
+        let Domain { entry_point, chain_id } = self.request.target;
         let reviewed = self.request.operation.hash(entry_point, chain_id);
         if message != reviewed.as_slice() {
             let asked = B256::try_from(message).unwrap_or_default();

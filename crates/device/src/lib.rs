@@ -20,6 +20,6 @@ pub mod host;
 
 pub use device::{Device, Link};
 pub use frame::{
-    FrameBuffer, FrameError, FromDevice, Head, InitFrame, MAX_FRAME, PaymasterFrame, ToDevice, UnpackedFrame,
-    V0_6Frame, encode,
+    FrameBuffer, FrameError, FromDevice, Head, InitializationFrame, MAX_FRAME, PaymasterFrame, ToDevice,
+    UnpackedFrame, V0_6Frame, encode,
 };

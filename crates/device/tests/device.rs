@@ -12,8 +12,8 @@ use alloy_signer::Signer as _;
 use alloy_signer_local::PrivateKeySigner;
 use k256::ecdsa::SigningKey;
 use quorate_core::{
-    Call, Condition, Encode as _, Execute, Known, Leaf, Policy, Rule, SessionEpoch, SessionKeyData,
-    SessionLeaf, Target, UserOperation,
+    Call, Condition, Domain, Encode as _, Execute, Known, Leaf, Policy, Rule, SessionEpoch, SessionKeyData,
+    SessionLeaf, UserOperation,
 };
 use quorate_device::host::{DeviceError, DeviceSigner, Person, SigningRequest};
 use quorate_device::{Device, Link};
@@ -92,7 +92,7 @@ fn grant() -> SigningRequest {
     let set_root = [&[0x7c, 0xb6, 0x47, 0x59], leaf.hash().as_slice()].concat();
     let call_data = Execute(Call { to: MANAGER, value: U256::ZERO, data: &set_root }).to_vec();
     SigningRequest {
-        target: Target { entry_point: Address::repeat_byte(0xee), chain_id: 137 },
+        target: Domain { entry_point: Address::repeat_byte(0xee), chain_id: 137 },
         operation: UserOperation {
             sender: Address::repeat_byte(0xac),
             call_data,

@@ -1,7 +1,7 @@
 //! Operations and sessions as C hands them in.
 
 use quorate_core::{
-    Address, B256, Digest, Keccak256, OperationHead, PackedUserOperation, SessionEpoch, SessionLeaf, Target,
+    Address, B256, Digest, Domain, Keccak256, OperationHead, PackedUserOperation, SessionEpoch, SessionLeaf,
     U256, UserOperation,
 };
 
@@ -41,8 +41,8 @@ pub struct Session {
 }
 
 impl Operation {
-    pub(crate) fn target(&self) -> Target {
-        Target { entry_point: Address::from(self.entry_point), chain_id: self.chain_id }
+    pub(crate) fn target(&self) -> Domain {
+        Domain { entry_point: Address::from(self.entry_point), chain_id: self.chain_id }
     }
 
     pub(crate) fn hash(&self, call_data: &[u8]) -> Result<B256, Status> {

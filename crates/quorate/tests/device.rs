@@ -16,7 +16,7 @@ use quorate::{
     Call, Condition, Draft, FunctionSelector, LocalSessionKey, Policy, Quorate, Rule, SessionGrant,
 };
 use quorate_contracts::Erc721;
-use quorate_core::Target;
+use quorate_core::Domain;
 use quorate_device::host::{DeviceSigner, Person, SigningRequest};
 use quorate_devnet::Devnet;
 use quorate_signer::sign_as_owner;
@@ -81,7 +81,7 @@ impl Person for Reader {
 fn request(draft: &Draft<SessionGrant>) -> SigningRequest {
     let message = draft.operation();
     SigningRequest {
-        target: Target { entry_point: message.entry_point, chain_id: message.chain_id },
+        target: Domain { entry_point: message.entry_point, chain_id: message.chain_id },
         operation: message.operation.clone(),
         sessions: draft.intent().session.policies().to_vec(),
     }

@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, B256, address};
 use clap::{Subcommand, ValueEnum};
 use quorate_core::{
-    HashError, Init, OperationHead, PackedUserOperation, Target, UnpackError, UnpackedUserOperation,
-    UserOperation,
+    Domain, HashError, Initialization, OperationHead, PackedUserOperation, UnpackError,
+    UnpackedUserOperation, UserOperation,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -79,9 +79,9 @@ struct Answer {
 }
 
 impl Place {
-    pub(crate) fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Domain {
         let entry_point = self.entry_point_address.unwrap_or(self.entry_point.canonical_address());
-        Target { entry_point, chain_id: self.chain_id }
+        Domain { entry_point, chain_id: self.chain_id }
     }
 }
 
@@ -103,14 +103,14 @@ impl Operation {
         let operation: UnpackedUserOperation<_> =
             parse_value(operation, "a user operation of v0.7 or later")?;
         let named = match operation.init {
-            Init::Delegated { delegate, .. } => Some(delegate),
-            Init::Deployed | Init::Factory { .. } => None,
+            Initialization::Delegated { delegate, .. } => Some(delegate),
+            Initialization::Deployed | Initialization::Factory { .. } => None,
         };
         Ok(Self::Later { operation: operation.pack(), delegate: named.or(place.delegate) })
     }
 
     fn hash(&self, place: Place) -> Result<B256, HashError> {
-        let Target { entry_point, chain_id } = place.target();
+        let Domain { entry_point, chain_id } = place.target();
         match self {
             Self::V0_6(operation) => Ok(operation.hash(entry_point, chain_id)),
             Self::Later { operation, delegate } => match place.entry_point {

@@ -11,7 +11,10 @@ use alloy_json_abi::Param;
 use alloy_primitives::U256;
 
 use super::{WORD, function::Parameters};
-use crate::{condition::Condition, policy::EncodeError, show::Decimal};
+use crate::{
+    policy::{condition::Condition, error::EncodeError},
+    show::Decimal,
+};
 
 /// What points at an argument: its position as a `usize`, or its name as a `&str`.
 pub trait ArgIndex: sealed::Sealed {

@@ -11,10 +11,12 @@ use super::{
     function::{FunctionError, IntoFunction, Parameters},
 };
 use crate::{
-    condition::Condition,
-    policy::Rule,
-    policy_builder::{ContractPolicy, PolicyBuilder, PolicyError},
-    selector::FunctionSelector,
+    abi::selector::FunctionSelector,
+    policy::{
+        Rule,
+        builder::{ContractPolicy, PolicyBuilder, PolicyError},
+        condition::Condition,
+    },
 };
 
 impl ContractPolicy {

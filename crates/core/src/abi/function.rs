@@ -6,7 +6,7 @@ use alloy_dyn_abi::DynSolType;
 use alloy_json_abi::{Function, Param};
 
 use super::text;
-use crate::selector::{FunctionSelector, SelectorError};
+use crate::abi::selector::{FunctionSelector, SelectorError};
 
 /// What describes a function and its arguments: Solidity text, or an ABI's [`Function`].
 pub trait IntoFunction: sealed::Sealed {

@@ -4,7 +4,7 @@ use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::value::{Checked, Hex, Number};
-use crate::{epoch::SessionEpoch, leaf::Leaf};
+use crate::{policy::epoch::SessionEpoch, session::leaf::Leaf};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

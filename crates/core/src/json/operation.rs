@@ -7,11 +7,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::value::{Checked, Hex, Quantity};
 use crate::{
-    packed_user_operation::{
-        Init, PackedUserOperation, Paymaster, PaymasterSignature, UnpackedUserOperation,
+    operation::{
+        initialization::Initialization,
+        packed::PackedUserOperation,
+        paymaster::{Paymaster, PaymasterSignature},
+        unpacked::UnpackedUserOperation,
+        v0_6::{SignedUserOperation, UserOperation},
     },
     sink::Encode as _,
-    user_operation::{SignedUserOperation, UserOperation},
 };
 
 /// The fields of EntryPoint v0.6. `initCode` and `paymasterAndData` may be missing, and a `signature` may be there,
@@ -222,17 +225,19 @@ struct Authorization {
 }
 
 impl UnpackedForm {
-    fn init(&self) -> Result<Init<Vec<u8>>, &'static str> {
+    fn init(&self) -> Result<Initialization<Vec<u8>>, &'static str> {
         let data = || self.factory_data.clone().unwrap_or_default().0;
         match (&self.factory, &self.eip7702_auth) {
-            (Some(Factory::Contract(factory)), _) => Ok(Init::Factory { factory: factory.0, data: data() }),
+            (Some(Factory::Contract(factory)), _) => {
+                Ok(Initialization::Factory { factory: factory.0, data: data() })
+            }
             (Some(Factory::Delegated), Some(authorization)) => {
-                Ok(Init::Delegated { delegate: authorization.address.0, data: data() })
+                Ok(Initialization::Delegated { delegate: authorization.address.0, data: data() })
             }
             (Some(Factory::Delegated), None) => {
                 Err("factory: 0x7702 needs the account's delegate as eip7702Auth.address")
             }
-            (None, _) if data().is_empty() => Ok(Init::Deployed),
+            (None, _) if data().is_empty() => Ok(Initialization::Deployed),
             (None, _) => Err("factoryData: there is no factory to be called with it"),
         }
     }
@@ -364,7 +369,7 @@ mod tests {
         assert_eq!(read.hash_v0_9(ENTRY_POINT, 1, None), operation.hash_v0_9(ENTRY_POINT, 1));
         assert_eq!(
             read.unpack(None).unwrap().init,
-            Init::Factory { factory: Address::repeat_byte(1), data: &[0xaa][..] }
+            Initialization::Factory { factory: Address::repeat_byte(1), data: &[0xaa][..] }
         );
     }
 

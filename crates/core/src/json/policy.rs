@@ -11,11 +11,11 @@ use serde::{
 
 use super::value::{Checked, Number};
 use crate::{
-    condition::Condition,
-    epoch::SessionEpoch,
-    policy::{EncodeError, Policy, Rule},
-    reference_value::ReferenceValue,
-    selector::FunctionSelector,
+    abi::selector::FunctionSelector,
+    policy::{
+        Policy, Rule, condition::Condition, epoch::SessionEpoch, error::EncodeError,
+        reference_value::ReferenceValue,
+    },
 };
 
 /// `{ "contractAddress", "functionSelector", "valueLimit", "rules", "interval" }`; the last three may be missing, and

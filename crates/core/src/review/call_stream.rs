@@ -8,7 +8,7 @@ use alloy_primitives::{Address, U256};
 use super::ReviewError;
 use crate::{
     abi::{WORD, word},
-    call::selectors,
+    operation::call::selectors,
 };
 
 /// What a call is, before its data.

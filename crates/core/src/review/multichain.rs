@@ -4,12 +4,10 @@ use core::fmt;
 
 use alloy_primitives::B256;
 
-use super::{Known, OperationHead, Review, ReviewError, Target};
+use super::{Domain, Known, OperationHead, Review, ReviewError};
 use crate::{
-    epoch::SessionEpoch,
-    leaf::SessionLeaf,
-    merkle,
-    multichain::leaf,
+    policy::epoch::SessionEpoch,
+    session::{leaf::SessionLeaf, merkle, multichain::leaf},
     show::{Lines, Time},
 };
 
@@ -39,7 +37,7 @@ use crate::{
 /// let mut shown = String::new();
 /// let mut review: MultichainReview<_> = MultichainReview::new(&mut shown);
 /// for chain_id in [1, 10] {
-///     let target = Target { entry_point: Address::repeat_byte(0xee), chain_id };
+///     let target = Domain { entry_point: Address::repeat_byte(0xee), chain_id };
 ///     let head = OperationHead::V0_6(operation.without_call_data());
 ///     let mut operation = review.operation(known, target, head, epoch);
 ///     operation.call_data(&call_data)?;
@@ -70,7 +68,7 @@ impl<W: fmt::Write, const OPERATIONS: usize, const CALLS: usize> MultichainRevie
     pub fn operation<'a>(
         &mut self,
         known: Known<'a>,
-        target: Target,
+        target: Domain,
         head: OperationHead<'a>,
         epoch: SessionEpoch,
     ) -> OperationReview<'_, 'a, W, CALLS> {

@@ -10,7 +10,7 @@ use quorate::{
 };
 use quorate_contracts::Deployment;
 use quorate_contracts::Erc721::safeMintCall;
-use quorate_core::{Known, MultichainReview, OperationHead, Target};
+use quorate_core::{Domain, Known, MultichainReview, OperationHead};
 use quorate_devnet::Devnet;
 
 async fn prepared(account: &SmartAccount, key: &LocalSessionKey) -> Draft<SessionGrant> {
@@ -80,7 +80,7 @@ fn reviewed_root(both: &MultichainDraft, grants: &[&Draft<SessionGrant>]) -> B25
     let mut shown = String::new();
     let mut review: MultichainReview<_> = MultichainReview::new(&mut shown);
     for (message, grant) in both.operations().zip(grants) {
-        let target = Target { entry_point: message.entry_point, chain_id: message.chain_id };
+        let target = Domain { entry_point: message.entry_point, chain_id: message.chain_id };
         let head = OperationHead::V0_6(message.operation.without_call_data());
         let mut operation = review.operation(known, target, head, both.epoch());
         for leaf in grant.intent().session.policies() {

@@ -6,6 +6,8 @@ mod argument;
 mod builder;
 #[cfg(feature = "abi")]
 mod function;
+pub(crate) mod selector;
+pub(crate) mod signature_text;
 #[cfg(feature = "abi")]
 mod text;
 

@@ -31,7 +31,7 @@
 //! Execute(Call { to: manager, value: U256::ZERO, data: &set_root }).write_to(&mut call_data)?;
 //! let operation = UserOperation::<&[u8]> { call_data: &call_data, ..UserOperation::default() };
 //!
-//! let target = Target { entry_point: Address::repeat_byte(0xee), chain_id: 1 };
+//! let target = Domain { entry_point: Address::repeat_byte(0xee), chain_id: 1 };
 //! let mut shown = String::new();
 //! let head = OperationHead::V0_6(operation.without_call_data());
 //! let mut review: Review<'_, _> = Review::begin(known, target, head, &mut shown);
@@ -47,6 +47,7 @@
 //! ```
 
 mod call_stream;
+pub(crate) mod key_request;
 mod multichain;
 
 use core::fmt;
@@ -57,15 +58,23 @@ pub use self::multichain::{MultichainReview, MultichainReviewError, OperationRev
 
 use self::call_stream::{CallHead, CallStream, Event};
 use crate::{
-    evaluate::{Refusal, evaluate},
-    leaf::SessionLeaf,
-    merkle::RootBuilder,
-    packed_user_operation::{HashError, Init, UnpackedUserOperation},
-    selector::FunctionSelector,
-    session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData},
+    abi::{
+        selector::FunctionSelector,
+        signature_text::{self, Argument},
+    },
+    operation::{
+        HashError,
+        initialization::Initialization,
+        unpacked::UnpackedUserOperation,
+        v0_6::{CallDataDigest as _, Digest, UserOperation},
+    },
+    session::{
+        evaluate::{Refusal, evaluate},
+        leaf::SessionLeaf,
+        merkle::RootBuilder,
+        session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData},
+    },
     show::{Ether, Lines, Safe, Time, Word},
-    signature_text::{self, Argument},
-    user_operation::{Digest, Hashed as _, UserOperation},
 };
 
 /// What the reviewer knows by itself, and is not told by whoever asks for a signature.
@@ -81,7 +90,7 @@ pub struct Known<'a> {
 
 /// Where an operation is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct Domain {
     /// The entry point.
     pub entry_point: Address,
     /// The chain.
@@ -196,7 +205,7 @@ pub enum OnUnreadable {
 ///
 /// It takes some 3 KiB with its room for 8 calls, whatever the number of sessions and the length of the call data.
 pub struct Review<'a, W, const CALLS: usize = 8> {
-    target: Target,
+    target: Domain,
     head: OperationHead<'a>,
     hasher: Keccak256,
     stream: CallStream<CALLS>,
@@ -213,7 +222,7 @@ impl<'a, W: fmt::Write, const CALLS: usize> Review<'a, W, CALLS> {
     // What takes kilobytes is made in its place and handed on by address, for the stack's sake: this cannot fail, since
     // a result would be moved; and inlined, the parts that it is made of would lie beside it.
     #[inline(never)]
-    pub fn begin(known: Known<'a>, target: Target, head: OperationHead<'a>, out: W) -> Self {
+    pub fn begin(known: Known<'a>, target: Domain, head: OperationHead<'a>, out: W) -> Self {
         Self {
             target,
             head,
@@ -343,7 +352,7 @@ impl<W, const CALLS: usize> fmt::Debug for Review<'_, W, CALLS> {
 /// As [`Review`], and [`ReviewError::Forbidden`].
 pub fn review_use<W: fmt::Write>(
     known: Known<'_>,
-    target: Target,
+    target: Domain,
     head: OperationHead<'_>,
     call_data: &[u8],
     leaf: &SessionLeaf<'_>,
@@ -371,8 +380,8 @@ impl OperationHead<'_> {
     ///
     /// # Errors
     /// A paymaster's signature that the entry point would not take.
-    pub fn hash(&self, call_data: Digest, target: Target) -> Result<B256, HashError> {
-        let Target { entry_point, chain_id } = target;
+    pub fn hash(&self, call_data: Digest, target: Domain) -> Result<B256, HashError> {
+        let Domain { entry_point, chain_id } = target;
         match self {
             Self::V0_6(operation) => Ok(operation.with_call_data(call_data).hash(entry_point, chain_id)),
             Self::V0_7(operation) => Ok(operation.with_call_data(call_data).hash_v0_7(entry_point, chain_id)),
@@ -391,7 +400,7 @@ impl OperationHead<'_> {
     }
 }
 
-fn show_head<W: fmt::Write>(lines: &mut Lines<W>, target: Target, head: &OperationHead<'_>) -> fmt::Result {
+fn show_head<W: fmt::Write>(lines: &mut Lines<W>, target: Domain, head: &OperationHead<'_>) -> fmt::Result {
     lines.line(format_args!("Account {} on chain {}", head.sender(), target.chain_id))?;
     lines.line(format_args!("  entry point {} {}", head.version(), target.entry_point))?;
     match head {
@@ -415,9 +424,9 @@ fn show_head<W: fmt::Write>(lines: &mut Lines<W>, target: Target, head: &Operati
         OperationHead::V0_7(operation) | OperationHead::V0_8(operation) | OperationHead::V0_9(operation) => {
             lines.line(format_args!("  nonce {:#x}", operation.nonce))?;
             match operation.init {
-                Init::Deployed => {}
-                Init::Factory { factory, data } => show_deployment(lines, factory, data)?,
-                Init::Delegated { delegate, data } => {
+                Initialization::Deployed => {}
+                Initialization::Factory { factory, data } => show_deployment(lines, factory, data)?,
+                Initialization::Delegated { delegate, data } => {
                     lines.line(format_args!("  runs the code of {delegate} (EIP-7702)"))?;
                     lines.line(format_args!(
                         "    {} bytes for its start, keccak {}",

@@ -2,10 +2,7 @@
 
 use core::fmt;
 
-use crate::{
-    epoch::{SessionEpoch, TimeField},
-    policy::Rule,
-};
+use crate::policy::{Policy, Rule, epoch::SessionEpoch, error::TimeField};
 
 /// Something in a policy that is evidently a mistake, though the chain would take it.
 ///
@@ -34,6 +31,13 @@ pub enum Mistake {
         /// The end, in seconds since 1970.
         valid_until: u64,
     },
+}
+
+impl<const RULES: usize> Policy<RULES> {
+    /// What can be encoded and enforced, and yet is evidently not what was meant.
+    pub fn mistakes(&self) -> impl Iterator<Item = Mistake> + '_ {
+        Mistake::in_rules(self.rules()).chain(Mistake::in_epoch(self.epoch()))
+    }
 }
 
 impl Mistake {
@@ -90,7 +94,10 @@ mod tests {
     use alloy_primitives::Address;
 
     use super::*;
-    use crate::{condition::Condition, policy::Policy, selector::FunctionSelector};
+    use crate::{
+        abi::selector::FunctionSelector,
+        policy::{Policy, condition::Condition},
+    };
 
     fn mistakes(offsets: &[u16], valid_after: u64, valid_until: u64) -> Vec<Mistake> {
         let policy = Policy::new(Address::ZERO, FunctionSelector::new([0; 4]))

@@ -1,8 +1,6 @@
 //! When a session is valid.
 
-use core::fmt;
-
-use crate::policy::EncodeError;
+use super::error::{EncodeError, TimeField};
 
 /// The first and last second at which a session is valid, in seconds since 1970, each below 2^48.
 ///
@@ -63,24 +61,6 @@ impl SessionEpoch {
     /// Whether the session is valid at `now`, in seconds since 1970.
     pub const fn contains(&self, now: u64) -> bool {
         self.valid_after <= now && (self.valid_until == 0 || now <= self.valid_until)
-    }
-}
-
-/// Which end of an epoch is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TimeField {
-    /// The start.
-    ValidAfter,
-    /// The end.
-    ValidUntil,
-}
-
-impl fmt::Display for TimeField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ValidAfter => "validAfter",
-            Self::ValidUntil => "validUntil",
-        })
     }
 }
 

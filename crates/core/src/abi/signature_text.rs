@@ -2,7 +2,7 @@
 
 use alloy_primitives::Keccak256;
 
-use crate::selector::{FunctionSelector, SelectorError};
+use crate::abi::selector::{FunctionSelector, SelectorError};
 
 /// The selector of the function that `text` describes.
 pub(crate) fn selector(text: &str) -> Result<FunctionSelector, SelectorError> {

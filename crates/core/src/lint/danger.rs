@@ -5,10 +5,8 @@ use core::fmt;
 use alloy_primitives::Address;
 
 use crate::{
-    condition::Condition,
-    policy::{Policy, Rule},
-    selector::FunctionSelector,
-    signature_text,
+    abi::{selector::FunctionSelector, signature_text},
+    policy::{Policy, Rule, condition::Condition},
 };
 
 /// Something in a policy that does what it says, and is dangerous.
@@ -185,7 +183,7 @@ mod tests {
     use std::{string::ToString as _, vec::Vec};
 
     use super::*;
-    use crate::epoch::SessionEpoch;
+    use crate::policy::epoch::SessionEpoch;
 
     const ACCOUNT: Address = Address::repeat_byte(0xac);
     const MODULE: Address = Address::repeat_byte(0x0d);

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Keccak256};
 
 use crate::{
-    epoch::SessionEpoch,
+    policy::epoch::SessionEpoch,
     sink::{BufferFull, Encode, Sink},
 };
 

@@ -2,7 +2,7 @@
 
 use core::{fmt, str::FromStr};
 
-use crate::signature_text;
+use super::signature_text;
 
 /// The first four bytes of the keccak256 of a function's canonical signature.
 ///

@@ -5,11 +5,11 @@ use core::fmt;
 use alloy_primitives::{Address, U256};
 
 use crate::{
-    condition::Condition,
-    epoch::SessionEpoch,
-    policy::{EncodeError, Policy, Rule},
-    reference_value::ReferenceValue,
-    selector::FunctionSelector,
+    abi::selector::FunctionSelector,
+    policy::{
+        Policy, Rule, condition::Condition, epoch::SessionEpoch, error::EncodeError,
+        reference_value::ReferenceValue,
+    },
 };
 
 impl Policy {
@@ -276,7 +276,7 @@ pub enum PolicyError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::epoch::TimeField;
+    use crate::policy::error::TimeField;
     use std::string::ToString as _;
 
     fn builder() -> PolicyBuilder<Words> {

@@ -31,7 +31,7 @@ pub struct UserOperation<B, C = B> {
     pub paymaster_and_data: B,
 }
 
-impl<B: Hashed, C: Hashed> UserOperation<B, C> {
+impl<B: CallDataDigest, C: CallDataDigest> UserOperation<B, C> {
     /// The hash that is signed (by way of [`signing_hash`]) and that names the operation.
     ///
     /// Source: ERC-4337 in the form of EntryPoint v0.6, `getUserOpHash`.
@@ -129,12 +129,12 @@ pub fn signing_hash(user_op_hash: B256) -> B256 {
 /// Bytes whose hash is known or can be had.
 ///
 /// Everything that gives a byte slice is, and so is a [`Digest`] of bytes that are no longer there.
-pub trait Hashed {
+pub trait CallDataDigest {
     /// The bytes' keccak-256.
     fn keccak256(&self) -> B256;
 }
 
-impl<T: AsRef<[u8]> + ?Sized> Hashed for T {
+impl<T: AsRef<[u8]> + ?Sized> CallDataDigest for T {
     fn keccak256(&self) -> B256 {
         let bytes = self.as_ref();
         if bytes.is_empty() { KECCAK256_EMPTY } else { keccak256(bytes) }
@@ -166,7 +166,7 @@ impl Default for Digest {
     }
 }
 
-impl Hashed for Digest {
+impl CallDataDigest for Digest {
     fn keccak256(&self) -> B256 {
         self.0
     }

@@ -1,15 +1,15 @@
 //! What a session key may do.
 
+pub(crate) mod builder;
+pub(crate) mod condition;
+pub(crate) mod epoch;
+pub(crate) mod error;
+pub(crate) mod reference_value;
+
 use alloy_primitives::{Address, U256};
 
-use crate::{
-    condition::Condition,
-    epoch::{SessionEpoch, TimeField},
-    mistake::Mistake,
-    reference_value::ReferenceValue,
-    selector::FunctionSelector,
-    show::Decimal,
-};
+use self::{condition::Condition, epoch::SessionEpoch, error::EncodeError, reference_value::ReferenceValue};
+use crate::abi::selector::FunctionSelector;
 
 /// A demand on one argument of the permitted function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,41 +153,10 @@ impl<const RULES: usize> Policy<RULES> {
     pub const fn epoch(&self) -> SessionEpoch {
         self.epoch
     }
-
-    /// What can be encoded and enforced, and yet is evidently not what was meant.
-    pub fn mistakes(&self) -> impl Iterator<Item = Mistake> + '_ {
-        Mistake::in_rules(&self.rules).chain(Mistake::in_epoch(self.epoch))
-    }
 }
 
 /// The rules that the two-byte count in session key data can number.
 const MAX_RULES: usize = 65_535;
-
-/// Why something cannot be encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncodeError {
-    /// More rules than there is room for.
-    #[error("rules: this policy has room for {limit}")]
-    TooManyRules {
-        /// The number of rules that fit.
-        limit: usize,
-    },
-    /// A value limit of 2^128 wei or more.
-    #[error("valueLimit: {} wei does not fit 128 bits", Decimal(*value))]
-    ValueLimitTooLarge {
-        /// The value given, in wei.
-        value: U256,
-    },
-    /// A time of 2^48 or more.
-    #[error("{field}: {value} does not fit 48 bits; times are seconds since 1970")]
-    TimeTooLarge {
-        /// Which time.
-        field: TimeField,
-        /// The time given.
-        value: u64,
-    },
-}
 
 #[cfg(test)]
 mod tests {

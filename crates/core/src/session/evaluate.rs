@@ -3,11 +3,10 @@
 use alloy_primitives::{Address, B256, U256};
 
 use crate::{
-    abi::word_at,
-    call::selectors,
-    condition::Condition,
-    selector::FunctionSelector,
-    session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule},
+    abi::{selector::FunctionSelector, word_at},
+    operation::call::selectors,
+    policy::condition::Condition,
+    session::session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule},
     show::Decimal,
 };
 

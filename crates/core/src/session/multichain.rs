@@ -34,10 +34,11 @@ use alloy_primitives::{B256, Keccak256};
 
 use crate::{
     abi::{WORD, padded_len, put_bytes, word},
-    epoch::SessionEpoch,
-    merkle,
-    policy::EncodeError,
-    signature::{DUMMY_SESSION_SIGNATURE, put_proof},
+    policy::{epoch::SessionEpoch, error::EncodeError},
+    session::{
+        merkle,
+        signature::{DUMMY_SESSION_SIGNATURE, put_proof},
+    },
     sink::{BufferFull, Encode, Sink},
 };
 

@@ -5,8 +5,7 @@ use core::iter;
 use alloy_primitives::{Address, U256};
 
 use crate::{
-    abi::{WORD, length_at, padded_len, put_bytes, word, word_at},
-    selector::FunctionSelector,
+    abi::{WORD, length_at, padded_len, put_bytes, selector::FunctionSelector, word, word_at},
     sink::{BufferFull, Encode, Matching, Sink},
 };
 

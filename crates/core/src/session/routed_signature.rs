@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256, Keccak256};
 
 use crate::{
     abi::{WORD, padded_len, put_bytes, word},
-    epoch::SessionEpoch,
-    signature::SessionSignature,
+    policy::epoch::SessionEpoch,
+    session::signature::SessionSignature,
     sink::{BufferFull, Encode, Sink},
 };
 

@@ -3,10 +3,13 @@
 use alloy_primitives::{Address, B256};
 
 use crate::{
-    condition::{Condition, UnknownCondition},
-    epoch::SessionEpoch,
-    policy::{EncodeError, Policy, Rule},
-    selector::FunctionSelector,
+    abi::selector::FunctionSelector,
+    policy::{
+        Policy, Rule,
+        condition::{Condition, UnknownCondition},
+        epoch::SessionEpoch,
+        error::EncodeError,
+    },
     sink::{BufferFull, Encode, Sink},
 };
 

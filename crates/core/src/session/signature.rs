@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, hex};
 
 use crate::{
     abi::{WORD, length_at, padded_len, put_bytes, put_padding, word, word_at},
-    epoch::SessionEpoch,
+    policy::epoch::SessionEpoch,
     sink::{BufferFull, Encode, Matching, Sink},
 };
 

@@ -3,11 +3,10 @@
 use alloy_primitives::{Address, U256};
 
 use crate::{
-    abi::{WORD, length_at, word_at},
-    call::selectors,
-    epoch::SessionEpoch,
-    mistake::Mistake,
-    selector::FunctionSelector,
+    abi::{WORD, length_at, selector::FunctionSelector, word_at},
+    lint::mistake::Mistake,
+    operation::call::selectors,
+    policy::epoch::SessionEpoch,
     show::Decimal,
     sink::{BufferFull, Encode, Sink},
 };
