@@ -79,10 +79,12 @@ pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
 pub use lint::{
     danger::{Danger, Surroundings},
     mistake::Mistake,
+    severity::Severity,
 };
 pub use operation::{
     HashError,
     call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch},
+    entry_point::EntryPointVersion,
     initialization::Initialization,
     packed::{PackedUserOperation, UnpackError},
     paymaster::{Paymaster, PaymasterSignature},
@@ -100,6 +102,7 @@ pub use policy::{
 pub use review::{
     Domain, Known, MultichainReview, MultichainReviewError, OnUnreadable, OperationHead, OperationReview,
     Review, ReviewError,
+    context::{ContractRole, TrustedContext, TrustedContract},
     key_request::{KeyRequest, KeyRequestError, TaggedValue},
     review_use,
 };

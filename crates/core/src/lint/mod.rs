@@ -2,3 +2,4 @@
 
 pub(crate) mod danger;
 pub(crate) mod mistake;
+pub(crate) mod severity;

@@ -1,6 +1,7 @@
 //! User operations and their hashes, and the calls that an account makes.
 
 pub(crate) mod call;
+pub(crate) mod entry_point;
 pub(crate) mod initialization;
 pub(crate) mod packed;
 pub(crate) mod paymaster;

@@ -47,6 +47,7 @@
 //! ```
 
 mod call_stream;
+pub(crate) mod context;
 pub(crate) mod key_request;
 mod multichain;
 
