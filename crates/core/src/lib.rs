@@ -100,11 +100,9 @@ pub use policy::{
     reference_value::{ReferenceValue, ReferenceValueError},
 };
 pub use review::{
-    Domain, Known, MultichainReview, MultichainReviewError, OnUnreadable, OperationHead, OperationReview,
-    Review, ReviewError,
-    context::{ContractRole, TrustedContext, TrustedContract},
-    key_request::{KeyRequest, KeyRequestError, TaggedValue},
-    review_use,
+    CallData, ContractRole, Domain, Item, KeyRequest, KeyRequestError, Label, MultichainReview,
+    MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState, Sessions, Show,
+    SignedRoot, Subject, TaggedValue, Text, TrustedContext, TrustedContract, Value,
 };
 #[cfg(feature = "alloc")]
 pub use session::leaf::Leaf;

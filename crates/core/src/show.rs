@@ -5,16 +5,6 @@ use core::fmt::{self, Write as _};
 use alloy_primitives::{B256, U256};
 use time::OffsetDateTime;
 
-/// Writes lines.
-pub(crate) struct Lines<W>(pub(crate) W);
-
-impl<W: fmt::Write> Lines<W> {
-    pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) -> fmt::Result {
-        self.0.write_fmt(line)?;
-        self.0.write_char('\n')
-    }
-}
-
 /// A number's decimal digits.
 ///
 /// They are had by dividing by ten, byte by byte: the general division of 256-bit numbers takes more of a device's
@@ -50,10 +40,10 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// An amount of wei in ether, with all its digits.
-pub(crate) struct Ether(pub(crate) U256);
+/// An amount of a chain's own coin, in its smallest unit, with all its digits.
+pub(crate) struct Coin(pub(crate) U256);
 
-impl fmt::Display for Ether {
+impl fmt::Display for Coin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = Decimal(self.0).digits();
         let point = digits.len().saturating_sub(DECIMALS);
@@ -65,11 +55,11 @@ impl fmt::Display for Ether {
             (fraction.len()..DECIMALS).try_for_each(|_| f.write_char('0'))?;
             f.write_str(significant)?;
         }
-        f.write_str(" ether")
+        f.write_str(" of the chain's coin")
     }
 }
 
-/// An ether has 10^18 wei.
+/// The coins of all chains have 18 decimals.
 const DECIMALS: usize = 18;
 
 /// Seconds since 1970, in UTC.
@@ -95,19 +85,24 @@ impl fmt::Display for Time {
     }
 }
 
-/// Text from outside, which may not be more than one line or longer than one.
+/// Text from outside, which may not be more than one line or longer than one, nor push what follows it out of sight.
 pub(crate) struct Safe<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Safe<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut after_blank = false;
         for letter in self.0.chars().take(LONGEST_TEXT) {
-            f.write_char(if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' })?;
+            let is_blank = letter == ' ';
+            if !(is_blank && after_blank) {
+                f.write_char(if letter.is_ascii_graphic() || is_blank { letter } else { '?' })?;
+            }
+            after_blank = is_blank;
         }
         if self.0.chars().nth(LONGEST_TEXT).is_some() { f.write_str(" (cut)") } else { Ok(()) }
     }
 }
 
-const LONGEST_TEXT: usize = 120;
+const LONGEST_TEXT: usize = 256;
 
 /// A word as its ABI type has it; whole where it has none, or is not one of them.
 pub(crate) struct Word<'a>(pub(crate) B256, pub(crate) Option<&'a str>);
@@ -134,14 +129,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ether() {
+    fn coins() {
         for (wei, text) in [
-            (U256::ZERO, "0 ether"),
-            (U256::ONE, "0.000000000000000001 ether"),
-            (U256::from(1_050_000_000_000_000_000_u64), "1.05 ether"),
-            (U256::from(12_000_000_000_000_000_000_u64), "12 ether"),
+            (U256::ZERO, "0 of the chain's coin"),
+            (U256::ONE, "0.000000000000000001 of the chain's coin"),
+            (U256::from(1_050_000_000_000_000_000_u64), "1.05 of the chain's coin"),
+            (U256::from(12_000_000_000_000_000_000_u64), "12 of the chain's coin"),
         ] {
-            assert_eq!(Ether(wei).to_string(), text);
+            assert_eq!(Coin(wei).to_string(), text);
         }
     }
 
@@ -165,6 +160,6 @@ mod tests {
     fn no_line_is_forged() {
         assert_eq!(Safe("a\nApproved\u{202e}").to_string(), "a?Approved?");
         let long = "x".repeat(1000);
-        assert!(Safe(&long).to_string().len() < 130);
+        assert!(Safe(&long).to_string().len() < 270);
     }
 }

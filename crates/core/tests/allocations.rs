@@ -241,14 +241,21 @@ impl Write for Nowhere {
     }
 }
 
+impl Show for Nowhere {
+    fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
+        write!(self, "{item}").map_err(NotShown::from)
+    }
+}
+
 /// A grant, and a call with 100 kB of data that comes in pieces.
 fn reviews() {
     let (manager, module) = (Address::repeat_byte(1), Address::repeat_byte(2));
-    let known = Known {
-        session_key_manager: manager,
-        abi_session_validation_module: module,
-        functions: &["transfer(address to, uint256 amount)"],
-    };
+    let contracts = [
+        TrustedContract { address: manager, role: ContractRole::SessionKeyManager },
+        TrustedContract { address: module, role: ContractRole::AbiSessionValidationModule },
+    ];
+    let functions = ["transfer(address to, uint256 amount)"];
+    let trusted = TrustedContext { contracts: &contracts, functions: &functions };
     let target = Domain { entry_point: Address::repeat_byte(3), chain_id: 1 };
     let policy = Policy::new(Address::repeat_byte(4), "transfer(address,uint256)".parse().unwrap())
         .with_rule(Rule::new(32, Condition::LessThan, 1_000_000_u64))
@@ -265,33 +272,32 @@ fn reviews() {
     let mut call_data = heapless::Vec::<u8, 256>::new();
     Execute(Call { to: manager, value: U256::from(7), data: &set_root }).write_to(&mut call_data).unwrap();
     let head = OperationHead::V0_6(UserOperation::default());
-    let mut review: Review<'_, _> = Review::begin(known, target, head, Nowhere);
-    review.session(&leaf).unwrap();
-    review.call_data(&call_data).unwrap();
-    black_box(review.finish().unwrap());
+    let mut state: ReviewState<'_, _> = ReviewState::new(trusted, Nowhere);
+    let shown = state.review(target, &head).unwrap().session(&leaf).unwrap();
+    black_box(shown.calls().piece(&call_data).unwrap().finish().unwrap());
 
     let head = OperationHead::V0_9(UnpackedUserOperation::default());
-    let mut review: Review<'_, _> = Review::begin(known, target, head, Nowhere);
+    let mut calls = state.review(target, &head).unwrap().calls();
     const LEN: usize = 100_000;
     let (words, _) = call_data.as_chunks_mut::<4>();
     words[0] = [0xb6, 0x1d, 0x27, 0xf6];
     let mut start = [0; 4 + 4 * 32];
     start.copy_from_slice(&call_data[..4 + 4 * 32]);
+    start[4 + 12..4 + 32].fill(9);
     start[4 + 3 * 32..].copy_from_slice(&U256::from(LEN).to_be_bytes::<32>());
-    review.call_data(&start).unwrap();
+    calls = calls.piece(&start).unwrap();
     for _ in 0..LEN / 1000 {
-        review.call_data(&[7; 1000]).unwrap();
+        calls = calls.piece(&[7; 1000]).unwrap();
     }
-    black_box(review.finish().unwrap());
+    black_box(calls.finish().unwrap());
 
-    let mut review: MultichainReview<_> = MultichainReview::new(Nowhere);
+    let mut review: MultichainReview<'_, _> = MultichainReview::new(trusted, Nowhere);
     let mut call_data = heapless::Vec::<u8, 256>::new();
     Execute(Call { to: module, value: U256::from(7), data: &[] }).write_to(&mut call_data).unwrap();
     for chain_id in [1, 2, 3] {
-        let mut operation =
-            review.operation(known, Domain { chain_id, ..target }, head, SessionEpoch::UNLIMITED);
-        operation.call_data(&call_data).unwrap();
-        operation.finish().unwrap();
+        review.begin(Domain { chain_id, ..target }, &head, SessionEpoch::UNLIMITED).unwrap();
+        review.call_data(&call_data).unwrap();
+        review.end().unwrap();
     }
     black_box(review.finish().unwrap());
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod entry_point;
+pub(crate) mod hashed_head;
 pub(crate) mod initialization;
 pub(crate) mod packed;
 pub(crate) mod paymaster;

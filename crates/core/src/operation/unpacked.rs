@@ -55,14 +55,12 @@ pub struct UnpackedUserOperation<B, C = B> {
 impl<B: AsRef<[u8]>, C: CallDataDigest> UnpackedUserOperation<B, C> {
     /// The hash at EntryPoint v0.7.
     pub fn hash_v0_7(&self, entry_point: Address, chain_id: u64) -> B256 {
-        let hashes = (hash_of(&self.init), self.paymaster_hash());
-        hash_v0_7(self.words(hashes), entry_point, chain_id)
+        hash_v0_7(self.words_v0_7(), entry_point, chain_id)
     }
 
     /// The hash at EntryPoint v0.8, EIP-712 typed data.
     pub fn hash_v0_8(&self, entry_point: Address, chain_id: u64) -> B256 {
-        let hashes = (self.init.signed_hash(), self.paymaster_hash());
-        typed_hash(self.words(hashes), entry_point, chain_id)
+        typed_hash(self.words_v0_8(), entry_point, chain_id)
     }
 
     /// The hash at EntryPoint v0.9: as v0.8, without the signature that the paymaster's data may end in.
@@ -70,11 +68,23 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> UnpackedUserOperation<B, C> {
     /// # Errors
     /// [`HashError::PaymasterSignature`] where that would start before the data does.
     pub fn hash_v0_9(&self, entry_point: Address, chain_id: u64) -> Result<B256, HashError> {
+        Ok(typed_hash(self.words_v0_9()?, entry_point, chain_id))
+    }
+
+    pub(super) fn words_v0_7(&self) -> Words {
+        self.words((hash_of(&self.init), self.paymaster_hash()))
+    }
+
+    pub(super) fn words_v0_8(&self) -> Words {
+        self.words((self.init.signed_hash(), self.paymaster_hash()))
+    }
+
+    pub(super) fn words_v0_9(&self) -> Result<Words, HashError> {
         let paymaster = match &self.paymaster {
             Some(paymaster) => signed_paymaster_hash(&paymaster.head(), paymaster.data.as_ref())?,
             None => KECCAK256_EMPTY,
         };
-        Ok(typed_hash(self.words((self.init.signed_hash(), paymaster)), entry_point, chain_id))
+        Ok(self.words((self.init.signed_hash(), paymaster)))
     }
 
     /// The operation as the contract takes it.

@@ -44,7 +44,12 @@ impl<B: CallDataDigest, C: CallDataDigest> UserOperation<B, C> {
     /// assert_ne!(operation.hash(entry_point, 1), operation.hash(entry_point, 137));
     /// ```
     pub fn hash(&self, entry_point: Address, chain_id: u64) -> B256 {
-        let fields: [[u8; 32]; 10] = [
+        bind_to_entry_point(keccak256(self.words().as_flattened()), entry_point, chain_id)
+    }
+
+    /// What the hash covers.
+    pub(super) fn words(&self) -> [[u8; 32]; 10] {
+        [
             self.sender.into_word().0,
             self.nonce.to_be_bytes(),
             self.init_code.keccak256().0,
@@ -55,8 +60,7 @@ impl<B: CallDataDigest, C: CallDataDigest> UserOperation<B, C> {
             self.max_fee_per_gas.to_be_bytes(),
             self.max_priority_fee_per_gas.to_be_bytes(),
             self.paymaster_and_data.keccak256().0,
-        ];
-        bind_to_entry_point(keccak256(fields.as_flattened()), entry_point, chain_id)
+        ]
     }
 }
 

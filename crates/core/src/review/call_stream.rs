@@ -5,7 +5,7 @@
 
 use alloy_primitives::{Address, U256};
 
-use super::ReviewError;
+use super::error::ReviewError;
 use crate::{
     abi::{WORD, word},
     operation::call::selectors,
@@ -125,6 +125,21 @@ impl<const CALLS: usize> CallStream<CALLS> {
             }
         }
         Ok(())
+    }
+
+    /// Begins with other call data.
+    pub(super) fn clear(&mut self) {
+        self.at = 0;
+        self.place = Place::Selector;
+        self.filled = 0;
+        self.calls.clear();
+        self.data_offsets.clear();
+        self.data_offset = 0;
+    }
+
+    /// Whether the call data, which is whole, is a batch of no calls.
+    pub(super) fn is_without_calls(&self) -> bool {
+        self.calls.is_empty()
     }
 
     /// Whether any call data was there.

@@ -1,15 +1,17 @@
 //! The request by which an owner has a signing network make a session key.
 
-use core::fmt;
-
 use alloy_primitives::{B256, Keccak256, U256, keccak256};
 
-use crate::show::{Lines, Safe, Time};
+use super::{
+    item::{Item, NotShown, Show, Value},
+    label::Label,
+};
+use crate::lint::severity::Severity;
 
 /// What an owner signs to have a signing network make a key: EIP-712 typed data of the wallet-provider protocol.
 ///
 /// ```
-/// use quorate_core::{KeyRequest, TaggedValue};
+/// use quorate_core::{KeyRequest, TaggedValue, Text};
 ///
 /// let ephemeral = r#"{"ephId":"app","ephPK":"0x0101010101010101010101010101010101010101010101010101010101010101","expiry":1900000000}"#;
 /// let request = KeyRequest {
@@ -19,7 +21,7 @@ use crate::show::{Lines, Safe, Time};
 ///     challenge: "9f9f",
 /// };
 /// let mut lines = String::new();
-/// let digest = request.review(&mut lines)?;
+/// let digest = request.review(&mut Text(&mut lines))?;
 /// assert_eq!(digest, request.digest());
 /// assert!(lines.contains("until 2030-03-17 17:46:40 UTC"));
 /// # Ok::<(), quorate_core::KeyRequestError>(())
@@ -56,9 +58,27 @@ impl TaggedValue<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyRequestError {
-    /// The lines cannot be written.
-    #[error("the review cannot be shown")]
-    Show(#[from] fmt::Error),
+    /// An item was not shown.
+    #[error(transparent)]
+    NotShown(#[from] NotShown),
+    /// A number of signers that no network can have.
+    #[error("{threshold} of {nodes} nodes cannot sign")]
+    Threshold {
+        /// How many nodes sign.
+        threshold: u32,
+        /// How many hold a share.
+        nodes: u32,
+    },
+    /// A text that is too long to be shown, or holds what a display cannot tell apart.
+    #[error(
+        "{what} is not shown: it is longer than {limit} bytes, or holds more than printable ASCII and single blanks"
+    )]
+    Text {
+        /// What it is.
+        what: &'static str,
+        /// The most bytes.
+        limit: usize,
+    },
     /// An entry that is not in the one form that is read here.
     #[error("entry {entry} of the request's metadata, with tag {tag}, cannot be read")]
     Unreadable {
@@ -112,22 +132,33 @@ impl KeyRequest<'_> {
 
     /// Shows the request, and gives the digest to sign.
     ///
+    /// What the key may sign is in the request by its hash alone, so that an item of [`Severity::Danger`] says that it is not
+    /// shown.
+    ///
     /// # Errors
-    /// An entry that cannot be read, or is there twice; lines that cannot be written.
-    pub fn review<W: fmt::Write>(&self, out: W) -> Result<B256, KeyRequestError> {
-        let mut lines = Lines(out);
-        lines.line(format_args!("New session key, made by {} nodes", self.nodes))?;
-        lines.line(format_args!("  any {} of them sign with it", self.threshold))?;
+    /// An entry that cannot be read, or is there twice; a threshold of none or more than all; a text that is not shown.
+    pub fn review(&self, show: &mut dyn Show) -> Result<B256, KeyRequestError> {
+        let reviewed = self.show(show);
+        if let Err(error) = &reviewed {
+            let item = Item::new(Label::Refused, Value::Reason(error)).with_severity(Severity::Refused);
+            // A display that is gone shows no refusal either; the caller has it.
+            let _ = show.show(&item);
+        }
+        reviewed
+    }
+
+    fn show(&self, show: &mut dyn Show) -> Result<B256, KeyRequestError> {
+        self.show_signers(show)?;
         let mut seen = [false; 2];
         for (entry, TaggedValue { tag, value }) in self.metadata.iter().enumerate() {
             let unreadable = KeyRequestError::Unreadable { entry, tag: *tag };
             let seen = match *tag {
                 TaggedValue::EPHEMERAL_KEY => {
-                    EphemeralKey::read(value).ok_or(unreadable)?.show(&mut lines)?;
+                    EphemeralKey::read(value).ok_or(unreadable)?.show(show)?;
                     &mut seen[0]
                 }
                 TaggedValue::PERMISSIONS_CLAIM => {
-                    PermissionsClaim::read(value).ok_or(unreadable)?.show(&mut lines)?;
+                    PermissionsClaim::read(value).ok_or(unreadable)?.show(show)?;
                     &mut seen[1]
                 }
                 _ => return Err(unreadable),
@@ -140,13 +171,41 @@ impl KeyRequest<'_> {
         if !ephemeral_key {
             return Err(KeyRequestError::NoEphemeralKey);
         }
-        if !permissions {
-            lines.line(format_args!("  WARNING: what the key may sign is not covered by this signature"))?;
-        }
-        lines.line(format_args!("  challenge {}", Safe(self.challenge)))?;
+        let label = if permissions { Label::PermissionsNotShown } else { Label::PermissionsNotSigned };
+        show.show(&Item::new(label, Value::None).with_severity(Severity::Danger))?;
+        show.show(&Item::new(Label::Challenge, text("the challenge", self.challenge, LONGEST_CHALLENGE)?))?;
         let digest = self.digest();
-        lines.line(format_args!("Hash of all this: {digest}"))?;
+        show.show(&Item::new(Label::Hash, Value::Hash(digest)))?;
         Ok(digest)
+    }
+
+    fn show_signers(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
+        let Self { threshold, nodes, .. } = *self;
+        if threshold == 0 || threshold > nodes {
+            return Err(KeyRequestError::Threshold { threshold, nodes });
+        }
+        show.show(&Item::new(Label::KeyRequest, Value::Number(U256::from(nodes))))?;
+        show.show(&Item::new(Label::Threshold, Value::Number(U256::from(threshold))))?;
+        if threshold == 1 {
+            show.show(&Item::new(Label::OneNodeSigns, Value::None).with_severity(Severity::Danger))?;
+        }
+        Ok(())
+    }
+}
+
+/// A network's challenge has 64 hexadecimal digits for each of its nodes at most.
+const LONGEST_CHALLENGE: usize = 256;
+/// A display has some 20 letters in a row.
+const LONGEST_NAME: usize = 32;
+
+/// Text from outside that is shown letter by letter, or not at all.
+fn text<'t>(what: &'static str, text: &'t str, limit: usize) -> Result<Value<'t>, KeyRequestError> {
+    let plain = text.bytes().all(|letter| letter.is_ascii_graphic() || letter == b' ');
+    let single_blanks = !text.contains("  ") && text.trim_ascii() == text;
+    if text.len() <= limit && plain && single_blanks {
+        Ok(Value::Text(text))
+    } else {
+        Err(KeyRequestError::Text { what, limit })
     }
 }
 
@@ -159,7 +218,7 @@ fn word(number: u32) -> [u8; 32] {
 
 /// The key in hex, and since protocol 0.3.0 the client's name for it and its end.
 struct EphemeralKey<'a> {
-    key: &'a str,
+    key: B256,
     claim: Option<(&'a str, u64)>,
 }
 
@@ -176,27 +235,26 @@ impl<'a> EphemeralKey<'a> {
         plain.then_some(Self { key: hex_of_32_bytes(key)?, claim: Some((id, expiry)) })
     }
 
-    fn show<W: fmt::Write>(&self, lines: &mut Lines<W>) -> fmt::Result {
-        lines.line(format_args!("  signatures are asked for under the key {}", Safe(self.key)))?;
-        match self.claim {
-            Some((id, expiry)) => {
-                lines.line(format_args!("    named {}", Safe(id)))?;
-                lines.line(format_args!("    until {}", Time(expiry)))
-            }
-            None => lines.line(format_args!("    for as long as the network lets it")),
-        }
+    fn show(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
+        show.show(&Item::new(Label::EphemeralKey, Value::Hash(self.key)))?;
+        let Some((id, expiry)) = self.claim else {
+            let item = Item::new(Label::EphemeralWithoutEnd, Value::None);
+            return Ok(show.show(&item.with_severity(Severity::Warning))?);
+        };
+        show.show(&Item::new(Label::EphemeralName, text("the ephemeral key's name", id, LONGEST_NAME)?))?;
+        Ok(show.show(&Item::new(Label::EphemeralUntil, Value::Time(expiry)))?)
     }
 }
 
 /// The owner's statement of what the key is for.
-struct PermissionsClaim<'a> {
-    network: &'a str,
+struct PermissionsClaim {
+    network: B256,
     chain_id: u64,
-    permissions: &'a str,
+    permissions: B256,
 }
 
-impl<'a> PermissionsClaim<'a> {
-    fn read(value: &'a str) -> Option<Self> {
+impl PermissionsClaim {
+    fn read(value: &str) -> Option<Self> {
         let rest = value.strip_prefix(r#"{"network":""#)?;
         let (network, rest) = rest.split_once(r#"","chainId":"#)?;
         let (chain_id, rest) = rest.split_once(r#","permissions":""#)?;
@@ -204,15 +262,18 @@ impl<'a> PermissionsClaim<'a> {
         Some(Self { network: hex_of_32_bytes(network)?, chain_id: decimal(chain_id)?, permissions })
     }
 
-    fn show<W: fmt::Write>(&self, lines: &mut Lines<W>) -> fmt::Result {
-        lines.line(format_args!("  for chain {}, by the network {}", self.chain_id, self.network))?;
-        lines.line(format_args!("  under the permissions with keccak {}", self.permissions))
+    fn show(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
+        show.show(&Item::new(Label::Chain, Value::Number(U256::from(self.chain_id))))?;
+        show.show(&Item::new(Label::Network, Value::Hash(self.network)))?;
+        Ok(show.show(&Item::new(Label::Permissions, Value::Hash(self.permissions)))?)
     }
 }
 
-fn hex_of_32_bytes(text: &str) -> Option<&str> {
+/// 64 lower-case digits after `0x`, as clients write them: other spellings of the same bytes have another digest.
+fn hex_of_32_bytes(text: &str) -> Option<B256> {
     let digits = text.strip_prefix("0x")?;
-    (digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(text)
+    let plain = digits.len() == 64 && !digits.bytes().any(|digit| digit.is_ascii_uppercase());
+    plain.then(|| digits.parse().ok()).flatten()
 }
 
 /// A number as JSON has it: digits, and no zero before others.
@@ -226,6 +287,7 @@ mod tests {
     use std::{format, string::String, vec::Vec};
 
     use super::*;
+    use crate::Text;
 
     const KEY: &str = "0x0101010101010101010101010101010101010101010101010101010101010101";
     const NETWORK: &str = "0x0202020202020202020202020202020202020202020202020202020202020202";
@@ -242,7 +304,7 @@ mod tests {
         let metadata: Vec<_> = metadata.iter().map(|(tag, value)| TaggedValue { tag: *tag, value }).collect();
         let request = KeyRequest { threshold: 3, nodes: 5, metadata: &metadata, challenge: "9f" };
         let mut lines = String::new();
-        let digest = request.review(&mut lines);
+        let digest = request.review(&mut Text(&mut lines));
         (lines, digest)
     }
 
@@ -251,15 +313,17 @@ mod tests {
         let (lines, digest) = review(&[(2, &ephemeral("quorate")), (4, &permissions())]);
         let expected = format!(
             "\
-New session key, made by 5 nodes
-  any 3 of them sign with it
+New session key, made by a number of nodes: 5
+  signed with by any 3
   signatures are asked for under the key {KEY}
-    named quorate
+    named \"quorate\"
     until 2030-03-17 17:46:40 UTC
-  for chain 137, by the network {NETWORK}
-  under the permissions with keccak {KEY}
-  challenge 9f
-Hash of all this: {}
+  chain 137
+  by the network {NETWORK}
+  under the permissions {KEY}
+  DANGER: what the key may sign is not shown
+  challenge \"9f\"
+Hash of all this {}
 ",
             digest.unwrap()
         );
@@ -271,7 +335,7 @@ Hash of all this: {}
         let (lines, digest) = review(&[(2, KEY)]);
         digest.unwrap();
         assert!(lines.contains("for as long as the network lets it"), "{lines}");
-        assert!(lines.contains("WARNING: what the key may sign is not covered"), "{lines}");
+        assert!(lines.contains("DANGER: what the key may sign is not covered"), "{lines}");
     }
 
     #[test]

@@ -78,6 +78,17 @@ impl Erc20SessionKeyData {
         Ok(Self { session_key: address(0)?, policy })
     }
 
+    /// As [`parse`](Self::parse), of bytes that are all read.
+    ///
+    /// # Errors
+    /// [`Erc20Refusal::MalformedSessionKeyData`] also for more than 128 bytes.
+    pub fn parse_whole(bytes: &[u8], epoch: SessionEpoch) -> Result<Self, Erc20Refusal> {
+        match bytes.len() {
+            len if len > 4 * WORD => Err(Erc20Refusal::MalformedSessionKeyData { len }),
+            _ => Self::parse(bytes, epoch),
+        }
+    }
+
     /// The key that may act.
     pub const fn session_key(&self) -> Address {
         self.session_key

@@ -216,6 +216,11 @@ pub struct RootBuilder {
 }
 
 impl RootBuilder {
+    /// No leaf yet.
+    pub const fn new() -> Self {
+        Self { complete: heapless::Vec::new(), leaves: 0 }
+    }
+
     /// Adds the next leaf.
     ///
     /// # Errors
