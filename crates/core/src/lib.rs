@@ -100,9 +100,9 @@ pub use policy::{
     reference_value::{ReferenceValue, ReferenceValueError},
 };
 pub use review::{
-    CallData, ContractRole, Domain, Item, KeyRequest, KeyRequestError, Label, MultichainReview,
-    MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState, Sessions, Show,
-    SignedRoot, Subject, TaggedValue, Text, TrustedContext, TrustedContract, Value,
+    CallData, ContractRole, Domain, Item, KeyRequest, KeyRequestError, KeyRequestReview, Label,
+    MultichainReview, MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState,
+    Sessions, Show, SignedRoot, Subject, TaggedValue, Text, TrustedContext, TrustedContract, Value,
 };
 #[cfg(feature = "alloc")]
 pub use session::leaf::Leaf;
