@@ -87,7 +87,7 @@ pub use operation::{
     entry_point::EntryPointVersion,
     initialization::Initialization,
     packed::{PackedUserOperation, UnpackError},
-    paymaster::{Paymaster, PaymasterSignature},
+    paymaster::{Paymaster, PaymasterSignature, PaymasterV0_6},
     unpacked::UnpackedUserOperation,
     v0_6::{CallDataDigest, Digest, SignedUserOperation, UserOperation, signing_hash},
 };

@@ -385,7 +385,7 @@ impl OperationHead<'_> {
         let Domain { entry_point, chain_id } = target;
         match self {
             Self::V0_6(operation) => Ok(operation.with_call_data(call_data).hash(entry_point, chain_id)),
-            Self::V0_7(operation) => Ok(operation.with_call_data(call_data).hash_v0_7(entry_point, chain_id)),
+            Self::V0_7(operation) => operation.with_call_data(call_data).hash_v0_7(entry_point, chain_id),
             Self::V0_8(operation) => Ok(operation.with_call_data(call_data).hash_v0_8(entry_point, chain_id)),
             Self::V0_9(operation) => operation.with_call_data(call_data).hash_v0_9(entry_point, chain_id),
         }
