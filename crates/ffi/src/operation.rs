@@ -1,8 +1,8 @@
 //! Operations and sessions as C hands them in.
 
 use quorate_core::{
-    Address, B256, Digest, Domain, Keccak256, OperationHead, PackedUserOperation, SessionEpoch, SessionLeaf,
-    U256, UserOperation,
+    Address, B256, Digest, Domain, EntryPointVersion, Keccak256, OperationHead, PackedUserOperation,
+    SessionEpoch, SessionLeaf, U256, UserOperation,
 };
 
 use crate::border::{Bytes, Status, read_array};
@@ -89,13 +89,13 @@ impl Operation {
             gas_fees: B256::new(self.gas_fees),
             paymaster_and_data,
         };
-        let unpacked = packed.unpack_head(delegate).map_err(|_| Status::Malformed)?;
-        match self.version {
-            7 => Ok(OperationHead::V0_7(unpacked)),
-            8 => Ok(OperationHead::V0_8(unpacked)),
-            9 => Ok(OperationHead::V0_9(unpacked)),
-            _ => Err(Status::Malformed),
-        }
+        let (version, head): (_, fn(_) -> OperationHead<'a>) = match self.version {
+            7 => (EntryPointVersion::V0_7, OperationHead::V0_7),
+            8 => (EntryPointVersion::V0_8, OperationHead::V0_8),
+            9 => (EntryPointVersion::V0_9, OperationHead::V0_9),
+            _ => return Err(Status::Malformed),
+        };
+        packed.unpack_head(version, delegate).map(head).map_err(|_| Status::Malformed)
     }
 }
 
