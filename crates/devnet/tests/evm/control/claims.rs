@@ -57,10 +57,10 @@ fn warning(text: impl ToString) -> Claim {
     Claim::Warning(text.to_string())
 }
 
-/// An amount as the review has it, without zeros after the point.
+/// An amount of the chain's coin as the review has it, without zeros after the point.
 fn ether(wei: U256) -> String {
     let decimals = format_ether(wei);
-    format!("{} ether", decimals.trim_end_matches('0').trim_end_matches('.'))
+    format!("{} of the chain's coin", decimals.trim_end_matches('0').trim_end_matches('.'))
 }
 
 impl Claim {

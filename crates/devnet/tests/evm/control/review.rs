@@ -1,6 +1,9 @@
 //! The review, as the test asks for it.
 
-use quorate_core::{Domain, Known, Leaf, OperationHead, Review, ReviewError, UserOperation};
+use quorate_core::{
+    Domain, Item, Leaf, NotShown, OperationHead, ReviewError, ReviewState, Show, TrustedContext,
+    UserOperation,
+};
 
 use super::chain::{AT, CHAIN_ID};
 
@@ -11,6 +14,13 @@ pub(crate) struct Reviewed {
     pub(crate) refused: Option<String>,
     /// What is shown; the warnings among them say so.
     pub(crate) lines: Vec<String>,
+}
+
+impl Show for Reviewed {
+    fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
+        self.lines.push(item.to_string());
+        Ok(())
+    }
 }
 
 /// The functions whose names the reviewer knows.
@@ -24,31 +34,19 @@ const FUNCTIONS: [&str; 3] = [
 /// operation's.
 pub(crate) fn review(operation: &UserOperation<Vec<u8>>, sessions: &[Leaf]) -> Reviewed {
     let domain = Domain { entry_point: AT.entry_point, chain_id: CHAIN_ID };
-    let mut shown = String::new();
+    let head = OperationHead::V0_6(operation.without_call_data());
+    let trusted = TrustedContext { functions: &FUNCTIONS, ..TrustedContext::CANONICAL };
+    let mut shown = Reviewed { refused: None, lines: Vec::new() };
+    let mut state: ReviewState<'_, _> = ReviewState::new(trusted, &mut shown);
     let reviewed = (|| -> Result<_, ReviewError> {
-        let head = OperationHead::V0_6(operation.without_call_data());
-        let mut review: Review<'_, _> = Review::begin(known(), domain, head, &mut shown);
-        for session in sessions {
-            review.session(&session.borrow())?;
-        }
-        for piece in operation.call_data.chunks(61) {
-            review.call_data(piece)?;
-        }
-        review.finish()
+        state.begin(domain, &head)?;
+        sessions.iter().try_for_each(|session| state.session(&session.borrow()))?;
+        operation.call_data.chunks(61).try_for_each(|piece| state.call_data(piece))?;
+        state.finish()
     })();
     if let Ok(hash) = reviewed {
         assert_eq!(hash, operation.hash(domain.entry_point, domain.chain_id));
     }
-    Reviewed {
-        refused: reviewed.err().map(|error| error.to_string()),
-        lines: shown.lines().map(str::to_owned).collect(),
-    }
-}
-
-fn known() -> Known<'static> {
-    Known {
-        session_key_manager: AT.session_key_manager,
-        abi_session_validation_module: AT.abi_session_validation_module,
-        functions: &FUNCTIONS,
-    }
+    shown.refused = reviewed.err().map(|error| error.to_string());
+    shown
 }
