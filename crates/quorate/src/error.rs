@@ -3,7 +3,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::BundlerError;
 use quorate_core::merkle::TreeError;
-use quorate_core::{DecodeError, EncodeError, Mistake, PolicyErrors};
+use quorate_core::{DecodeError, EncodeError, Lint, PolicyErrors};
 #[cfg(feature = "network")]
 use quorate_network::NetworkError;
 use quorate_paymaster::PaymasterError;
@@ -161,7 +161,7 @@ pub enum Error {
         /// The policy's place in the list, from 0.
         policy: usize,
         /// What is odd about it.
-        mistake: Mistake,
+        mistake: Lint,
     },
     /// The account has sessions that this grant does not know of, and that it would end.
     #[error(

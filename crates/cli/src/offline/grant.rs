@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::user_op::{Operation, Place};
-use super::{Output, read_stdin};
+use super::{Output, arguments, read_stdin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -20,7 +20,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
         /// A function's signature with the names of its arguments, which are shown then; may be given many times.
-        #[arg(long = "function")]
+        #[arg(long = "function", value_parser = arguments::function)]
         functions: Vec<String>,
         #[command(flatten)]
         output: Output,

@@ -1,15 +1,16 @@
 //! `quorate user-op`: the hash of a user operation at any entry point.
 
-use alloy_primitives::{Address, B256, address};
-use clap::{Subcommand, ValueEnum};
+use alloy_primitives::{Address, B256};
+use clap::Subcommand;
 use quorate_core::{
-    Domain, HashError, Initialization, OperationHead, PackedUserOperation, UnpackError,
+    Domain, EntryPointVersion, HashError, Initialization, OperationHead, PackedUserOperation, UnpackError,
     UnpackedUserOperation, UserOperation,
 };
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Output, parse_value, read_stdin};
+use super::json::parse_with;
+use super::{Output, arguments, read_stdin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -29,40 +30,17 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Place {
     /// The version of the entry point.
-    #[arg(long, default_value = "v0.6")]
+    #[arg(long, default_value = "v0.6", value_parser = arguments::entry_point_version())]
     entry_point: EntryPointVersion,
     /// The chain.
     #[arg(long)]
     chain_id: u64,
     /// The entry point, where it is not at its canonical address.
-    #[arg(long)]
+    #[arg(long, value_parser = arguments::address)]
     entry_point_address: Option<Address>,
     /// The contract that an EIP-7702 account delegates to, which a packed operation does not name.
-    #[arg(long)]
+    #[arg(long, value_parser = arguments::address)]
     delegate: Option<Address>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum EntryPointVersion {
-    #[value(name = "v0.6", aliases = ["0.6", "v0.6.0"])]
-    V0_6,
-    #[value(name = "v0.7", aliases = ["0.7", "v0.7.0"])]
-    V0_7,
-    #[value(name = "v0.8", aliases = ["0.8", "v0.8.0"])]
-    V0_8,
-    #[value(name = "v0.9", aliases = ["0.9", "v0.9.0"])]
-    V0_9,
-}
-
-impl EntryPointVersion {
-    const fn canonical_address(self) -> Address {
-        match self {
-            Self::V0_6 => address!("5FF137D4b0FDCD49DcA30c7CF57E578a026d2789"),
-            Self::V0_7 => address!("0000000071727De22E5E9d8BAf0edAc6f37da032"),
-            Self::V0_8 => address!("4337084D9E255Ff0702461CF8895CE9E3b5Ff108"),
-            Self::V0_9 => address!("433709009B8330FDa32311DF1C2AFA402eD8D009"),
-        }
-    }
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -80,7 +58,7 @@ struct Answer {
 
 impl Place {
     pub(crate) fn target(&self) -> Domain {
-        let entry_point = self.entry_point_address.unwrap_or(self.entry_point.canonical_address());
+        let entry_point = self.entry_point_address.unwrap_or(self.entry_point.address());
         Domain { entry_point, chain_id: self.chain_id }
     }
 }
@@ -94,14 +72,13 @@ pub(crate) enum Operation {
 impl Operation {
     pub(crate) fn read(operation: Value, place: Place) -> anyhow::Result<Self> {
         if matches!(place.entry_point, EntryPointVersion::V0_6) {
-            return Ok(Self::V0_6(parse_value(operation, "a user operation of v0.6")?));
+            return Ok(Self::V0_6(parse_with(operation, "a user operation of v0.6")?));
         }
         if operation.get("accountGasLimits").is_some() {
-            let operation = parse_value(operation, "a packed user operation")?;
+            let operation = parse_with(operation, "a packed user operation")?;
             return Ok(Self::Later { operation, delegate: place.delegate });
         }
-        let operation: UnpackedUserOperation<_> =
-            parse_value(operation, "a user operation of v0.7 or later")?;
+        let operation: UnpackedUserOperation<_> = parse_with(operation, "a user operation of v0.7 or later")?;
         let named = match operation.init {
             Initialization::Delegated { delegate, .. } => Some(delegate),
             Initialization::Deployed | Initialization::Factory { .. } => None,
