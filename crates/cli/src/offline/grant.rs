@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::user_op::{Operation, Place};
-use super::{Output, read_stdin};
+use super::{Output, arguments, read_stdin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -23,7 +23,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
         /// A function's signature with the names of its arguments, which are shown then; may be given many times.
-        #[arg(long = "function")]
+        #[arg(long = "function", value_parser = arguments::function)]
         functions: Vec<String>,
         #[command(flatten)]
         output: Output,
@@ -110,7 +110,7 @@ fn review(
 ) -> anyhow::Result<B256> {
     let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
     let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
-    let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown);
+    let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown).with_lints(super::now(), &[]);
     let mut sessions = state.review(place.target(), &operation.head(place)?)?;
     for leaf in leaves {
         sessions = sessions.session(&leaf.as_session_leaf()?)?;
