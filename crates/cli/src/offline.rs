@@ -34,12 +34,12 @@ impl Output {
     }
 }
 
-/// Reads stdin as JSON, which is to be `what`.
 /// Seconds since 1970, where the clock is right.
 fn now() -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
+/// Reads stdin as JSON, which is to be `what`.
 fn read_json(what: &str) -> anyhow::Result<Json> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("stdin cannot be read as text")?;
