@@ -6,8 +6,10 @@ pub(crate) mod account;
 mod arguments;
 pub(crate) mod grant;
 mod json;
+pub(crate) mod key_request;
 mod lint;
 pub(crate) mod policy;
+mod shown;
 pub(crate) mod user_op;
 
 use std::io::{Read as _, Write as _};
