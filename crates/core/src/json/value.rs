@@ -149,7 +149,7 @@ pub(super) fn whole<E: de::Error>(number: i128) -> Result<U256, E> {
 /// 2^64 or more, which deserializers give so.
 pub(super) fn not_whole<E: de::Error>() -> E {
     E::custom(
-        "not a whole number below 2^64; greater numbers are strings, and a sign, point or exponent is not taken",
+        "not a whole number below 2^64 without sign, point or exponent; write a greater one as a decimal string or a hex string with 0x",
     )
 }
 
