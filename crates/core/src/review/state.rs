@@ -186,12 +186,12 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     pub fn call_data(&mut self, piece: &[u8]) -> Result<(), ReviewError> {
         let taken = self.expect_begun("call data").and_then(|()| {
             self.stage = Stage::CallData;
-            self.hasher.update(piece);
+            let Self { stream, hasher, calls, show, trusted, .. } = self;
             if self.is_blind {
+                hasher.update(piece);
                 return Ok(());
             }
-            let Self { stream, calls, show, trusted, .. } = self;
-            let read = stream.push(piece, &mut |event| calls.take(show, trusted, event));
+            let read = stream.push(piece, hasher, &mut |event| calls.take(show, trusted, event));
             self.or_blind(read)
         });
         self.end_if_refused(taken)
@@ -363,6 +363,14 @@ impl<S: Show, const CALLS: usize> CallData<'_, '_, S, CALLS> {
     pub fn piece(self, piece: &[u8]) -> Result<Self, ReviewError> {
         self.0.call_data(piece)?;
         Ok(self)
+    }
+
+    /// As [`piece`](Self::piece), of several.
+    ///
+    /// # Errors
+    /// As [`piece`](Self::piece).
+    pub fn pieces<'p>(self, pieces: impl IntoIterator<Item = &'p [u8]>) -> Result<Self, ReviewError> {
+        pieces.into_iter().try_fold(self, Self::piece)
     }
 
     /// As [`ReviewState::finish`].
