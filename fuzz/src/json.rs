@@ -2,8 +2,8 @@ use std::fmt::Debug;
 
 use quorate_core::json::SessionPolicy;
 use quorate_core::{
-    Address, EntryPointVersion, FunctionSelector, PackedUserOperation, Policy, ReferenceValue, SignedUserOperation,
-    UnpackedUserOperation, UserOperation,
+    Address, EntryPointVersion, FunctionSelector, PackedUserOperation, Policy, ReferenceValue,
+    SignedUserOperation, UnpackedUserOperation, UserOperation,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,7 +33,10 @@ pub fn user_operation_json(bytes: &[u8]) -> bool {
     let packed = there_and_back::<PackedUserOperation<Vec<u8>>>(bytes);
     if let Some(packed) = &packed {
         if let Ok(unpacked) = packed.unpack(EntryPointVersion::V0_7, None) {
-            assert_eq!(unpacked.hash_v0_7(ENTRY_POINT, CHAIN_ID), Ok(packed.hash_v0_7(ENTRY_POINT, CHAIN_ID)));
+            assert_eq!(
+                unpacked.hash_v0_7(ENTRY_POINT, CHAIN_ID),
+                Ok(packed.hash_v0_7(ENTRY_POINT, CHAIN_ID))
+            );
         }
         if let Ok(unpacked) = packed.unpack(EntryPointVersion::V0_9, None) {
             let hash = packed.hash_v0_9(ENTRY_POINT, CHAIN_ID, None);

@@ -7,17 +7,21 @@
 
 #![forbid(unsafe_code)]
 
+mod granted;
 mod json;
 mod network;
 mod read;
 mod reviewed;
+mod signed;
 
+pub use granted::grant;
 pub use json::{policy_json, text, user_operation_json};
 pub use network::{answer, authentication, ledger, operation_message, permissions, setup};
 #[cfg(feature = "nodes")]
 pub use quorate_node::adversary::check_frames as frames;
 pub use read::{call_data, evaluate, session_key_data};
 pub use reviewed::review;
+pub use signed::{key_request, signature};
 
 /// A property, checked on any bytes.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "call_data", check: call_data },
     Target { name: "evaluate", check: evaluate },
     Target { name: "review", check: review },
+    Target { name: "grant", check: grant },
+    Target { name: "signature", check: signature },
+    Target { name: "key_request", check: key_request },
     Target { name: "policy_json", check: policy_json },
     Target { name: "user_operation_json", check: user_operation_json },
     Target { name: "text", check: text },
