@@ -255,8 +255,8 @@ impl Storage {
         // parts are good until the review ends, which is what `'static` stands for here.
         let (display, storage): (&'static mut Display, &'static mut TrustedStorage) = unsafe {
             (
-                (*(&raw mut (*place).display)).write(Display::new(show, context)),
-                (*(&raw mut (*place).trusted)).write(TrustedStorage::new()),
+                (*place).display.write(Display::new(show, context)),
+                (*place).trusted.write(TrustedStorage::new()),
             )
         };
         // SAFETY: the caller's promise.
@@ -267,7 +267,7 @@ impl Storage {
         match context {
             Ok(context) => {
                 // SAFETY: as above.
-                unsafe { (*(&raw mut (*place).state)).write(State::new(context, display)) };
+                unsafe { (*place).state.write(State::new(context, display)) };
                 idle.set(Stage::Open);
                 Ok(idle)
             }
@@ -289,7 +289,7 @@ impl Idle {
         }
         self.set(Stage::Within);
         // SAFETY: a review was begun here, so that there is a state, and nothing else uses it, since nothing was going on.
-        let state = unsafe { (*(&raw mut (*self.0).state)).assume_init_mut() };
+        let state = unsafe { (*self.0).state.assume_init_mut() };
         let taken = take(state);
         if let Err(error) = &taken
             && !matches!(error, Error::Review(_))
