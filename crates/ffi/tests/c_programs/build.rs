@@ -82,5 +82,5 @@ fn build(profile: &[&str]) -> PathBuf {
                 .find(|file| file.ends_with("libquorate_ffi.a"))
                 .map(Into::into)
         });
-    files.last().filter(|library: &PathBuf| library.exists()).unwrap()
+    files.rev().find(|library: &PathBuf| library.exists()).unwrap()
 }
