@@ -1,11 +1,11 @@
 use quorate_core::{
-    AccountCall, Address, B256, Domain, Known, OperationHead, Review, ReviewError, UserOperation,
+    AccountCall, Address, B256, Domain, OperationHead, ReviewError, ReviewState, Text, TrustedContext,
+    UserOperation,
 };
 
-const KNOWN: Known<'_> = Known {
-    session_key_manager: Address::repeat_byte(0x0e),
-    abi_session_validation_module: Address::repeat_byte(0x0f),
+const TRUSTED: TrustedContext<'_> = TrustedContext {
     functions: &["safeMint(address to)", "transfer(address to, uint256 amount)"],
+    ..TrustedContext::CANONICAL
 };
 const TARGET: Domain = Domain { entry_point: Address::repeat_byte(0xee), chain_id: 137 };
 const CALLS: usize = 8;
@@ -28,12 +28,16 @@ pub fn review(bytes: &[u8]) -> bool {
     let decoded = AccountCall::decode(call_data).map(|decoded| decoded.calls().count());
     match whole {
         Ok(hash) => {
-            assert!(decoded.is_ok_and(|calls| calls <= CALLS));
+            assert!(call_data.is_empty() || decoded.is_ok_and(|calls| calls <= CALLS));
             let operation = UserOperation::<&[u8]> { call_data, ..UserOperation::default() };
             assert_eq!(hash, operation.hash(TARGET.entry_point, TARGET.chain_id));
             true
         }
-        Err(ReviewError::SessionsMissing { .. }) => false,
+        Err(
+            ReviewError::SessionsMissing { .. }
+            | ReviewError::UnknownControl { .. }
+            | ReviewError::NotOneRoot { .. },
+        ) => false,
         Err(error) => {
             assert!(decoded.is_err() || decoded.is_ok_and(|calls| calls > CALLS), "{error}");
             false
@@ -44,7 +48,10 @@ pub fn review(bytes: &[u8]) -> bool {
 fn shown(call_data: &[u8], piece: usize) -> (Result<B256, ReviewError>, String) {
     let mut lines = String::new();
     let head = OperationHead::V0_6(UserOperation::default());
-    let mut review = Review::<'_, _, CALLS>::begin(KNOWN, TARGET, head, &mut lines);
-    let read = call_data.chunks(piece).try_for_each(|piece| review.call_data(piece));
-    (read.and_then(|()| review.finish()), lines)
+    let mut state: ReviewState<'_, _, CALLS> = ReviewState::new(TRUSTED, Text(&mut lines));
+    let hash = state.begin(TARGET, &head).and_then(|()| {
+        call_data.chunks(piece).try_for_each(|piece| state.call_data(piece))?;
+        state.finish()
+    });
+    (hash, lines)
 }

@@ -6,6 +6,7 @@ mod codegen;
 mod command;
 mod firmware;
 mod fuzz;
+mod suite;
 mod test;
 
 use clap::{Parser, Subcommand};

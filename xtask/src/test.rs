@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::command::{cargo, execute, target_directory};
-use crate::{bench, codegen, firmware, fuzz};
+use crate::{bench, codegen, firmware, fuzz, suite};
 
 /// Pinned, so that the same sources pass everywhere.
 const CARGO_DENY: &str = "0.20.2";
@@ -52,7 +52,7 @@ fn run_all() -> anyhow::Result<()> {
     stage("licences and sources", deny)?;
     stage("core with all features", || cargo(&["test", "--package", "quorate-core", "--all-features"]))?;
     stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
-    stage("tests", || cargo(&["test", "--workspace"]))?;
+    stage("tests", suite::run)?;
     stage("benchmarks", bench::quick)?;
     if firmware::has_target() {
         stage("firmware", firmware::run)

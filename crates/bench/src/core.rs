@@ -5,8 +5,9 @@ use std::hint::black_box;
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U48, keccak256};
 use alloy_sol_types::{SolValue as _, sol_data};
 use quorate_core::{
-    Call, Condition, Encode as _, Execute, FunctionSelector, Policy, Rule, SessionEpoch, SessionKeyData,
-    SessionSignature, UserOperation, evaluate, merkle,
+    Call, Condition, Encode as _, Execute, FunctionSelector, Initialization, Paymaster, Policy, Rule,
+    SessionEpoch, SessionKeyData, SessionLeaf, SessionSignature, UnpackedUserOperation, UserOperation,
+    evaluate, merkle,
 };
 
 use crate::goal::Goal;
@@ -16,8 +17,11 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<Vec<Goal>> {
     let plan = Plan::new(quick);
     Ok(vec![
         tree(plan)?,
+        all_proofs(plan)?,
+        encoded_policies(plan)?,
         added_session(plan)?,
         user_operation_hash(plan),
+        typed_user_operation_hash(plan)?,
         evaluation(plan)?,
         session_signature(plan)?,
     ])
@@ -32,17 +36,65 @@ fn leaves() -> Vec<B256> {
 fn tree(plan: Plan) -> anyhow::Result<Goal> {
     let leaves = leaves();
     merkle::root(&leaves)?;
-    let pairs: Vec<[u8; 64]> =
-        leaves.windows(2).map(|pair| pair[0].concat_const::<32, 64>(pair[1]).into()).collect();
+    let ratio = plan.ratio(|| merkle::root(black_box(&leaves)), keccaks_of_tree(&leaves));
+    Ok(Goal::at_most("tree of 10 000 leaves, in its keccak256 calls", ratio, 1.15))
+}
+
+fn all_proofs(plan: Plan) -> anyhow::Result<Goal> {
+    let leaves = leaves();
+    let mut scratch = vec![B256::ZERO; merkle::TreeRef::node_count(leaves.len())];
+    merkle::TreeRef::new(&leaves, &mut scratch)?;
     let ratio = plan.ratio(
-        || merkle::root(black_box(&leaves)),
         || {
-            for pair in &pairs {
-                black_box(keccak256(black_box(pair)));
+            let tree = merkle::TreeRef::new(black_box(&leaves), &mut scratch);
+            for siblings in tree.iter().flat_map(|tree| (0..).map_while(|index| tree.siblings(index))) {
+                black_box(siblings.fold(B256::ZERO, |_, sibling| black_box(sibling)));
             }
         },
+        keccaks_of_tree(&leaves),
     );
-    Ok(Goal::at_most("tree of 10 000 leaves, in its keccak256 calls", ratio, 1.15))
+    Ok(Goal::at_most("10 000 leaves to root and all proofs, in keccak256 calls", ratio, 3.0))
+}
+
+/// Bare keccaks, as many and as long as the tree's.
+fn keccaks_of_tree(leaves: &[B256]) -> impl FnMut() + use<> {
+    let pairs: Vec<[u8; 64]> =
+        leaves.windows(2).map(|pair| pair[0].concat_const::<32, 64>(pair[1]).into()).collect();
+    move || {
+        for pair in &pairs {
+            black_box(keccak256(black_box(pair)));
+        }
+    }
+}
+
+/// Five times the policies may take a tenth more than five times the time. What `quorate policy encode` does between
+/// reading its input and writing its answer, by the same functions of the library.
+fn encoded_policies(plan: Plan) -> anyhow::Result<Goal> {
+    let policies = |count: u32| (0..count).map(policy).collect::<anyhow::Result<Vec<Policy>>>();
+    let (few, many) = (policies(SESSIONS / 5)?, policies(SESSIONS)?);
+    encode(&few)?;
+    let ratio = plan.ratio(|| encode(black_box(&many)), || encode(black_box(&few)));
+    Ok(Goal::at_most("10 000 policies encoded and proved, in 2 000 of them", ratio, 5.5))
+}
+
+type EncodedSession = (Vec<u8>, Vec<B256>);
+
+fn encode(policies: &[Policy]) -> Result<(B256, Vec<EncodedSession>), merkle::TreeError> {
+    let (session_key, validation_module) = (Address::repeat_byte(0x5e), Address::repeat_byte(0xab));
+    let data: Vec<_> =
+        policies.iter().map(|policy| SessionKeyData::new(session_key, policy).to_vec()).collect();
+    let leaf = |(policy, session_key_data): (&Policy, &Vec<u8>)| {
+        SessionLeaf { epoch: policy.epoch(), validation_module, session_key_data }.hash()
+    };
+    let tree = merkle::Tree::new(policies.iter().zip(&data).map(leaf).collect())?;
+    let proof = |index| tree.siblings(index).into_iter().flatten().collect();
+    let sessions = data.into_iter().enumerate().map(|(index, data)| (data, proof(index))).collect();
+    Ok((tree.root(), sessions))
+}
+
+fn policy(limit: u32) -> anyhow::Result<Policy> {
+    let policy = Policy::new(Address::repeat_byte(0x0f), FunctionSelector::new([1, 2, 3, 4]));
+    Ok(policy.with_rule(Rule::new(0, Condition::LessThanOrEqual, U256::from(limit)))?)
 }
 
 fn added_session(plan: Plan) -> anyhow::Result<Goal> {
@@ -81,7 +133,7 @@ fn user_operation_hash(plan: Plan) -> Goal {
     let ratio = plan.ratio(
         || black_box(&operation).hash(entry_point, 137),
         || {
-            black_box(keccak256(black_box(&operation.init_code)));
+            // The hash of the empty init code is a constant.
             black_box(keccak256(black_box(&operation.call_data)));
             black_box(keccak256(black_box(&operation.paymaster_and_data)));
             black_box(keccak256(black_box(packed)));
@@ -89,6 +141,52 @@ fn user_operation_hash(plan: Plan) -> Goal {
         },
     );
     Goal::at_most("user operation hash, in its keccak256 calls", ratio, 1.3)
+}
+
+/// Unpacked and packed, with a factory and a paymaster.
+fn typed_user_operation_hash(plan: Plan) -> anyhow::Result<Goal> {
+    let (factory_data, paymaster_data) = ([0x22; 100], [0x77; 100]);
+    let operation = UnpackedUserOperation {
+        sender: Address::repeat_byte(0xaa),
+        nonce: U256::from(7),
+        init: Initialization::Factory { factory: Address::repeat_byte(0xfa), data: factory_data.to_vec() },
+        call_data: execute(&[0x40; 68]),
+        call_gas_limit: 100_000,
+        verification_gas_limit: 200_000,
+        pre_verification_gas: U256::from(50_000),
+        max_fee_per_gas: 1_000_000_000,
+        max_priority_fee_per_gas: 1,
+        paymaster: Some(Paymaster {
+            paymaster: Address::repeat_byte(0x9a),
+            verification_gas_limit: 50_000,
+            post_op_gas_limit: 40_000,
+            data: paymaster_data.to_vec(),
+        }),
+    };
+    let entry_point = Address::repeat_byte(0xee);
+    let packed = operation.clone().pack();
+    anyhow::ensure!(packed.hash_v0_8(entry_point, 137, None) == Ok(operation.hash_v0_8(entry_point, 137)));
+    // Type hash and eight words; five words of the domain; prefix, domain and operation.
+    let (words, domain, bound) = ([7; 288], [8; 160], [9; 66]);
+    let ratio = plan.ratio(
+        || {
+            let _ = black_box(black_box(&operation).hash_v0_8(entry_point, 137));
+            let _ = black_box(black_box(&operation).hash_v0_9(entry_point, 137));
+            let _ = black_box(black_box(&packed).hash_v0_8(entry_point, 137, None));
+            let _ = black_box(black_box(&packed).hash_v0_9(entry_point, 137, None));
+        },
+        || {
+            for _ in 0..4 {
+                black_box(keccak256(black_box(&packed.init_code)));
+                black_box(keccak256(black_box(&packed.call_data)));
+                black_box(keccak256(black_box(&packed.paymaster_and_data)));
+                black_box(keccak256(black_box(words)));
+                black_box(keccak256(black_box(domain)));
+                black_box(keccak256(black_box(bound)));
+            }
+        },
+    );
+    Ok(Goal::at_most("hashes of v0.8 and v0.9, in their keccak256 calls", ratio, 1.3))
 }
 
 fn evaluation(plan: Plan) -> anyhow::Result<Goal> {

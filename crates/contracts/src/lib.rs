@@ -24,5 +24,6 @@ mod generated;
 
 pub use deployment::Deployment;
 pub use generated::{
-    EcdsaOwnershipModule, EntryPoint, Erc20, Erc721, SessionKeyManager, SmartAccount, SmartAccountFactory,
+    EcdsaOwnershipModule, EntryPoint, Erc20, Erc721, SessionKeyManager, SessionValidationModule,
+    SmartAccount, SmartAccountFactory,
 };

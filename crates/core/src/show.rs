@@ -3,7 +3,6 @@
 use core::fmt::{self, Write as _};
 
 use alloy_primitives::{B256, U256};
-use time::OffsetDateTime;
 
 /// A number's decimal digits.
 ///
@@ -67,22 +66,38 @@ pub(crate) struct Time(pub(crate) u64);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time =
-            i64::try_from(self.0).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-        match time {
-            Some(time) => write!(
-                f,
-                "{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC",
-                time.year().unsigned_abs(),
-                u8::from(time.month()),
-                time.day(),
-                time.hour(),
-                time.minute(),
-                time.second()
-            ),
-            None => write!(f, "second {} after 1970, beyond the year 9999", self.0),
+        if self.0 > LAST_SECOND_OF_9999 {
+            return write!(f, "second {} after 1970, beyond the year 9999", self.0);
         }
+        let (days, second) = (self.0 / SECONDS_IN_DAY, self.0 % SECONDS_IN_DAY);
+        let (year, month, day) = civil_from_days(days);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
     }
+}
+
+const SECONDS_IN_DAY: u64 = 24 * 60 * 60;
+const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
+
+/// Year, month and day of the day that is so many days after 1970-01-01, in the Gregorian calendar.
+///
+/// Years are counted from March on, so that the leap day is a year's last; months have 153 days in each five. The calendar
+/// repeats after 400 years.
+const fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    const DAYS_IN_4_YEARS: u64 = 4 * 365 + 1;
+    const DAYS_IN_CENTURY: u64 = 25 * DAYS_IN_4_YEARS - 1;
+    const DAYS_IN_400_YEARS: u64 = 4 * DAYS_IN_CENTURY + 1;
+    // From 0000-03-01 to 1970-01-01.
+    let days = days + 719_468;
+    let (cycle, day) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
+    // Without the leap days before it, all years are of 365 days.
+    let leap_days = day / (DAYS_IN_4_YEARS - 1) + day / (DAYS_IN_400_YEARS - 1) - day / DAYS_IN_CENTURY;
+    let year = (day - leap_days) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (400 * cycle + year + next_year, month, day)
 }
 
 /// Text from outside, which may not be more than one line or longer than one, nor push what follows it out of sight.
@@ -126,6 +141,9 @@ impl fmt::Display for Word<'_> {
 mod tests {
     use std::string::ToString as _;
 
+    use proptest::prelude::*;
+    use time::OffsetDateTime;
+
     use super::*;
 
     #[test]
@@ -149,11 +167,43 @@ mod tests {
 
     #[test]
     fn times() {
-        assert_eq!(Time(1_900_000_000).to_string(), "2030-03-17 17:46:40 UTC");
+        for (second, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (1_900_000_000, "2030-03-17 17:46:40 UTC"),
+            (LAST_SECOND_OF_9999, "9999-12-31 23:59:59 UTC"),
+            (LAST_SECOND_OF_9999 + 1, "second 253402300800 after 1970, beyond the year 9999"),
+            ((1 << 48) - 1, "second 281474976710655 after 1970, beyond the year 9999"),
+            (u64::MAX, "second 18446744073709551615 after 1970, beyond the year 9999"),
+        ] {
+            assert_eq!(Time(second).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn every_day_to_the_year_9999() {
+        for day in 0..=LAST_SECOND_OF_9999 / SECONDS_IN_DAY {
+            compare_with_time(day * SECONDS_IN_DAY);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_second_to_the_year_9999(second in 0..=LAST_SECOND_OF_9999) {
+            compare_with_time(second);
+        }
+    }
+
+    fn compare_with_time(second: u64) {
+        let expected = OffsetDateTime::from_unix_timestamp(i64::try_from(second).unwrap()).unwrap();
+        let (date, time) = (expected.date(), expected.time());
+        let (year, month, day) = date.to_calendar_date();
         assert_eq!(
-            Time((1 << 48) - 1).to_string(),
-            "second 281474976710655 after 1970, beyond the year 9999"
+            civil_from_days(second / SECONDS_IN_DAY),
+            (u64::try_from(year).unwrap(), u64::from(u8::from(month)), u64::from(day))
         );
+        let (hour, minute, second_of_minute) = time.as_hms();
+        let clock = std::format!(" {hour:02}:{minute:02}:{second_of_minute:02} UTC");
+        assert!(Time(second).to_string().ends_with(&clock), "{second}");
     }
 
     #[test]

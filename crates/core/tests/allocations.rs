@@ -111,12 +111,35 @@ fn trees() {
         let proof = merkle::Proof::of(&leaves, leaf).expect("a leaf");
         assert!(merkle::verify(root, leaf, proof.siblings()) && proof.root() == root);
     }
+    let mut scratch = [B256::ZERO; merkle::TreeRef::node_count(21)];
+    let tree = merkle::TreeRef::new(&leaves, &mut scratch).expect("room");
+    assert!(tree.root() == root && tree.siblings(20).is_some_and(|siblings| siblings.count() == 2));
 }
 
 fn user_operations() {
     let operation = UserOperation::<&[u8]> { call_data: &[1; 100], ..Default::default() };
     let hash = operation.as_slices().hash(KEY, 1);
     black_box((signing_hash(hash), operation.hash(KEY, 1), operation.sign(&[])));
+    black_box((operation.initialization().is_ok(), operation.paymaster().is_ok()));
+
+    let packed = PackedUserOperation::<&[u8]> {
+        init_code: &[0x77, 0x02],
+        paymaster_and_data: &[1; 60],
+        ..Default::default()
+    };
+    black_box(packed.hash_v0_7(KEY, 1));
+    for version in [EntryPointVersion::V0_7, EntryPointVersion::V0_8, EntryPointVersion::V0_9] {
+        let unpacked = match packed.unpack(version, Some(KEY)) {
+            Ok(unpacked) => unpacked,
+            Err(error) => {
+                print(error);
+                continue;
+            }
+        };
+        let hash = packed.hash_v0_8(KEY, 1, Some(KEY));
+        assert!(hash == Ok(unpacked.hash_v0_8(KEY, 1)) && unpacked.hash_v0_7(KEY, 1).is_err());
+        assert_eq!(packed.hash_v0_9(KEY, 1, Some(KEY)), unpacked.hash_v0_9(KEY, 1));
+    }
 }
 
 fn calls() {

@@ -3,9 +3,9 @@
 use alloy_primitives::{Bytes, hex};
 use quorate_core::{
     AccountCall, Address, B256, Call, Condition, DUMMY_SESSION_SIGNATURE, Encode, Execute, ExecuteBatch,
-    FunctionSelector, KeyRequest, ModuleSignature, ParsedSessionKeyData, Policy, ReferenceValue, Refusal,
-    Rule, SessionEpoch, SessionKeyData, SessionLeaf, TaggedValue, Text, U256, UserOperation, address,
-    evaluate, merkle,
+    FunctionSelector, KeyRequest, KeyRequestReview, ModuleSignature, ParsedSessionKeyData, Policy,
+    ReferenceValue, Refusal, Rule, SessionEpoch, SessionKeyData, SessionLeaf, TaggedValue, Text,
+    TrustedContext, U256, UserOperation, address, evaluate, merkle,
 };
 use serde_json::Value;
 
@@ -129,7 +129,8 @@ fn key_requests() {
         };
         assert_eq!(request.digest(), parse::<B256>(&exchange["digest"]));
         // Names that JSON has to escape are not shown.
-        let shown = request.review(&mut Text(String::new())).is_ok();
+        let mut review = KeyRequestReview::new(TrustedContext::CANONICAL, Text(String::new()));
+        let shown = review.begin(&request).and_then(|()| review.finish()).is_ok();
         assert_eq!(shown, !metadata.iter().any(|entry| entry.value.contains('\\')));
         seen += 1;
     }

@@ -107,7 +107,25 @@
 #define QUORATE_LABEL_PERMISSIONS_NOT_SHOWN 89
 #define QUORATE_LABEL_PERMISSIONS_NOT_SIGNED 90
 #define QUORATE_LABEL_ONE_NODE_SIGNS 91
-#define QUORATE_LABEL_CHALLENGE 92
+#define QUORATE_LABEL_PERMITTED_OWNER 92
+#define QUORATE_LABEL_PERMITTED_ACCOUNT 93
+#define QUORATE_LABEL_PERMITTED_ENTRY_POINT 94
+#define QUORATE_LABEL_PERMITTED_MANAGER 95
+#define QUORATE_LABEL_VALIDATION_MODULE 96
+#define QUORATE_LABEL_UNKNOWN_VALIDATION_MODULE 97
+#define QUORATE_LABEL_USES_LIMIT 98
+#define QUORATE_LABEL_WINDOW_USES_LIMIT 99
+#define QUORATE_LABEL_WINDOW_SECONDS 100
+#define QUORATE_LABEL_NATIVE_VALUE_LIMIT 101
+#define QUORATE_LABEL_GAS_COST_LIMIT 102
+#define QUORATE_LABEL_LIMITED_CONTRACT 103
+#define QUORATE_LABEL_LIMITED_FUNCTION 104
+#define QUORATE_LABEL_LIMITED_ARGUMENT 105
+#define QUORATE_LABEL_LIMITED_TOTAL 106
+#define QUORATE_LABEL_PAYMASTER_REQUIRED 107
+#define QUORATE_LABEL_PAYMASTER_FORBIDDEN 108
+#define QUORATE_LABEL_ADMISSION_TOKEN 109
+#define QUORATE_LABEL_CHALLENGE 110
 
 
 // The version's first number. Where it is 0, the second says what does not fit together.
@@ -269,7 +287,8 @@ typedef struct quorate_session {
 // used again and again, and there may be many.
 //
 // Each operation begins with quorate_review_begin; each session of a grant follows, then the call data in pieces of any length,
-// then the end, which gives the hash to sign if all that was shown is approved. Whatever does not end in QUORATE_OK ends the
+// then the end, which gives the hash to sign if all that was shown is approved. A request for a key begins with
+// quorate_key_request_begin; the permissions follow in pieces, then the end. Whatever does not end in QUORATE_OK ends the
 // review: its reason is the last item shown, and nothing but a new begin does anything then.
 typedef struct quorate_review {
     uint64_t opaque[QUORATE_REVIEW_WORDS];
@@ -462,10 +481,25 @@ quorate_status quorate_review_use(struct quorate_review *review,
                                   uint8_t hash[32],
                                   struct quorate_reason *reason);
 
-// Shows a request for a key, and gives the digest to sign if what was shown is approved.
-quorate_status quorate_key_request_review(const struct quorate_key_request *request,
-                                          quorate_show show,
-                                          void *context,
+// Begins the review of a request for a key, whatever was there before: shows the request.
+//
+// What is trusted is used until the review ends, and so are `show` and `context`; the request is not. `trusted` may be null
+// for what the library knows.
+quorate_status quorate_key_request_begin(struct quorate_review *review,
+                                         const struct quorate_trusted *trusted,
+                                         quorate_show show,
+                                         void *context,
+                                         const struct quorate_key_request *request,
+                                         struct quorate_reason *reason);
+
+// Takes the next piece of the permissions' text, and shows what they allow. Without it, the end shows that what the key may
+// sign is not shown.
+quorate_status quorate_key_request_permissions(struct quorate_review *review,
+                                               struct quorate_bytes piece,
+                                               struct quorate_reason *reason);
+
+// Ends the review, and gives the digest to sign if all that was shown is approved.
+quorate_status quorate_key_request_finish(struct quorate_review *review,
                                           uint8_t digest[32],
                                           struct quorate_reason *reason);
 

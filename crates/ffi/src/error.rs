@@ -44,6 +44,8 @@ pub(crate) enum Error {
     Malformed { what: &'static str, wanted: &'static str },
     #[error("no review is begun here, or it is over")]
     NotBegun,
+    #[error("the step is not one of the review that was begun")]
+    OtherKind,
     #[error("the review was called from within its own callback")]
     Reentry,
     #[error("the leaf is not under the root")]
@@ -63,11 +65,19 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether the core has shown it.
+    pub(crate) const fn is_shown(&self) -> bool {
+        matches!(self, Self::Review(_) | Self::KeyRequest(_))
+    }
+
     pub(crate) const fn status(&self) -> Status {
         match self {
             Self::Null(_) => QUORATE_NULL,
             Self::Malformed { .. } | Self::Hash(_) | Self::Unpack(_) => QUORATE_MALFORMED,
-            Self::NotBegun | Self::Review(ReviewError::OutOfOrder { .. }) => QUORATE_ORDER,
+            Self::NotBegun
+            | Self::OtherKind
+            | Self::Review(ReviewError::OutOfOrder { .. })
+            | Self::KeyRequest(KeyRequestError::NotBegun) => QUORATE_ORDER,
             Self::Reentry => QUORATE_REENTRY,
             Self::NotUnderRoot
             | Self::Evaluation(_)

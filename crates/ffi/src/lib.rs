@@ -22,21 +22,25 @@ mod key_request;
 mod operation;
 mod review;
 mod sessions;
+mod storage;
 mod trusted;
 mod version;
 
 pub use self::border::{Bytes, Text};
 pub use self::display::{Item, Show};
 pub use self::error::{Reason, Status};
-pub use self::key_request::{Entry, KeyRequest, quorate_key_request_review};
+pub use self::key_request::{
+    Entry, KeyRequest, quorate_key_request_begin, quorate_key_request_finish, quorate_key_request_permissions,
+};
 pub use self::operation::{Operation, quorate_signing_hash, quorate_user_op_hash};
 pub use self::review::{
-    Review, quorate_review_begin, quorate_review_call_data, quorate_review_finish,
-    quorate_review_kept_session, quorate_review_session, quorate_review_use,
+    quorate_review_begin, quorate_review_call_data, quorate_review_finish, quorate_review_kept_session,
+    quorate_review_session, quorate_review_use,
 };
 pub use self::sessions::{
     Session, quorate_evaluate, quorate_merkle_root, quorate_session_leaf, quorate_verify_proof,
 };
+pub use self::storage::Review;
 pub use self::trusted::{Contract, Trusted};
 pub use self::version::quorate_version;
 
@@ -50,7 +54,7 @@ pub mod constants {
     };
     pub use crate::key_request::QUORATE_MAX_ENTRIES;
     pub use crate::operation::{QUORATE_V0_6, QUORATE_V0_7, QUORATE_V0_8, QUORATE_V0_9};
-    pub use crate::review::{QUORATE_REVIEW_SIZE, QUORATE_REVIEW_WORDS};
+    pub use crate::storage::{QUORATE_REVIEW_SIZE, QUORATE_REVIEW_WORDS};
     pub use crate::trusted::{
         QUORATE_ABI_SESSION_VALIDATION_MODULE, QUORATE_BATCHED_SESSION_ROUTER, QUORATE_ENTRY_POINT_V0_6,
         QUORATE_ENTRY_POINT_V0_7, QUORATE_ENTRY_POINT_V0_8, QUORATE_ENTRY_POINT_V0_9,

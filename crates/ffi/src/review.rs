@@ -1,39 +1,16 @@
-//! A review in C's memory.
+//! The review of an operation, step by step.
 
 use core::ffi::c_void;
-use core::fmt;
-use core::mem::MaybeUninit;
 
-use quorate_core::{Address, B256, ReviewState, SignedRoot};
+use quorate_core::{Address, B256, ReviewState, SignedRoot, TrustedContext};
 
-use crate::border::{Bytes, Output, check, read, read_array, read_words};
-use crate::display::{Display, Show, given, refuse};
-use crate::error::{Error, Reason, Status, end};
+use crate::border::{Bytes, Output, read, read_array, read_words};
+use crate::display::{Display, Show};
+use crate::error::{Reason, Status, end};
 use crate::operation::Operation;
 use crate::sessions::Session;
-use crate::trusted::{Trusted, TrustedStorage};
-
-/// The size of a review in words of 8 bytes.
-pub const QUORATE_REVIEW_WORDS: usize = 600;
-/// The size of a review in bytes.
-pub const QUORATE_REVIEW_SIZE: usize = QUORATE_REVIEW_WORDS * 8;
-
-/// A review, in memory of the caller's that is all zeros before its first use and is not moved within a review. It can be
-/// used again and again, and there may be many.
-///
-/// Each operation begins with quorate_review_begin; each session of a grant follows, then the call data in pieces of any length,
-/// then the end, which gives the hash to sign if all that was shown is approved. Whatever does not end in QUORATE_OK ends the
-/// review: its reason is the last item shown, and nothing but a new begin does anything then.
-#[repr(C)]
-pub struct Review {
-    opaque: [u64; QUORATE_REVIEW_WORDS],
-}
-
-impl fmt::Debug for Review {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Review").finish_non_exhaustive()
-    }
-}
+use crate::storage::{Kind, Next, Review, Storage};
+use crate::trusted::Trusted;
 
 /// Begins the review of an operation, whatever was there before: shows who acts, and who pays how much.
 ///
@@ -50,8 +27,8 @@ pub unsafe extern "C" fn quorate_review_begin(
 ) -> Status {
     let begun = || {
         // SAFETY: the caller's promise.
-        let storage = unsafe { Storage::open(review, trusted, show, context)? };
-        storage.step(Stage::Open, |state| {
+        let storage = unsafe { Storage::open::<State>(review, trusted, show, context)? };
+        storage.step(Next::Step, |state: &mut State| {
             // SAFETY: as above.
             let (operation, head) = unsafe {
                 let operation = read(operation, "the operation")?;
@@ -75,7 +52,7 @@ pub unsafe extern "C" fn quorate_review_session(
     let taken = || {
         // SAFETY: the caller's promise.
         let storage = unsafe { Storage::at(review)? };
-        storage.step(Stage::Open, |state| {
+        storage.step(Next::Step, |state: &mut State| {
             // SAFETY: as above.
             let leaf = unsafe { read(session, "the session")?.leaf()? };
             Ok(state.session(&leaf)?)
@@ -102,7 +79,7 @@ pub unsafe extern "C" fn quorate_review_kept_session(
     let taken = || {
         // SAFETY: the caller's promise.
         let storage = unsafe { Storage::at(review)? };
-        storage.step(Stage::Open, |state| {
+        storage.step(Next::Step, |state: &mut State| {
             // SAFETY: as above.
             let (leaf, proof, manager, root) = unsafe {
                 (
@@ -130,8 +107,11 @@ pub unsafe extern "C" fn quorate_review_call_data(
     let taken = || {
         // SAFETY: the caller's promise.
         let storage = unsafe { Storage::at(review)? };
-        // SAFETY: as above.
-        storage.step(Stage::Open, |state| Ok(state.call_data(unsafe { piece.read("the call data")? })?))
+        storage.step(Next::Step, |state: &mut State| {
+            // SAFETY: as above.
+            let piece = unsafe { piece.read("the call data")? };
+            Ok(state.call_data(piece)?)
+        })
     };
     // SAFETY: the caller's promise.
     unsafe { end(taken(), reason) }
@@ -148,7 +128,7 @@ pub unsafe extern "C" fn quorate_review_finish(
     let finished = || {
         // SAFETY: the caller's promise.
         let storage = unsafe { Storage::at(review)? };
-        storage.step(Stage::Over, |state| {
+        storage.step(Next::End, |state: &mut State| {
             // SAFETY: as above.
             let hash = unsafe { Output::new(hash, "hash")? };
             hash.write(state.finish()?.0);
@@ -176,8 +156,8 @@ pub unsafe extern "C" fn quorate_review_use(
 ) -> Status {
     let reviewed = || {
         // SAFETY: the caller's promise.
-        let storage = unsafe { Storage::open(review, trusted, show, context)? };
-        storage.step(Stage::Over, |state| {
+        let storage = unsafe { Storage::open::<State>(review, trusted, show, context)? };
+        storage.step(Next::End, |state: &mut State| {
             // SAFETY: as above.
             let (operation, head, leaf, call_data, hash) = unsafe {
                 let operation = read(operation, "the operation")?;
@@ -193,120 +173,12 @@ pub unsafe extern "C" fn quorate_review_use(
     unsafe { end(reviewed(), reason) }
 }
 
-/// What is in a `Review`. All but the stage is there once a review was begun.
-#[repr(C)]
-struct Storage {
-    /// A `Stage`.
-    stage: u32,
-    display: MaybeUninit<Display>,
-    trusted: MaybeUninit<TrustedStorage>,
-    /// It borrows the two above.
-    state: MaybeUninit<State>,
-}
-
 type State = ReviewState<'static, &'static mut Display>;
 
-const _: () = assert!(size_of::<Storage>() <= size_of::<Review>());
-const _: () = assert!(align_of::<Storage>() <= align_of::<Review>());
+impl Kind for State {
+    const STAGE: u32 = 1;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-enum Stage {
-    /// Nothing was begun, which zeros say, or what was begun is refused or finished.
-    Over = 0,
-    /// A step may come.
-    Open = 1,
-    /// Within a step, so that whatever comes now comes from its callback.
-    Within = 2,
-}
-
-/// A place in C's memory where nothing is going on, which nobody else uses while this is.
-///
-/// There is no reference to the whole of it, but one to each part: what is called from within the callback reads the stage
-/// while the step that called back has the rest.
-struct Idle(*mut Storage);
-
-impl Storage {
-    /// # Safety
-    /// The pointer is null or points to a review, which no other thread uses.
-    unsafe fn at(review: *mut Review) -> Result<Idle, Error> {
-        check(review, "the review")?;
-        let storage: *mut Self = review.cast();
-        // SAFETY: neither null nor misaligned, and the rest is the caller's promise.
-        let stage = unsafe { (&raw const (*storage).stage).read() };
-        if stage == Stage::Within as u32 { Err(Error::Reentry) } else { Ok(Idle(storage)) }
-    }
-
-    /// Makes a new review in the place of whatever there is.
-    ///
-    /// # Safety
-    /// As for [`at`](Self::at); the other pointers are null or good for as long as the review.
-    unsafe fn open(
-        review: *mut Review,
-        trusted: *const Trusted,
-        show: Show,
-        context: *mut c_void,
-    ) -> Result<Idle, Error> {
-        // SAFETY: the caller's promise.
-        let idle = unsafe { Self::at(review)? };
-        idle.set(Stage::Over);
-        let (place, show) = (idle.0, given(show)?);
-        // SAFETY: the place is the caller's to give, and is used as the types of its parts have it. The references to its
-        // parts are good until the review ends, which is what `'static` stands for here.
-        let (display, storage): (&'static mut Display, &'static mut TrustedStorage) = unsafe {
-            (
-                (*place).display.write(Display::new(show, context)),
-                (*place).trusted.write(TrustedStorage::new()),
-            )
-        };
-        // SAFETY: the caller's promise.
-        let context = unsafe {
-            let trusted = if trusted.is_null() { Ok(None) } else { read(trusted, "trusted").map(Some) };
-            trusted.and_then(|trusted| storage.fill(trusted))
-        };
-        match context {
-            Ok(context) => {
-                // SAFETY: as above.
-                unsafe { (*place).state.write(State::new(context, display)) };
-                idle.set(Stage::Open);
-                Ok(idle)
-            }
-            Err(error) => {
-                idle.set(Stage::Within);
-                refuse(display, &error);
-                idle.set(Stage::Over);
-                Err(error)
-            }
-        }
-    }
-}
-
-impl Idle {
-    /// Takes a step of a review that was begun. If it fails, its reason is shown, and the review is over.
-    fn step(self, next: Stage, take: impl FnOnce(&mut State) -> Result<(), Error>) -> Result<(), Error> {
-        if self.stage() != Stage::Open as u32 {
-            return Err(Error::NotBegun);
-        }
-        self.set(Stage::Within);
-        // SAFETY: a review was begun here, so that there is a state, and nothing else uses it, since nothing was going on.
-        let state = unsafe { (*self.0).state.assume_init_mut() };
-        let taken = take(state);
-        if let Err(error) = &taken
-            && !matches!(error, Error::Review(_))
-        {
-            refuse(state.display(), error);
-        }
-        self.set(if taken.is_ok() { next } else { Stage::Over });
-        taken
-    }
-
-    fn stage(&self) -> u32 {
-        // SAFETY: the place is good, and nobody has a reference to its stage.
-        unsafe { (&raw const (*self.0).stage).read() }
-    }
-
-    fn set(&self, stage: Stage) {
-        // SAFETY: as above.
-        unsafe { (&raw mut (*self.0).stage).write(stage as u32) }
+    fn new(trusted: TrustedContext<'static>, display: &'static mut Display) -> Self {
+        Self::new(trusted, display)
     }
 }

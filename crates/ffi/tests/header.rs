@@ -14,8 +14,18 @@ use quorate_ffi::{
 const HEADER: &str = "include/quorate.h";
 
 /// In the order of the header.
-const SOURCES: [&str; 9] =
-    ["version", "error", "border", "operation", "sessions", "display", "trusted", "review", "key_request"];
+const SOURCES: [&str; 10] = [
+    "version",
+    "error",
+    "border",
+    "operation",
+    "sessions",
+    "display",
+    "trusted",
+    "storage",
+    "review",
+    "key_request",
+];
 
 const INTRODUCTION: &str = "\
 /* quorate.h: what quorate-core knows of session grants, for C.

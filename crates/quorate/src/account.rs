@@ -91,7 +91,7 @@ impl SmartAccount {
                 return Err(Error::Mistake { policy, mistake });
             }
         }
-        Ok(grant)
+        Ok(grant.with_mistakes(false))
     }
 
     /// A session with these policies, however odd they are.
@@ -109,7 +109,11 @@ impl SmartAccount {
             Ok(PermittedPolicy { validation_module, policy: policy.into() })
         });
         let policies = policies.collect::<Result<Vec<_>, Error>>()?;
-        if policies.is_empty() { Err(Error::NoPolicy) } else { Ok(self.grant_of(policies)) }
+        if policies.is_empty() {
+            Err(Error::NoPolicy)
+        } else {
+            Ok(self.grant_of(policies).with_mistakes(true))
+        }
     }
 
     /// A session of the ERC-20 validation module; [`Grant::with_token`] says of which tokens.

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use alloy_primitives::{Address, B256, Bytes, U64, U256, address};
 use alloy_sol_types::{SolCall, SolEvent as _, sol};
 use quorate_contracts::{
-    Deployment, EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount,
-    SmartAccountFactory, account::Creation,
+    Deployment, EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager,
+    SessionValidationModule::validateSessionParamsCall, SmartAccount, SmartAccountFactory, account::Creation,
 };
 use quorate_transport::{Transport, TransportError, TransportExt as _};
 use serde::{Deserialize, Serialize};
@@ -252,6 +252,24 @@ impl Chain {
             Err(TransportError::Rpc { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whose session allows a call, as a session validation module says.
+    pub(crate) async fn session_key_by(
+        &self,
+        module: Address,
+        call: validateSessionParamsCall,
+    ) -> Result<Address, Error> {
+        self.call(module, call).await
+    }
+
+    /// Whether a session validation module allows a call.
+    pub(crate) async fn takes_session_call(
+        &self,
+        module: Address,
+        call: validateSessionParamsCall,
+    ) -> Result<bool, Error> {
+        Ok(self.call_unless_reverted(module, call).await?.is_some())
     }
 
     /// The price of gas, by what was paid lately, or where the node has no history by its own price.

@@ -143,6 +143,7 @@ impl Error {
             Self::Contract { .. } => (Chain, "contract"),
             Self::NoPolicy => (Input, "no_policy"),
             Self::Mistake { .. } => (Input, "mistake"),
+            Self::UnenforcedCondition { .. } => (Input, "unenforced_condition"),
             Self::ForeignRoot { .. } => (Session, "foreign_root"),
             Self::UnknownTree { .. } => (Session, "unknown_tree"),
             Self::AlteredTree { .. } => (Store, "altered_tree"),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::BundlerError;
 use quorate_core::merkle::TreeError;
-use quorate_core::{DecodeError, EncodeError, Mistake, PolicyErrors};
+use quorate_core::{Condition, DecodeError, EncodeError, Mistake, PolicyErrors};
 #[cfg(feature = "network")]
 use quorate_network::NetworkError;
 use quorate_paymaster::PaymasterError;
@@ -162,6 +162,19 @@ pub enum Error {
         policy: usize,
         /// What is odd about it.
         mistake: Mistake,
+    },
+    /// A rule that the chain's session validation module lets pass whatever the argument is.
+    #[error(
+        "policy {policy}, rule {rule}: the session validation module of this chain does not enforce the condition \
+         {condition:?}; write the rule by other conditions, or allow mistakes explicitly if this is meant"
+    )]
+    UnenforcedCondition {
+        /// The policy's place in the list, from 0.
+        policy: usize,
+        /// The rule's place in the policy, from 0.
+        rule: usize,
+        /// The condition.
+        condition: Condition,
     },
     /// The account has sessions that this grant does not know of, and that it would end.
     #[error(

@@ -22,6 +22,8 @@ pub struct Grant {
     erc20_module: Address,
     id: Option<SessionId>,
     pub(crate) batches: bool,
+    /// Rules that the chain does not enforce are taken.
+    allows_mistakes: bool,
     request: UpdateRequest,
 }
 
@@ -81,7 +83,8 @@ impl From<Granted> for SessionRecord {
 
 impl Grant {
     pub(crate) fn new(permissions: Permissions, erc20_module: Address) -> Self {
-        Self { permissions, erc20_module, id: None, batches: false, request: UpdateRequest::default() }
+        let request = UpdateRequest::default();
+        Self { permissions, erc20_module, id: None, batches: false, allows_mistakes: false, request }
     }
 
     /// Lets the session also move a token, by the ERC-20 validation module.
@@ -92,6 +95,11 @@ impl Grant {
     pub fn with_token(mut self, policy: Erc20Policy) -> Self {
         let validation_module = self.erc20_module;
         self.permissions.policies.push(PermittedPolicy { validation_module, policy: policy.into() });
+        self
+    }
+
+    pub(crate) const fn with_mistakes(mut self, allowed: bool) -> Self {
+        self.allows_mistakes = allowed;
         self
     }
 
@@ -170,11 +178,14 @@ impl SmartAccount {
     /// # Errors
     /// [`Error::ForeignRoot`] if the account has sessions that neither the store knows nor the grant keeps;
     /// [`Error::DuplicateLeaf`] if a session with the same key, policy and times is or was there; [`Error::UnderWay`] if
-    /// another operation of the owner's is; [`Error::Mistake`] for evident mistakes in a token policy's times; a node or
-    /// bundler that gives no answer.
+    /// another operation of the owner's is; [`Error::Mistake`] for evident mistakes in a token policy's times;
+    /// [`Error::UnenforcedCondition`] for a rule that the chain's module lets pass; a node or bundler that gives no answer.
     pub async fn prepare(&self, grant: Grant, key: &dyn StorableKey) -> Result<Draft<SessionGrant>, Error> {
         if let Some((policy, mistake)) = grant.mistakes_in_tokens().next() {
             return Err(Error::Mistake { policy, mistake });
+        }
+        if !grant.allows_mistakes {
+            self.check_conditions(&grant.permissions.policies).await?;
         }
         let stored = key.to_stored();
         let policies = grant.encode(key.address());

@@ -46,6 +46,7 @@ mod pace;
 mod payment;
 mod pending;
 mod preflight;
+mod probe;
 mod record;
 mod session;
 

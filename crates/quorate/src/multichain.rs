@@ -187,8 +187,9 @@ impl MultichainDraft {
     /// # Errors
     /// A signature that is not the owner's over the root.
     pub fn signed(self, signature: &[u8; SIGNATURE_LEN]) -> Result<MultichainSignatures, Error> {
-        let signature = normalize_signature(self.owner, self.root(), signature)?;
-        Ok(MultichainSignatures { draft: self, signature })
+        let tree = merkle::Tree::new(self.leaves()).map_err(Error::Tree)?;
+        let signature = normalize_signature(self.owner, tree.root(), signature)?;
+        Ok(MultichainSignatures { epoch: self.epoch, tree, signature })
     }
 
     fn leaves(&self) -> Vec<B256> {
@@ -255,7 +256,8 @@ const VALIDITY: u64 = 3600;
 /// One signature of an owner's for several operations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MultichainSignatures {
-    draft: MultichainDraft,
+    epoch: SessionEpoch,
+    tree: merkle::Tree,
     signature: [u8; SIGNATURE_LEN],
 }
 
@@ -265,12 +267,10 @@ impl MultichainSignatures {
     /// # Errors
     /// [`MultichainError::NotAmong`] for a draft of another operation.
     pub fn signature_of<T>(&self, draft: &Draft<T>) -> Result<OwnerSignature, Error> {
-        let Self { draft: signed, signature } = self;
+        let Self { epoch, tree, signature } = self;
         let user_op_hash = draft.user_op_hash();
-        let leaf = multichain::leaf(signed.epoch, user_op_hash);
-        let proof = merkle::Proof::of(&signed.leaves(), leaf);
+        let proof = tree.proof(multichain::leaf(*epoch, user_op_hash));
         let proof = proof.map_err(|_| MultichainError::NotAmong { user_op_hash })?;
-        let siblings = proof.siblings().to_vec();
-        Ok(OwnerSignature::multichain(signed.epoch, proof.root(), siblings, *signature))
+        Ok(OwnerSignature::multichain(*epoch, proof.root(), proof.siblings().to_vec(), *signature))
     }
 }

@@ -6,7 +6,8 @@ use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::{SolCall, sol};
 use async_trait::async_trait;
 use quorate_contracts::{
-    EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager, SmartAccount, SmartAccountFactory,
+    EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager,
+    SessionValidationModule::validateSessionParamsCall, SmartAccount, SmartAccountFactory,
 };
 use quorate_core::{Call, Encode as _, Execute};
 use quorate_transport::{Repeat, RpcError, Transport, TransportError};
@@ -28,14 +29,6 @@ use crate::{
 
 sol! {
     error NoOwnerRegisteredForSmartAccount(address smartAccount);
-
-    function validateSessionParams(
-        address destinationContract,
-        uint256 callValue,
-        bytes memory funcCallData,
-        bytes memory sessionKeyData,
-        bytes memory callSpecificData
-    ) external pure returns (address);
 }
 
 /// A node of a [`ScriptedChain`].

@@ -3,7 +3,9 @@
 use alloy_primitives::{Address, B256, U256};
 use clap::Subcommand;
 use quorate_contracts::Deployment;
-use quorate_core::{EncodeError, Known, Review, SessionEpoch, SessionLeaf};
+use quorate_core::{
+    EncodeError, Item, NotShown, ReviewState, SessionEpoch, SessionLeaf, Severity, Show, TrustedContext,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +17,8 @@ pub(crate) enum Command {
     /// Show what a user operation that grants sessions allows, from its bytes, and check that the sessions are those.
     ///
     /// Reads {operation, leaves: [{sessionKeyData, validUntil?, validAfter?, sessionValidationModule?}]}, with all
-    /// sessions of the account in the order of their tree; gives {lines, userOpHash, refusal}.
+    /// sessions of the account in the order of their tree; gives {items: [{severity, label, value}], lines, userOpHash,
+    /// refusal}.
     Review {
         #[command(flatten)]
         place: Place,
@@ -31,13 +34,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let Command::Review { place, functions, output } = command;
     let Request { operation, leaves } = read_stdin("a request {operation, leaves}")?;
     let operation = Operation::read(operation, place)?;
-    let mut text = String::new();
-    let outcome = review(&operation, place, &leaves, &functions, &mut text);
-
+    let mut answer = Answer::default();
+    let outcome = review(&operation, place, &leaves, &functions, &mut answer);
     let answer = Answer {
-        lines: text.lines().map(ToOwned::to_owned).collect(),
         user_op_hash: outcome.as_ref().ok().copied(),
         refusal: outcome.as_ref().err().map(ToString::to_string),
+        ..answer
     };
     output.write(&answer, |answer| answer.lines.join("\n"))?;
     outcome?;
@@ -68,12 +70,35 @@ const fn abi_session_validation_module() -> Address {
     Deployment::canonical().abi_session_validation_module
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
+    items: Vec<ShownItem>,
     lines: Vec<String>,
     user_op_hash: Option<B256>,
     refusal: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownItem {
+    severity: &'static str,
+    label: &'static str,
+    value: String,
+}
+
+impl Show for Answer {
+    /// Unlike on a device, what was shown before a refusal stays.
+    fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
+        let severity = match item.severity {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Danger => "danger",
+            Severity::Refused => "refused",
+        };
+        self.items.push(ShownItem { severity, label: item.label.text(), value: item.value.to_string() });
+        self.lines.push(item.to_string());
+        Ok(())
+    }
 }
 
 fn review(
@@ -81,20 +106,16 @@ fn review(
     place: Place,
     leaves: &[Leaf],
     functions: &[String],
-    text: &mut String,
+    shown: &mut Answer,
 ) -> anyhow::Result<B256> {
     let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
-    let known = Known {
-        session_key_manager: Deployment::canonical().session_key_manager,
-        abi_session_validation_module: abi_session_validation_module(),
-        functions: &functions,
-    };
-    let mut review: Review<'_, _, 64> = Review::begin(known, place.target(), operation.head(place)?, text);
+    let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
+    let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown);
+    let mut sessions = state.review(place.target(), &operation.head(place)?)?;
     for leaf in leaves {
-        review.session(&leaf.as_session_leaf()?)?;
+        sessions = sessions.session(&leaf.as_session_leaf()?)?;
     }
-    review.call_data(operation.call_data())?;
-    Ok(review.finish()?)
+    Ok(sessions.calls().piece(operation.call_data())?.finish()?)
 }
 
 impl Leaf {

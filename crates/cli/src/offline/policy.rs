@@ -95,15 +95,16 @@ impl Tree {
                 (session_key_data, leaf)
             })
             .collect();
-        let leaves: Vec<B256> = encoded.iter().map(|(_, leaf)| *leaf).collect();
-        let root = merkle::root(&leaves)?;
-        let sessions = encoded.into_iter().map(|(session_key_data, leaf)| {
-            let proof = merkle::Proof::of(&leaves, leaf)?.siblings().to_vec();
-            Ok(Session { session_key_data: session_key_data.into(), leaf, proof })
+        anyhow::ensure!(!encoded.is_empty(), merkle::TreeError::Empty);
+        let tree = merkle::Tree::new(encoded.iter().map(|(_, leaf)| *leaf).collect())?;
+        let root = tree.root();
+        let sessions = encoded.into_iter().enumerate().map(|(index, (session_key_data, leaf))| {
+            let proof = tree.siblings(index).into_iter().flatten().collect();
+            Session { session_key_data: session_key_data.into(), leaf, proof }
         });
         let manager = Deployment::canonical().session_key_manager;
         Ok(Self {
-            sessions: sessions.collect::<Result<_, merkle::TreeError>>()?,
+            sessions: sessions.collect(),
             root,
             set_merkle_root: calls::set_merkle_root(manager, root).data.into(),
         })

@@ -1,6 +1,6 @@
 //! `quorate user-op`: the hash of a user operation at any entry point.
 
-use alloy_primitives::{Address, B256, address};
+use alloy_primitives::{Address, B256};
 use clap::{Subcommand, ValueEnum};
 use quorate_core::{
     Domain, HashError, Initialization, OperationHead, PackedUserOperation, UnpackError,
@@ -54,13 +54,13 @@ pub(crate) enum EntryPointVersion {
     V0_9,
 }
 
-impl EntryPointVersion {
-    const fn canonical_address(self) -> Address {
-        match self {
-            Self::V0_6 => address!("5FF137D4b0FDCD49DcA30c7CF57E578a026d2789"),
-            Self::V0_7 => address!("0000000071727De22E5E9d8BAf0edAc6f37da032"),
-            Self::V0_8 => address!("4337084D9E255Ff0702461CF8895CE9E3b5Ff108"),
-            Self::V0_9 => address!("433709009B8330FDa32311DF1C2AFA402eD8D009"),
+impl From<EntryPointVersion> for quorate_core::EntryPointVersion {
+    fn from(version: EntryPointVersion) -> Self {
+        match version {
+            EntryPointVersion::V0_6 => Self::V0_6,
+            EntryPointVersion::V0_7 => Self::V0_7,
+            EntryPointVersion::V0_8 => Self::V0_8,
+            EntryPointVersion::V0_9 => Self::V0_9,
         }
     }
 }
@@ -80,8 +80,8 @@ struct Answer {
 
 impl Place {
     pub(crate) fn target(&self) -> Domain {
-        let entry_point = self.entry_point_address.unwrap_or(self.entry_point.canonical_address());
-        Domain { entry_point, chain_id: self.chain_id }
+        let canonical = quorate_core::EntryPointVersion::from(self.entry_point).address();
+        Domain { entry_point: self.entry_point_address.unwrap_or(canonical), chain_id: self.chain_id }
     }
 }
 
@@ -103,6 +103,9 @@ impl Operation {
         let operation: UnpackedUserOperation<_> =
             parse_value(operation, "a user operation of v0.7 or later")?;
         let named = match operation.init {
+            Initialization::Delegated { .. } if matches!(place.entry_point, EntryPointVersion::V0_7) => {
+                return Err(HashError::DelegatedAtV0_7.into());
+            }
             Initialization::Delegated { delegate, .. } => Some(delegate),
             Initialization::Deployed | Initialization::Factory { .. } => None,
         };
@@ -134,7 +137,7 @@ impl Operation {
         Ok(match self {
             Self::V0_6(operation) => OperationHead::V0_6(operation.without_call_data()),
             Self::Later { operation, delegate } => {
-                let operation = operation.unpack(*delegate)?.with_call_data(());
+                let operation = operation.unpack(place.entry_point.into(), *delegate)?.with_call_data(());
                 match place.entry_point {
                     EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => OperationHead::V0_7(operation),
                     EntryPointVersion::V0_8 => OperationHead::V0_8(operation),

@@ -7,6 +7,7 @@ mod entry_point;
 mod erc20;
 mod erc721;
 mod session_key_manager;
+mod session_validation_module;
 mod smart_account;
 mod smart_account_factory;
 
@@ -15,5 +16,6 @@ pub use entry_point::EntryPoint;
 pub use erc20::Erc20;
 pub use erc721::Erc721;
 pub use session_key_manager::SessionKeyManager;
+pub use session_validation_module::SessionValidationModule;
 pub use smart_account::SmartAccount;
 pub use smart_account_factory::SmartAccountFactory;

@@ -278,6 +278,7 @@ mod tests {
     use serde_json::{Value, from_value, json, to_value};
 
     use super::*;
+    use crate::operation::entry_point::EntryPointVersion;
 
     const ENTRY_POINT: Address = address!("0000000071727De22E5E9d8BAf0edAc6f37da032");
 
@@ -364,11 +365,11 @@ mod tests {
         let packed = operation.clone().pack();
         let read = from_value::<PackedUserOperation<Vec<u8>>>(to_value(&packed).unwrap()).unwrap();
         assert_eq!(read, packed);
-        assert_eq!(read.hash_v0_7(ENTRY_POINT, 1), operation.hash_v0_7(ENTRY_POINT, 1));
+        assert_eq!(Ok(read.hash_v0_7(ENTRY_POINT, 1)), operation.hash_v0_7(ENTRY_POINT, 1));
         assert_eq!(read.hash_v0_8(ENTRY_POINT, 1, None), Ok(operation.hash_v0_8(ENTRY_POINT, 1)));
         assert_eq!(read.hash_v0_9(ENTRY_POINT, 1, None), operation.hash_v0_9(ENTRY_POINT, 1));
         assert_eq!(
-            read.unpack(None).unwrap().init,
+            read.unpack(EntryPointVersion::V0_7, None).unwrap().init,
             Initialization::Factory { factory: Address::repeat_byte(1), data: &[0xaa][..] }
         );
     }

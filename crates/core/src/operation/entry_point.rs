@@ -37,6 +37,11 @@ impl EntryPointVersion {
         }
     }
 
+    /// Whether `initCode` may start with the EIP-7702 marker there; before v0.8 it is a factory's address.
+    pub(super) fn knows_delegates(self) -> bool {
+        self >= Self::V0_8
+    }
+
     /// Its name: `v0.6` to `v0.9`.
     pub const fn name(self) -> &'static str {
         match self {

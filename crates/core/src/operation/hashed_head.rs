@@ -35,7 +35,7 @@ impl HashedHead {
     ) -> Result<Self, HashError> {
         let operation = operation.with_call_data(Digest::default());
         Ok(match version {
-            EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => Self::V0_7(operation.words_v0_7()),
+            EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => Self::V0_7(operation.words_v0_7()?),
             EntryPointVersion::V0_8 => Self::Typed(operation.words_v0_8()),
             EntryPointVersion::V0_9 => Self::Typed(operation.words_v0_9()?),
         })

@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256};
 
 use super::{
+    entry_point::EntryPointVersion,
     packed::UnpackError,
     typed_hash::{HashError, hash_of, hash_parts},
     v0_6::CallDataDigest as _,
@@ -22,7 +23,7 @@ pub enum Initialization<B> {
         /// What the factory is called with.
         data: B,
     },
-    /// The sender is an externally owned account that has delegated its code (EIP-7702).
+    /// The sender is an externally owned account that has delegated its code (EIP-7702); from EntryPoint v0.8 on.
     Delegated {
         /// The contract whose code it runs, which stands in no field of the operation but is covered by its hash.
         delegate: Address,
@@ -32,12 +33,18 @@ pub enum Initialization<B> {
 }
 
 impl<'a> Initialization<&'a [u8]> {
-    pub(super) fn unpack(init_code: &'a [u8], delegate: Option<Address>) -> Result<Self, UnpackError> {
+    pub(super) fn unpack(
+        init_code: &'a [u8],
+        version: EntryPointVersion,
+        delegate: Option<Address>,
+    ) -> Result<Self, UnpackError> {
         if init_code.is_empty() {
             return Ok(Self::Deployed);
         }
-        if let Some(data) = delegated(init_code) {
-            let delegate = delegate.ok_or(UnpackError::NoDelegate)?;
+        if version.knows_delegates()
+            && let Some(data) = delegated(init_code)
+        {
+            let delegate = delegate.ok_or(HashError::NoDelegate)?;
             return Ok(Self::Delegated { delegate, data });
         }
         match init_code.split_first_chunk::<20>() {
@@ -48,6 +55,14 @@ impl<'a> Initialization<&'a [u8]> {
 }
 
 impl<B: AsRef<[u8]>> Initialization<B> {
+    /// The hash at v0.7, where no marker stands for a delegate.
+    pub(super) fn hash_v0_7(&self) -> Result<B256, HashError> {
+        match self {
+            Self::Delegated { .. } => Err(HashError::DelegatedAtV0_7),
+            Self::Deployed | Self::Factory { .. } => Ok(hash_of(self)),
+        }
+    }
+
     /// The hash of what the entry point puts in the place of the marker from v0.8 on.
     pub(super) fn signed_hash(&self) -> B256 {
         match self {

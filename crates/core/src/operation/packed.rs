@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, U256};
 
 use super::{
+    entry_point::EntryPointVersion,
     initialization::{Initialization, packed_init_hash},
     paymaster::{Paymaster, signed_paymaster_hash, split_head},
     typed_hash::{HashError, Words, halves, hash_v0_7, typed_hash},
@@ -77,14 +78,30 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> PackedUserOperation<B, C> {
         Ok(typed_hash(self.words(hashes), entry_point, chain_id))
     }
 
-    /// The operation with everything typed.
+    /// The operation with everything typed, as an entry point of that version reads it. Its hash there is that of the
+    /// packed operation.
     ///
-    /// `delegate` is as for [`hash_v0_8`](Self::hash_v0_8). An EIP-7702 marker whose last zeros are missing is packed
-    /// again with them, which changes no hash from v0.8 on.
+    /// `delegate` is as for [`hash_v0_8`](Self::hash_v0_8); at v0.7, which does not know the EIP-7702 marker, it is not
+    /// looked at. A marker whose last zeros are missing is packed again with them, which changes no hash from v0.8 on.
+    ///
+    /// ```
+    /// use quorate_core::{Address, EntryPointVersion, Initialization, PackedUserOperation};
+    ///
+    /// let operation = PackedUserOperation::<&[u8]> { init_code: &[0x77, 0x02], ..Default::default() };
+    /// let delegate = Address::repeat_byte(0xde);
+    /// let unpacked = operation.unpack(EntryPointVersion::V0_8, Some(delegate))?;
+    /// assert_eq!(unpacked.init, Initialization::Delegated { delegate, data: &[][..] });
+    /// assert!(operation.unpack(EntryPointVersion::V0_7, None).is_err(), "too short for a factory");
+    /// # Ok::<(), quorate_core::UnpackError>(())
+    /// ```
     ///
     /// # Errors
-    /// [`UnpackError`] for bytes that the entry point would take for nothing.
-    pub fn unpack(&self, delegate: Option<Address>) -> Result<UnpackedUserOperation<&[u8], &C>, UnpackError> {
+    /// [`UnpackError`] for what that entry point refuses whatever the chain's state is.
+    pub fn unpack(
+        &self,
+        version: EntryPointVersion,
+        delegate: Option<Address>,
+    ) -> Result<UnpackedUserOperation<&[u8], &C>, UnpackError> {
         let head = PackedUserOperation {
             sender: self.sender,
             nonce: self.nonce,
@@ -95,7 +112,7 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> PackedUserOperation<B, C> {
             gas_fees: self.gas_fees,
             paymaster_and_data: self.paymaster_and_data.as_ref(),
         };
-        Ok(head.unpack_head(delegate)?.with_call_data(&self.call_data))
+        Ok(head.unpack_head(version, delegate)?.with_call_data(&self.call_data))
     }
 
     fn words(&self, (init_code, paymaster): (B256, B256)) -> Words {
@@ -117,47 +134,59 @@ impl<'a> PackedUserOperation<&'a [u8], ()> {
     /// as the bytes live.
     ///
     /// # Errors
-    /// [`UnpackError`] for bytes that the entry point would take for nothing.
+    /// As [`unpack`](PackedUserOperation::unpack).
     pub fn unpack_head(
         &self,
+        version: EntryPointVersion,
         delegate: Option<Address>,
     ) -> Result<UnpackedUserOperation<&'a [u8], ()>, UnpackError> {
+        if version == EntryPointVersion::V0_6 {
+            return Err(UnpackError::PackedAtV0_6);
+        }
         let (verification_gas_limit, call_gas_limit) = halves(self.account_gas_limits);
         let (max_priority_fee_per_gas, max_fee_per_gas) = halves(self.gas_fees);
         Ok(UnpackedUserOperation {
             sender: self.sender,
             nonce: self.nonce,
-            init: Initialization::unpack(self.init_code, delegate)?,
+            init: Initialization::unpack(self.init_code, version, delegate)?,
             call_data: (),
             call_gas_limit,
             verification_gas_limit,
             pre_verification_gas: self.pre_verification_gas,
             max_fee_per_gas,
             max_priority_fee_per_gas,
-            paymaster: Paymaster::unpack(self.paymaster_and_data)?,
+            paymaster: Paymaster::unpack(self.paymaster_and_data, version)?,
         })
     }
 }
 
-/// Why a packed operation cannot be unpacked.
+/// Why an operation has no typed form: the entry point refuses it whatever the chain's state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
-    /// Too short for a factory.
+    /// Too short for a factory (AA99 from v0.8 on, before it a revert without a reason).
     #[error("initCode: it starts with a factory of 20 bytes or is empty, this has {len} bytes")]
     InitCode {
         /// The number of bytes found.
         len: usize,
     },
-    /// The EIP-7702 marker, without the delegate.
-    #[error("initCode: it has the EIP-7702 marker 0x7702; give the address of the account's delegate")]
-    NoDelegate,
-    /// Too short for a paymaster and its gas limits.
+    /// Too short for a paymaster, or from v0.7 on for a paymaster and its gas limits (AA93).
     #[error(
-        "paymasterAndData: it starts with 52 bytes of paymaster and gas limits or is empty, this has {len} bytes"
+        "paymasterAndData: it starts with {least} bytes of paymaster and gas limits or is empty, this has {len} bytes"
     )]
     Paymaster {
         /// The number of bytes found.
         len: usize,
+        /// The least number of bytes: 20 at v0.6, 52 later.
+        least: usize,
     },
+    /// The zero address as the paymaster, from v0.8 on (AA98).
+    #[error("paymasterAndData: the paymaster is the zero address, which EntryPoint v0.8 and later refuse")]
+    ZeroPaymaster,
+    /// A packed operation at v0.6.
+    #[error("EntryPoint v0.6 takes no packed user operation")]
+    PackedAtV0_6,
+    /// It has no hash either.
+    #[error(transparent)]
+    NoHash(#[from] HashError),
 }

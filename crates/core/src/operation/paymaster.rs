@@ -3,15 +3,16 @@
 use alloy_primitives::{Address, B256};
 
 use super::{
+    entry_point::EntryPointVersion,
     packed::UnpackError,
     typed_hash::{HashError, hash_parts, joined},
 };
 use crate::sink::{BufferFull, Encode, Sink};
 
-/// Who pays for an operation, and what it is given.
+/// Who pays for an operation from EntryPoint v0.7 on, and what it is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paymaster<B> {
-    /// The paymaster.
+    /// The paymaster. The zero address is none: at v0.7 the account pays, later entry points refuse it.
     pub paymaster: Address,
     /// The gas of its validation.
     pub verification_gas_limit: u128,
@@ -22,22 +23,40 @@ pub struct Paymaster<B> {
 }
 
 impl<'a> Paymaster<&'a [u8]> {
-    pub(super) fn unpack(paymaster_and_data: &'a [u8]) -> Result<Option<Self>, UnpackError> {
+    pub(super) fn unpack(
+        paymaster_and_data: &'a [u8],
+        version: EntryPointVersion,
+    ) -> Result<Option<Self>, UnpackError> {
         if paymaster_and_data.is_empty() {
             return Ok(None);
         }
-        if let Some((paymaster, rest)) = paymaster_and_data.split_first_chunk()
-            && let Some((verification_gas_limit, rest)) = rest.split_first_chunk()
-            && let Some((post_op_gas_limit, data)) = rest.split_first_chunk()
-        {
-            return Ok(Some(Self {
-                paymaster: Address::new(*paymaster),
-                verification_gas_limit: u128::from_be_bytes(*verification_gas_limit),
-                post_op_gas_limit: u128::from_be_bytes(*post_op_gas_limit),
-                data,
-            }));
+        let paymaster = Self::split(paymaster_and_data);
+        let len = paymaster_and_data.len();
+        let paymaster = paymaster.ok_or(UnpackError::Paymaster { len, least: PAYMASTER_HEAD })?;
+        if paymaster.account_pays() && version >= EntryPointVersion::V0_8 {
+            return Err(UnpackError::ZeroPaymaster);
         }
-        Err(UnpackError::Paymaster { len: paymaster_and_data.len() })
+        Ok(Some(paymaster))
+    }
+
+    fn split(paymaster_and_data: &'a [u8]) -> Option<Self> {
+        let (paymaster, rest) = paymaster_and_data.split_first_chunk()?;
+        let (verification_gas_limit, rest) = rest.split_first_chunk()?;
+        let (post_op_gas_limit, data) = rest.split_first_chunk()?;
+        Some(Self {
+            paymaster: Address::new(*paymaster),
+            verification_gas_limit: u128::from_be_bytes(*verification_gas_limit),
+            post_op_gas_limit: u128::from_be_bytes(*post_op_gas_limit),
+            data,
+        })
+    }
+}
+
+impl<B> Paymaster<B> {
+    /// Whether the account pays all the same, since the paymaster is the zero address; at EntryPoint v0.7, for later ones
+    /// refuse it.
+    pub fn account_pays(&self) -> bool {
+        self.paymaster.is_zero()
     }
 }
 
@@ -69,6 +88,32 @@ impl<B: AsRef<[u8]>> Encode for Paymaster<B> {
     fn write_to<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
         sink.put(&self.head())?;
         sink.put(self.data.as_ref())
+    }
+}
+
+/// Who pays for an operation of EntryPoint v0.6, and what it is given. Its gas is counted by the operation's own limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymasterV0_6<'a> {
+    /// The paymaster. The zero address is none: the account pays.
+    pub paymaster: Address,
+    /// What it is given.
+    pub data: &'a [u8],
+}
+
+impl<'a> PaymasterV0_6<'a> {
+    pub(super) fn unpack(paymaster_and_data: &'a [u8]) -> Result<Option<Self>, UnpackError> {
+        if paymaster_and_data.is_empty() {
+            return Ok(None);
+        }
+        match paymaster_and_data.split_first_chunk::<20>() {
+            Some((paymaster, data)) => Ok(Some(Self { paymaster: Address::new(*paymaster), data })),
+            None => Err(UnpackError::Paymaster { len: paymaster_and_data.len(), least: 20 }),
+        }
+    }
+
+    /// Whether the account pays all the same, since the paymaster is the zero address.
+    pub fn account_pays(&self) -> bool {
+        self.paymaster.is_zero()
     }
 }
 

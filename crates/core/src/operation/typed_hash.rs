@@ -1,6 +1,6 @@
 //! What the hashes of EntryPoint v0.7 and later have in common.
 
-use alloy_primitives::{Address, B256, Keccak256, U256, keccak256};
+use alloy_primitives::{Address, B256, Keccak256, U256, b256, keccak256};
 
 use super::v0_6::bind_to_entry_point;
 use crate::sink::{BufferFull, Encode};
@@ -14,6 +14,10 @@ pub enum HashError {
         "initCode: it has the EIP-7702 marker 0x7702, so the hash covers the account's delegate; give its address"
     )]
     NoDelegate,
+    /// A delegated account at an entry point that does not know the EIP-7702 marker, and would call a factory of that
+    /// address.
+    #[error("factory: the EIP-7702 marker 0x7702 means something from EntryPoint v0.8 on; this is v0.7")]
+    DelegatedAtV0_7,
     /// A paymaster's signature that starts before the paymaster's data.
     #[error(
         "paymasterAndData: its end announces a signature of {announced} bytes, but its data has room for {room}"
@@ -36,23 +40,25 @@ pub(super) fn hash_v0_7(words: Words, entry_point: Address, chain_id: u64) -> B2
 
 /// Source: EIP-712, with the domain and type of EntryPoint v0.8.
 pub(super) fn typed_hash(words: Words, entry_point: Address, chain_id: u64) -> B256 {
-    let operation = hash_parts(&[
-        keccak256(
-            "PackedUserOperation(address sender,uint256 nonce,bytes initCode,bytes callData,bytes32 accountGasLimits,\
-             uint256 preVerificationGas,bytes32 gasFees,bytes paymasterAndData)",
-        )
-        .as_slice(),
-        words.as_flattened(),
-    ]);
+    let operation = hash_parts(&[OPERATION_TYPE.as_slice(), words.as_flattened()]);
     let domain: [[u8; 32]; 5] = [
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)").0,
-        keccak256("ERC4337").0,
-        keccak256("1").0,
+        DOMAIN_TYPE.0,
+        DOMAIN_NAME.0,
+        DOMAIN_VERSION.0,
         U256::from(chain_id).to_be_bytes(),
         entry_point.into_word().0,
     ];
     hash_parts(&[&[0x19, 0x01], keccak256(domain.as_flattened()).as_slice(), operation.as_slice()])
 }
+
+/// The hash of `PackedUserOperation(address sender,…)`.
+const OPERATION_TYPE: B256 = b256!("29a0bca4af4be3421398da00295e58e6d7de38cb492214754cb6a47507dd6f8e");
+/// The hash of `EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)`.
+const DOMAIN_TYPE: B256 = b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f");
+/// The hash of `ERC4337`.
+const DOMAIN_NAME: B256 = b256!("364da28a5c92bcc87fe97c8813a6c6b8a3a049b0ea0a328fcb0b4f0e00337586");
+/// The hash of `1`.
+const DOMAIN_VERSION: B256 = b256!("c89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6");
 
 pub(super) fn hash_of(value: &impl Encode) -> B256 {
     let mut hasher = Keccak256::new();
@@ -79,4 +85,28 @@ pub(super) fn joined(high: u128, low: u128) -> B256 {
 pub(super) fn halves(word: B256) -> (u128, u128) {
     let number = U256::from_be_bytes(word.0);
     ((number >> 128_usize).to::<u128>(), (number & U256::from(u128::MAX)).to::<u128>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_constants_of_the_typed_data() {
+        for (hash, text) in [
+            (
+                OPERATION_TYPE,
+                "PackedUserOperation(address sender,uint256 nonce,bytes initCode,bytes callData,\
+                 bytes32 accountGasLimits,uint256 preVerificationGas,bytes32 gasFees,bytes paymasterAndData)",
+            ),
+            (
+                DOMAIN_TYPE,
+                "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)",
+            ),
+            (DOMAIN_NAME, "ERC4337"),
+            (DOMAIN_VERSION, "1"),
+        ] {
+            assert_eq!(hash, keccak256(text), "{text}");
+        }
+    }
 }

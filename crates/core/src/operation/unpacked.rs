@@ -26,7 +26,8 @@ use crate::sink::Encode;
 ///     ..UnpackedUserOperation::default()
 /// };
 /// let (entry_point, chain_id) = (Address::repeat_byte(4), 1);
-/// assert_ne!(operation.hash_v0_7(entry_point, chain_id), operation.hash_v0_8(entry_point, chain_id));
+/// assert_ne!(operation.hash_v0_7(entry_point, chain_id)?, operation.hash_v0_8(entry_point, chain_id));
+/// # Ok::<(), quorate_core::HashError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnpackedUserOperation<B, C = B> {
@@ -48,14 +49,18 @@ pub struct UnpackedUserOperation<B, C = B> {
     pub max_fee_per_gas: u128,
     /// The most of it that goes to the block's builder, in wei.
     pub max_priority_fee_per_gas: u128,
-    /// Who pays, where it is not the account.
+    /// Who pays, where it is not the account. At v0.7 the zero address is the account
+    /// ([`account_pays`](Paymaster::account_pays)); later entry points refuse it.
     pub paymaster: Option<Paymaster<B>>,
 }
 
 impl<B: AsRef<[u8]>, C: CallDataDigest> UnpackedUserOperation<B, C> {
     /// The hash at EntryPoint v0.7.
-    pub fn hash_v0_7(&self, entry_point: Address, chain_id: u64) -> B256 {
-        hash_v0_7(self.words_v0_7(), entry_point, chain_id)
+    ///
+    /// # Errors
+    /// [`HashError::DelegatedAtV0_7`] for [`Initialization::Delegated`], which that version does not know.
+    pub fn hash_v0_7(&self, entry_point: Address, chain_id: u64) -> Result<B256, HashError> {
+        Ok(hash_v0_7(self.words_v0_7()?, entry_point, chain_id))
     }
 
     /// The hash at EntryPoint v0.8, EIP-712 typed data.
@@ -71,8 +76,8 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> UnpackedUserOperation<B, C> {
         Ok(typed_hash(self.words_v0_9()?, entry_point, chain_id))
     }
 
-    pub(super) fn words_v0_7(&self) -> Words {
-        self.words((hash_of(&self.init), self.paymaster_hash()))
+    pub(super) fn words_v0_7(&self) -> Result<Words, HashError> {
+        Ok(self.words((self.init.hash_v0_7()?, self.paymaster_hash())))
     }
 
     pub(super) fn words_v0_8(&self) -> Words {

@@ -2,6 +2,11 @@
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, Keccak256, U256, keccak256};
 
+use super::{
+    entry_point::EntryPointVersion, initialization::Initialization, packed::UnpackError,
+    paymaster::PaymasterV0_6,
+};
+
 /// A user operation of EntryPoint v0.6 that is not signed.
 ///
 /// `B` is what holds its bytes: `&[u8]` without a heap, `Vec<u8>` with one. The call data may be held by something
@@ -61,6 +66,35 @@ impl<B: CallDataDigest, C: CallDataDigest> UserOperation<B, C> {
             self.max_priority_fee_per_gas.to_be_bytes(),
             self.paymaster_and_data.keccak256().0,
         ]
+    }
+}
+
+impl<B: AsRef<[u8]>, C> UserOperation<B, C> {
+    /// How the account comes to be.
+    ///
+    /// # Errors
+    /// [`UnpackError::InitCode`] for 1 to 19 bytes, which the entry point refuses.
+    pub fn initialization(&self) -> Result<Initialization<&[u8]>, UnpackError> {
+        Initialization::unpack(self.init_code.as_ref(), EntryPointVersion::V0_6, None)
+    }
+
+    /// Who pays, where it is not the account. The zero address is the account
+    /// ([`account_pays`](PaymasterV0_6::account_pays)).
+    ///
+    /// ```
+    /// use quorate_core::{Address, UserOperation};
+    ///
+    /// let paymaster_and_data = [[0xaa; 20].as_slice(), b"data"].concat();
+    /// let operation = UserOperation { paymaster_and_data, ..UserOperation::<Vec<u8>>::default() };
+    /// let paymaster = operation.paymaster()?.expect("a paymaster");
+    /// assert_eq!((paymaster.paymaster, paymaster.data), (Address::repeat_byte(0xaa), b"data".as_slice()));
+    /// # Ok::<(), quorate_core::UnpackError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`UnpackError::Paymaster`] for 1 to 19 bytes, which the entry point refuses.
+    pub fn paymaster(&self) -> Result<Option<PaymasterV0_6<'_>>, UnpackError> {
+        PaymasterV0_6::unpack(self.paymaster_and_data.as_ref())
     }
 }
 

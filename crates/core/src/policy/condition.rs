@@ -31,6 +31,16 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Equal,
+        Self::LessThanOrEqual,
+        Self::LessThan,
+        Self::GreaterThanOrEqual,
+        Self::GreaterThan,
+        Self::NotEqual,
+    ];
+
     /// The number that stands for it in session key data.
     pub const fn number(self) -> u8 {
         match self {

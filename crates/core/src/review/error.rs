@@ -31,6 +31,9 @@ pub enum ReviewError {
     /// An operation that has no hash at its entry point.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// A gas limit or fee that no entry point takes (AA94).
+    #[error("a gas limit or a fee for one gas has more than 120 bits, which entry points refuse")]
+    GasOverflow,
     /// An entry point of another version than the operation.
     #[error("the operation is one of EntryPoint {given}, but the entry point is {known}")]
     OtherEntryPoint {

@@ -54,7 +54,7 @@ impl<'a> OperationHead<'a> {
         packed: &PackedUserOperation<&'a [u8], ()>,
         delegate: Option<Address>,
     ) -> Result<Self, UnpackError> {
-        let operation = packed.unpack_head(delegate)?;
+        let operation = packed.unpack_head(version, delegate)?;
         Ok(match version {
             EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => Self::V0_7(operation),
             EntryPointVersion::V0_8 => Self::V0_8(operation),
@@ -138,18 +138,9 @@ fn show_entry_point(
 
 fn show_v0_6(show: &mut dyn Show, operation: &UserOperation<&[u8], ()>) -> Result<(), ReviewError> {
     show.show(&Item::new(Label::Nonce, Value::Hex(operation.nonce)))?;
-    match (operation.init_code.split_first_chunk::<20>(), operation.init_code.len()) {
-        (Some((factory, data)), _) => show_deployment(show, Address::from(*factory), data)?,
-        (None, 0) => {}
-        (None, len) => return Err(UnpackError::InitCode { len }.into()),
-    }
-    let paymaster =
-        match (operation.paymaster_and_data.split_first_chunk::<20>(), operation.paymaster_and_data.len()) {
-            (Some((paymaster, data)), _) => Some((Address::from(*paymaster), data)),
-            (None, 0) => None,
-            (None, len) => return Err(UnpackError::Paymaster { len }.into()),
-        };
-    let pays = paymaster.is_some_and(|(paymaster, _)| !paymaster.is_zero());
+    show_initialization(show, &operation.initialization()?)?;
+    let paymaster = operation.paymaster()?;
+    let pays = paymaster.as_ref().is_some_and(|paymaster| !paymaster.account_pays());
     let validations = U256::from(if pays { 3 } else { 1 });
     let most = operation
         .call_gas_limit
@@ -161,8 +152,7 @@ fn show_v0_6(show: &mut dyn Show, operation: &UserOperation<&[u8], ()>) -> Resul
         (Label::PreVerificationGas, operation.pre_verification_gas),
     ];
     show_fees(show, most, operation.max_fee_per_gas, operation.max_priority_fee_per_gas, &gas)?;
-    show_payer(show, paymaster, None)?;
-    Ok(())
+    Ok(show_payer(show, paymaster.map(|it| (it.paymaster, it.data)), None)?)
 }
 
 fn show_unpacked(
@@ -171,15 +161,7 @@ fn show_unpacked(
     version: EntryPointVersion,
 ) -> Result<(), ReviewError> {
     show.show(&Item::new(Label::Nonce, Value::Hex(operation.nonce)))?;
-    match operation.init {
-        Initialization::Deployed => {}
-        Initialization::Factory { factory, data } => show_deployment(show, factory, data)?,
-        Initialization::Delegated { delegate, data } => {
-            let runs = Item::new(Label::Delegate, Value::Address(delegate));
-            show.show(&runs.with_severity(Severity::Warning))?;
-            show.show(&Item::new(Label::DelegateData, bytes(data)))?;
-        }
-    }
+    show_initialization(show, &operation.init)?;
     let (verification, post_op) = operation
         .paymaster
         .as_ref()
@@ -197,6 +179,9 @@ fn show_unpacked(
         (U256::from(operation.max_fee_per_gas), U256::from(operation.max_priority_fee_per_gas));
     show_fees(show, most, fee, priority_fee, shown)?;
     let Some(paymaster) = &operation.paymaster else { return Ok(show_payer(show, None, None)?) };
+    if paymaster.account_pays() && version >= EntryPointVersion::V0_8 {
+        return Err(UnpackError::ZeroPaymaster.into());
+    }
     let (data, signature) = signed_part(paymaster, version)?;
     Ok(show_payer(show, Some((paymaster.paymaster, data)), signature)?)
 }
@@ -213,9 +198,19 @@ fn signed_part<'p>(
     Ok((data, (!signature.is_empty()).then_some(signature.len())))
 }
 
-fn show_deployment(show: &mut dyn Show, factory: Address, data: &[u8]) -> Result<(), NotShown> {
-    show.show(&Item::new(Label::Factory, Value::Address(factory)))?;
-    show.show(&Item::new(Label::FactoryData, bytes(data)))
+fn show_initialization(show: &mut dyn Show, initialization: &Initialization<&[u8]>) -> Result<(), NotShown> {
+    match *initialization {
+        Initialization::Deployed => Ok(()),
+        Initialization::Factory { factory, data } => {
+            show.show(&Item::new(Label::Factory, Value::Address(factory)))?;
+            show.show(&Item::new(Label::FactoryData, bytes(data)))
+        }
+        Initialization::Delegated { delegate, data } => {
+            let runs = Item::new(Label::Delegate, Value::Address(delegate));
+            show.show(&runs.with_severity(Severity::Warning))?;
+            show.show(&Item::new(Label::DelegateData, bytes(data)))
+        }
+    }
 }
 
 fn show_fees(
@@ -224,11 +219,16 @@ fn show_fees(
     max_fee_per_gas: U256,
     max_priority_fee_per_gas: U256,
     gas: Gas<'_>,
-) -> Result<(), NotShown> {
+) -> Result<(), ReviewError> {
+    let mut numbers = gas.iter().map(|(_, limit)| *limit).chain([max_fee_per_gas, max_priority_fee_per_gas]);
+    if numbers.any(|number| number.bit_len() > 120) {
+        return Err(ReviewError::GasOverflow);
+    }
     show.show(&Item::new(Label::Fees, Value::Coin(most_gas.saturating_mul(max_fee_per_gas))))?;
     show.show(&Item::new(Label::MaxFeePerGas, Value::Coin(max_fee_per_gas)))?;
     show.show(&Item::new(Label::MaxPriorityFeePerGas, Value::Coin(max_priority_fee_per_gas)))?;
-    gas.iter().try_for_each(|(label, limit)| show.show(&Item::new(*label, Value::Number(*limit))))
+    let mut gas = gas.iter().map(|(label, limit)| Item::new(*label, Value::Number(*limit)));
+    Ok(gas.try_for_each(|limit| show.show(&limit))?)
 }
 
 /// Where the paymaster is the zero address, entry points that take that have the account pay.

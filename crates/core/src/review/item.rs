@@ -125,6 +125,8 @@ pub enum Value<'i> {
         /// The word.
         word: B256,
     },
+    /// A word of the arguments, without its value.
+    Subject(Subject<'i>),
     /// A reason, in words.
     Reason(&'i dyn fmt::Display),
 }

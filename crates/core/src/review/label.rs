@@ -212,6 +212,42 @@ labels! {
     PermissionsNotSigned: 1 "what the key may sign is not covered by this signature",
     /// One node alone can sign.
     OneNodeSigns: 1 "a single node can sign with the key",
+    /// The owner that the permissions name.
+    PermittedOwner: 1 "asked for by the owner",
+    /// The only account that the key may act for.
+    PermittedAccount: 1 "for the account",
+    /// The only entry point.
+    PermittedEntryPoint: 1 "at the entry point",
+    /// The module in which the sessions are granted.
+    PermittedManager: 1 "with sessions in",
+    /// The session validation module.
+    ValidationModule: 1 "checked by the module",
+    /// A session validation module that is not known.
+    UnknownValidationModule: 1 "checked by a module that is not known here",
+    /// The most operations that are signed.
+    UsesLimit: 0 "Operations in all, at most",
+    /// The most operations in each window.
+    WindowUsesLimit: 0 "Operations at a time, at most",
+    /// How long such a time is.
+    WindowSeconds: 1 "seconds of such a time",
+    /// The most coins that are sent in all.
+    NativeValueLimit: 0 "Sent in all at most",
+    /// The most that gas costs in all.
+    GasCostLimit: 0 "Gas for at most",
+    /// The contract of which an argument's total is limited.
+    LimitedContract: 0 "Limited total, of calls to",
+    /// The function.
+    LimitedFunction: 1 "function",
+    /// The argument.
+    LimitedArgument: 1 "the total of",
+    /// The total.
+    LimitedTotal: 1 "is at most",
+    /// Every operation needs a paymaster.
+    PaymasterRequired: 0 "Only with a paymaster",
+    /// No operation may have a paymaster.
+    PaymasterForbidden: 0 "Only without a paymaster",
+    /// The operator's word for the owner.
+    AdmissionToken: 1 "admitted by a token of",
     /// The network's challenge.
     Challenge: 1 "challenge",
 }

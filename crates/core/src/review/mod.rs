@@ -64,7 +64,7 @@ pub use self::{
     function::Subject,
     head::{Domain, OperationHead},
     item::{Item, NotShown, Show, Value},
-    key_request::{KeyRequest, KeyRequestError, TaggedValue},
+    key_request::{KeyRequest, KeyRequestError, KeyRequestReview, TaggedValue},
     label::Label,
     multichain::{MultichainReview, MultichainReviewError},
     state::{CallData, OnUnreadable, ReviewState, Sessions, SignedRoot},

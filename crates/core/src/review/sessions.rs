@@ -41,7 +41,7 @@ impl SessionView<'_> {
         let data = ParsedSessionKeyData::parse(leaf.session_key_data).map_err(malformed)?;
         let signature = self.trusted.function(data.selector());
         show.show(&Item::new(Label::SessionKey, Value::Address(data.session_key())))?;
-        self.show_contract(show, Label::Contract, data.contract())?;
+        show_contract(show, self.trusted, self.account, Label::Contract, data.contract())?;
         let function = Value::Function { selector: data.selector(), signature };
         show.show(&Item::new(Label::Function, function))?;
         show.show(&Item::new(Label::ValueLimit, Value::Coin(U256::from(data.value_limit()))))?;
@@ -67,21 +67,26 @@ impl SessionView<'_> {
         let data = Erc20SessionKeyData::parse_whole(leaf.session_key_data, leaf.epoch).map_err(malformed)?;
         let policy = data.policy();
         show.show(&Item::new(Label::SessionKey, Value::Address(data.session_key())))?;
-        self.show_contract(show, Label::Token, policy.token)?;
+        show_contract(show, self.trusted, self.account, Label::Token, policy.token)?;
         show.show(&Item::new(Label::Recipient, Value::Address(policy.recipient)))?;
         Ok(show.show(&Item::new(Label::MaxAmount, Value::Number(policy.max_amount)))?)
     }
+}
 
-    fn show_contract(&self, show: &mut dyn Show, label: Label, contract: Address) -> Result<(), NotShown> {
-        show.show(&Item::new(label, Value::Address(contract)))?;
-        let controls = contract == self.account
-            || self.trusted.role(contract).is_some_and(ContractRole::controls_accounts);
-        if controls {
-            let item = Item::new(Label::ControlsAccount, Value::Address(contract));
-            show.show(&item.with_severity(Severity::Danger))?;
-        }
-        Ok(())
+/// The contract that a session's key may call, and whether that may change who controls the account.
+pub(super) fn show_contract(
+    show: &mut dyn Show,
+    trusted: &TrustedContext<'_>,
+    account: Address,
+    label: Label,
+    contract: Address,
+) -> Result<(), NotShown> {
+    show.show(&Item::new(label, Value::Address(contract)))?;
+    if contract == account || trusted.role(contract).is_some_and(ContractRole::controls_accounts) {
+        let item = Item::new(Label::ControlsAccount, Value::Address(contract));
+        show.show(&item.with_severity(Severity::Danger))?;
     }
+    Ok(())
 }
 
 pub(super) fn show_epoch(show: &mut dyn Show, epoch: SessionEpoch) -> Result<(), NotShown> {

@@ -117,9 +117,9 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
         self.calls = Calls::new(head.sender(), domain.entry_point);
         self.sessions = 0;
         self.root = RootBuilder::new();
-        let begun = show_head(&mut self.show, &self.trusted, domain, head)
-            .and_then(|()| Ok(self.head = Some(head.hashed()?)));
-        self.end_if_refused(begun)
+        let hashed = show_head(&mut self.show, &self.trusted, domain, head).and_then(|()| Ok(head.hashed()?));
+        self.head = self.end_if_refused(hashed).map(Some)?;
+        Ok(())
     }
 
     /// Shows the next session that the account is to have. They come before the call data: all of them, in the order of

@@ -71,6 +71,7 @@ impl fmt::Display for Value<'_> {
                 write!(f, "{subject} is {} {}", condition.words(), Word(reference, subject.kind()))
             }
             Self::Argument { subject, word } => write!(f, "{subject} = {}", Word(word, subject.kind())),
+            Self::Subject(subject) => subject.fmt(f),
             Self::Reason(reason) => reason.fmt(f),
         }
     }

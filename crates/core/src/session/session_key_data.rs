@@ -263,4 +263,36 @@ mod tests {
             Err(MalformedSessionKeyData::DoesNotFit(EncodeError::TooManyRules { limit: 0 }))
         );
     }
+
+    /// Every condition, announced number of rules and length of data for up to three rules: what is read strictly is what is
+    /// written of it, and nothing else is read.
+    #[test]
+    fn what_is_read_strictly_is_the_encoding_of_what_it_is_read_as() {
+        let mut read = 0;
+        for announced in 0..=4 {
+            for len in 0..=3 * RULE + 1 {
+                for condition in 0..=255 {
+                    let mut bytes = data(announced, len);
+                    if let Some(byte) = bytes.get_mut(HEAD + 2) {
+                        *byte = condition;
+                    }
+                    let parsed = ParsedSessionKeyData::parse(&bytes).unwrap();
+                    let policy = parsed.to_policy::<3>(SessionEpoch::UNLIMITED);
+                    let fits = usize::from(announced) * RULE == len && (len == 0 || condition < 6);
+                    assert_eq!(
+                        policy.is_ok(),
+                        fits,
+                        "{announced} rules in {len} bytes, condition {condition}"
+                    );
+                    if let Ok(policy) = policy {
+                        let mut again = heapless::Vec::<u8, 256>::new();
+                        SessionKeyData::new(parsed.session_key(), &policy).write_to(&mut again).unwrap();
+                        assert_eq!(again, bytes);
+                        read += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(read, 256 + 3 * 6);
+    }
 }

@@ -117,6 +117,11 @@ fn halves(numbers: [u128; 2]) -> Vec<u8> {
     numbers.map(u128::to_be_bytes).concat()
 }
 
+/// A paymaster from v0.7 on.
+fn paymaster(data: &[u8]) -> Vec<u8> {
+    [&[0xad; 20], halves([5, 6]).as_slice(), data].concat()
+}
+
 #[test]
 fn of_v0_6() {
     let gas = words([100_000, 200_000]);
@@ -136,7 +141,7 @@ fn of_the_later_entry_points() {
     let marker = [&[0x77, 0x02][..], &[0; 18], &[4, 5]].concat();
     for version in [EntryPointVersion::V0_7, EntryPointVersion::V0_8, EntryPointVersion::V0_9] {
         for (init_code, paymaster) in
-            [(&[0xfa; 24][..], &[0xad; 56][..]), (&[], &[]), (&marker[..], &[0xad; 52])]
+            [(&[0xfa; 24][..], &paymaster(&[1, 2, 3, 4])[..]), (&[], &[]), (&marker[..], &paymaster(&[])[..])]
         {
             assert_all_seen(version, &fields(init_code, paymaster, &gas, &fees), NOTHING);
         }
@@ -146,7 +151,7 @@ fn of_the_later_entry_points() {
 /// The entry point takes the paymaster's own signature out of the hash: the bytes before its length and the magic.
 #[test]
 fn of_v0_9_but_for_the_paymaster_s_signature() {
-    let mut paymaster = vec![0xad; 56];
+    let mut paymaster = paymaster(&[1, 2, 3, 4]);
     paymaster.extend(encode(&PaymasterSignature::new(&[5; 8]).unwrap()));
     let fields = fields(&[], &paymaster, &halves([1, 2]), &halves([3, 4]));
     let unsigned = |name: &str, byte: usize| name == "paymasterAndData" && (56..64).contains(&byte);

@@ -6,7 +6,9 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
 use proptest::prelude::*;
 use quorate_contracts::EntryPoint;
-use quorate_core::{Encode, HashError, PackedUserOperation, PaymasterSignature, UserOperation};
+use quorate_core::{
+    Encode, EntryPointVersion, HashError, PackedUserOperation, PaymasterSignature, UserOperation,
+};
 use revm::bytecode::Bytecode;
 
 use crate::abi::{self, EntryPointFromV07};
@@ -49,11 +51,8 @@ fn v0_6() {
 fn v0_7() {
     compare(&contracts().entry_point_v0_7, &packed_operation(), |operation, chain_id| {
         let hash = operation.hash_v0_7(ENTRY_POINT, chain_id);
-        // A marker whose zeros are missing is whole once it was unpacked; before v0.8 that makes a difference.
-        if operation.init_code.0.len() >= 20
-            && let Ok(unpacked) = operation.unpack(Some(DELEGATE))
-        {
-            assert_eq!(unpacked.hash_v0_7(ENTRY_POINT, chain_id), hash);
+        if let Ok(unpacked) = operation.unpack(EntryPointVersion::V0_7, Some(DELEGATE)) {
+            assert_eq!(unpacked.hash_v0_7(ENTRY_POINT, chain_id), Ok(hash));
         }
         (Ok(hash), question(operation))
     });
@@ -63,7 +62,9 @@ fn v0_7() {
 fn v0_8() {
     let refused = compare(&contracts().entry_point_v0_8, &packed_operation(), |operation, chain_id| {
         let hash = operation.hash_v0_8(ENTRY_POINT, chain_id, delegate(operation.sender));
-        if let (Ok(hash), Ok(unpacked)) = (&hash, operation.unpack(delegate(operation.sender))) {
+        if let (Ok(hash), Ok(unpacked)) =
+            (&hash, operation.unpack(EntryPointVersion::V0_8, delegate(operation.sender)))
+        {
             assert_eq!(unpacked.hash_v0_8(ENTRY_POINT, chain_id), *hash);
         }
         (hash, question(operation))
@@ -75,7 +76,7 @@ fn v0_8() {
 fn v0_9() {
     let refused = compare(&contracts().entry_point_v0_9, &packed_operation(), |operation, chain_id| {
         let hash = operation.hash_v0_9(ENTRY_POINT, chain_id, delegate(operation.sender));
-        if let Ok(unpacked) = operation.unpack(delegate(operation.sender)) {
+        if let Ok(unpacked) = operation.unpack(EntryPointVersion::V0_9, delegate(operation.sender)) {
             assert_eq!(unpacked.hash_v0_9(ENTRY_POINT, chain_id), hash);
         }
         (hash, question(operation))

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use alloy_sol_types::{Revert, SolCall, SolError};
 use revm::bytecode::Bytecode;
 use revm::context::result::ExecutionResult;
 use revm::database::InMemoryDB;
 use revm::handler::MainnetContext;
 use revm::state::AccountInfo;
-use revm::{Context, MainBuilder, MainContext, MainnetEvm, SystemCallCommitEvm, SystemCallEvm};
+use revm::{Context, DatabaseRef, MainBuilder, MainContext, MainnetEvm, SystemCallCommitEvm, SystemCallEvm};
 
 /// Calls cost nothing and come from whom one likes; neither nonces nor balances of callers matter.
 pub(crate) struct Machine {
@@ -21,8 +21,18 @@ impl Machine {
         Self { evm: Context::mainnet().with_db(InMemoryDB::default()).build_mainnet() }
     }
 
+    /// Another one with the same state, which goes its own way from here.
+    pub(crate) fn fork(&self) -> Self {
+        Self { evm: self.evm.ctx.clone().build_mainnet() }
+    }
+
     pub(crate) fn set_chain_id(&mut self, chain_id: u64) {
         self.evm.ctx.cfg.chain_id = chain_id;
+    }
+
+    /// Sets the time of the block, in seconds since 1970.
+    pub(crate) fn set_time(&mut self, seconds: u64) {
+        self.evm.ctx.block.timestamp = U256::from(seconds);
     }
 
     /// Runs a constructor at an address of choice, and leaves there what it returns.
@@ -39,7 +49,21 @@ impl Machine {
     pub(crate) fn set_code(&mut self, address: Address, code: Bytecode) {
         let database = &mut self.evm.ctx.journaled_state.database;
         let balance = U256::MAX >> 1;
-        database.insert_account_info(address, AccountInfo::from_bytecode(code).with_balance(balance));
+        // As under EIP-161, so that what a constructor creates has the address that it has elsewhere.
+        let info = AccountInfo::from_bytecode(code).with_balance(balance).with_nonce(1);
+        database.insert_account_info(address, info);
+    }
+
+    /// Sets what an address owns, in wei.
+    pub(crate) fn set_balance(&mut self, address: Address, wei: U256) {
+        let database = &mut self.evm.ctx.journaled_state.database;
+        let info = database.load_account(address).unwrap().info.clone();
+        database.insert_account_info(address, info.with_balance(wei));
+    }
+
+    /// A word of a contract's storage.
+    pub(crate) fn storage(&self, address: Address, slot: U256) -> U256 {
+        self.evm.ctx.journaled_state.database.storage_ref(address, slot).unwrap()
     }
 
     /// Calls a contract, and forgets what that changes.
@@ -54,8 +78,14 @@ impl Machine {
 
     /// Calls a function, and keeps what that changes.
     pub(crate) fn transact(&mut self, from: Address, to: Address, call: &impl SolCall) {
-        let answer = self.evm.system_call_with_caller_commit(from, to, call.abi_encode().into()).unwrap();
-        read(answer).unwrap();
+        self.commit(from, to, call.abi_encode()).unwrap();
+    }
+
+    /// Calls a contract, keeps what that changes, and gives the events.
+    pub(crate) fn commit(&mut self, from: Address, to: Address, data: Vec<u8>) -> Result<Vec<Log>, Refused> {
+        let answer = self.evm.system_call_with_caller_commit(from, to, data.into()).unwrap();
+        let events = answer.logs().to_vec();
+        read(answer).map(|_| events)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod abi;
 mod cases;
+mod control;
 mod evaluator;
 mod hashes;
 mod machine;

@@ -126,6 +126,38 @@ static void nulls_at_the_beginning(void) {
     }
 }
 
+static quorate_status request_key(const quorate_key_request *request, quorate_show with, quorate_reason *why) {
+    return quorate_key_request_begin(&review, NULL, with, &display, request, why);
+}
+
+/* A request's steps, and those of the other kind of review. */
+static void steps_of_a_request(void) {
+    static const char key[] = "0x0101010101010101010101010101010101010101010101010101010101010101";
+    const quorate_entry entry = {2, {key, sizeof key - 1}};
+    const quorate_key_request request = {3, 5, &entry, 1, {"9f", 2}};
+    quorate_session session = a_session();
+    CHECK(quorate_key_request_begin(NULL, NULL, show, &display, &request, &reason) == QUORATE_NULL);
+    CHECK(quorate_key_request_permissions(NULL, NONE, &reason) == QUORATE_NULL);
+    CHECK(quorate_key_request_finish(NULL, out, &reason) == QUORATE_NULL);
+    for (int misuse = 0; misuse < 5; misuse++) {
+        display = (screen){0, 0, 0};
+        CHECK(request_key(&request, show, &reason) == QUORATE_OK);
+        if (misuse == 0) CHECK(quorate_key_request_permissions(&review, MISSING, &reason) == QUORATE_NULL);
+        if (misuse == 1) CHECK(quorate_key_request_permissions(&review, NONE, &reason) == QUORATE_REFUSED);
+        if (misuse == 2) CHECK(quorate_key_request_finish(&review, NULL, &reason) == QUORATE_NULL);
+        if (misuse == 3) CHECK(quorate_review_session(&review, &session, &reason) == QUORATE_ORDER);
+        if (misuse == 4) CHECK(quorate_review_finish(&review, out, &reason) == QUORATE_ORDER);
+        CHECK(display.refusals == 1);
+        CHECK(quorate_key_request_finish(&review, out, &reason) == QUORATE_ORDER);
+        check_over();
+    }
+    REFUSES(QUORATE_ORDER, quorate_key_request_finish(&review, out, &reason));
+    REFUSES(QUORATE_ORDER, quorate_key_request_permissions(&review, NONE, &reason));
+    CHECK(request_key(&request, show, &reason) == QUORATE_OK);
+    CHECK(quorate_key_request_finish(&review, out, &reason) == QUORATE_OK);
+    check_over();
+}
+
 static void nulls_elsewhere(void) {
     quorate_operation operation = an_operation(QUORATE_V0_6);
     quorate_session session = a_session();
@@ -153,19 +185,18 @@ static void nulls_elsewhere(void) {
 
     quorate_entry entry = {2, MISSING_TEXT}, entries[QUORATE_MAX_ENTRIES + 1] = {{0, {NULL, 0}}};
     quorate_key_request request = {3, 5, &entry, 1, {"9f", 2}};
-    CHECK(quorate_key_request_review(NULL, show, &display, out, NULL) == QUORATE_NULL);
-    CHECK(quorate_key_request_review(&request, NULL, &display, out, NULL) == QUORATE_NULL);
-    CHECK(quorate_key_request_review(&request, show, &display, NULL, NULL) == QUORATE_NULL);
-    CHECK(quorate_key_request_review(&request, show, &display, out, NULL) == QUORATE_NULL);
+    CHECK(request_key(NULL, show, NULL) == QUORATE_NULL);
+    CHECK(request_key(&request, NULL, NULL) == QUORATE_NULL);
+    CHECK(request_key(&request, show, NULL) == QUORATE_NULL);
     request.metadata = NULL;
-    CHECK(quorate_key_request_review(&request, show, &display, out, NULL) == QUORATE_NULL);
+    CHECK(request_key(&request, show, NULL) == QUORATE_NULL);
     request = (quorate_key_request){3, 5, entries, QUORATE_MAX_ENTRIES + 1, {"9f", 2}};
     display.refusals = 0;
-    CHECK(quorate_key_request_review(&request, show, &display, out, NULL) == QUORATE_MALFORMED);
+    CHECK(request_key(&request, show, NULL) == QUORATE_MALFORMED);
     request = (quorate_key_request){3, 5, NULL, 0, {"\xff", 1}};
-    CHECK(quorate_key_request_review(&request, show, &display, out, NULL) == QUORATE_MALFORMED);
+    CHECK(request_key(&request, show, NULL) == QUORATE_MALFORMED);
     request.challenge = MISSING_TEXT;
-    CHECK(quorate_key_request_review(&request, show, &display, out, NULL) == QUORATE_NULL);
+    CHECK(request_key(&request, show, NULL) == QUORATE_NULL);
     CHECK(display.refusals == 3);
 }
 
@@ -261,7 +292,7 @@ static void callbacks_that_fail(void) {
     }
     quorate_key_request request = {4, 3, NULL, 0, {"9f", 2}};
     display = (screen){0, 1, 0};
-    CHECK(quorate_key_request_review(&request, show, &display, out, &reason) == QUORATE_REFUSED);
+    CHECK(request_key(&request, show, &reason) == QUORATE_REFUSED);
 }
 
 /* Calls every function of the review that shows the item, and each of them refuses. */
@@ -276,6 +307,9 @@ static int32_t call_back(void *context, const quorate_item *item) {
     CHECK(quorate_review_call_data(&review, NONE, NULL) == QUORATE_REENTRY);
     CHECK(quorate_review_finish(&review, hash, NULL) == QUORATE_REENTRY);
     CHECK(quorate_review_use(&review, NULL, show, context, &operation, &session, NONE, hash, NULL) == QUORATE_REENTRY);
+    CHECK(quorate_key_request_begin(&review, NULL, show, context, NULL, NULL) == QUORATE_REENTRY);
+    CHECK(quorate_key_request_permissions(&review, NONE, NULL) == QUORATE_REENTRY);
+    CHECK(quorate_key_request_finish(&review, hash, NULL) == QUORATE_REENTRY);
     /* Another one may be used. */
     screen unseen = {0, 0, 0};
     CHECK(quorate_review_begin(&other, NULL, show, &unseen, &operation, NULL) == QUORATE_OK);
@@ -328,6 +362,7 @@ int main(void) {
     nulls_in_a_review();
     nulls_at_the_beginning();
     nulls_elsewhere();
+    steps_of_a_request();
     numbers_that_are_none();
     callbacks_that_fail();
     callbacks_that_call_back();

@@ -1,7 +1,7 @@
 /* Reviews what its arguments say, and prints the lines; of a refusal, the reason to the standard error.
  *
  * review grant|use FUNCTIONS CONTRACTS OPERATION CALL_DATA [SESSION]...
- * review request THRESHOLD NODES CHALLENGE [TAG VALUE]...
+ * review request THRESHOLD NODES CHALLENGE PERMISSIONS [TAG VALUE]...
  *
  * FUNCTIONS: signatures with ';' between them. CONTRACTS: ADDRESS:ROLE with ';' between them. "-" is null for both.
  * OPERATION: the fields of quorate_operation in their order, in hex but for version and chain; "" for no delegate.
@@ -109,18 +109,24 @@ static void review_grant(quorate_trusted *trusted, quorate_operation *operation,
 }
 
 static void review_request(int count, char **argument) {
+    const char *permissions = argument[3];
     quorate_entry entries[QUORATE_MAX_ENTRIES];
     quorate_key_request request = {(uint32_t)strtoul(argument[0], NULL, 10), (uint32_t)strtoul(argument[1], NULL, 10),
                                    entries, 0, {argument[2], strlen(argument[2])}};
-    for (int i = 3; i + 1 < count; i += 2)
+    for (int i = 4; i + 1 < count; i += 2)
         entries[request.metadata_count++] =
             (quorate_entry){(uint16_t)strtoul(argument[i], NULL, 10), {argument[i + 1], strlen(argument[i + 1])}};
+    static quorate_review review;
+    require(quorate_key_request_begin(&review, NULL, print, stdout, &request, &reason));
+    for (size_t at = 0, len = strlen(permissions); at < len; at += 33)
+        require(quorate_key_request_permissions(
+            &review, (quorate_bytes){(const uint8_t *)permissions + at, len - at < 33 ? len - at : 33}, &reason));
     uint8_t digest[32];
-    require(quorate_key_request_review(&request, print, stdout, digest, &reason));
+    require(quorate_key_request_finish(&review, digest, &reason));
 }
 
 int main(int count, char **argument) {
-    if (count >= 5 && strcmp(argument[1], "request") == 0) {
+    if (count >= 6 && strcmp(argument[1], "request") == 0) {
         review_request(count - 2, argument + 2);
         return 0;
     }

@@ -54,7 +54,12 @@ static void *use(void *unused) {
 }
 
 static void *key_request(void *unused) {
-    given.status = quorate_key_request_review(&given.request, shown, NULL, given.out, NULL);
+    given.status = quorate_key_request_begin(&given.review, NULL, shown, NULL, &given.request, NULL);
+    return unused;
+}
+
+static void *key_request_end(void *unused) {
+    given.status = quorate_key_request_finish(&given.review, given.out, NULL);
     return unused;
 }
 
@@ -101,7 +106,8 @@ int main(void) {
         const char *name;
         void *(*function)(void *);
     } calls[] = {{"review_begin", begin},   {"review_session", session},     {"review_call_data", call_data},
-                 {"review_finish", finish}, {"review_use", use},             {"key_request_review", key_request},
+                 {"review_finish", finish}, {"review_use", use},             {"key_request_begin", key_request},
+                 {"key_request_finish", key_request_end},
                  {"user_op_hash", user_op_hash}, {"merkle_root", merkle_root}};
     size_t thread = written(nothing);
     for (uint32_t version = QUORATE_V0_6; version <= QUORATE_V0_9; version++) {

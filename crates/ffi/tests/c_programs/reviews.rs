@@ -199,6 +199,7 @@ fn later_entry_points_line_for_line() {
         [&paymaster[..], &[3; 65], &[0, 65], &[0x22, 0xe3, 0x25, 0xa2, 0x97, 0x43, 0x96, 0x56]].concat();
     let factory = vec![0xfa; 40];
     let heads = [(vec![], vec![], None), (factory, paymaster, None), (marker, signed, Some(delegate))];
+    let halves = B256::from(U256::from(1_000_000) << 128 | U256::from(2_000_000));
     let mut done = 0;
     for program in Program::with_and_without_sanitizers("review") {
         for (at, version) in
@@ -212,9 +213,9 @@ fn later_entry_points_line_for_line() {
                     nonce: U256::from(7),
                     init_code: init_code.as_slice(),
                     call_data: case.call_data.as_slice(),
-                    account_gas_limits: B256::repeat_byte(1),
+                    account_gas_limits: halves,
                     pre_verification_gas: U256::from(50_000),
-                    gas_fees: B256::repeat_byte(2),
+                    gas_fees: halves,
                     paymaster_and_data,
                 };
                 let head = PackedUserOperation {
@@ -331,25 +332,51 @@ fn a_kept_session_is_shown_where_this_device_signed_it() {
 #[test]
 fn a_key_request_line_for_line() {
     let key = format!("0x{}", "01".repeat(32));
+    let address = |byte: u8| Address::repeat_byte(byte).to_string().to_lowercase();
+    let module = TrustedContext::CANONICAL.contracts.iter();
+    let module =
+        module.filter(|known| known.role == ContractRole::Erc20SessionValidationModule).next_back().unwrap();
+    let allowed = format!(
+        concat!(
+            r#"{{"version":1,"owner":"{}","account":"{}","chainId":137,"entryPoint":"{}","sessionKeyManager":"{}","#,
+            r#""policies":[{{"validationModule":"{}","kind":"erc20","token":"{}","recipient":"{}","maxAmount":"0x5","#,
+            r#""validAfter":0,"validUntil":1900000000}}]}}"#
+        ),
+        address(1),
+        address(2),
+        address(3),
+        address(4),
+        module.address.to_string().to_lowercase(),
+        address(5),
+        address(6),
+    );
+    let mut hasher = Keccak256::new();
+    hasher.update(&allowed);
     let ephemeral = format!(r#"{{"ephId":"app","ephPK":"{key}","expiry":1900000000}}"#);
-    let permissions = format!(r#"{{"network":"{key}","chainId":137,"permissions":"{key}"}}"#);
-    let cases: &[&[(u16, &str)]] = &[
-        &[(2, &ephemeral), (4, &permissions)],
-        &[(2, &key)],
-        &[(4, &permissions)],
-        &[(2, &key), (2, &key)],
-        &[(9, "x")],
-    ];
+    let claim = format!(r#"{{"network":"{key}","chainId":137,"permissions":"{:#x}"}}"#, hasher.finalize());
+    let (ephemeral, claim, key) = ((2, ephemeral.as_str()), (4, claim.as_str()), (2, key.as_str()));
+    let cases: &[&[(u16, &str)]] = &[&[ephemeral, claim], &[key], &[claim], &[key, key], &[(9, "x")]];
+    let mut done = 0;
     for program in Program::with_and_without_sanitizers("review") {
-        for (case, threshold) in cases.iter().flat_map(|case| [(case, 1), (case, 3), (case, 6)]) {
+        for (case, permissions, threshold) in cases.iter().flat_map(|case| {
+            let whole = allowed.as_str();
+            [(case, whole, 1), (case, whole, 3), (case, whole, 6), (case, "", 3), (case, &whole[1..], 3)]
+        }) {
             let metadata: Vec<_> = case.iter().map(|(tag, value)| TaggedValue { tag: *tag, value }).collect();
             let request = KeyRequest { threshold, nodes: 5, metadata: &metadata, challenge: "9f9f" };
             let mut shown = String::new();
-            let ended = request.review(&mut Text(&mut shown));
+            let mut state = KeyRequestReview::new(TrustedContext::CANONICAL, Text(&mut shown));
+            let ended = state.begin(&request).and_then(|()| {
+                permissions.as_bytes().chunks(33).try_for_each(|piece| state.permissions(piece))?;
+                state.finish()
+            });
+            done += usize::from(ended.is_ok());
             let mut arguments =
-                vec!["request".to_owned(), threshold.to_string(), "5".to_owned(), "9f9f".to_owned()];
+                ["request", &threshold.to_string(), "5", "9f9f", permissions].map(str::to_owned).to_vec();
             arguments.extend(case.iter().flat_map(|(tag, value)| [tag.to_string(), (*value).to_owned()]));
             assert_eq!(review(&program, &arguments), Reviewed::of_core(&shown, ended.is_ok()), "{case:?}");
         }
     }
+    // The whole request with its permissions and without, and the one that claims none.
+    assert_eq!(done, 2 * 4);
 }

@@ -10,7 +10,7 @@ use quorate::{
 };
 use quorate_contracts::Deployment;
 use quorate_contracts::Erc721::safeMintCall;
-use quorate_core::{Domain, Known, MultichainReview, OperationHead};
+use quorate_core::{Domain, MultichainReview, OperationHead, Text, TrustedContext};
 use quorate_devnet::Devnet;
 
 async fn prepared(account: &SmartAccount, key: &LocalSessionKey) -> Draft<SessionGrant> {
@@ -71,27 +71,22 @@ fn one_signature_grants_the_same_session_on_two_chains() {
 
 /// What a device does that is given the whole operations, and signs no root that it is told.
 fn reviewed_root(both: &MultichainDraft, grants: &[&Draft<SessionGrant>]) -> B256 {
-    let deployment = Deployment::canonical();
-    let known = Known {
-        session_key_manager: deployment.session_key_manager,
-        abi_session_validation_module: deployment.abi_session_validation_module,
-        functions: &["safeMint(address to)"],
-    };
+    let trusted = TrustedContext { functions: &["safeMint(address to)"], ..TrustedContext::CANONICAL };
     let mut shown = String::new();
-    let mut review: MultichainReview<_> = MultichainReview::new(&mut shown);
+    let mut review: MultichainReview<'_, _> = MultichainReview::new(trusted, Text(&mut shown));
     for (message, grant) in both.operations().zip(grants) {
         let target = Domain { entry_point: message.entry_point, chain_id: message.chain_id };
         let head = OperationHead::V0_6(message.operation.without_call_data());
-        let mut operation = review.operation(known, target, head, both.epoch());
+        review.begin(target, &head, both.epoch()).unwrap();
         for leaf in grant.intent().session.policies() {
-            operation.session(&leaf.borrow()).unwrap();
+            review.session(&leaf.borrow()).unwrap();
         }
-        operation.call_data(&message.operation.call_data).unwrap();
-        operation.finish().unwrap();
+        review.call_data(&message.operation.call_data).unwrap();
+        review.end().unwrap();
     }
     let root = review.finish().unwrap();
     for chain in [31337, 31338] {
-        assert!(shown.contains(&format!("chain {chain}, valid until")), "{shown}");
+        assert!(shown.contains(&format!("  chain {chain}\n")), "{shown}");
     }
     assert_eq!(shown.matches("safeMint(address to)").count(), 2, "{shown}");
     root

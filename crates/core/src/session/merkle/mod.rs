@@ -4,6 +4,10 @@
 //! not hashed again, each pair hashed in ascending byte order, and an odd node at the end of a level going up
 //! unchanged. The root of a single leaf is the leaf, and its proof is empty.
 //!
+//! Leaves and inner nodes are hashed alike. So a leaf that is the hash of 64 bytes could be passed off as an inner node
+//! (a second preimage); a session's leaf is none, since session key data has
+//! 62 bytes or more, and the leaf is the hash of 32 bytes before it as well.
+//!
 //! ```
 //! use quorate_core::{B256, merkle};
 //!
@@ -14,16 +18,22 @@
 //! # Ok::<(), merkle::TreeError>(())
 //! ```
 
+mod root_builder;
+mod tree;
+
 use alloy_primitives::{B256, keccak256};
+
+pub use self::root_builder::RootBuilder;
+#[cfg(feature = "alloc")]
+pub use self::tree::Tree;
+pub use self::tree::{Siblings, TreeRef};
 
 /// The root of the tree over `leaves`. Takes one keccak for each leaf but one, and 2 KiB of stack.
 ///
 /// # Errors
 /// [`TreeError::Empty`] without leaves, [`TreeError::TooManyLeaves`] for more than 2^32.
 pub fn root(leaves: &[B256]) -> Result<B256, TreeError> {
-    if leaves.len() > MAX_LEAVES {
-        return Err(TreeError::TooManyLeaves { leaves: leaves.len() });
-    }
+    check_count(leaves)?;
     subtree_root(leaves).ok_or(TreeError::Empty)
 }
 
@@ -48,12 +58,7 @@ impl Proof {
     /// [`TreeError::LeafNotFound`] when the leaf is not there, [`TreeError::Empty`] without leaves,
     /// [`TreeError::TooManyLeaves`] for more than 2^32.
     pub fn of(leaves: &[B256], leaf: B256) -> Result<Self, TreeError> {
-        if leaves.is_empty() {
-            return Err(TreeError::Empty);
-        }
-        if leaves.len() > MAX_LEAVES {
-            return Err(TreeError::TooManyLeaves { leaves: leaves.len() });
-        }
+        check_count(leaves)?;
         let position =
             leaves.iter().position(|other| *other == leaf).ok_or(TreeError::LeafNotFound { leaf })?;
 
@@ -88,83 +93,6 @@ impl Proof {
     }
 }
 
-/// A whole tree with its inner nodes, so that a proof takes no hashing.
-///
-/// ```
-/// use quorate_core::{B256, merkle};
-///
-/// let leaves = [1, 2, 3].map(B256::with_last_byte);
-/// let tree = merkle::Tree::new(leaves.to_vec())?;
-/// assert_eq!(tree.root(), merkle::root(&leaves)?);
-/// assert_eq!(tree.proof(leaves[1])?, merkle::Proof::of(&leaves, leaves[1])?);
-/// assert_eq!(merkle::Tree::default().root(), B256::ZERO, "as the chain has it where there are no sessions");
-/// # Ok::<(), merkle::TreeError>(())
-/// ```
-#[cfg(feature = "alloc")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tree {
-    /// The leaves first, then each level above them; none for a tree without leaves.
-    levels: alloc::vec::Vec<alloc::vec::Vec<B256>>,
-}
-
-#[cfg(feature = "alloc")]
-impl Tree {
-    /// Hashes the tree over `leaves`, of which there may be none: one keccak for each leaf but one.
-    ///
-    /// # Errors
-    /// [`TreeError::TooManyLeaves`] for more than 2^32.
-    pub fn new(leaves: alloc::vec::Vec<B256>) -> Result<Self, TreeError> {
-        if leaves.len() > MAX_LEAVES {
-            return Err(TreeError::TooManyLeaves { leaves: leaves.len() });
-        }
-        let mut levels = alloc::vec::Vec::new();
-        let mut level = leaves;
-        while level.len() > 1 {
-            let above = level.chunks(2).filter_map(|pair| match pair {
-                [left, right] => Some(parent(left, right)),
-                odd => odd.first().copied(),
-            });
-            let above = above.collect();
-            levels.push(core::mem::replace(&mut level, above));
-        }
-        if !level.is_empty() {
-            levels.push(level);
-        }
-        Ok(Self { levels })
-    }
-
-    /// The root; zero without leaves, as the chain has it.
-    pub fn root(&self) -> B256 {
-        self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
-    }
-
-    /// The leaves in order.
-    pub fn leaves(&self) -> &[B256] {
-        self.levels.first().map(alloc::vec::Vec::as_slice).unwrap_or_default()
-    }
-
-    /// The proof for `leaf`; for the first, where it occurs more than once.
-    ///
-    /// # Errors
-    /// [`TreeError::LeafNotFound`] when the leaf is not there, [`TreeError::Empty`] without leaves.
-    pub fn proof(&self, leaf: B256) -> Result<Proof, TreeError> {
-        let Some((leaves, above)) = self.levels.split_first() else { return Err(TreeError::Empty) };
-        let mut position =
-            leaves.iter().position(|other| *other == leaf).ok_or(TreeError::LeafNotFound { leaf })?;
-        let mut siblings = heapless::Vec::new();
-        for level in core::iter::once(leaves).chain(above) {
-            // The last node of an odd level goes up unchanged.
-            if let Some(sibling) = level.get(position ^ 1)
-                && siblings.push(*sibling).is_err()
-            {
-                return Err(TreeError::TooManyLeaves { leaves: leaves.len() });
-            }
-            position /= 2;
-        }
-        Ok(Proof { siblings, root: self.root() })
-    }
-}
-
 /// Why there is no tree or no proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -177,6 +105,14 @@ pub enum TreeError {
     TooManyLeaves {
         /// The number of leaves given.
         leaves: usize,
+    },
+    /// The memory for a tree has not room for all of its nodes.
+    #[error("the tree needs room for {needed} nodes, the memory given has room for {room}")]
+    ScratchTooSmall {
+        /// The number of nodes that the tree has.
+        needed: usize,
+        /// The number of nodes that the memory has room for.
+        room: usize,
     },
     /// The leaf to prove is not among the leaves.
     #[error("leaf {leaf} is not in the tree")]
@@ -195,52 +131,11 @@ const MAX_LEAVES: usize = 1 << DEPTH;
 #[cfg(not(target_pointer_width = "64"))]
 const MAX_LEAVES: usize = usize::MAX;
 
-/// A tree's root, leaf by leaf, in 1 KiB whatever the number of leaves.
-///
-/// ```
-/// use quorate_core::{B256, merkle};
-///
-/// let leaves = [1, 2, 3].map(B256::with_last_byte);
-/// let mut builder = merkle::RootBuilder::default();
-/// for leaf in leaves {
-///     builder.push(leaf)?;
-/// }
-/// assert_eq!(builder.root(), Some(merkle::root(&leaves)?));
-/// # Ok::<(), merkle::TreeError>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct RootBuilder {
-    /// The roots of complete trees, one for each bit of the number of leaves, as a binary counter has them.
-    complete: heapless::Vec<B256, { DEPTH + 1 }>,
-    leaves: usize,
-}
-
-impl RootBuilder {
-    /// No leaf yet.
-    pub const fn new() -> Self {
-        Self { complete: heapless::Vec::new(), leaves: 0 }
-    }
-
-    /// Adds the next leaf.
-    ///
-    /// # Errors
-    /// [`TreeError::TooManyLeaves`] after 2^32 of them.
-    pub fn push(&mut self, leaf: B256) -> Result<(), TreeError> {
-        let mut node = leaf;
-        for _ in 0..self.leaves.trailing_ones() {
-            if let Some(left) = self.complete.pop() {
-                node = parent(&left, &node);
-            }
-        }
-        self.leaves += 1;
-        self.complete.push(node).map_err(|_| TreeError::TooManyLeaves { leaves: self.leaves })
-    }
-
-    /// The root of the leaves so far; none without leaves.
-    pub fn root(&self) -> Option<B256> {
-        // What is left are the nodes that go up unchanged, joined from the right.
-        let (last, others) = self.complete.split_last()?;
-        Some(others.iter().rev().fold(*last, |right, left| parent(left, &right)))
+fn check_count(leaves: &[B256]) -> Result<(), TreeError> {
+    match leaves.len() {
+        0 => Err(TreeError::Empty),
+        leaves if leaves > MAX_LEAVES => Err(TreeError::TooManyLeaves { leaves }),
+        _ => Ok(()),
     }
 }
 
@@ -293,8 +188,6 @@ mod tests {
                 let proof = Proof::of(leaves, *leaf).unwrap();
                 assert_eq!(proof.root(), expected, "{len} leaves");
                 assert!(verify(expected, *leaf, proof.siblings()));
-                #[cfg(feature = "alloc")]
-                assert_eq!(Tree::new(leaves.to_vec()).unwrap().proof(*leaf), Ok(proof), "{len} leaves");
             }
         }
     }

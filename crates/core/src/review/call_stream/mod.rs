@@ -31,7 +31,7 @@ pub(super) enum Event<'a> {
 }
 
 /// The reader, with room for a batch of `CALLS` calls.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CallStream<const CALLS: usize> {
     /// The bytes taken so far.
     at: usize,
@@ -306,88 +306,4 @@ fn number_in(word: &[u8; WORD]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{vec, vec::Vec};
-
-    use super::*;
-    use crate::{AccountCall, Call, Encode, Execute, ExecuteBatch};
-
-    /// The calls that a stream reports, with their data, fed in pieces of `piece` bytes.
-    fn read(call_data: &[u8], piece: usize) -> Result<Vec<(CallHead, Vec<u8>)>, ReviewError> {
-        let mut stream = CallStream::<4>::new();
-        let mut calls: Vec<(CallHead, Vec<u8>)> = Vec::new();
-        let mut ended = 0;
-        let mut report = |event: Event<'_>| {
-            match event {
-                Event::Begin { number, head, .. } => {
-                    assert_eq!((number, calls.len()), (ended, ended));
-                    calls.push((head, Vec::new()));
-                }
-                Event::Data(bytes) => calls.last_mut().unwrap().1.extend_from_slice(bytes),
-                Event::End => ended += 1,
-            }
-            Ok(())
-        };
-        for piece in call_data.chunks(piece) {
-            stream.push(piece, &mut report)?;
-        }
-        stream.finish()?;
-        assert_eq!(ended, calls.len());
-        Ok(calls)
-    }
-
-    fn encode(encoder: &impl Encode) -> Vec<u8> {
-        let mut bytes = heapless::Vec::<u8, 2048>::new();
-        encoder.write_to(&mut bytes).unwrap();
-        bytes.to_vec()
-    }
-
-    fn samples() -> Vec<Vec<u8>> {
-        let data: Vec<Vec<u8>> = [0, 1, 31, 32, 33, 100].map(|len| vec![7; len]).into();
-        let call = |data| Call { to: Address::repeat_byte(9), value: U256::from(5), data };
-        let single = data.iter().map(|data| encode(&Execute(call(data))));
-        let calls: Vec<Call<'_>> = data.iter().map(|data| call(data)).collect();
-        let batches = (0..=4).map(|len| encode(&ExecuteBatch(calls.get(..len).unwrap())));
-        single.chain(batches).collect()
-    }
-
-    #[test]
-    fn the_same_calls_as_the_whole_in_pieces_of_any_size() {
-        for call_data in samples() {
-            let whole: Vec<_> = AccountCall::decode(&call_data).unwrap().calls().collect();
-            for piece in [1, 4, 7, 32, 1000] {
-                let read = read(&call_data, piece).unwrap();
-                assert_eq!(read.len(), whole.len());
-                for ((head, data), call) in read.iter().zip(&whole) {
-                    assert_eq!((head.to, head.value, data.as_slice()), (call.to, call.value, call.data));
-                    assert_eq!(head.data_len, data.len() as u64);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_not_canonical_is_refused_where_the_whole_is() {
-        for call_data in samples() {
-            for at in 0..call_data.len() {
-                for bit in [1, 0x80] {
-                    let mut changed = call_data.clone();
-                    *changed.get_mut(at).unwrap() ^= bit;
-                    let canonical = AccountCall::decode(&changed).is_ok();
-                    assert_eq!(read(&changed, 64).is_ok(), canonical, "byte {at} of {call_data:02x?}");
-                }
-            }
-            let cut = call_data.len() - 1;
-            assert!(matches!(read(call_data.get(..cut).unwrap(), 64), Err(ReviewError::Ends { .. })));
-            let longer = [call_data.as_slice(), &[0]].concat();
-            assert_eq!(read(&longer, 64), Err(ReviewError::Unreadable { at: call_data.len() }));
-        }
-    }
-
-    #[test]
-    fn more_calls_than_there_is_room_for() {
-        let call = Call { to: Address::ZERO, value: U256::ZERO, data: &[] };
-        let call_data = encode(&ExecuteBatch(&[call; 5]));
-        assert_eq!(read(&call_data, 64), Err(ReviewError::TooManyCalls { calls: 5, limit: 4 }));
-    }
-}
+mod tests;
