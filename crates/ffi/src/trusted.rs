@@ -149,3 +149,30 @@ impl Contract {
         Ok(TrustedContract { address: Address::from(self.address), role })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Firmware is built with these numbers.
+    #[test]
+    fn each_number_is_its_role() {
+        let roles = [
+            (1, ContractRole::SessionKeyManager),
+            (2, ContractRole::OwnershipModule),
+            (3, ContractRole::MultichainModule),
+            (4, ContractRole::BatchedSessionRouter),
+            (5, ContractRole::AbiSessionValidationModule),
+            (6, ContractRole::Erc20SessionValidationModule),
+            (16, ContractRole::EntryPoint(EntryPointVersion::V0_6)),
+            (17, ContractRole::EntryPoint(EntryPointVersion::V0_7)),
+            (18, ContractRole::EntryPoint(EntryPointVersion::V0_8)),
+            (19, ContractRole::EntryPoint(EntryPointVersion::V0_9)),
+        ];
+        for number in 0..64 {
+            let read = Contract { address: [7; 20], role: number }.read().ok().map(|contract| contract.role);
+            let expected = roles.iter().find(|(of, _)| *of == number).map(|(_, role)| *role);
+            assert_eq!(read, expected, "{number}");
+        }
+    }
+}

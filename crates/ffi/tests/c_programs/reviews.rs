@@ -333,9 +333,8 @@ fn a_kept_session_is_shown_where_this_device_signed_it() {
 fn a_key_request_line_for_line() {
     let key = format!("0x{}", "01".repeat(32));
     let address = |byte: u8| Address::repeat_byte(byte).to_string().to_lowercase();
-    let module = TrustedContext::CANONICAL.contracts.iter();
-    let module =
-        module.filter(|known| known.role == ContractRole::Erc20SessionValidationModule).next_back().unwrap();
+    let mut known = TrustedContext::CANONICAL.contracts.iter();
+    let module = known.find(|known| known.role == ContractRole::Erc20SessionValidationModule).unwrap();
     let allowed = format!(
         concat!(
             r#"{{"version":1,"owner":"{}","account":"{}","chainId":137,"entryPoint":"{}","sessionKeyManager":"{}","#,
