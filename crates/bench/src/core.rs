@@ -5,9 +5,9 @@ use std::hint::black_box;
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U48, keccak256};
 use alloy_sol_types::{SolValue as _, sol_data};
 use quorate_core::{
-    Call, Condition, Encode as _, Execute, FunctionSelector, Initialization, Paymaster, Policy, Rule,
-    SessionEpoch, SessionKeyData, SessionLeaf, SessionSignature, UnpackedUserOperation, UserOperation,
-    evaluate, merkle,
+    Call, Condition, Domain, Encode as _, EntryPointVersion, Execute, FunctionSelector, Initialization,
+    OperationHead, Paymaster, Policy, ReviewState, Rule, SessionEpoch, SessionKeyData, SessionLeaf,
+    SessionSignature, Text, TrustedContext, UnpackedUserOperation, UserOperation, evaluate, merkle,
 };
 
 use crate::goal::Goal;
@@ -23,6 +23,7 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<Vec<Goal>> {
         user_operation_hash(plan),
         typed_user_operation_hash(plan)?,
         evaluation(plan)?,
+        review(plan)?,
         session_signature(plan)?,
     ])
 }
@@ -200,6 +201,23 @@ fn evaluation(plan: Plan) -> anyhow::Result<Goal> {
     evaluate(&data, &call_data)?;
     let ratio = plan.ratio(|| evaluate(black_box(&data), black_box(&call_data)), one_keccak());
     Ok(Goal::at_most("evaluation of a 16-rule policy, in keccak256 calls", ratio, 4.0))
+}
+
+/// A call with 100 kB of data, as it arrives in pieces of 512 bytes. The data is hashed twice: with the operation's call data, and
+/// by itself for the display.
+fn review(plan: Plan) -> anyhow::Result<Goal> {
+    let data = vec![7; 100_000];
+    let call_data = Execute(Call { to: Address::repeat_byte(9), value: U256::ZERO, data: &data }).to_vec();
+    let domain = Domain { entry_point: EntryPointVersion::V0_6.address(), chain_id: 1 };
+    let head = OperationHead::V0_6(UserOperation::default());
+    let mut state: ReviewState<'_, _> = ReviewState::new(TrustedContext::CANONICAL, Text(String::new()));
+    let mut review = || {
+        state.display().0.clear();
+        state.review(domain, &head)?.calls().pieces(black_box(&call_data).chunks(512))?.finish()
+    };
+    review()?;
+    let ratio = plan.ratio(review, || keccak256(black_box(&call_data)));
+    Ok(Goal::at_most("review of 100 kB of call data, in its keccak256", ratio, 2.0))
 }
 
 fn session_signature(plan: Plan) -> anyhow::Result<Goal> {

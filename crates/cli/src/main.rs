@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::offline::{account, grant, policy, user_op};
+use crate::offline::{account, grant, key_request, policy, user_op};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
         Command::Gateway(command) => serve::gateway(command).await,
         Command::Policy(command) => policy::run(command),
         Command::Grant(command) => grant::run(command),
+        Command::KeyRequest(command) => key_request::run(command),
         Command::UserOp(command) => user_op::run(command),
         Command::Account(command) => account::run(command),
     };
@@ -59,6 +60,9 @@ enum Command {
     /// Review what a grant allows; needs no network.
     #[command(subcommand)]
     Grant(grant::Command),
+    /// Review what a request for a key asks for; needs no network.
+    #[command(subcommand)]
+    KeyRequest(key_request::Command),
     /// Hash user operations; needs no network.
     #[command(subcommand)]
     UserOp(user_op::Command),

@@ -3,15 +3,23 @@
 //! With `--json` the answer is one line of JSON, so that any language can use the core through them.
 
 pub(crate) mod account;
+mod arguments;
 pub(crate) mod grant;
+mod json;
+pub(crate) mod key_request;
+mod lint;
 pub(crate) mod policy;
+mod shown;
 pub(crate) mod user_op;
 
 use std::io::{Read as _, Write as _};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserializer, Serialize};
+
+use json::Json;
 
 /// How the answer is written.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -28,28 +36,19 @@ impl Output {
     }
 }
 
-/// Reads stdin as JSON; an error names the field.
-fn read_stdin<T: DeserializeOwned>(what: &str) -> anyhow::Result<T> {
+/// Seconds since 1970, where the clock is right.
+fn now() -> Option<u64> {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+/// Reads stdin as JSON, which is to be `what`.
+fn read_json(what: &str) -> anyhow::Result<Json> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("stdin cannot be read as text")?;
-    let mut json = serde_json::Deserializer::from_str(&text);
-    let value = parse(&mut json, what)?;
-    json.end().with_context(|| format!("stdin goes on after {what}"))?;
-    Ok(value)
+    Json::new(&text, what)
 }
 
-fn parse_value<T: DeserializeOwned>(value: serde_json::Value, what: &str) -> anyhow::Result<T> {
-    parse(value, what)
-}
-
-fn parse<'de, T, D>(json: D, what: &str) -> anyhow::Result<T>
-where
-    T: DeserializeOwned,
-    D: Deserializer<'de, Error = serde_json::Error>,
-{
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let path = error.path().to_string();
-        let place = if path == "." { String::new() } else { format!(" at {path}") };
-        anyhow::Error::from(error.into_inner()).context(format!("stdin is not {what}{place}"))
-    })
+/// Reads stdin as JSON; an error names the field.
+fn read_stdin<T: DeserializeOwned>(what: &str) -> anyhow::Result<T> {
+    read_json(what)?.parse(what)
 }

@@ -27,15 +27,11 @@ mod session;
 mod show;
 mod sink;
 
-pub use abi::selector::{FunctionSelector, SelectorError};
 #[cfg(feature = "abi")]
 pub use abi::{ArgIndex, ArgumentError, Arguments, FunctionError, IntoFunction};
+pub use abi::{elementary::ElementaryType, error::SelectorError, selector::FunctionSelector};
 pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
-pub use lint::{
-    danger::{Danger, Surroundings},
-    mistake::Mistake,
-    severity::Severity,
-};
+pub use lint::{context::LintContext, finding::Lint, severity::Severity};
 pub use operation::{
     HashError,
     call::{AccountCall, BatchCalls, Call, DecodeError, Execute, ExecuteBatch},

@@ -89,7 +89,7 @@ fn policies() {
         print(rule.condition());
         black_box((rule.offset(), rule.reference(), rule.condition().holds(U256::ZERO, U256::ZERO)));
     }
-    policy.mistakes().for_each(print);
+    policy.lint(&quorate_core::LintContext::default(), &mut |lint| print(lint));
 }
 
 fn session_key_data() {

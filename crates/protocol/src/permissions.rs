@@ -1,6 +1,7 @@
 use alloy_primitives::{Address, B256, address, keccak256};
 use quorate_core::{
-    Encode as _, EncodeError, Erc20Policy, Erc20SessionKeyData, Mistake, Policy, SessionEpoch, SessionKeyData,
+    Encode as _, EncodeError, Erc20Policy, Erc20SessionKeyData, Lint, LintContext, Policy, SessionEpoch,
+    SessionKeyData,
 };
 
 use crate::json::{self, JsonError};
@@ -237,13 +238,15 @@ impl CallPolicy {
         }
     }
 
-    /// What can be encoded and enforced, and yet is evidently not what was meant.
-    pub fn mistakes(&self) -> impl Iterator<Item = Mistake> + '_ {
-        let (abi, erc20) = match self {
-            Self::Abi(policy) => (Some(policy.mistakes()), None),
-            Self::Erc20(policy) => (None, Some(policy.mistakes())),
-        };
-        abi.into_iter().flatten().chain(erc20.into_iter().flatten())
+    /// The first thing in it that can be encoded and enforced, and yet is evidently not what was meant.
+    pub fn mistake(&self) -> Option<Lint> {
+        let mut first = None;
+        let found = &mut |lint: Lint| first = first.or(lint.is_mistake().then_some(lint));
+        match self {
+            Self::Abi(policy) => policy.lint(&LintContext::default(), found),
+            Self::Erc20(policy) => policy.lint(&LintContext::default(), found),
+        }
+        first
     }
 
     /// What the module is given of it on chain, for this key.

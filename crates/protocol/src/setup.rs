@@ -242,7 +242,7 @@ impl Setup {
         let challenge = challenge.to_owned();
         match self {
             Self::Keygen(setup) => {
-                Some(TypedData::of(&typed::keygen::Request { setup: setup.typed.clone(), challenge }))
+                Some(TypedData::of_keygen(&typed::keygen::Request { setup: setup.typed.clone(), challenge }))
             }
             Self::Sign(_) | Self::List(_) => None,
             Self::AddEphemeralKey(setup) => Some(TypedData::of(&typed::add_ephemeral_key::Request {
@@ -403,11 +403,11 @@ pub(crate) fn revoke_text(RevokeSetup { network, key_id, ephemeral }: &RevokeSet
 pub(crate) fn revoke_typed_data(RevokeSetup { network, key_id, ephemeral }: &RevokeSetup) -> TypedData {
     let (network, key) = (*network, key_id.clone());
     match ephemeral.map(|key| B256::from(key.to_bytes())) {
-        None => TypedData::in_domain("Quorate", "1", &typed::revoke::RevokeKey { network, keyId: key }),
+        None => TypedData::of_statement(&typed::revoke::RevokeKey { network, keyId: key }),
         Some(ephemeral) => {
             let revocation =
                 typed::revoke::RevokeEphemeralKey { network, keyId: key, ephemeralKey: ephemeral };
-            TypedData::in_domain("Quorate", "1", &revocation)
+            TypedData::of_statement(&revocation)
         }
     }
 }

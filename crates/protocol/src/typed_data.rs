@@ -2,6 +2,7 @@
 
 use alloy_primitives::B256;
 use alloy_sol_types::{Eip712Domain, SolStruct};
+use quorate_core::{KeyRequest, TaggedValue};
 use serde::{Deserialize, Serialize};
 
 /// EIP-712 typed data: the digest to sign, and the document that wallets show and sign
@@ -23,26 +24,47 @@ impl TypedData {
         &self.document
     }
 
-    /// A request as the JavaScript clients' wallets sign it.
-    pub(crate) fn of<T: SolStruct + Serialize>(request: &T) -> Self {
-        Self::in_domain("SilentShard authentication", "0.1.0", request)
+    /// A request for a key, whose digest is the one that a device makes of what it shows.
+    pub(crate) fn of_keygen(request: &typed::keygen::Request) -> Self {
+        let typed::keygen::KeygenSetupOpts { t, n, metadata } = &request.setup;
+        let metadata: Vec<_> =
+            metadata.iter().map(|entry| TaggedValue { tag: entry.tag, value: &entry.value }).collect();
+        let key_request =
+            KeyRequest { threshold: *t, nodes: *n, metadata: &metadata, challenge: &request.challenge };
+        let domain = Self::client_domain();
+        Self { digest: key_request.digest(), document: document(&domain, request) }
     }
 
-    pub(crate) fn in_domain<T: SolStruct + Serialize>(
-        name: &'static str,
-        version: &'static str,
-        request: &T,
-    ) -> Self {
-        let domain =
-            Eip712Domain { name: Some(name.into()), version: Some(version.into()), ..Default::default() };
-        let document = serde_json::json!({
-            "types": typed::types_of::<T>(),
-            "domain": { "name": domain.name, "version": domain.version },
-            "primaryType": T::NAME,
-            "message": request,
-        });
-        Self { digest: request.eip712_signing_hash(&domain), document }
+    /// A request as the JavaScript clients' wallets sign it.
+    pub(crate) fn of<T: SolStruct + Serialize>(request: &T) -> Self {
+        Self::signed_in(&Self::client_domain(), request)
     }
+
+    fn client_domain() -> Eip712Domain {
+        named("SilentShard authentication", "0.1.0")
+    }
+
+    /// A statement in our own domain.
+    pub(crate) fn of_statement<T: SolStruct + Serialize>(statement: &T) -> Self {
+        Self::signed_in(&named("Quorate", "1"), statement)
+    }
+
+    fn signed_in<T: SolStruct + Serialize>(domain: &Eip712Domain, request: &T) -> Self {
+        Self { digest: request.eip712_signing_hash(domain), document: document(domain, request) }
+    }
+}
+
+fn named(name: &'static str, version: &'static str) -> Eip712Domain {
+    Eip712Domain { name: Some(name.into()), version: Some(version.into()), ..Default::default() }
+}
+
+fn document<T: SolStruct + Serialize>(domain: &Eip712Domain, request: &T) -> serde_json::Value {
+    serde_json::json!({
+        "types": typed::types_of::<T>(),
+        "domain": { "name": domain.name, "version": domain.version },
+        "primaryType": T::NAME,
+        "message": request,
+    })
 }
 
 /// The typed data's structs. Each operation has a `Request` of its own, hence the modules.
@@ -95,5 +117,22 @@ pub(crate) mod typed {
         let domain = ["string name", "string version"].map(field).into_iter().collect();
         types.insert("EIP712Domain".to_owned(), domain);
         types.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digest is that of the typed data that wallets sign.
+    #[test]
+    fn a_request_for_a_key_has_the_digest_of_its_typed_data() {
+        let entry = |tag, value: &str| typed::keygen::TaggedValue { tag, value: value.to_owned() };
+        for metadata in [vec![], vec![entry(2, "a")], vec![entry(2, "a"), entry(4, "\u{e9}"), entry(5, "")]] {
+            let setup = typed::keygen::KeygenSetupOpts { t: 3, n: 5, metadata };
+            let request = typed::keygen::Request { setup, challenge: "9f".to_owned() };
+            let expected = request.eip712_signing_hash(&TypedData::client_domain());
+            assert_eq!(TypedData::of_keygen(&request).digest(), expected);
+        }
     }
 }

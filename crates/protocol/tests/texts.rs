@@ -443,10 +443,13 @@ fn messages_that_are_refused_say_where() {
         assert!(error.contains("userOperation.nonce"), "{number}: {error}");
     }
     // A number that JavaScript holds as a float has lost digits, or is none.
-    for number in [json!(1e21), json!(1.5), json!(-1), json!(null)] {
+    let strings = "a decimal string or a hex string with 0x";
+    for (number, words) in
+        [(json!(1e21), strings), (json!(1.5), strings), (json!(-1), "below 0"), (json!(null), strings)]
+    {
         let error = source_of(&altered("/userOperation/maxFeePerGas", number.clone()));
         assert!(error.contains("userOperation.maxFeePerGas"), "{number}: {error}");
-        assert!(error.contains("a decimal string or a hex string with 0x"), "{number}: {error}");
+        assert!(error.contains(words), "{number}: {error}");
     }
     for (field, value) in [("callData", "0x123"), ("initCode", "zz"), ("paymasterAndData", "0x0")] {
         let error = altered(&format!("/userOperation/{field}"), json!(value));

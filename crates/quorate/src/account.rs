@@ -80,14 +80,14 @@ impl SmartAccount {
     ///
     /// # Errors
     /// No policy, or one that the contract would take and that is evidently a mistake: an offset that is not a
-    /// multiple of 32, times in milliseconds, an end before its start.
+    /// multiple of 32, times in milliseconds, an end before its start, rules that no call satisfies.
     pub fn grant<P: TryInto<Policy, Error: Into<PolicyErrors>>>(
         &self,
         policies: impl IntoIterator<Item = P>,
     ) -> Result<Grant, Error> {
         let grant = self.grant_with_mistakes_allowed(policies)?;
         for (policy, permitted) in grant.permissions().policies.iter().enumerate() {
-            if let Some(mistake) = permitted.policy.mistakes().next() {
+            if let Some(mistake) = permitted.policy.mistake() {
                 return Err(Error::Mistake { policy, mistake });
             }
         }

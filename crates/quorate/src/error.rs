@@ -3,7 +3,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::BundlerError;
 use quorate_core::merkle::TreeError;
-use quorate_core::{Condition, DecodeError, EncodeError, Mistake, PolicyErrors};
+use quorate_core::{Condition, DecodeError, EncodeError, Lint, PolicyErrors};
 #[cfg(feature = "network")]
 use quorate_network::NetworkError;
 use quorate_paymaster::PaymasterError;
@@ -161,7 +161,7 @@ pub enum Error {
         /// The policy's place in the list, from 0.
         policy: usize,
         /// What is odd about it.
-        mistake: Mistake,
+        mistake: Lint,
     },
     /// A rule that the chain's session validation module lets pass whatever the argument is.
     #[error(

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256};
 use alloy_signer::Signer;
 use quorate_bundler::UserOperationReceipt;
 use quorate_contracts::Deployment;
-use quorate_core::{Erc20Policy, Leaf, Mistake, SessionEpoch};
+use quorate_core::{Erc20Policy, Leaf, Lint, SessionEpoch};
 use quorate_protocol::{CallPolicy, Limits, Permissions, PermittedPolicy};
 use quorate_store::{AccountId, Change, Key, NewSession, SessionId};
 use serde::{Deserialize, Serialize};
@@ -152,11 +152,12 @@ impl Grant {
         &self.permissions
     }
 
-    /// Evident mistakes in token policies, each with the policy's place. The others were looked at when the grant was begun.
-    fn mistakes_in_tokens(&self) -> impl Iterator<Item = (usize, Mistake)> + '_ {
+    /// Evident mistakes, one of each token policy, with the policy's place. The others were looked at when the grant was
+    /// begun.
+    fn mistakes_in_tokens(&self) -> impl Iterator<Item = (usize, Lint)> + '_ {
         let policies = self.permissions.policies.iter().enumerate();
         let tokens = policies.filter(|(_, permitted)| matches!(permitted.policy, CallPolicy::Erc20(_)));
-        tokens.flat_map(|(place, permitted)| permitted.policy.mistakes().map(move |mistake| (place, mistake)))
+        tokens.filter_map(|(place, permitted)| Some((place, permitted.policy.mistake()?)))
     }
 
     /// The policies as `session_key`'s leaves hold them.

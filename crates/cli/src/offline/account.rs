@@ -5,14 +5,14 @@ use clap::Subcommand;
 use quorate_contracts::{Deployment, account};
 use serde::Serialize;
 
-use super::Output;
+use super::{Output, arguments};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Compute the address of an owner's smart account, whether or not it is deployed; gives {address}.
     Address {
         /// Whose signature the account obeys.
-        #[arg(long)]
+        #[arg(long, value_parser = arguments::address)]
         owner: Address,
         /// Which of the owner's accounts.
         #[arg(long, default_value = "0")]

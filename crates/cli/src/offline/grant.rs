@@ -3,14 +3,13 @@
 use alloy_primitives::{Address, B256, U256};
 use clap::Subcommand;
 use quorate_contracts::Deployment;
-use quorate_core::{
-    EncodeError, Item, NotShown, ReviewState, SessionEpoch, SessionLeaf, Severity, Show, TrustedContext,
-};
+use quorate_core::{EncodeError, ReviewState, SessionEpoch, SessionLeaf, TrustedContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shown::Shown;
 use super::user_op::{Operation, Place};
-use super::{Output, read_stdin};
+use super::{Output, arguments, read_stdin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -23,7 +22,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
         /// A function's signature with the names of its arguments, which are shown then; may be given many times.
-        #[arg(long = "function")]
+        #[arg(long = "function", value_parser = arguments::function)]
         functions: Vec<String>,
         #[command(flatten)]
         output: Output,
@@ -34,14 +33,14 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let Command::Review { place, functions, output } = command;
     let Request { operation, leaves } = read_stdin("a request {operation, leaves}")?;
     let operation = Operation::read(operation, place)?;
-    let mut answer = Answer::default();
-    let outcome = review(&operation, place, &leaves, &functions, &mut answer);
+    let mut shown = Shown::default();
+    let outcome = review(&operation, place, &leaves, &functions, &mut shown);
     let answer = Answer {
+        shown,
         user_op_hash: outcome.as_ref().ok().copied(),
         refusal: outcome.as_ref().err().map(ToString::to_string),
-        ..answer
     };
-    output.write(&answer, |answer| answer.lines.join("\n"))?;
+    output.write(&answer, |answer| answer.shown.text())?;
     outcome?;
     Ok(())
 }
@@ -70,35 +69,13 @@ const fn abi_session_validation_module() -> Address {
     Deployment::canonical().abi_session_validation_module
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
-    items: Vec<ShownItem>,
-    lines: Vec<String>,
+    #[serde(flatten)]
+    shown: Shown,
     user_op_hash: Option<B256>,
     refusal: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ShownItem {
-    severity: &'static str,
-    label: &'static str,
-    value: String,
-}
-
-impl Show for Answer {
-    /// Unlike on a device, what was shown before a refusal stays.
-    fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
-        let severity = match item.severity {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Danger => "danger",
-            Severity::Refused => "refused",
-        };
-        self.items.push(ShownItem { severity, label: item.label.text(), value: item.value.to_string() });
-        self.lines.push(item.to_string());
-        Ok(())
-    }
 }
 
 fn review(
@@ -106,11 +83,11 @@ fn review(
     place: Place,
     leaves: &[Leaf],
     functions: &[String],
-    shown: &mut Answer,
+    shown: &mut Shown,
 ) -> anyhow::Result<B256> {
     let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
     let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
-    let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown);
+    let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown).with_lints(super::now(), &[]);
     let mut sessions = state.review(place.target(), &operation.head(place)?)?;
     for leaf in leaves {
         sessions = sessions.session(&leaf.as_session_leaf()?)?;

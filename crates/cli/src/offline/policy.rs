@@ -1,39 +1,39 @@
 //! `quorate policy`: sessions from policies, and whether a policy allows a call.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use alloy_primitives::{Address, B256, Bytes, U256};
 use clap::Subcommand;
-use quorate_contracts::{Deployment, calls};
+use quorate_contracts::calls;
 use quorate_core::json::SessionPolicy;
-use quorate_core::{Call, Encode as _, Execute, SessionKeyData, SessionLeaf, Surroundings, evaluate, merkle};
+use quorate_core::{
+    Call, ContractRole, Encode as _, Execute, SessionKeyData, SessionLeaf, TrustedContext, evaluate, merkle,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{Output, read_stdin};
+use super::lint::{Findings, LintArguments, Policies, Policy};
+use super::{Output, arguments, read_json, read_stdin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Encode policies as the sessions of one account.
     ///
     /// Reads an array of {sessionKeyAddress, contractAddress, functionSelector, valueLimit?, rules?, interval?}; gives
-    /// {sessions: [{sessionKeyData, leaf, proof}], root, setMerkleRoot}.
+    /// {sessions: [{sessionKeyData, leaf, proof}], root, setMerkleRoot}. What `lint` would point out stands on stderr, and is
+    /// refused with --strict.
     Encode {
         /// The session validation module that checks the policies.
-        #[arg(long, default_value_t = Deployment::canonical().abi_session_validation_module)]
+        #[arg(long, value_parser = arguments::address, default_value_t = canonical(ContractRole::AbiSessionValidationModule))]
         validation_module: Address,
+        #[command(flatten)]
+        lint: LintArguments,
         #[command(flatten)]
         output: Output,
     },
     /// Point out what policies allow and most owners would not.
     ///
-    /// Reads policies as `encode` does; gives {dangers: [{policy, danger}]}.
+    /// Reads policies as `encode` does; gives {findings: [{policy, level, lint, text}]}.
     Lint {
-        /// The account that the sessions are for.
-        #[arg(long)]
-        account: Option<Address>,
-        /// A function's signature, from which the types of its arguments are known; may be given many times.
-        #[arg(long = "function")]
-        functions: Vec<String>,
+        #[command(flatten)]
+        lint: LintArguments,
         #[command(flatten)]
         output: Output,
     },
@@ -49,13 +49,20 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Encode { validation_module, output } => {
-            let policies: Vec<Policy> = read_stdin("an array of policies")?;
-            output.write(&Tree::of(&policies, validation_module)?, Tree::text)
+        Command::Encode { validation_module, lint, output } => {
+            let policies = Policies::read(&read_json("an array of policies")?)?;
+            let findings = policies.lint(&lint);
+            findings.lines().for_each(|line| eprintln!("{line}"));
+            if lint.strict {
+                findings.refuse_any()?;
+            }
+            output.write(&Tree::of(&policies.policies, validation_module)?, Tree::text)
         }
-        Command::Lint { account, functions, output } => {
-            let policies: Vec<Policy> = read_stdin("an array of policies")?;
-            output.write(&Findings::of(&policies, account, &functions), Findings::text)
+        Command::Lint { lint, output } => {
+            let policies = Policies::read(&read_json("an array of policies")?)?;
+            let findings = policies.lint(&lint);
+            output.write(&findings, Findings::text)?;
+            if lint.strict { findings.refuse_any() } else { Ok(()) }
         }
         Command::Check { output } => {
             let question: Question = read_stdin("a question {sessionKeyData, to, value, data}")?;
@@ -64,8 +71,11 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// More rules than the cost of a signature lets anybody use.
-type Policy = SessionPolicy<256>;
+/// The contract of this role that is used where none is named: the first one that is trusted.
+fn canonical(role: ContractRole) -> Address {
+    let contract = TrustedContext::CANONICAL.contracts.iter().find(|contract| contract.role == role);
+    contract.map_or(Address::ZERO, |contract| contract.address)
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +112,7 @@ impl Tree {
             let proof = tree.siblings(index).into_iter().flatten().collect();
             Session { session_key_data: session_key_data.into(), leaf, proof }
         });
-        let manager = Deployment::canonical().session_key_manager;
+        let manager = canonical(ContractRole::SessionKeyManager);
         Ok(Self {
             sessions: sessions.collect(),
             root,
@@ -121,52 +131,6 @@ impl Tree {
         lines.push(format!("root            {}", self.root));
         lines.push(format!("setMerkleRoot   {}", self.set_merkle_root));
         lines.join("\n")
-    }
-}
-
-#[derive(Serialize)]
-struct Findings {
-    dangers: Vec<Finding>,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    /// The policy's place, from 0.
-    policy: usize,
-    danger: String,
-}
-
-impl Findings {
-    fn of(policies: &[Policy], account: Option<Address>, functions: &[String]) -> Self {
-        let deployment = Deployment::canonical();
-        let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
-        let modules = [
-            deployment.session_key_manager,
-            deployment.ecdsa_ownership_module,
-            deployment.batched_session_router,
-            deployment.multichain_ecdsa_module,
-        ];
-        let surroundings = Surroundings {
-            now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            // No policy is for the zero address.
-            account: account.unwrap_or_default(),
-            modules: &modules,
-            functions: &functions,
-        };
-        let of_policy = |(policy, it): (usize, &Policy)| -> Vec<Finding> {
-            let dangers = it.policy.dangers(surroundings);
-            dangers.map(|danger| Finding { policy, danger: danger.to_string() }).collect()
-        };
-        Self { dangers: policies.iter().enumerate().flat_map(of_policy).collect() }
-    }
-
-    fn text(&self) -> String {
-        if self.dangers.is_empty() {
-            return "nothing to point out".to_owned();
-        }
-        let lines =
-            self.dangers.iter().map(|finding| format!("policy {}: {}", finding.policy, finding.danger));
-        lines.collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -1,15 +1,16 @@
 //! `quorate user-op`: the hash of a user operation at any entry point.
 
 use alloy_primitives::{Address, B256};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use quorate_core::{
-    Domain, HashError, Initialization, OperationHead, PackedUserOperation, UnpackError,
+    Domain, EntryPointVersion, HashError, Initialization, OperationHead, PackedUserOperation, UnpackError,
     UnpackedUserOperation, UserOperation,
 };
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Output, parse_value, read_stdin};
+use super::json::parse_with;
+use super::{Output, arguments, read_stdin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -29,40 +30,17 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Place {
     /// The version of the entry point.
-    #[arg(long, default_value = "v0.6")]
+    #[arg(long, default_value = "v0.6", value_parser = arguments::entry_point_version())]
     entry_point: EntryPointVersion,
     /// The chain.
     #[arg(long)]
     chain_id: u64,
     /// The entry point, where it is not at its canonical address.
-    #[arg(long)]
+    #[arg(long, value_parser = arguments::address)]
     entry_point_address: Option<Address>,
     /// The contract that an EIP-7702 account delegates to, which a packed operation does not name.
-    #[arg(long)]
+    #[arg(long, value_parser = arguments::address)]
     delegate: Option<Address>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum EntryPointVersion {
-    #[value(name = "v0.6", aliases = ["0.6", "v0.6.0"])]
-    V0_6,
-    #[value(name = "v0.7", aliases = ["0.7", "v0.7.0"])]
-    V0_7,
-    #[value(name = "v0.8", aliases = ["0.8", "v0.8.0"])]
-    V0_8,
-    #[value(name = "v0.9", aliases = ["0.9", "v0.9.0"])]
-    V0_9,
-}
-
-impl From<EntryPointVersion> for quorate_core::EntryPointVersion {
-    fn from(version: EntryPointVersion) -> Self {
-        match version {
-            EntryPointVersion::V0_6 => Self::V0_6,
-            EntryPointVersion::V0_7 => Self::V0_7,
-            EntryPointVersion::V0_8 => Self::V0_8,
-            EntryPointVersion::V0_9 => Self::V0_9,
-        }
-    }
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -80,8 +58,8 @@ struct Answer {
 
 impl Place {
     pub(crate) fn target(&self) -> Domain {
-        let canonical = quorate_core::EntryPointVersion::from(self.entry_point).address();
-        Domain { entry_point: self.entry_point_address.unwrap_or(canonical), chain_id: self.chain_id }
+        let entry_point = self.entry_point_address.unwrap_or(self.entry_point.address());
+        Domain { entry_point, chain_id: self.chain_id }
     }
 }
 
@@ -94,14 +72,13 @@ pub(crate) enum Operation {
 impl Operation {
     pub(crate) fn read(operation: Value, place: Place) -> anyhow::Result<Self> {
         if matches!(place.entry_point, EntryPointVersion::V0_6) {
-            return Ok(Self::V0_6(parse_value(operation, "a user operation of v0.6")?));
+            return Ok(Self::V0_6(parse_with(operation, "a user operation of v0.6")?));
         }
         if operation.get("accountGasLimits").is_some() {
-            let operation = parse_value(operation, "a packed user operation")?;
+            let operation = parse_with(operation, "a packed user operation")?;
             return Ok(Self::Later { operation, delegate: place.delegate });
         }
-        let operation: UnpackedUserOperation<_> =
-            parse_value(operation, "a user operation of v0.7 or later")?;
+        let operation: UnpackedUserOperation<_> = parse_with(operation, "a user operation of v0.7 or later")?;
         let named = match operation.init {
             Initialization::Delegated { .. } if matches!(place.entry_point, EntryPointVersion::V0_7) => {
                 return Err(HashError::DelegatedAtV0_7.into());
@@ -137,7 +114,7 @@ impl Operation {
         Ok(match self {
             Self::V0_6(operation) => OperationHead::V0_6(operation.without_call_data()),
             Self::Later { operation, delegate } => {
-                let operation = operation.unpack(place.entry_point.into(), *delegate)?.with_call_data(());
+                let operation = operation.unpack(place.entry_point, *delegate)?.with_call_data(());
                 match place.entry_point {
                     EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => OperationHead::V0_7(operation),
                     EntryPointVersion::V0_8 => OperationHead::V0_8(operation),

@@ -6,7 +6,7 @@ use alloy_dyn_abi::DynSolType;
 use alloy_json_abi::{Function, Param};
 
 use super::text;
-use crate::abi::selector::{FunctionSelector, SelectorError};
+use crate::abi::{error::SelectorError, selector::FunctionSelector};
 
 /// What describes a function and its arguments: Solidity text, or an ABI's [`Function`].
 pub trait IntoFunction: sealed::Sealed {
@@ -25,7 +25,7 @@ impl IntoFunction for &str {
             return Err(FunctionError::OnlySelector { selector });
         }
         let function = text::read(self)?;
-        match FunctionSelector::parse(&function.signature())? {
+        match FunctionSelector::parse(&declaration(&function))? {
             parsed if parsed == selector => Ok(function),
             parsed => Err(FunctionError::OtherSelector { selector, parsed }),
         }
@@ -61,7 +61,7 @@ pub(super) struct Parameters {
 impl Parameters {
     /// The function's selector and arguments.
     pub(super) fn of(function: Function) -> Result<(FunctionSelector, Self), FunctionError> {
-        let selector = FunctionSelector::parse(&function.signature())?;
+        let selector = FunctionSelector::parse(&declaration(&function))?;
         let types = function.inputs.iter().map(|param| {
             let ty = param.selector_type();
             DynSolType::parse(&ty).map_err(|_| FunctionError::UnknownType { ty: ty.as_ref().to_owned() })
@@ -80,6 +80,11 @@ impl Parameters {
             (parsed, _) => Err(FunctionError::OtherSelector { selector, parsed }),
         }
     }
+}
+
+/// The function's signature, in which `function` says what its name is the name of.
+fn declaration(function: &Function) -> String {
+    alloc::format!("function {}", function.signature())
 }
 
 /// Why something describes no function.

@@ -4,6 +4,8 @@
 mod argument;
 #[cfg(feature = "abi")]
 mod builder;
+pub(crate) mod elementary;
+pub(crate) mod error;
 #[cfg(feature = "abi")]
 mod function;
 pub(crate) mod selector;

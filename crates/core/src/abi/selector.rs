@@ -2,7 +2,7 @@
 
 use core::{fmt, str::FromStr};
 
-use super::signature_text;
+use super::{error::SelectorError, signature_text};
 
 /// The first four bytes of the keccak256 of a function's canonical signature.
 ///
@@ -28,14 +28,15 @@ impl FunctionSelector {
     ///
     /// The signature may begin with `function`, name its arguments, give their data locations, and go on with
     /// modifiers and `returns (...)`; tuples are written `(…)` or `tuple(…)`. Aliases such as `uint` are
-    /// resolved. Names of structs, enums and contracts are refused, since their types cannot be known.
+    /// resolved. Names of structs, enums and contracts are refused, since their types cannot be known, and so are
+    /// `receive`, `fallback` and `constructor`, unless `function` says that a function has this name.
     ///
     /// # Errors
     /// [`SelectorError`] says where the text is wrong.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         match text.strip_prefix("0x") {
             Some(digits) => Self::from_hex(digits),
-            None => signature_text::selector(text),
+            None => signature_text::read(text, &mut |_| {}).map(|signature| Self(signature.selector)),
         }
     }
 
@@ -80,45 +81,4 @@ impl fmt::Debug for FunctionSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FunctionSelector({self})")
     }
-}
-
-/// Why a text names no function. Positions count bytes from the start of the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SelectorError {
-    /// `0x` and a number of digits other than eight.
-    #[error("a selector has 8 hex digits after 0x, this one has {digits}")]
-    WrongLength {
-        /// The number of digits found.
-        digits: usize,
-    },
-    /// `0x` and something that is no hex digit.
-    #[error("byte {at} of the selector is not a hex digit")]
-    NotHex {
-        /// Where it stands.
-        at: usize,
-    },
-    /// Something else was due, such as a name, a parenthesis or a comma.
-    #[error("byte {at} of the function's signature: expected {expected}")]
-    Expected {
-        /// Where it was due.
-        at: usize,
-        /// What was due.
-        expected: &'static str,
-    },
-    /// A type that the ABI does not know.
-    #[error(
-        "byte {at} of the function's signature: not an ABI type; write structs as tuples, enums as uint8 and \
-         contracts as address"
-    )]
-    UnknownType {
-        /// Where the type starts.
-        at: usize,
-    },
-    /// Tuples within tuples beyond what any contract has.
-    #[error("tuples are nested more than {limit} deep")]
-    TooDeep {
-        /// The depth that is read.
-        limit: usize,
-    },
 }

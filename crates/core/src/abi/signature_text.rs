@@ -1,149 +1,199 @@
-//! Reads a function's signature as people write it and hashes its canonical form as it goes.
+//! Reads a function's signature as people write it, and hashes its canonical form as it goes.
 
 use alloy_primitives::Keccak256;
 
-use crate::abi::selector::{FunctionSelector, SelectorError};
+use super::{elementary, error::SelectorError};
 
-/// The selector of the function that `text` describes.
-pub(crate) fn selector(text: &str) -> Result<FunctionSelector, SelectorError> {
-    let mut reader = Reader { text, at: 0, canonical: Keccak256::new() };
-    reader.function()?;
-    let [a, b, c, d, ..] = reader.canonical.finalize().0;
-    Ok(FunctionSelector::new([a, b, c, d]))
+/// A function, as its signature has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signature<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// The first four bytes of the hash of its canonical form.
+    pub(crate) selector: [u8; 4],
+    /// The words that its arguments take before those that are pointed at.
+    pub(crate) head_words: usize,
+    /// Whether one of them is a pointer.
+    pub(crate) dynamic: bool,
 }
 
-/// An argument of a function, as the function's signature names it.
+/// A parameter of a function, or a component of a tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parameter<'a> {
+    /// The elementary type that it is or that its elements are; empty for tuples.
+    pub(crate) kind: &'a str,
+    pub(crate) name: Option<&'a str>,
+    /// Whether it takes one word that points at what it is. A pointer's parameter takes one word.
+    pub(crate) dynamic: bool,
+    /// The words that it takes where it stands.
+    pub(crate) words: usize,
+    /// Those that an array's element takes; the same as `words` where it is no array.
+    element_words: usize,
+    /// Where in the text a tuple's components start.
+    components: usize,
+}
+
+/// Reads a signature. `each` is called with each of the function's parameters, in order, before it is known whether the
+/// rest can be read.
+pub(crate) fn read<'a>(
+    text: &'a str,
+    each: &mut dyn FnMut(Parameter<'a>),
+) -> Result<Signature<'a>, SelectorError> {
+    let mut canonical = Keccak256::new();
+    let mut reader = Reader { text, at: 0, canonical: Some(&mut canonical) };
+    let (name, Layout { words, dynamic }) = reader.function(each)?;
+    let [a, b, c, d, ..] = canonical.finalize().0;
+    Ok(Signature { name, selector: [a, b, c, d], head_words: words, dynamic })
+}
+
+/// What a word of a function's arguments is, as far as the signature says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Argument<'a> {
-    /// Its type; `None` for a type that is not one word of its own.
+    /// The elementary type of which the word is a value; `None` where it is a pointer.
     pub(crate) kind: Option<&'a str>,
-    /// Its name, if it has one.
+    /// The name of the argument, where it has one and takes no other word; none for a tuple's component.
     pub(crate) name: Option<&'a str>,
 }
 
-/// The argument whose word is the `index`th, in a signature that [`selector`] reads. `None` where there is none, and
-/// behind arrays and tuples, which take more words than one or are elsewhere.
-pub(crate) fn argument(text: &str, index: usize) -> Option<Argument<'_>> {
-    let (_, inside) = text.split_once('(')?;
-    let mut parameters = inside.get(..inside.find([')', '(', '['])?)?.split(',');
-    // What an array or tuple starts with is not told from the parameter before it, so the last one counts only where
-    // the list ends with it.
-    let whole = inside.find(')') < inside.find(['(', '[']).or(Some(usize::MAX));
-    let parameter = parameters.nth(index)?;
-    if !whole && parameters.next().is_none() {
-        return None;
+/// What the `word`th word of the arguments is, counted from 0, in a signature that [`read`] takes. `None` past them, where
+/// what pointers point at may be.
+pub(crate) fn argument(text: &str, word: usize) -> Option<Argument<'_>> {
+    let mut place = Place { before: word, found: None };
+    read(text, &mut |parameter| place.pass(parameter)).ok()?;
+    let outermost = place.found?;
+    let mut innermost = outermost;
+    while innermost.kind.is_empty() && !innermost.dynamic {
+        place = Place { before: place.before.checked_rem(innermost.element_words)?, found: None };
+        let mut reader = Reader { text, at: innermost.components, canonical: None };
+        reader.parameters(0, &mut |component| place.pass(component)).ok()?;
+        innermost = place.found?;
     }
-    let mut words = parameter.split_ascii_whitespace();
-    let kind = words.next()?;
-    let name = words.rfind(|word| !matches!(*word, "memory" | "calldata" | "storage" | "payable"));
-    Some(Argument { kind: (!matches!(kind, "bytes" | "string")).then_some(kind), name })
+    let name = outermost.name.filter(|_| outermost.words == 1 && innermost == outermost);
+    Some(Argument { kind: (!innermost.dynamic).then_some(innermost.kind), name })
 }
 
-/// The number of words that the arguments take, in a signature that [`selector`] reads. `None` where some argument
-/// takes more words than one, or data behind them.
-pub(crate) fn words(text: &str) -> Option<usize> {
-    let (_, inside) = text.split_once('(')?;
-    let inside = inside
-        .get(..inside.find([')', '(', '['])?)
-        .filter(|all| inside.get(all.len()..).is_some_and(|rest| rest.starts_with(')')))?;
-    if inside.trim_ascii().is_empty() {
-        return Some(0);
+/// Looks for the parameter in which a word stands.
+struct Place<'a> {
+    /// The words before the one that is looked for, from the next parameter on; from the start of the one that is found.
+    before: usize,
+    found: Option<Parameter<'a>>,
+}
+
+impl<'a> Place<'a> {
+    fn pass(&mut self, parameter: Parameter<'a>) {
+        if self.found.is_some() {
+            return;
+        }
+        match self.before.checked_sub(parameter.words) {
+            Some(before) => self.before = before,
+            None => self.found = Some(parameter),
+        }
     }
-    let count = inside.split(',').count();
-    (0..count)
-        .all(|index| argument(text, index).is_some_and(|argument| argument.kind.is_some()))
-        .then_some(count)
+}
+
+/// How many words something takes where it stands, and whether it is, or has, a pointer.
+#[derive(Clone, Copy)]
+struct Layout {
+    words: usize,
+    dynamic: bool,
 }
 
 /// How deep tuples may be nested; each level is a call on the stack.
 const MAX_DEPTH: usize = 16;
 
-struct Reader<'a> {
+struct Reader<'a, 'k> {
     text: &'a str,
     at: usize,
-    canonical: Keccak256,
+    canonical: Option<&'k mut Keccak256>,
 }
 
-impl<'a> Reader<'a> {
-    fn function(&mut self) -> Result<(), SelectorError> {
+impl<'a> Reader<'a, '_> {
+    fn function(&mut self, each: &mut dyn FnMut(Parameter<'a>)) -> Result<(&'a str, Layout), SelectorError> {
         self.skip_spaces();
+        let mut start = self.at;
         let mut name = self.word();
-        if name == "function" && !self.rest().trim_start().starts_with('(') {
+        if name == "function" {
             self.skip_spaces();
+            start = self.at;
             name = self.word();
+        } else if matches!(name, "receive" | "fallback" | "constructor") {
+            return Err(SelectorError::NoFunction { at: start });
         }
-        if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
+        if !is_identifier(name) {
+            self.at = start;
             return Err(self.expected("the function's name"));
         }
-        self.canonical.update(name);
+        self.hash(name);
         self.skip_spaces();
         if !self.eat('(') {
             return Err(self.expected("an opening parenthesis"));
         }
-        self.parameters(0)?;
-        self.tail()
+        let layout = self.parameters(0, each)?;
+        self.tail()?;
+        Ok((name, layout))
     }
 
     /// Reads what follows an opening parenthesis, and the closing one.
-    fn parameters(&mut self, depth: usize) -> Result<(), SelectorError> {
+    fn parameters(
+        &mut self,
+        depth: usize,
+        each: &mut dyn FnMut(Parameter<'a>),
+    ) -> Result<Layout, SelectorError> {
         if depth > MAX_DEPTH {
             return Err(SelectorError::TooDeep { limit: MAX_DEPTH });
         }
-        self.canonical.update("(");
+        let mut layout = Layout { words: 0, dynamic: false };
+        self.hash("(");
         self.skip_spaces();
         if !self.eat(')') {
             loop {
-                self.parameter(depth)?;
+                let parameter = self.parameter(depth)?;
+                layout.words = layout.words.saturating_add(parameter.words);
+                layout.dynamic |= parameter.dynamic;
+                each(parameter);
                 if self.eat(')') {
                     break;
                 }
                 if !self.eat(',') {
                     return Err(self.expected("a comma or a closing parenthesis"));
                 }
-                self.canonical.update(",");
+                self.hash(",");
             }
         }
-        self.canonical.update(")");
-        Ok(())
+        self.hash(")");
+        Ok(layout)
     }
 
     /// Reads one type with its array suffixes, data location and name, up to the comma or parenthesis after it.
-    fn parameter(&mut self, depth: usize) -> Result<(), SelectorError> {
+    fn parameter(&mut self, depth: usize) -> Result<Parameter<'a>, SelectorError> {
         self.skip_spaces();
         let start = self.at;
-        let kind = self.word();
-        let mut payable_may_follow = false;
+        let mut kind = self.word();
+        let mut components = start;
+        let mut layout = Layout { words: 1, dynamic: matches!(kind, "bytes" | "string") };
         if kind.is_empty() || kind == "tuple" {
             self.skip_spaces();
             if !self.eat('(') {
                 return Err(self.expected("a type"));
             }
-            self.parameters(depth + 1)?;
+            kind = "";
+            components = self.at;
+            layout = self.parameters(depth + 1, &mut |_| {})?;
         } else {
-            let (canonical, suffix) = elementary(kind).ok_or(SelectorError::UnknownType { at: start })?;
-            self.canonical.update(canonical);
-            self.canonical.update(suffix);
-            payable_may_follow = kind == "address";
+            let (canonical, suffix) =
+                elementary::canonical(kind).ok_or(SelectorError::UnknownType { at: start })?;
+            self.hash(canonical);
+            self.hash(suffix);
         }
-        self.arrays()?;
-
-        self.skip_spaces();
-        let mut name = self.word();
-        if payable_may_follow && name == "payable" {
-            self.arrays()?;
-            self.skip_spaces();
-            name = self.word();
-        }
-        if matches!(name, "memory" | "calldata" | "storage") {
-            self.skip_spaces();
-            self.word();
-        }
-        self.skip_spaces();
-        Ok(())
+        let element_words = layout.words;
+        self.arrays(&mut layout)?;
+        let name = self.name(kind == "address", &mut layout)?;
+        let words = if layout.dynamic { 1 } else { layout.words };
+        Ok(Parameter { kind, name, dynamic: layout.dynamic, words, element_words, components })
     }
 
     /// Reads `[]` and `[n]`, as many as there are.
-    fn arrays(&mut self) -> Result<(), SelectorError> {
+    fn arrays(&mut self, layout: &mut Layout) -> Result<(), SelectorError> {
         loop {
             self.skip_spaces();
             if !self.eat('[') {
@@ -160,10 +210,34 @@ impl<'a> Reader<'a> {
             if !self.eat(']') {
                 return Err(self.expected("a closing bracket"));
             }
-            self.canonical.update("[");
-            self.canonical.update(length);
-            self.canonical.update("]");
+            layout.dynamic |= length.is_empty();
+            layout.words = layout.words.saturating_mul(length.parse().unwrap_or(usize::MAX));
+            self.hash("[");
+            self.hash(length);
+            self.hash("]");
         }
+    }
+
+    /// Reads what stands between a type and what follows it: `payable`, a data location, a name.
+    fn name(&mut self, is_address: bool, layout: &mut Layout) -> Result<Option<&'a str>, SelectorError> {
+        let mut start = self.at;
+        let mut name = self.word();
+        if is_address && name == "payable" {
+            self.arrays(layout)?;
+            start = self.at;
+            name = self.word();
+        }
+        if matches!(name, "memory" | "calldata" | "storage") {
+            self.skip_spaces();
+            start = self.at;
+            name = self.word();
+        }
+        if !name.is_empty() && !is_identifier(name) {
+            self.at = start;
+            return Err(self.expected("a name, which starts with a letter, `_` or `$`"));
+        }
+        self.skip_spaces();
+        Ok((!name.is_empty()).then_some(name))
     }
 
     /// Reads modifiers and `returns (...)`, which do not belong to the canonical form.
@@ -174,37 +248,46 @@ impl<'a> Reader<'a> {
             match self.word() {
                 "external" | "public" | "internal" | "private" | "view" | "pure" | "payable"
                 | "nonpayable" | "virtual" | "override" => {}
-                "returns" => {
-                    self.skip_spaces();
-                    if !self.eat('(') {
-                        return Err(self.expected("an opening parenthesis"));
-                    }
-                    // Types of results may be anything, so only their parentheses are read.
-                    let mut depth = 1_usize;
-                    while depth > 0 {
-                        match self.rest().chars().next() {
-                            Some('(') => depth += 1,
-                            Some(')') => depth -= 1,
-                            Some(_) => {}
-                            None => return Err(self.expected("a closing parenthesis")),
-                        }
-                        self.at += self.rest().chars().next().map_or(0, char::len_utf8);
-                    }
-                }
-                "" => {
-                    self.eat(';');
-                    self.skip_spaces();
-                    return if self.rest().is_empty() {
-                        Ok(())
-                    } else {
-                        Err(self.expected("the end of the text, a modifier or `returns`"))
+                "returns" => self.results()?,
+                word => {
+                    let ended = word.is_empty() && {
+                        self.eat(';');
+                        self.skip_spaces();
+                        self.rest().is_empty()
                     };
-                }
-                _ => {
+                    if ended {
+                        return Ok(());
+                    }
                     self.at = start;
                     return Err(self.expected("the end of the text, a modifier or `returns`"));
                 }
             }
+        }
+    }
+
+    /// Reads the parentheses after `returns`. Types of results may be anything.
+    fn results(&mut self) -> Result<(), SelectorError> {
+        self.skip_spaces();
+        if !self.eat('(') {
+            return Err(self.expected("an opening parenthesis"));
+        }
+        let mut depth = 1_usize;
+        while depth > 0 {
+            let next = self.rest().chars().next();
+            match next {
+                Some('(') => depth += 1,
+                Some(')') => depth -= 1,
+                Some(_) => {}
+                None => return Err(self.expected("a closing parenthesis")),
+            }
+            self.at += next.map_or(0, char::len_utf8);
+        }
+        Ok(())
+    }
+
+    fn hash(&mut self, part: &str) {
+        if let Some(canonical) = &mut self.canonical {
+            canonical.update(part);
         }
     }
 
@@ -240,88 +323,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The canonical form of an elementary type, in two parts, if it is one.
-///
-/// Source: the Solidity documentation, "Contract ABI Specification", section "Types".
-fn elementary(kind: &str) -> Option<(&str, &'static str)> {
-    match kind {
-        "address" | "bool" | "string" | "bytes" | "function" => return Some((kind, "")),
-        "uint" | "int" => return Some((kind, "256")),
-        "fixed" | "ufixed" => return Some((kind, "128x18")),
-        _ => {}
-    }
-    let width_in = |digits: &str, range: core::ops::RangeInclusive<u16>| {
-        let plain = !digits.starts_with(['0', '+']);
-        digits.parse::<u16>().ok().filter(|width| plain && range.contains(width))
-    };
-    let known = if let Some(digits) = kind.strip_prefix("bytes") {
-        width_in(digits, 1..=32).is_some()
-    } else if let Some(digits) = kind.strip_prefix("uint").or_else(|| kind.strip_prefix("int")) {
-        width_in(digits, 8..=256).is_some_and(|width| width.is_multiple_of(8))
-    } else if let Some(digits) = kind.strip_prefix("ufixed").or_else(|| kind.strip_prefix("fixed")) {
-        let (width, decimals) = digits.split_once('x')?;
-        width_in(width, 8..=256).is_some_and(|width| width.is_multiple_of(8))
-            && width_in(decimals, 1..=80).is_some()
-    } else {
-        false
-    };
-    known.then_some((kind, ""))
+/// Whether a word of letters, digits, `_` and `$` may name something.
+fn is_identifier(word: &str) -> bool {
+    !word.is_empty() && !word.starts_with(|first: char| first.is_ascii_digit())
 }
 
 #[cfg(test)]
-mod tests {
-    use alloy_primitives::keccak256;
-
-    use super::*;
-
-    fn canonical(signature: &str) -> FunctionSelector {
-        let [a, b, c, d, ..] = keccak256(signature).0;
-        FunctionSelector::new([a, b, c, d])
-    }
-
-    #[test]
-    fn the_same_function_written_differently() {
-        for (text, signature) in [
-            ("f()", "f()"),
-            (" function  f ( ) ", "f()"),
-            ("function f() external view returns (uint256, (bool b) memory);", "f()"),
-            ("function(uint a)", "function(uint256)"),
-            ("transfer(address to, uint amount)", "transfer(address,uint256)"),
-            ("g(bytes calldata data, string memory)", "g(bytes,string)"),
-            ("g(address payable to)", "g(address)"),
-            ("g(address payable[] memory to)", "g(address[])"),
-            ("h((uint8,bool)[2][] calldata pairs, int)", "h((uint8,bool)[2][],int256)"),
-            ("h(tuple(address a, (bytes32) b) t)", "h((address,(bytes32)))"),
-            ("i(fixed, ufixed128x18)", "i(fixed128x18,ufixed128x18)"),
-            ("$_1(function callback)", "$_1(function)"),
-        ] {
-            assert_eq!(FunctionSelector::parse(text), Ok(canonical(signature)), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_signature() {
-        let expected = |at, expected| Err(SelectorError::Expected { at, expected });
-        for (text, error) in [
-            ("", expected(0, "the function's name")),
-            ("f", expected(1, "an opening parenthesis")),
-            ("f(", expected(2, "a type")),
-            ("f(uint256", expected(9, "a comma or a closing parenthesis")),
-            ("f(uint256,)", expected(10, "a type")),
-            ("f(uint256[x])", expected(10, "the array's length, a decimal number from 1")),
-            ("f(uint256[1)", expected(11, "a closing bracket")),
-            ("f() else", expected(4, "the end of the text, a modifier or `returns`")),
-            ("f(Order)", Err(SelectorError::UnknownType { at: 2 })),
-            ("f(uint7)", Err(SelectorError::UnknownType { at: 2 })),
-            ("f(bytes33)", Err(SelectorError::UnknownType { at: 2 })),
-            ("f(bytes01)", Err(SelectorError::UnknownType { at: 2 })),
-            ("0x1234567", Err(SelectorError::WrongLength { digits: 7 })),
-            ("0x1234567g", Err(SelectorError::NotHex { at: 9 })),
-            ("0x", Err(SelectorError::WrongLength { digits: 0 })),
-        ] {
-            assert_eq!(FunctionSelector::parse(text), error, "{text}");
-        }
-        let deep = std::format!("f{}{}", "(".repeat(100), ")".repeat(100));
-        assert_eq!(FunctionSelector::parse(&deep), Err(SelectorError::TooDeep { limit: 16 }));
-    }
-}
+mod tests;

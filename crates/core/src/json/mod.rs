@@ -1,9 +1,9 @@
 //! JSON forms of policies and user operations.
 //!
-//! They are tolerant in numbers, which may be JSON numbers, decimal strings and hex strings with `0x`, and strict in
-//! everything else: unknown fields, hex without `0x` or with an odd digit, and addresses whose letters are not those
+//! They are tolerant in numbers, which may be JSON numbers, decimal strings and hex strings with `0x`, up to what fits the
+//! field. serde's data model ends at 128 bits, and `serde_json` gives JSON numbers of 2^64 or more as floating point, which
+//! is refused: who reads JSON in which they occur passes their digits on as strings. The forms are strict in everything else: unknown fields, hex without `0x` or with an odd digit, and addresses whose letters are not those
 //! of their checksum (ERC-55) are refused. All lower or all upper case is no checksum.
-
 //!
 //! The same reading of numbers, addresses and bytes is here for other forms, for serde's `deserialize_with`:
 //!
@@ -24,9 +24,13 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod address;
 mod leaf;
 mod operation;
 mod policy;
+mod reference_value;
+mod rule;
+mod selector;
 mod value;
 
 use alloc::vec::Vec;
@@ -34,6 +38,7 @@ use alloc::vec::Vec;
 use alloy_primitives::{Address, U256};
 use serde::{Deserialize as _, Deserializer};
 
+pub use address::{AddressError, parse_address};
 pub use policy::SessionPolicy;
 
 /// Reads an address, and checks its checksum.

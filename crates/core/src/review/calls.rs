@@ -37,10 +37,9 @@ struct CurrentCall {
     of: usize,
     head: CallHead,
     start: heapless::Vec<u8, KEPT>,
-    hasher: Keccak256,
 }
 
-/// The selector and the words of a call's data that are shown; the digest stands for the rest.
+/// The selector and the words of a call's data that are shown; a digest stands for the rest.
 const KEPT: usize = 4 + WORD * SHOWN_WORDS;
 const SHOWN_WORDS: usize = 8;
 
@@ -57,7 +56,6 @@ impl Calls {
                 of: 0,
                 head: CallHead { to: Address::ZERO, value: U256::ZERO, data_len: 0 },
                 start: heapless::Vec::new(),
-                hasher: Keccak256::new(),
             },
         }
     }
@@ -74,18 +72,22 @@ impl Calls {
                 Ok(())
             }
             Event::Data(data) => {
-                let CurrentCall { start, hasher, .. } = &mut self.call;
-                hasher.update(data);
+                let start = &mut self.call.start;
                 let room = data.len().min(KEPT - start.len());
                 // There is room for that much.
                 let _ = start.extend_from_slice(data.get(..room).unwrap_or_default());
                 Ok(())
             }
-            Event::End => self.show_call(show, trusted),
+            Event::End { hasher } => self.show_call(show, trusted, hasher),
         }
     }
 
-    fn show_call(&mut self, show: &mut dyn Show, trusted: &TrustedContext<'_>) -> Result<(), ReviewError> {
+    fn show_call(
+        &mut self,
+        show: &mut dyn Show,
+        trusted: &TrustedContext<'_>,
+        hasher: &Keccak256,
+    ) -> Result<(), ReviewError> {
         let CurrentCall { number, of, head: CallHead { to, value, data_len }, .. } = self.call;
         let start = core::mem::take(&mut self.call.start);
         show.show(&Item::new(Label::Call, Value::Place { number, of: Some(of) }))?;
@@ -95,7 +97,7 @@ impl Calls {
                 let call = read.ok_or(ReviewError::UnknownControl { call: number, to })?;
                 self.show_control(show, trusted, to, &call)?;
             }
-            None => self.show_other(show, trusted, &start)?,
+            None => self.show_other(show, trusted, &start, hasher)?,
         }
         if !value.is_zero() {
             show.show(&Item::new(Label::Sends, Value::Coin(value)))?;
@@ -149,6 +151,7 @@ impl Calls {
         show: &mut dyn Show,
         trusted: &TrustedContext<'_>,
         data: &[u8],
+        hasher: &Keccak256,
     ) -> Result<(), NotShown> {
         let CallHead { to, data_len, .. } = self.call.head;
         show.show(&Item::new(Label::To, Value::Address(to)))?;
@@ -169,7 +172,8 @@ impl Calls {
         }
         let shown = 4 + WORD * words.len();
         if data_len > shown as u64 || !rest.is_empty() {
-            let digest = core::mem::take(&mut self.call.hasher).finalize();
+            // The call's own digest would be a second hash of all its data.
+            let digest = hasher.clone().finalize();
             show.show(&Item::new(Label::MoreData, Value::Bytes { len: data_len, digest }))?;
         }
         Ok(())

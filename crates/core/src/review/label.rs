@@ -116,8 +116,9 @@ labels! {
     CalledFunction: 1 "function",
     /// A word of its arguments.
     Argument: 2 "",
-    /// The call data is the selector and words that were shown, and more.
-    MoreData: 2 "and more; all of it:",
+    /// The call's data is longer than the selector and words that were shown: its length, and the keccak-256 of the operation's
+    /// call data up to the call's end.
+    MoreData: 2 "and more; with the call data up to here:",
     /// Call data that is shorter than a selector.
     ShortData: 1 "data",
     /// There is no call data.

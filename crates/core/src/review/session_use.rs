@@ -43,7 +43,7 @@ impl<S: Show, const CALLS: usize> ReviewState<'_, S, CALLS> {
     ) -> Result<(), ReviewError> {
         let (trusted, show) = self.parts();
         show.show(&Item::new(Label::Use, Value::None))?;
-        SessionView { trusted, account: head.sender(), number: 1 }.show(show, leaf)?;
+        SessionView { trusted: *trusted, account: head.sender(), number: 1, lints: None }.show(show, leaf)?;
         match trusted.role(leaf.validation_module) {
             Some(ContractRole::Erc20SessionValidationModule) => {
                 evaluate_erc20(leaf.session_key_data, call_data).map_err(ReviewError::Erc20Forbidden)?

@@ -12,11 +12,12 @@ use super::{
     head::{Domain, OperationHead, show_head},
     item::{Item, Show, Value},
     label::Label,
-    sessions::SessionView,
+    sessions::{Lints, SessionView},
 };
 use crate::{
     lint::severity::Severity,
     operation::{hashed_head::HashedHead, v0_6::Digest},
+    policy::condition::Condition,
     session::{
         leaf::SessionLeaf,
         merkle::{self, RootBuilder},
@@ -44,6 +45,7 @@ pub struct ReviewState<'a, S, const CALLS: usize = 8> {
     trusted: TrustedContext<'a>,
     show: S,
     on_unreadable: OnUnreadable,
+    lints: Option<Lints<'a>>,
     stage: Stage,
     domain: Domain,
     /// There once a review has begun.
@@ -71,6 +73,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
             trusted,
             show,
             on_unreadable: OnUnreadable::Refuse,
+            lints: None,
             stage: Stage::Idle,
             domain: Domain { entry_point: Address::ZERO, chain_id: 0 },
             head: None,
@@ -87,6 +90,15 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     #[must_use]
     pub const fn on_unreadable(mut self, on_unreadable: OnUnreadable) -> Self {
         self.on_unreadable = on_unreadable;
+        self
+    }
+
+    /// Has what most owners would not allow said of each session ([`Lint`](crate::Lint)), also what needs more than the
+    /// session: `now`, in seconds since 1970, where there is a clock, and the conditions that a probe found the chain's module
+    /// not to enforce.
+    #[must_use]
+    pub const fn with_lints(mut self, now: Option<u64>, unenforced: &'a [Condition]) -> Self {
+        self.lints = Some(Lints::new(now, unenforced));
         self
     }
 
@@ -130,7 +142,8 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     #[inline(never)]
     pub fn session(&mut self, leaf: &SessionLeaf<'_>) -> Result<(), ReviewError> {
         let taken = self.next_session().and_then(|number| {
-            let view = SessionView { trusted: &self.trusted, account: self.calls.account, number };
+            let view =
+                SessionView { trusted: self.trusted, account: self.calls.account, number, lints: self.lints };
             view.show(&mut self.show, leaf)?;
             self.add_leaf(leaf.hash())
         });
@@ -173,12 +186,12 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     pub fn call_data(&mut self, piece: &[u8]) -> Result<(), ReviewError> {
         let taken = self.expect_begun("call data").and_then(|()| {
             self.stage = Stage::CallData;
-            self.hasher.update(piece);
+            let Self { stream, hasher, calls, show, trusted, .. } = self;
             if self.is_blind {
+                hasher.update(piece);
                 return Ok(());
             }
-            let Self { stream, calls, show, trusted, .. } = self;
-            let read = stream.push(piece, &mut |event| calls.take(show, trusted, event));
+            let read = stream.push(piece, hasher, &mut |event| calls.take(show, trusted, event));
             self.or_blind(read)
         });
         self.end_if_refused(taken)
@@ -350,6 +363,14 @@ impl<S: Show, const CALLS: usize> CallData<'_, '_, S, CALLS> {
     pub fn piece(self, piece: &[u8]) -> Result<Self, ReviewError> {
         self.0.call_data(piece)?;
         Ok(self)
+    }
+
+    /// As [`piece`](Self::piece), of several.
+    ///
+    /// # Errors
+    /// As [`piece`](Self::piece).
+    pub fn pieces<'p>(self, pieces: impl IntoIterator<Item = &'p [u8]>) -> Result<Self, ReviewError> {
+        pieces.into_iter().try_fold(self, Self::piece)
     }
 
     /// As [`ReviewState::finish`].

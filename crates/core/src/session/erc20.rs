@@ -4,7 +4,6 @@ use alloy_primitives::{Address, U256};
 
 use crate::{
     abi::{WORD, length_at, selector::FunctionSelector, word_at},
-    lint::mistake::Mistake,
     operation::call::selectors,
     policy::epoch::SessionEpoch,
     show::Decimal,
@@ -25,13 +24,6 @@ pub struct Erc20Policy {
     pub max_amount: U256,
     /// When the session is valid.
     pub epoch: SessionEpoch,
-}
-
-impl Erc20Policy {
-    /// What can be encoded and enforced, and yet is evidently not what was meant.
-    pub fn mistakes(&self) -> impl Iterator<Item = Mistake> + use<> {
-        Mistake::in_epoch(self.epoch)
-    }
 }
 
 /// A session key and what it may do, as the ERC-20 session validation module reads it: `abi.encode(session key, token,

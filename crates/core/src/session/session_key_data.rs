@@ -125,7 +125,7 @@ impl<'a> ParsedSessionKeyData<'a> {
     }
 
     /// The announced rules, in order; a rule that is announced and not there is an error.
-    pub fn rules(&self) -> impl Iterator<Item = Result<RawRule, MalformedSessionKeyData>> + 'a {
+    pub fn rules(&self) -> impl Iterator<Item = Result<RawRule, MalformedSessionKeyData>> + Clone + use<'a> {
         let mut rest = self.rules;
         (0..usize::from(self.rule_count())).map(move |rule| {
             let missing = MalformedSessionKeyData::RuleMissing { rule };
@@ -155,7 +155,9 @@ impl<'a> ParsedSessionKeyData<'a> {
     }
 
     /// The rules, where all of them can hold and nothing follows the last; an error stands where one does not fit.
-    pub(crate) fn strict_rules(&self) -> impl Iterator<Item = Result<Rule, MalformedSessionKeyData>> + 'a {
+    pub(crate) fn strict_rules(
+        &self,
+    ) -> impl Iterator<Item = Result<Rule, MalformedSessionKeyData>> + Clone + use<'a> {
         let extra = self.rules.len().saturating_sub(RULE * usize::from(self.rule_count()));
         let after = (extra > 0).then_some(Err(MalformedSessionKeyData::BytesAfterRules { len: extra }));
         let rules = self.rules().enumerate().map(|(index, rule)| {

@@ -73,6 +73,8 @@ fn other_calls_are_shown_whole_or_by_their_digest() {
     let pay = Call { to: FRIEND, value: U256::from(1_500_000_000_000_000_000_u64), data: &[] };
     let call_data =
         encode(&ExecuteBatch(&[call(TOKEN, &transfer), call(TOKEN, &long), pay, call(TOKEN, &[7, 7])]));
+    // The first byte of the call after it.
+    let end = call_data.windows(300).position(|window| window == [9; 300]).unwrap() + 300 + 16;
     let reviewed = review_calls(&call_data, &[]);
     reviewed.hash.as_ref().unwrap();
     for line in [
@@ -81,7 +83,10 @@ fn other_calls_are_shown_whole_or_by_their_digest() {
         "    amount = 5",
         "  function 0x01020304, whose name is not known here",
         &format!("    argument word 0 = {:#x}", B256::repeat_byte(9)),
-        &format!("    and more; all of it: 304 bytes, keccak {}", keccak(&long)),
+        &format!(
+            "    and more; with the call data up to here: 304 bytes, keccak {}",
+            keccak(&call_data[..end])
+        ),
         "  without data",
         "  sends 1.5 of the chain's coin",
         &format!("  data 2 bytes, keccak {}", keccak(&[7, 7])),
@@ -170,4 +175,19 @@ fn an_entry_point_is_of_its_own_version() {
     let domain = Domain { entry_point: EntryPointVersion::V0_6.address(), chain_id: 1 };
     state.review(domain, &head).unwrap();
     assert!(lines.contains(&format!("\n  entry point v0.6 {}\n", domain.entry_point)), "{lines}");
+}
+
+#[test]
+fn lints_are_said_where_they_are_asked_for() {
+    let session = &sessions()[1];
+    let head = OperationHead::V0_6(operation(&[]).with_call_data(()));
+    let mut state = ReviewState::<_>::new(TRUSTED, Screen::default())
+        .with_lints(Some(1_900_000_001), &[Condition::Equal]);
+    state.review(DOMAIN, &head).unwrap().session(&session.leaf()).unwrap();
+    let said = state.display().0.join("\n");
+    for words in ["WARNING: rule 0", "WARNING: rule 2: offset 33 is not a multiple of 32", "1900000000"] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    let quiet = review_head(&head, &[], std::slice::from_ref(session));
+    assert!(!quiet.text().contains("offset 33"));
 }

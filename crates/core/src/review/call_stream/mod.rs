@@ -3,7 +3,7 @@
 //! That layout is words after the selector, each of which is determined by those before it or is a value of its own;
 //! so one word is kept, and of a batch the addresses and values until their data comes.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Keccak256, U256};
 
 use super::error::ReviewError;
 use crate::{
@@ -20,15 +20,28 @@ pub(super) struct CallHead {
 }
 
 /// What the reader comes upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Event<'a> {
     /// A call begins, the `number`th from 0.
     Begin { number: usize, of: usize, head: CallHead },
     /// The next bytes of its data.
     Data(&'a [u8]),
     /// It is whole.
+    End {
+        /// Of all call data up to here.
+        hasher: &'a Keccak256,
+    },
+}
+
+/// A part of a call, as it is read.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Begin { number: usize, of: usize, head: CallHead },
+    Data(&'a [u8]),
     End,
 }
+
+type Report<'r> = dyn FnMut(Part<'_>, &[u8]) -> Result<(), ReviewError> + 'r;
 
 /// The reader, with room for a batch of `CALLS` calls.
 #[derive(Clone, Debug)]
@@ -98,13 +111,39 @@ impl<const CALLS: usize> CallStream<CALLS> {
         }
     }
 
-    /// Takes the next bytes, and reports what they hold.
+    /// Takes the next bytes, and reports what they hold. All of them get into the hash, also where they cannot be read.
     pub(super) fn push(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
+        hasher: &mut Keccak256,
         report: &mut dyn FnMut(Event<'_>) -> Result<(), ReviewError>,
     ) -> Result<(), ReviewError> {
+        let mut to_hash = bytes;
+        let read = self.read(bytes, &mut |part, after: &[u8]| {
+            report(match part {
+                Part::Begin { number, of, head } => Event::Begin { number, of, head },
+                Part::Data(data) => Event::Data(data),
+                Part::End => {
+                    let (now, later) =
+                        to_hash.split_at_checked(to_hash.len() - after.len()).unwrap_or_default();
+                    hasher.update(now);
+                    to_hash = later;
+                    Event::End { hasher }
+                }
+            })
+        });
+        hasher.update(to_hash);
+        read
+    }
+
+    /// Reads bytes, and reports each part of a call with the bytes that come after it.
+    fn read(&mut self, mut bytes: &[u8], report: &mut Report<'_>) -> Result<(), ReviewError> {
         while !bytes.is_empty() {
+            if let Some(data) = self.whole_words_of_data(bytes) {
+                bytes = bytes.get(data.len()..).unwrap_or_default();
+                report(Part::Data(data), bytes)?;
+                continue;
+            }
             let wanted = match self.place {
                 Place::Selector => 4,
                 Place::End => return Err(ReviewError::Unreadable { at: self.at }),
@@ -119,7 +158,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
             bytes = later;
             if self.filled == wanted {
                 let word = self.word;
-                self.place = self.next(&word, report)?;
+                self.place = self.next(&word, &mut |part| report(part, bytes))?;
                 self.at += wanted;
                 self.filled = 0;
             }
@@ -142,6 +181,19 @@ impl<const CALLS: usize> CallStream<CALLS> {
         self.calls.is_empty()
     }
 
+    /// The whole words of a call's data that `bytes` begins with, but for the last one, behind which the call ends.
+    fn whole_words_of_data<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let Place::Data { rest, .. } = &mut self.place else { return None };
+        let before_last = usize::try_from(rest.saturating_sub(1)).unwrap_or(usize::MAX);
+        let len = bytes.len().min(before_last) / WORD * WORD;
+        if self.filled > 0 || len == 0 {
+            return None;
+        }
+        *rest -= len as u64;
+        self.at += len;
+        bytes.get(..len)
+    }
+
     /// Whether any call data was there.
     pub(super) const fn has_begun(&self) -> bool {
         self.at + self.filled > 0
@@ -159,7 +211,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
     fn next(
         &mut self,
         word: &[u8; WORD],
-        report: &mut dyn FnMut(Event<'_>) -> Result<(), ReviewError>,
+        report: &mut dyn FnMut(Part<'_>) -> Result<(), ReviewError>,
     ) -> Result<Place, ReviewError> {
         let unreadable = ReviewError::Unreadable { at: self.at };
         let must = |right: bool| if right { Ok(()) } else { Err(unreadable.clone()) };
@@ -195,7 +247,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
                 self.data_offset = next.ok_or(unreadable)?;
 
                 let head = self.calls.get(number).copied().unwrap_or_default();
-                report(Event::Begin { number, of: self.calls.len(), head: CallHead { data_len, ..head } })?;
+                report(Part::Begin { number, of: self.calls.len(), head: CallHead { data_len, ..head } })?;
                 match data_len {
                     0 => self.end_call(number, report)?,
                     rest => Place::Data { number, rest },
@@ -205,7 +257,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
                 let here = usize::try_from(rest).unwrap_or(WORD).min(WORD);
                 let (data, padding) = word.split_at(here);
                 must(padding.iter().all(|byte| *byte == 0))?;
-                report(Event::Data(data))?;
+                report(Part::Data(data))?;
                 match rest - here as u64 {
                     0 => self.end_call(number, report)?,
                     rest => Place::Data { number, rest },
@@ -276,9 +328,9 @@ impl<const CALLS: usize> CallStream<CALLS> {
     fn end_call(
         &self,
         number: usize,
-        report: &mut dyn FnMut(Event<'_>) -> Result<(), ReviewError>,
+        report: &mut dyn FnMut(Part<'_>) -> Result<(), ReviewError>,
     ) -> Result<Place, ReviewError> {
-        report(Event::End)?;
+        report(Part::End)?;
         Ok(if number + 1 < self.calls.len() { Place::Length { number: number + 1 } } else { Place::End })
     }
 

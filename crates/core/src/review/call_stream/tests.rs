@@ -15,12 +15,12 @@ fn read(call_data: &[u8], piece: usize) -> Result<Vec<(CallHead, Vec<u8>)>, Revi
                 calls.push((head, Vec::new()));
             }
             Event::Data(bytes) => calls.last_mut().unwrap().1.extend_from_slice(bytes),
-            Event::End => ended += 1,
+            Event::End { .. } => ended += 1,
         }
         Ok(())
     };
     for piece in call_data.chunks(piece) {
-        stream.push(piece, &mut report)?;
+        stream.push(piece, &mut Keccak256::new(), &mut report)?;
     }
     stream.finish()?;
     assert_eq!(ended, calls.len());
@@ -94,7 +94,7 @@ fn all_short_strings_of_words_are_read_as_the_decoder_reads_them() {
     let mut seen = Seen::default();
     for selector in [selectors::EXECUTE, selectors::EXECUTE_BATCH_Y6U] {
         let mut stream = CallStream::<4>::new();
-        stream.push(&selector, &mut |_| Ok(())).unwrap();
+        stream.push(&selector, &mut Keccak256::new(), &mut |_| Ok(())).unwrap();
         walk(&mut selector.to_vec(), &stream, &words, &mut seen);
     }
     assert!(seen.whole > 100 && seen.refused > 10_000, "{seen:?}");
@@ -123,7 +123,8 @@ fn walk(call_data: &mut Vec<u8>, stream: &CallStream<4>, words: &[[u8; WORD]], s
     for word in next {
         call_data.extend_from_slice(word);
         let mut next = stream.clone();
-        let is_whole = next.push(word, &mut |_| Ok(())).map(|()| next.finish().is_ok());
+        let is_whole =
+            next.push(word, &mut Keccak256::new(), &mut |_| Ok(())).map(|()| next.finish().is_ok());
         let decoded = AccountCall::decode(call_data);
         assert_eq!(is_whole == Ok(true), decoded.is_ok(), "{call_data:02x?}");
         match is_whole {

@@ -1,0 +1,115 @@
+//! What is found in policies.
+
+use alloy_primitives::Address;
+use quorate_core::json::SessionPolicy;
+use quorate_core::{FunctionSelector, LintContext, TrustedContext};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::json::Json;
+use super::{arguments, now};
+
+/// What findings depend on besides the policies, and what becomes of them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LintArguments {
+    /// The account that the sessions are for.
+    #[arg(long, value_parser = arguments::address)]
+    account: Option<Address>,
+    /// A function's signature, from which the types of its arguments are known; may be given many times. A policy that names
+    /// its function by a signature needs none.
+    #[arg(long = "function", value_parser = arguments::function)]
+    functions: Vec<String>,
+    /// Fail where anything is found.
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+/// More rules than the cost of a signature lets anybody use.
+pub(super) type Policy = SessionPolicy<256>;
+
+/// Policies, and the signatures by which they name their functions.
+pub(super) struct Policies {
+    pub(super) policies: Vec<Policy>,
+    signatures: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    function_selector: Value,
+}
+
+#[derive(Serialize)]
+pub(super) struct Findings {
+    pub(super) findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Finding {
+    /// The policy's place, from 0.
+    policy: usize,
+    level: String,
+    lint: &'static str,
+    text: String,
+}
+
+impl Policies {
+    pub(super) fn read(json: &Json) -> anyhow::Result<Self> {
+        let what = "an array of policies";
+        let policies = json.parse(what)?;
+        let named: Vec<Named> = json.parse(what)?;
+        let signatures = named.into_iter().filter_map(|it| match it.function_selector {
+            Value::String(text) => Some(text).filter(|text| !text.starts_with("0x")),
+            _ => None,
+        });
+        Ok(Self { policies, signatures: signatures.collect() })
+    }
+
+    /// What is found in them. Signatures that were given by hand, which name the arguments, come first.
+    pub(super) fn lint(&self, arguments: &LintArguments) -> Findings {
+        let now = now();
+        let given = arguments.functions.iter().chain(&self.signatures);
+        let functions: Vec<(FunctionSelector, &str)> =
+            given.filter_map(|text| Some((text.parse().ok()?, text.as_str()))).collect();
+        let mut findings = Vec::new();
+        for (place, SessionPolicy { policy, .. }) in self.policies.iter().enumerate() {
+            let function = functions.iter().find(|(selector, _)| *selector == policy.selector());
+            let function = function.map(|(_, text)| *text);
+            let trusted = TrustedContext { functions: function.as_slice(), ..TrustedContext::CANONICAL };
+            let context = LintContext { now, account: arguments.account, trusted, unenforced: &[] };
+            policy.lint(&context, &mut |lint| {
+                findings.push(Finding {
+                    policy: place,
+                    level: lint.level().to_string(),
+                    lint: lint.name(),
+                    text: lint.to_string(),
+                });
+            });
+        }
+        Findings { findings }
+    }
+}
+
+impl Findings {
+    /// A line for each.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.findings
+            .iter()
+            .map(|Finding { policy, level, lint, text }| format!("policy {policy}: {level} ({lint}): {text}"))
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self.findings.is_empty() {
+            true => "nothing to point out".to_owned(),
+            false => self.lines().collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    /// Fails where anything is found.
+    pub(super) fn refuse_any(&self) -> anyhow::Result<()> {
+        match self.findings.len() {
+            0 => Ok(()),
+            count => anyhow::bail!("{count} findings; without --strict they are only pointed out"),
+        }
+    }
+}

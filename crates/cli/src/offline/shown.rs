@@ -1,0 +1,38 @@
+//! What a review has shown.
+
+use quorate_core::{Item, NotShown, Severity, Show};
+use serde::Serialize;
+
+/// The items of a review, each also as a line. Unlike on a device, what was shown before a refusal stays.
+#[derive(Default, Serialize)]
+pub(super) struct Shown {
+    items: Vec<ShownItem>,
+    lines: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ShownItem {
+    severity: &'static str,
+    label: &'static str,
+    value: String,
+}
+
+impl Shown {
+    pub(super) fn text(&self) -> String {
+        self.lines.join("\n")
+    }
+}
+
+impl Show for Shown {
+    fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
+        let severity = match item.severity {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Danger => "danger",
+            Severity::Refused => "refused",
+        };
+        self.items.push(ShownItem { severity, label: item.label.text(), value: item.value.to_string() });
+        self.lines.push(item.to_string());
+        Ok(())
+    }
+}
