@@ -60,7 +60,8 @@ fn build() -> anyhow::Result<PathBuf> {
 
 /// The static library for C firmware, which has to build without an operating system.
 fn build_c_library() -> anyhow::Result<()> {
-    cargo(&["build", "--release", "--package", "quorate-ffi", "--no-default-features", "--target", TARGET])
+    let library = ["rustc", "--package", "quorate-ffi", "--profile", "embedded", "--crate-type", "staticlib"];
+    cargo(&[&library[..], &["--target", TARGET]].concat())
 }
 
 /// Prints what was measured and what it should be. Another compiler may make more of the same code, so that a goal

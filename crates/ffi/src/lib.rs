@@ -1,120 +1,67 @@
-//! The core for C firmware: `include/quorate.h` says what there is, and this is it.
+//! The core for C firmware, behind `include/quorate.h`, which is made of what is here.
 //!
-//! This is the only crate with unsafe code. It does four things with it: it reads what C's pointers point to, writes to
-//! C's buffers, keeps a review in C's memory, and calls C's function with text. What C promises of its pointers is in the
-//! header; that they are not null is checked. Nothing panics across the border: an `extern "C"` function that panics
-//! stops the program.
+//! Unsafe code does four things: it reads what C's pointers point to, writes to C's buffers, keeps a review in C's memory,
+//! and calls C's function with items. What C promises of its pointers is said once, at the head of the header; that they
+//! are not null and aligned is checked. Nothing panics across the border: an `extern "C"` function that panics stops the
+//! program.
+//!
+//! The crate is a Rust library; the static library for C is made of it by `cargo rustc --crate-type staticlib`.
 
 #![no_std]
+#![allow(clippy::missing_safety_doc, reason = "the header says once what C promises of its pointers")]
 
-#[cfg(feature = "host")]
+#[cfg(not(target_os = "none"))]
 extern crate std;
 
+#[cfg(target_os = "none")]
+mod bare_metal;
 mod border;
-#[cfg(not(feature = "host"))]
-mod device;
+mod display;
+mod error;
+mod key_request;
 mod operation;
 mod review;
+mod sessions;
+mod storage;
+mod trusted;
+mod version;
 
-use core::fmt::Write as _;
-
-use quorate_core::{B256, evaluate, merkle, signing_hash};
-
-pub use self::border::{Bytes, Status, Write};
-use self::border::{Text, read, read_array, read_words, write_array};
-pub use self::operation::{Operation, Session};
-pub use self::review::{
-    Known, Review, quorate_review_begin, quorate_review_call_data, quorate_review_finish,
-    quorate_review_session,
+pub use self::border::{Bytes, Text};
+pub use self::display::{Item, Show};
+pub use self::error::{Reason, Status};
+pub use self::key_request::{
+    Entry, KeyRequest, quorate_key_request_begin, quorate_key_request_finish, quorate_key_request_permissions,
 };
+pub use self::operation::{Operation, quorate_signing_hash, quorate_user_op_hash};
+pub use self::review::{
+    quorate_review_begin, quorate_review_call_data, quorate_review_finish, quorate_review_kept_session,
+    quorate_review_session, quorate_review_use,
+};
+pub use self::sessions::{
+    Session, quorate_evaluate, quorate_merkle_root, quorate_session_leaf, quorate_verify_proof,
+};
+pub use self::storage::Review;
+pub use self::trusted::{Contract, Trusted};
+pub use self::version::quorate_version;
 
-/// The hash that names an operation.
-///
-/// # Safety
-/// As the header says of its pointers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn quorate_user_op_hash(
-    operation: *const Operation,
-    call_data: Bytes,
-    hash: *mut u8,
-) -> Status {
-    Status::of(|| {
-        // SAFETY: the caller's promise, for all three.
-        let (operation, call_data) = unsafe { (read(operation)?, call_data.read()?) };
-        let hashed = operation.hash(call_data)?;
-        // SAFETY: as above.
-        unsafe { write_array(hash, hashed.0) }
-    })
-}
-
-/// What is signed for a user operation hash.
-///
-/// # Safety
-/// As the header says of its pointers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn quorate_signing_hash(user_op_hash: *const u8, digest: *mut u8) -> Status {
-    // SAFETY: the caller's promise.
-    Status::of(|| unsafe { write_array(digest, signing_hash(B256::new(*read_array(user_op_hash)?)).0) })
-}
-
-/// A session's leaf.
-///
-/// # Safety
-/// As the header says of its pointers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn quorate_session_leaf(session: *const Session, leaf: *mut u8) -> Status {
-    // SAFETY: the caller's promise.
-    Status::of(|| unsafe { write_array(leaf, read(session)?.leaf()?.hash().0) })
-}
-
-/// Whether a leaf is under a root.
-///
-/// # Safety
-/// As the header says of its pointers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn quorate_verify_proof(
-    root: *const u8,
-    leaf: *const u8,
-    siblings: *const u8,
-    count: usize,
-) -> Status {
-    Status::of(|| {
-        // SAFETY: the caller's promise.
-        let (root, leaf, siblings) =
-            unsafe { (read_array(root)?, read_array(leaf)?, read_words(siblings, count)?) };
-        if merkle::verify(B256::new(*root), B256::new(*leaf), siblings) {
-            Ok(())
-        } else {
-            Err(Status::Refused)
-        }
-    })
-}
-
-/// What the ABI session validation module says of the account's call data.
-///
-/// # Safety
-/// As the header says of its pointers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn quorate_evaluate(
-    session_key_data: Bytes,
-    call_data: Bytes,
-    session_key: *mut u8,
-    write: Option<Write>,
-    context: *mut core::ffi::c_void,
-) -> Status {
-    Status::of(|| {
-        // SAFETY: the caller's promise.
-        let (data, call_data) = unsafe { (session_key_data.read()?, call_data.read()?) };
-        match evaluate(data, call_data) {
-            // SAFETY: as above.
-            Ok(key) => unsafe { write_array(session_key, key.into_array()) },
-            Err(refusal) => {
-                // SAFETY: as above.
-                let mut text = unsafe { Text::new(write, context) }?;
-                // What is not taken, nobody reads; it is refused all the same.
-                let _ = writeln!(text, "{refusal}");
-                Err(Status::Refused)
-            }
-        }
-    })
+/// The numbers of the header.
+pub mod constants {
+    pub use crate::display::{
+        QUORATE_DANGER, QUORATE_INFO, QUORATE_REFUSAL, QUORATE_VALUE_SIZE, QUORATE_WARNING,
+    };
+    pub use crate::error::{
+        QUORATE_MALFORMED, QUORATE_NULL, QUORATE_OK, QUORATE_ORDER, QUORATE_REENTRY, QUORATE_REFUSED,
+    };
+    pub use crate::key_request::QUORATE_MAX_ENTRIES;
+    pub use crate::operation::{QUORATE_V0_6, QUORATE_V0_7, QUORATE_V0_8, QUORATE_V0_9};
+    pub use crate::storage::{QUORATE_REVIEW_SIZE, QUORATE_REVIEW_WORDS};
+    pub use crate::trusted::{
+        QUORATE_ABI_SESSION_VALIDATION_MODULE, QUORATE_BATCHED_SESSION_ROUTER, QUORATE_ENTRY_POINT_V0_6,
+        QUORATE_ENTRY_POINT_V0_7, QUORATE_ENTRY_POINT_V0_8, QUORATE_ENTRY_POINT_V0_9,
+        QUORATE_ERC20_SESSION_VALIDATION_MODULE, QUORATE_MAX_CONTRACTS, QUORATE_MAX_FUNCTIONS,
+        QUORATE_MULTICHAIN_MODULE, QUORATE_OWNERSHIP_MODULE, QUORATE_SESSION_KEY_MANAGER,
+    };
+    pub use crate::version::{
+        QUORATE_VERSION, QUORATE_VERSION_MAJOR, QUORATE_VERSION_MINOR, QUORATE_VERSION_PATCH,
+    };
 }

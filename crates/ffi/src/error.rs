@@ -1,0 +1,129 @@
+//! How a call ends, and why.
+
+use core::ffi::c_char;
+use core::fmt::{self, Write as _};
+
+use quorate_core::{HashError, KeyRequestError, Refusal, ReviewError, UnpackError, merkle::TreeError};
+
+/// How a call ends: one of the numbers that follow. Nothing may be signed after anything but QUORATE_OK.
+pub type Status = u32;
+
+/// What was asked for is done.
+pub const QUORATE_OK: Status = 0;
+/// A pointer is null that may not be.
+pub const QUORATE_NULL: Status = 1;
+/// An argument cannot be read: a time of more than 48 bits, a number that is none of those listed, a pointer that is not
+/// aligned.
+pub const QUORATE_MALFORMED: Status = 2;
+/// The review, the evaluation or the verification refuses.
+pub const QUORATE_REFUSED: Status = 3;
+/// The step does not come now: no review is begun, or it is over, or the call data has begun and a session comes.
+pub const QUORATE_ORDER: Status = 4;
+/// The review was called from within its own callback.
+pub const QUORATE_REENTRY: Status = 5;
+
+/// Room for the reason why a call does not end in QUORATE_OK: one line of ASCII. Wherever a function takes one, it may be
+/// null.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Reason {
+    /// Room for so many bytes, or null. What is written ends in a zero, unless there is no room at all.
+    pub text: *mut c_char,
+    /// The room.
+    pub size: usize,
+    /// Set by the call: the length of the whole reason without its zero. It was cut where that is not less than `size`.
+    pub len: usize,
+}
+
+/// Why a call does not do what it is asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0} is null")]
+    Null(&'static str),
+    #[error("{what} cannot be read: {wanted}")]
+    Malformed { what: &'static str, wanted: &'static str },
+    #[error("no review is begun here, or it is over")]
+    NotBegun,
+    #[error("the step is not one of the review that was begun")]
+    OtherKind,
+    #[error("the review was called from within its own callback")]
+    Reentry,
+    #[error("the leaf is not under the root")]
+    NotUnderRoot,
+    #[error(transparent)]
+    Evaluation(#[from] Refusal),
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    KeyRequest(#[from] KeyRequestError),
+    #[error(transparent)]
+    Review(#[from] ReviewError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+}
+
+impl Error {
+    /// Whether the core has shown it.
+    pub(crate) const fn is_shown(&self) -> bool {
+        matches!(self, Self::Review(_) | Self::KeyRequest(_))
+    }
+
+    pub(crate) const fn status(&self) -> Status {
+        match self {
+            Self::Null(_) => QUORATE_NULL,
+            Self::Malformed { .. } | Self::Hash(_) | Self::Unpack(_) => QUORATE_MALFORMED,
+            Self::NotBegun
+            | Self::OtherKind
+            | Self::Review(ReviewError::OutOfOrder { .. })
+            | Self::KeyRequest(KeyRequestError::NotBegun) => QUORATE_ORDER,
+            Self::Reentry => QUORATE_REENTRY,
+            Self::NotUnderRoot
+            | Self::Evaluation(_)
+            | Self::KeyRequest(_)
+            | Self::Review(_)
+            | Self::Tree(_) => QUORATE_REFUSED,
+        }
+    }
+}
+
+/// Ends a call: its status, and its reason where C has room for it.
+///
+/// # Safety
+/// `reason` is null or points to a reason, whose text is null or has its room.
+pub(crate) unsafe fn end(result: Result<(), Error>, reason: *mut Reason) -> Status {
+    if !reason.is_null() && reason.is_aligned() {
+        // SAFETY: neither null nor misaligned, and the rest is the caller's promise.
+        let reason = unsafe { &mut *reason };
+        reason.len = 0;
+        let mut room = Room(reason);
+        // It takes whatever comes.
+        let _ = match &result {
+            Ok(()) => room.write_str(""),
+            Err(error) => write!(room, "{error}"),
+        };
+    }
+    result.err().map_or(QUORATE_OK, |error| error.status())
+}
+
+/// Writes what there is room for, and counts all of it.
+struct Room<'a>(&'a mut Reason);
+
+impl fmt::Write for Room<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let Reason { text: room, size, len } = &mut *self.0;
+        if !room.is_null() && *size > 0 {
+            let start = (*len).min(*size - 1);
+            let taken = text.len().min(*size - 1 - start);
+            // SAFETY: `start + taken` is less than the size of the room, which is the caller's promise.
+            unsafe {
+                let end = room.add(start);
+                end.copy_from_nonoverlapping(text.as_ptr().cast(), taken);
+                end.add(taken).write(0);
+            }
+        }
+        *len += text.len();
+        Ok(())
+    }
+}
