@@ -128,7 +128,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
         self.is_blind = false;
         self.calls = Calls::new(head.sender(), domain.entry_point);
         self.sessions = 0;
-        self.root = RootBuilder::new();
+        self.root.clear();
         let hashed = show_head(&mut self.show, &self.trusted, domain, head).and_then(|()| Ok(head.hashed()?));
         self.head = self.end_if_refused(hashed).map(Some)?;
         Ok(())

@@ -30,6 +30,12 @@ impl RootBuilder {
         Self { complete: heapless::Vec::new(), leaves: 0 }
     }
 
+    /// Begins with other leaves, in its place.
+    pub fn clear(&mut self) {
+        self.complete.clear();
+        self.leaves = 0;
+    }
+
     /// Adds the next leaf.
     ///
     /// # Errors
