@@ -26,9 +26,8 @@ mod review;
 mod session;
 mod show;
 mod sink;
+mod trusted;
 
-#[cfg(feature = "abi")]
-pub use abi::{ArgIndex, ArgumentError, Arguments, FunctionError, IntoFunction};
 pub use abi::{elementary::ElementaryType, error::SelectorError, selector::FunctionSelector};
 pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
 pub use lint::{context::LintContext, finding::Lint, severity::Severity};
@@ -42,6 +41,8 @@ pub use operation::{
     unpacked::UnpackedUserOperation,
     v0_6::{CallDataDigest, Digest, SignedUserOperation, UserOperation, signing_hash},
 };
+#[cfg(feature = "abi")]
+pub use policy::arguments::{ArgIndex, ArgumentError, Arguments, FunctionError, IntoFunction};
 pub use policy::{
     Policy, Rule,
     builder::{ContractPolicy, PolicyBuilder, PolicyError, PolicyErrors, Words},
@@ -51,9 +52,9 @@ pub use policy::{
     reference_value::{ReferenceValue, ReferenceValueError},
 };
 pub use review::{
-    CallData, ContractRole, Domain, Item, KeyRequest, KeyRequestError, KeyRequestReview, Label,
-    MultichainReview, MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState,
-    Sessions, Show, SignedRoot, Subject, TaggedValue, Text, TrustedContext, TrustedContract, Value,
+    CallData, Domain, Item, KeyRequest, KeyRequestError, KeyRequestReview, Label, MultichainReview,
+    MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState, Sessions, Show,
+    SignedRoot, Subject, TaggedValue, Text, Value,
 };
 #[cfg(feature = "alloc")]
 pub use session::leaf::Leaf;
@@ -68,3 +69,4 @@ pub use session::{
     signature::{DUMMY_SESSION_SIGNATURE, ModuleSignature, SessionSignature},
 };
 pub use sink::{BufferFull, Encode, Sink, SliceSink};
+pub use trusted::{ContractRole, TrustedContext, TrustedContract};

@@ -1,24 +1,9 @@
-//! The few pieces of ABI encoding that the encoders share, and, with feature `abi`, where a function's arguments stand.
+//! The few pieces of ABI encoding that the encoders share, and the signatures of functions.
 
-#[cfg(feature = "abi")]
-mod argument;
-#[cfg(feature = "abi")]
-mod builder;
 pub(crate) mod elementary;
 pub(crate) mod error;
-#[cfg(feature = "abi")]
-mod function;
 pub(crate) mod selector;
 pub(crate) mod signature_text;
-#[cfg(feature = "abi")]
-mod text;
-
-#[cfg(feature = "abi")]
-pub use self::{
-    argument::{ArgIndex, ArgumentError},
-    builder::Arguments,
-    function::{FunctionError, IntoFunction},
-};
 
 use alloy_primitives::U256;
 

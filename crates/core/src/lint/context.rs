@@ -2,7 +2,7 @@
 
 use alloy_primitives::Address;
 
-use crate::{policy::condition::Condition, review::context::TrustedContext};
+use crate::{policy::condition::Condition, trusted::TrustedContext};
 
 /// What a lint knows besides the session itself.
 ///

@@ -259,7 +259,7 @@ pub enum PolicyError {
         function: alloc::string::String,
         /// What is wrong with it.
         #[source]
-        error: crate::abi::FunctionError,
+        error: super::arguments::FunctionError,
     },
     /// A demand on an argument is wrong.
     #[cfg(feature = "abi")]
@@ -269,7 +269,7 @@ pub enum PolicyError {
         argument: alloc::string::String,
         /// What is wrong with it.
         #[source]
-        error: crate::abi::ArgumentError,
+        error: super::arguments::ArgumentError,
     },
 }
 

@@ -1,5 +1,7 @@
 //! What a session key may do.
 
+#[cfg(feature = "abi")]
+pub(crate) mod arguments;
 pub(crate) mod builder;
 pub(crate) mod condition;
 pub(crate) mod epoch;

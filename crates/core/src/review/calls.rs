@@ -4,7 +4,6 @@ use alloy_primitives::{Address, B256, Keccak256, U256};
 
 use super::{
     call_stream::{CallHead, Event},
-    context::{ContractRole, TrustedContext},
     control::{self, Argument, ControlCall, ControlFunction, Controller},
     error::ReviewError,
     function::Subject,
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     abi::{WORD, selector::FunctionSelector},
     lint::severity::Severity,
+    trusted::{ContractRole, TrustedContext},
 };
 
 /// Judges and shows calls as they are read.

@@ -2,11 +2,12 @@
 
 use alloy_primitives::{Address, B256, U256};
 
-use super::{
-    context::{ContractRole, TrustedContext},
-    label::Label,
+use super::label::Label;
+use crate::{
+    abi::WORD,
+    lint::severity::Severity,
+    trusted::{ContractRole, TrustedContext},
 };
-use crate::{abi::WORD, lint::severity::Severity};
 
 /// A contract that can change who controls an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use alloy_primitives::{Address, U256};
 
 use super::{
-    context::{ContractRole, TrustedContext},
     error::ReviewError,
     item::{Item, NotShown, Show, Value},
     label::Label,
@@ -20,6 +19,7 @@ use crate::{
         unpacked::UnpackedUserOperation,
         v0_6::{CallDataDigest as _, Digest, UserOperation},
     },
+    trusted::{ContractRole, TrustedContext},
 };
 
 /// Where an operation is to run.

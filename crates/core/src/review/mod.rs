@@ -44,7 +44,6 @@
 
 mod call_stream;
 mod calls;
-pub(crate) mod context;
 mod control;
 mod error;
 mod function;
@@ -59,7 +58,6 @@ mod state;
 mod text;
 
 pub use self::{
-    context::{ContractRole, TrustedContext, TrustedContract},
     error::ReviewError,
     function::Subject,
     head::{Domain, OperationHead},

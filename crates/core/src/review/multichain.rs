@@ -5,7 +5,6 @@ use core::fmt;
 use alloy_primitives::B256;
 
 use super::{
-    context::TrustedContext,
     error::ReviewError,
     head::{Domain, OperationHead},
     item::{Item, NotShown, Show, Value},
@@ -16,6 +15,7 @@ use crate::{
     lint::severity::Severity,
     policy::epoch::SessionEpoch,
     session::{leaf::SessionLeaf, merkle, multichain::leaf},
+    trusted::TrustedContext,
 };
 
 /// The review of the operations under one signature, one after the other: for each [`begin`](Self::begin), each

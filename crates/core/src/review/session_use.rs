@@ -3,7 +3,6 @@
 use alloy_primitives::B256;
 
 use super::{
-    context::ContractRole,
     error::ReviewError,
     head::{Domain, OperationHead},
     item::{Item, Show, Value},
@@ -11,7 +10,10 @@ use super::{
     sessions::SessionView,
     state::ReviewState,
 };
-use crate::session::{erc20::evaluate_erc20, evaluate::evaluate, leaf::SessionLeaf};
+use crate::{
+    session::{erc20::evaluate_erc20, evaluate::evaluate, leaf::SessionLeaf},
+    trusted::ContractRole,
+};
 
 impl<S: Show, const CALLS: usize> ReviewState<'_, S, CALLS> {
     /// Reviews the use of a session: shows the operation, what the session allows, and the call, and refuses what the

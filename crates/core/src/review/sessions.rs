@@ -3,7 +3,6 @@
 use alloy_primitives::{Address, U256};
 
 use super::{
-    context::{ContractRole, TrustedContext},
     error::ReviewError,
     function::Subject,
     item::{Item, NotShown, Show, Value},
@@ -13,6 +12,7 @@ use crate::{
     lint::{context::LintContext, finding::Lint, severity::Severity},
     policy::{condition::Condition, epoch::SessionEpoch},
     session::{erc20::Erc20SessionKeyData, leaf::SessionLeaf, session_key_data::ParsedSessionKeyData},
+    trusted::{ContractRole, TrustedContext},
 };
 
 /// Who judges a session, and what is said of it.

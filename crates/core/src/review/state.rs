@@ -7,7 +7,6 @@ use alloy_primitives::{Address, B256, Keccak256};
 use super::{
     call_stream::CallStream,
     calls::Calls,
-    context::TrustedContext,
     error::ReviewError,
     head::{Domain, OperationHead, show_head},
     item::{Item, Show, Value},
@@ -22,6 +21,7 @@ use crate::{
         leaf::SessionLeaf,
         merkle::{self, RootBuilder},
     },
+    trusted::TrustedContext,
 };
 
 /// What to do with call data that cannot be read.

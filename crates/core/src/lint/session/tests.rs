@@ -11,9 +11,9 @@ use crate::{
     abi::elementary::ElementaryType,
     lint::severity::Severity,
     policy::{Rule, condition::Condition, condition::Condition::*},
-    review::context::TrustedContext,
     session::session_key_data::SessionKeyData,
     sink::Encode as _,
+    trusted::TrustedContext,
 };
 
 const TOKEN: Address = Address::repeat_byte(1);

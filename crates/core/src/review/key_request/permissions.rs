@@ -13,11 +13,11 @@ use crate::{
     lint::severity::Severity,
     policy::condition::Condition,
     review::{
-        context::{ContractRole, TrustedContext},
         function::Subject,
         item::{Item, Show, Value},
         label::Label,
     },
+    trusted::{ContractRole, TrustedContext},
 };
 
 /// A value of permissions.

@@ -6,10 +6,10 @@ use super::{KeyRequest, entries::PermissionsClaim, error::KeyRequestError, permi
 use crate::{
     lint::severity::Severity,
     review::{
-        context::TrustedContext,
         item::{Item, Show, Value},
         label::Label,
     },
+    trusted::TrustedContext,
 };
 
 /// The review of an owner's request for a key, in the caller's storage: [`begin`](Self::begin), the key's

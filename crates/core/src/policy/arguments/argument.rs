@@ -10,8 +10,9 @@ use alloy_dyn_abi::DynSolType;
 use alloy_json_abi::Param;
 use alloy_primitives::U256;
 
-use super::{WORD, function::Parameters};
+use super::function::Parameters;
 use crate::{
+    abi::WORD,
     policy::{condition::Condition, error::EncodeError},
     show::Decimal,
 };
