@@ -1,68 +1,8 @@
-//! What host and device say to each other.
+//! An operation without its call data, as a frame carries it.
 
 use alloy_primitives::U256;
-use quorate_core::{
-    Initialization, OperationHead, Paymaster, SessionEpoch, SessionLeaf, UnpackedUserOperation, UserOperation,
-};
+use quorate_core::{Initialization, OperationHead, Paymaster, UnpackedUserOperation, UserOperation};
 use serde::{Deserialize, Serialize};
-
-/// What the host sends.
-///
-/// To have an operation signed: `Begin`, each `Session` of a grant, the `CallData` in pieces, `End`. Each is answered
-/// by `Ready`, with the screen's lines before it, or by `Refused`, which ends the request. After the answer to `End`
-/// the device waits for its button.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(clippy::large_enum_variant, reason = "without a heap there is nowhere to put the large one")]
-pub enum ToDevice<'a> {
-    /// Asks whose signatures the device makes.
-    Address,
-    /// Starts a request.
-    Begin {
-        /// The entry point.
-        entry_point: [u8; 20],
-        /// The chain.
-        chain_id: u64,
-        /// The operation without its call data.
-        #[serde(borrow)]
-        head: Head<'a>,
-    },
-    /// The next session that the account is to have.
-    Session {
-        /// The first second, 0 for none.
-        valid_after: u64,
-        /// The last second, 0 for none.
-        valid_until: u64,
-        /// The session validation module.
-        validation_module: [u8; 20],
-        /// What it is given.
-        session_key_data: &'a [u8],
-    },
-    /// The next piece of the call data.
-    CallData(&'a [u8]),
-    /// All of it was sent.
-    End,
-    /// The button: yes. On a device with a button of its own this frame does not exist.
-    Approve,
-    /// The button: no.
-    Reject,
-}
-
-/// What the device sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FromDevice<'a> {
-    /// Whose signatures it makes.
-    Address([u8; 20]),
-    /// A line on its screen.
-    Line(&'a str),
-    /// It has taken the frame.
-    Ready,
-    /// The operation's hash; the device waits for its button.
-    Approval([u8; 32]),
-    /// r ‖ s ‖ v over the EIP-191 digest of the hash, v 27 or 28, low s.
-    Signature(&'a [u8]),
-    /// It signs nothing, and why.
-    Refused(&'a str),
-}
 
 /// An operation without its call data. Numbers are big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,29 +63,6 @@ pub struct PaymasterFrame<'a> {
     pub verification_gas_limit: u128,
     pub post_op_gas_limit: u128,
     pub data: &'a [u8],
-}
-
-impl<'a> ToDevice<'a> {
-    /// The frame for a session.
-    pub fn session(leaf: &SessionLeaf<'a>) -> Self {
-        Self::Session {
-            valid_after: leaf.epoch.valid_after(),
-            valid_until: leaf.epoch.valid_until(),
-            validation_module: leaf.validation_module.into_array(),
-            session_key_data: leaf.session_key_data,
-        }
-    }
-}
-
-/// Reads the session of a frame; `None` for times of more than 48 bits.
-pub(crate) fn session_leaf<'a>(
-    valid_after: u64,
-    valid_until: u64,
-    validation_module: [u8; 20],
-    session_key_data: &'a [u8],
-) -> Option<SessionLeaf<'a>> {
-    let epoch = SessionEpoch::new(valid_after, valid_until).ok()?;
-    Some(SessionLeaf { epoch, validation_module: validation_module.into(), session_key_data })
 }
 
 impl<'a> From<OperationHead<'a>> for Head<'a> {
@@ -247,71 +164,5 @@ impl<'a> From<UnpackedFrame<'a>> for UnpackedUserOperation<&'a [u8], ()> {
                 data: paymaster.data,
             }),
         }
-    }
-}
-
-/// The longest frame in bytes, COBS and the zero at its end included.
-pub const MAX_FRAME: usize = 1024;
-
-/// Why bytes are not a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FrameError {
-    /// More bytes than a frame may have.
-    #[error("a frame has more than {MAX_FRAME} bytes")]
-    TooLong,
-    /// Not the postcard of a frame in COBS.
-    #[error("a frame cannot be read")]
-    Malformed,
-}
-
-/// Writes a frame into `buffer`, and gives the bytes to send.
-///
-/// # Errors
-/// [`FrameError::TooLong`] where the buffer is too short.
-pub fn encode<'b>(frame: &impl Serialize, buffer: &'b mut [u8]) -> Result<&'b [u8], FrameError> {
-    postcard::to_slice_cobs(frame, buffer).map(|bytes| &*bytes).map_err(|_| FrameError::TooLong)
-}
-
-/// The bytes of one frame as they arrive.
-#[derive(Debug)]
-pub struct FrameBuffer {
-    bytes: heapless::Vec<u8, MAX_FRAME>,
-    overlong: bool,
-}
-
-impl FrameBuffer {
-    /// An empty one.
-    pub const fn new() -> Self {
-        Self { bytes: heapless::Vec::new(), overlong: false }
-    }
-
-    /// Takes the next byte, and says whether it was a frame's last.
-    pub fn push(&mut self, byte: u8) -> bool {
-        self.overlong |= self.bytes.push(byte).is_err();
-        byte == 0
-    }
-
-    /// Starts over, for the next frame.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.overlong = false;
-    }
-
-    /// Reads the frame, which borrows from the buffer. It can be read once.
-    ///
-    /// # Errors
-    /// [`FrameError`] for bytes that are no frame.
-    pub fn decode<'b, T: Deserialize<'b>>(&'b mut self) -> Result<T, FrameError> {
-        if self.overlong {
-            return Err(FrameError::TooLong);
-        }
-        postcard::from_bytes_cobs(&mut self.bytes).map_err(|_| FrameError::Malformed)
-    }
-}
-
-impl Default for FrameBuffer {
-    fn default() -> Self {
-        Self::new()
     }
 }
