@@ -1,7 +1,8 @@
-//! `cargo xtask firmware`: builds the hardware signer, and has it sign a grant in QEMU.
+//! `cargo xtask firmware`: builds the hardware signer, holds it to its size, and has it sign a grant in QEMU.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -11,30 +12,34 @@ const TARGET: &str = "thumbv7em-none-eabi";
 const FOLDER: &str = "crates/firmware";
 const MANIFEST: &str = "crates/firmware/Cargo.toml";
 
+/// The compiler for which the bounds hold: another may make more of the same code.
+const COMPILER: &str = "rustc 1.95.0 ";
+
+/// Bytes of flash of the whole signer.
+const MOST_FLASH: u64 = 64 * 1024;
+/// Of it, those that are there because of the core.
+const MOST_FLASH_OF_CORE: u64 = 20 * 1024;
+/// Bytes of stack, as measured while the signer works.
+const MOST_STACK: u64 = 12 * 1024;
+
+/// Features of the firmware whose flash is told one by one; the bounds are for the signer without them.
+const FEATURES: [&str; 2] = ["lint", "use"];
+
 pub(crate) fn run() -> anyhow::Result<()> {
-    let folder = build()?;
-    build_c_library()?;
-    let firmware = folder.join("quorate-firmware");
-    let flash = report("the signer", &firmware)?;
-    report("of it k256", &folder.join("k256-alone"))?;
-    let without_core = report("all but the core", &folder.join("without-core"))?;
-    hold("flash of the signer", flash, 64 * 1024);
-    hold("flash of the core's share", flash - without_core, 20 * 1024);
+    ensure!(has_target(), "rustup cannot add the target {TARGET}, for which the firmware is built");
     install("qemu-system-arm", &["qemu-system-arm"])?;
-    let firmware = std::fs::canonicalize(firmware)?;
-    execute(
-        cargo_command(&[
-            "test",
-            "--package",
-            "quorate",
-            "--test",
-            "device",
-            "--",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env("QUORATE_FIRMWARE", firmware),
-    )
+    clippy()?;
+    build_c_library()?;
+    let flash = measure_flash()?;
+    let stack_guard = built("stack-guard");
+    check_stack_guard(&stack_guard)?;
+    let stack = run_signer(&built("quorate-firmware"))?;
+    let missed: Vec<_> =
+        flash.into_iter().chain([stack]).filter(|measured| !measured.holds()).map(|m| m.what).collect();
+    if missed.is_empty() || !is_pinned_compiler() {
+        return Ok(());
+    }
+    bail!("over its bound: {}", missed.join(", "))
 }
 
 /// Checks the formatting, which the workspace's own check does not see.
@@ -43,19 +48,38 @@ pub(crate) fn check_format() -> anyhow::Result<()> {
 }
 
 /// Whether the toolchain can build for the device, with its target added where rustup can.
-pub(crate) fn has_target() -> bool {
+fn has_target() -> bool {
     let added = Command::new("rustup").args(["target", "add", TARGET]).stderr(Stdio::null()).status();
     added.is_ok_and(|status| status.success())
 }
 
-/// Builds the programs, and gives their folder.
-fn build() -> anyhow::Result<PathBuf> {
-    ensure!(has_target(), "rustup cannot add the target {TARGET}, for which the firmware is built");
-    let folder = std::path::absolute(target_directory().join("firmware"))?;
-    // Run in its folder, whose `.cargo/config.toml` names the target and what else the board needs.
-    let mut build = cargo_command(&["build", "--release", "--locked"]);
-    execute(build.current_dir(FOLDER).env("CARGO_TARGET_DIR", &folder))?;
-    Ok(folder.join(TARGET).join("release"))
+/// Runs cargo in the firmware's folder, whose `.cargo/config.toml` names the target and what else the board needs.
+fn firmware_cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    execute(cargo_command(arguments).current_dir(FOLDER).env("CARGO_TARGET_DIR", folder()?))
+}
+
+fn folder() -> anyhow::Result<PathBuf> {
+    Ok(std::path::absolute(target_directory().join("firmware"))?)
+}
+
+fn built(program: &str) -> PathBuf {
+    target_directory().join("firmware").join(TARGET).join("release").join(program)
+}
+
+fn clippy() -> anyhow::Result<()> {
+    firmware_cargo(&["clippy", "--release", "--locked", "--all-features", "--", "--deny", "warnings"])?;
+    cargo(&[
+        "clippy",
+        "--package",
+        "quorate",
+        "--features",
+        "emulated-device",
+        "--test",
+        "device",
+        "--",
+        "--deny",
+        "warnings",
+    ])
 }
 
 /// The static library for C firmware, which has to build without an operating system.
@@ -64,25 +88,130 @@ fn build_c_library() -> anyhow::Result<()> {
     cargo(&[&library[..], &["--target", TARGET]].concat())
 }
 
-/// Prints what was measured and what it should be. Another compiler may make more of the same code, so that a goal
-/// missed is no failure.
-fn hold(what: &str, bytes: u64, goal: u64) {
-    println!("{what}  {bytes}  ≤ {goal}  {}", if bytes <= goal { "ok" } else { "missed" });
+/// Something that was measured, and what it may be.
+struct Measured {
+    what: &'static str,
+    bytes: u64,
+    most: u64,
 }
 
-/// Prints what is flashed, and what of the RAM is set aside; gives the former.
-fn report(name: &str, firmware: &Path) -> anyhow::Result<u64> {
-    let sizes = Command::new("size").args(["-A", "-d"]).arg(firmware).output();
+impl Measured {
+    fn holds(&self) -> bool {
+        self.bytes <= self.most
+    }
+
+    fn print(self) -> Self {
+        let Self { what, bytes, most } = &self;
+        println!("{what}  {bytes}  ≤ {most}  {}", if self.holds() { "ok" } else { "MISSED" });
+        self
+    }
+}
+
+/// Builds the signer, with each feature by itself first, and prints what it takes.
+fn measure_flash() -> anyhow::Result<Vec<Measured>> {
+    let mut with_features = Vec::new();
+    for feature in FEATURES {
+        firmware_cargo(&["build", "--release", "--locked", "--features", feature])?;
+        with_features.push((feature, flash("quorate-firmware")?));
+    }
+    firmware_cargo(&["build", "--release", "--locked"])?;
+    let (signer, without_core) = (flash("quorate-firmware")?, flash("without-core")?);
+    for (feature, bytes) in with_features {
+        println!("flash of feature {feature}  {}", bytes.saturating_sub(signer));
+    }
+    println!("flash without the core  {without_core}");
+    println!("static RAM  {}, heap 0", section(&built("quorate-firmware"), &[".data", ".bss"])?);
+    let core = signer.saturating_sub(without_core);
+    Ok(vec![
+        Measured { what: "flash of the signer", bytes: signer, most: MOST_FLASH }.print(),
+        Measured { what: "flash of the core's share", bytes: core, most: MOST_FLASH_OF_CORE }.print(),
+    ])
+}
+
+fn flash(program: &str) -> anyhow::Result<u64> {
+    section(&built(program), &[".vector_table", ".text", ".rodata", ".data"])
+}
+
+/// The bytes of some sections of a program.
+fn section(program: &Path, names: &[&str]) -> anyhow::Result<u64> {
+    let sizes = Command::new("size").args(["-A", "-d"]).arg(program).output();
     let sizes = sizes.context("`size` of binutils does not start")?;
-    ensure!(sizes.status.success(), "`size` cannot read {}", firmware.display());
-    let text = String::from_utf8_lossy(&sizes.stdout);
-    let section = |name: &str| -> u64 {
-        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
-    };
-    let flash: u64 = [".vector_table", ".text", ".rodata", ".data"].into_iter().map(section).sum();
-    println!("{name}  flash {flash} bytes  static RAM {} bytes  heap 0", section(".data") + section(".bss"));
-    Ok(flash)
+    ensure!(sizes.status.success(), "`size` cannot read {}", program.display());
+    Ok(sum_of_sections(&String::from_utf8_lossy(&sizes.stdout), names))
+}
+
+fn sum_of_sections(sizes: &str, names: &[&str]) -> u64 {
+    let lines = sizes.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let of_names = lines.filter(|line| line.first().is_some_and(|name| names.contains(name)));
+    of_names.filter_map(|line| line.get(1)?.parse::<u64>().ok()).sum()
+}
+
+/// Runs a program that uses up its stack: it has to end in a fault, and not in another program's memory.
+fn check_stack_guard(program: &Path) -> anyhow::Result<()> {
+    let mut machine = Command::new("qemu-system-arm")
+        .args(["-machine", "mps2-an386", "-cpu", "cortex-m4", "-nographic", "-monitor", "none"])
+        .args(["-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel"])
+        .arg(program)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("QEMU does not start")?;
+    for _ in 0..100 {
+        if machine.try_wait()?.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // A machine that goes on is one that has not faulted.
+    let went_on = machine.try_wait()?.is_none();
+    let _ = machine.kill();
+    let ended = machine.wait_with_output()?;
+    let said = [ended.stdout, ended.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    ensure!(said.contains("using up the stack"), "the program for the stack's guard does not run: {said}");
+    ensure!(!went_on && said.contains("stopped: fault"), "too much of the stack is no fault: {said}");
+    println!("a stack that overflows faults");
+    Ok(())
+}
+
+/// Has the signer sign in QEMU, and gives the most that it used of its stack.
+fn run_signer(firmware: &Path) -> anyhow::Result<Measured> {
+    let firmware = std::fs::canonicalize(firmware)?;
+    let arguments = [
+        "test",
+        "--package",
+        "quorate",
+        "--features",
+        "emulated-device",
+        "--test",
+        "device",
+        "--",
+        "--nocapture",
+    ];
+    let mut test = cargo_command(&arguments);
+    let ran = test.env("QUORATE_FIRMWARE", firmware).stderr(Stdio::inherit()).output();
+    let ran = ran.context("cargo does not start")?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    print!("{said}");
+    ensure!(ran.status.success(), "the emulated device did not do what it should");
+    let bytes = most_stack(&said).context("the firmware does not say how much of its stack it used")?;
+    Ok(Measured { what: "stack of the signer", bytes, most: MOST_STACK }.print())
+}
+
+/// The largest of the lines `stack N bytes`.
+fn most_stack(said: &str) -> Option<u64> {
+    let after = said.split("stack ").skip(1);
+    after.filter_map(|rest| rest.split_once(" bytes")?.0.parse().ok()).max()
+}
+
+fn is_pinned_compiler() -> bool {
+    let version = Command::new("rustc").arg("--version").output();
+    let is_pinned = version.is_ok_and(|output| output.stdout.starts_with(COMPILER.as_bytes()));
+    if !is_pinned {
+        println!("the bounds are those of {COMPILER}, which this is not");
+    }
+    is_pinned
 }
 
 /// Installs Debian packages where a program is missing.
@@ -97,5 +226,24 @@ fn install(program: &str, packages: &[&str]) -> anyhow::Result<()> {
     match apt.status() {
         Ok(status) if status.success() => Ok(()),
         _ => bail!("{program} is missing; install {} (Debian's names)", packages.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flash_is_the_sum_of_its_sections() {
+        let sizes =
+            "firmware  :\nsection  size  addr\n.text  100  1024\n.rodata  20  3\n.bss  7  9\nTotal 127\n";
+        assert_eq!(sum_of_sections(sizes, &[".text", ".rodata"]), 120);
+        assert_eq!(sum_of_sections(sizes, &[".data"]), 0);
+    }
+
+    #[test]
+    fn the_stack_is_the_most_that_was_used() {
+        assert_eq!(most_stack("stack 900 bytes\ntest a stack 10400 bytes\nstack 1000 bytes"), Some(10_400));
+        assert_eq!(most_stack("a stack that overflows faults"), None);
     }
 }

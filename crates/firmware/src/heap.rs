@@ -7,7 +7,7 @@ struct NoHeap;
 #[global_allocator]
 static HEAP: NoHeap = NoHeap;
 
-// Safety: it never gives out memory.
+// SAFETY: it never gives out memory.
 unsafe impl GlobalAlloc for NoHeap {
     unsafe fn alloc(&self, _: Layout) -> *mut u8 {
         crate::stop("something wants a heap")

@@ -1,9 +1,10 @@
-//! What the programs on this board are given: a serial port, a key, and no heap.
+//! What the programs on this board are given: serial ports, a screen and a button on one of them, a key, and no heap.
 //!
 //! The allocator stops the machine, so that whatever a program has done, it has done without.
 
 #![no_std]
 
+pub mod dangerous;
 mod heap;
 mod serial;
 mod stack;
@@ -11,40 +12,65 @@ mod stack;
 use core::convert::Infallible;
 
 use cortex_m_semihosting::{debug, hprintln};
-use quorate_device::Link;
+use quorate_device::Entropy;
+use quorate_device::embedded_io::{ErrorType, Read, ReadReady, Write};
 
-use self::serial::Serial;
+pub use self::serial::Serial;
 
 /// The key is a development key, known to everybody and worth nothing; a product has its own in secure storage.
 pub const DEVELOPMENT_KEY: [u8; 32] = [7; 32];
 
-/// The port, and a line for whoever runs the machine each time that more of the stack was used than ever before.
-pub struct Port {
+/// No entropy at all: the board has no source of any, and always the same bytes make a run repeatable. A product has a source.
+pub struct FixedEntropy;
+
+impl Entropy for FixedEntropy {
+    fn added(&self) -> Result<Option<[u8; 32]>, k256::ecdsa::Error> {
+        Ok(Some([0xe7; 32]))
+    }
+}
+
+/// The port to the host, and the port that stands for screen and button. To be called once.
+pub fn ports() -> (HostPort, Serial) {
+    // SAFETY: these are the board's first two UARTs, and no other code has their addresses.
+    let (host, user) =
+        unsafe { (Serial::new(0x4000_4000 as *mut u32), Serial::new(0x4000_5000 as *mut u32)) };
+    (HostPort { serial: host, most: 0 }, user)
+}
+
+/// The port to the host, and a line for whoever runs the machine each time that more of the stack was used than ever before.
+pub struct HostPort {
     serial: Serial,
     most: usize,
 }
 
-impl Port {
-    pub fn new() -> Self {
-        Self { serial: Serial::new(), most: 0 }
+impl ErrorType for HostPort {
+    type Error = Infallible;
+}
+
+impl Read for HostPort {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        self.serial.read(buffer)
     }
 }
 
-impl Link for Port {
-    type Error = Infallible;
-
-    fn read(&mut self) -> Result<u8, Infallible> {
-        self.serial.read()
+impl ReadReady for HostPort {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        self.serial.read_ready()
     }
+}
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
-        self.serial.write(bytes)?;
+impl Write for HostPort {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         let used = stack::used();
         if used > self.most {
             self.most = used;
             hprintln!("stack {} bytes", used);
         }
-        Ok(())
+        self.serial.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        self.serial.flush()
     }
 }
 

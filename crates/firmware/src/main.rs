@@ -3,12 +3,14 @@
 #![no_std]
 #![no_main]
 
+use core::cell::RefCell;
+
 use cortex_m_rt::entry;
 use k256::ecdsa::SigningKey;
-use quorate_contracts::Deployment;
-use quorate_core::Known;
-use quorate_device::{Device, FrameBuffer};
-use quorate_firmware::{DEVELOPMENT_KEY, Port, stop};
+use quorate_core::TrustedContext;
+use quorate_device::{Device, LastRoot, SoftwareKey};
+use quorate_firmware::dangerous::{RemoteButton, RemoteScreen};
+use quorate_firmware::{DEVELOPMENT_KEY, FixedEntropy, Serial, ports, stop};
 
 /// The functions whose arguments the screen names.
 const FUNCTIONS: &[&str] = &[
@@ -18,19 +20,34 @@ const FUNCTIONS: &[&str] = &[
     "transferFrom(address from, address to, uint256 amount)",
 ];
 
+type Signer =
+    Device<'static, SoftwareKey<FixedEntropy>, RemoteScreen<'static>, RemoteButton<'static>, LastRoot>;
+
 #[entry]
 fn main() -> ! {
-    let deployment = Deployment::canonical();
-    let known = Known {
-        session_key_manager: deployment.session_key_manager,
-        abi_session_validation_module: deployment.abi_session_validation_module,
-        functions: FUNCTIONS,
-    };
-    let Ok(key) = SigningKey::from_slice(&DEVELOPMENT_KEY) else { stop("the key is no key") };
-    let frames = cortex_m::singleton!(: [FrameBuffer; 2] = [FrameBuffer::new(), FrameBuffer::new()]);
-    let Some(frames) = frames else { stop("main runs twice") };
-    match Device::new(key, known).serve(&mut Port::new(), frames) {
-        Ok(never) => match never {},
+    let (mut port, user) = ports();
+    match device(key(), user).serve(&mut port) {
+        Ok(()) => stop("the port is at its end"),
         Err(never) => match never {},
     }
+}
+
+/// Computes the public key, which takes much of the stack: before there is a device on it.
+#[inline(never)]
+fn key() -> SoftwareKey<FixedEntropy> {
+    let Ok(key) = SigningKey::from_slice(&DEVELOPMENT_KEY) else { stop("the key is no key") };
+    SoftwareKey::new(key, FixedEntropy)
+}
+
+/// Puts the device into its place. On the way there it is on the stack, in this function's frame.
+#[inline(never)]
+fn device(key: SoftwareKey<FixedEntropy>, user: Serial) -> &'static mut Signer {
+    let user = cortex_m::singleton!(: RefCell<Serial> = RefCell::new(user));
+    let Some(user) = user else { stop("main runs twice") };
+    let trusted = TrustedContext { functions: FUNCTIONS, ..TrustedContext::CANONICAL };
+    let (screen, button) = (RemoteScreen(user), RemoteButton(user));
+    let device = cortex_m::singleton!(
+        : Signer = Device::with_memory(key, screen, button, LastRoot::default(), trusted)
+    );
+    device.unwrap_or_else(|| stop("main runs twice"))
 }
