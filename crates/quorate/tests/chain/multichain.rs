@@ -8,7 +8,6 @@ use quorate::{
     Call, Condition, Draft, Error, Interrupted, LocalSessionKey, MultichainDraft, MultichainError,
     OwnerModule, Policy, Quorate, Resumed, SessionGrant, SmartAccount,
 };
-use quorate_contracts::Deployment;
 use quorate_contracts::Erc721::safeMintCall;
 use quorate_core::{Domain, MultichainReview, OperationHead, Text, TrustedContext};
 use quorate_devnet::Devnet;
