@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod device;
 mod granted;
 mod json;
 mod network;
@@ -14,6 +15,7 @@ mod read;
 mod reviewed;
 mod signed;
 
+pub use device::device_frames;
 pub use granted::grant;
 pub use json::{policy_json, text, user_operation_json};
 pub use network::{answer, authentication, ledger, operation_message, permissions, setup};
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "grant", check: grant },
     Target { name: "signature", check: signature },
     Target { name: "key_request", check: key_request },
+    Target { name: "device_frames", check: device_frames },
     Target { name: "policy_json", check: policy_json },
     Target { name: "user_operation_json", check: user_operation_json },
     Target { name: "text", check: text },

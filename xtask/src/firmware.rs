@@ -32,21 +32,65 @@ struct Bound {
 /// Features of the firmware whose flash is told one by one; the bounds are for the signer without them.
 const FEATURES: [&str; 2] = ["lint", "use"];
 
+/// The signer and its stack guard's program, built and measured.
+pub(crate) struct Firmware {
+    flash: Vec<Measured>,
+}
+
+/// Builds the signer, with each feature by itself first, and has it sign.
 pub(crate) fn run() -> anyhow::Result<()> {
+    let firmware = prepare(&FEATURES)?;
+    let test = [
+        "test",
+        "--package",
+        "quorate",
+        "--features",
+        "emulated-device",
+        "--test",
+        "device",
+        "--",
+        "--nocapture",
+    ];
+    let mut test = cargo_command(&test);
+    let ran = test.env(VARIABLE, firmware.signer()?).stderr(Stdio::inherit()).output();
+    let ran = ran.context("cargo does not start")?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    print!("{said}");
+    ensure!(ran.status.success(), "the emulated device did not do what it should");
+    firmware.hold(&said)
+}
+
+/// Builds the signer, holds its sources to what they should be, and has its stack overflow.
+pub(crate) fn prepare(features: &[&'static str]) -> anyhow::Result<Firmware> {
     ensure!(has_target(), "rustup cannot add the target {TARGET}, for which the firmware is built");
     install("qemu-system-arm", &["qemu-system-arm"])?;
-    clippy()?;
+    firmware_cargo(&["clippy", "--release", "--locked", "--all-features", "--", "--deny", "warnings"])?;
     build_c_library()?;
-    let flash = measure_flash()?;
-    let stack_guard = built("stack-guard");
-    check_stack_guard(&stack_guard)?;
-    let stack = run_signer(&built("quorate-firmware"))?;
-    let missed: Vec<_> =
-        flash.into_iter().chain([stack]).filter(|measured| !measured.holds()).map(|m| m.what).collect();
-    if missed.is_empty() || !is_pinned_compiler() {
-        return Ok(());
+    let flash = measure_flash(features)?;
+    check_stack_guard(&built("stack-guard"))?;
+    Ok(Firmware { flash })
+}
+
+/// The feature of the facade's tests of the emulated device, and the variable that names the signer for them.
+pub(crate) const EMULATED_DEVICE: &str = "quorate/emulated-device";
+pub(crate) const VARIABLE: &str = "QUORATE_FIRMWARE";
+
+impl Firmware {
+    pub(crate) fn signer(&self) -> anyhow::Result<PathBuf> {
+        Ok(std::fs::canonicalize(built("quorate-firmware"))?)
     }
-    bail!("over its bound: {}", missed.join(", "))
+
+    /// Holds what was measured to its bounds, with what the signer has said of its stack.
+    pub(crate) fn hold(self, said: &str) -> anyhow::Result<()> {
+        let bytes = most_stack(said).context("the firmware does not say how much of its stack it used")?;
+        let stack = Measured { what: "stack of the signer", bytes, bound: STACK }.print();
+        let measured = self.flash.into_iter().chain([stack]);
+        let missed: Vec<_> = measured.filter(|measured| !measured.holds()).map(|it| it.what).collect();
+        if missed.is_empty() || !is_pinned_compiler() {
+            return Ok(());
+        }
+        bail!("over its bound: {}", missed.join(", "))
+    }
 }
 
 /// Checks the formatting, which the workspace's own check does not see.
@@ -71,22 +115,6 @@ fn folder() -> anyhow::Result<PathBuf> {
 
 fn built(program: &str) -> PathBuf {
     target_directory().join("firmware").join(TARGET).join("release").join(program)
-}
-
-fn clippy() -> anyhow::Result<()> {
-    firmware_cargo(&["clippy", "--release", "--locked", "--all-features", "--", "--deny", "warnings"])?;
-    cargo(&[
-        "clippy",
-        "--package",
-        "quorate",
-        "--features",
-        "emulated-device",
-        "--test",
-        "device",
-        "--",
-        "--deny",
-        "warnings",
-    ])
 }
 
 /// The static library for C firmware, which has to build without an operating system.
@@ -120,9 +148,9 @@ impl Measured {
 }
 
 /// Builds the signer, with each feature by itself first, and prints what it takes.
-fn measure_flash() -> anyhow::Result<Vec<Measured>> {
+fn measure_flash(features: &[&'static str]) -> anyhow::Result<Vec<Measured>> {
     let mut with_features = Vec::new();
-    for feature in FEATURES {
+    for feature in features {
         firmware_cargo(&["build", "--release", "--locked", "--features", feature])?;
         with_features.push((feature, flash("quorate-firmware")?));
     }
@@ -185,30 +213,6 @@ fn check_stack_guard(program: &Path) -> anyhow::Result<()> {
     ensure!(!went_on && said.contains("stopped: fault"), "too much of the stack is no fault: {said}");
     println!("a stack that overflows faults");
     Ok(())
-}
-
-/// Has the signer sign in QEMU, and gives the most that it used of its stack.
-fn run_signer(firmware: &Path) -> anyhow::Result<Measured> {
-    let firmware = std::fs::canonicalize(firmware)?;
-    let arguments = [
-        "test",
-        "--package",
-        "quorate",
-        "--features",
-        "emulated-device",
-        "--test",
-        "device",
-        "--",
-        "--nocapture",
-    ];
-    let mut test = cargo_command(&arguments);
-    let ran = test.env("QUORATE_FIRMWARE", firmware).stderr(Stdio::inherit()).output();
-    let ran = ran.context("cargo does not start")?;
-    let said = String::from_utf8_lossy(&ran.stdout);
-    print!("{said}");
-    ensure!(ran.status.success(), "the emulated device did not do what it should");
-    let bytes = most_stack(&said).context("the firmware does not say how much of its stack it used")?;
-    Ok(Measured { what: "stack of the signer", bytes, bound: STACK }.print())
 }
 
 /// The largest of the lines `stack N bytes`.

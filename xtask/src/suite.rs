@@ -4,9 +4,9 @@
 //! chain's next block.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::command::{cargo, cargo_command};
+use crate::firmware::{EMULATED_DEVICE, VARIABLE};
 
 /// How many programs run at once: with more, tests on a machine of two cores starve each other.
 const AT_ONCE: usize = 2;
@@ -30,36 +31,52 @@ struct Program {
     folder: PathBuf,
 }
 
-/// Builds and runs all tests, and the examples of the documentation.
-pub(crate) fn run() -> anyhow::Result<()> {
-    let programs = build()?;
+/// Builds and runs all tests, and the examples of the documentation. With a signer for the emulated device, so are its tests; gives
+/// what they have said.
+pub(crate) fn run(signer: Option<&Path>) -> anyhow::Result<String> {
+    let programs = build(signer.is_some())?;
     let count = programs.len();
     let waiting = Mutex::new(VecDeque::from(programs));
     let failed = Mutex::new(Vec::new());
+    let said_by_device = Mutex::new(String::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(program) = next(&waiting) {
-                    if !passes(&program) {
-                        failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(program.name);
+                    let ran = run_one(&program, signer);
+                    if !ran.passed {
+                        lock(&failed).push(program.name);
+                    } else if program.name == DEVICE {
+                        *lock(&said_by_device) = ran.said;
                     }
                 }
             });
         }
     });
-    let failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    ensure!(failed.is_empty(), "of {count} test programs failed: {}", failed.join(", "));
-    cargo(&["test", "--workspace", "--doc"])
+    let failed = lock(&failed).join(", ");
+    ensure!(failed.is_empty(), "of {count} test programs failed: {failed}");
+    cargo(&["test", "--workspace", "--doc"])?;
+    Ok(std::mem::take(&mut lock(&said_by_device)))
+}
+
+/// The tests of the emulated device.
+const DEVICE: &str = "quorate/device";
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn next(waiting: &Mutex<VecDeque<Program>>) -> Option<Program> {
-    waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front()
+    lock(waiting).pop_front()
 }
 
 /// Builds the test programs, in the order in which they are to begin.
-fn build() -> anyhow::Result<Vec<Program>> {
-    let mut build =
-        cargo_command(&["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
+fn build(with_device: bool) -> anyhow::Result<Vec<Program>> {
+    let mut build = cargo_command(&["test", "--workspace", "--no-run"]);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    if with_device {
+        build.args(["--features", EMULATED_DEVICE]);
+    }
     let built = build.stderr(Stdio::inherit()).output().context("cargo does not start")?;
     ensure!(built.status.success(), "the tests do not build");
     let messages = String::from_utf8(built.stdout).context("cargo's messages are not UTF-8")?;
@@ -86,27 +103,31 @@ fn program(message: &str) -> Option<Program> {
     })
 }
 
-/// Runs a program, and prints at its end all that it has printed.
-fn passes(program: &Program) -> bool {
+struct Ran {
+    passed: bool,
+    said: String,
+}
+
+/// Runs a program, and prints at its end all that it has said.
+fn run_one(program: &Program, signer: Option<&Path>) -> Ran {
     let Program { name, executable, folder, .. } = program;
     let start = Instant::now();
-    let ended = Command::new(executable)
-        .current_dir(folder)
-        .env("CARGO_MANIFEST_DIR", folder)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .output();
-    let seconds = start.elapsed().as_secs_f64();
-    match ended {
+    let mut test = Command::new(executable);
+    test.current_dir(folder).env("CARGO_MANIFEST_DIR", folder).stdin(Stdio::null());
+    if let Some(signer) = signer.filter(|_| name == DEVICE) {
+        test.env(VARIABLE, signer).arg("--nocapture");
+    }
+    match test.output() {
         Ok(ended) => {
             let [stdout, stderr] = [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text));
+            let said = format!("{stdout}{stderr}");
             // In one piece, so that no other program's lines come between.
-            print!("-- {name}: {seconds:.1} s, {}\n{stdout}{stderr}", ended.status);
-            ended.status.success()
+            print!("-- {name}: {:.1} s, {}\n{said}", start.elapsed().as_secs_f64(), ended.status);
+            Ran { passed: ended.status.success(), said }
         }
         Err(error) => {
             println!("-- {name}: {} does not start: {error}", executable.display());
-            false
+            Ran { passed: false, said: String::new() }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::command::{cargo, execute, target_directory};
+use crate::firmware::Firmware;
 use crate::{bench, codegen, firmware, fuzz, suite};
 
 /// Pinned, so that the same sources pass everywhere.
@@ -49,40 +50,33 @@ fn run_all(without_device: bool) -> anyhow::Result<()> {
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
     stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
     stage("clippy", || {
-        cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+        let features = ["--features", firmware::EMULATED_DEVICE];
+        cargo(
+            &[&["clippy", "--workspace", "--all-targets"], &features[..], &["--", "--deny", "warnings"]]
+                .concat(),
+        )?;
         fuzz::clippy()
     })?;
     stage("licences and sources", deny)?;
-    stage("core with all features", || cargo(&["test", "--package", "quorate-core", "--all-features"]))?;
-    stage("device with all features", || {
-        cargo(&[
-            "clippy",
-            "--package",
-            "quorate-device",
-            "--all-features",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ])?;
-        cargo(&["test", "--package", "quorate-device", "--all-features"])
-    })?;
     stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
-    stage("tests", suite::run)?;
-    stage("benchmarks", bench::quick)?;
-    if without_device {
+    let firmware = if without_device {
         println!("== firmware: NOT TESTED, as asked");
-        return Ok(());
-    }
-    stage("firmware", firmware::run)
+        None
+    } else {
+        Some(stage("firmware", || firmware::prepare(&[]))?)
+    };
+    let signer = firmware.as_ref().map(Firmware::signer).transpose()?;
+    let said_by_device = stage("tests", || suite::run(signer.as_deref()))?;
+    stage("benchmarks", bench::quick)?;
+    firmware.map_or(Ok(()), |firmware| firmware.hold(&said_by_device))
 }
 
-fn stage(name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn stage<T>(name: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     println!("== {name}");
     let start = Instant::now();
-    run().with_context(|| format!("stage `{name}` failed"))?;
+    let done = run().with_context(|| format!("stage `{name}` failed"))?;
     println!("== {name}: {:.1} min", start.elapsed().as_secs_f64() / 60.0);
-    Ok(())
+    Ok(done)
 }
 
 /// Checks the dependencies; installs the checker beside the build's own output where it is missing.

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+mod program;
+
+use std::process::Output;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use quorate_core::{
@@ -19,19 +20,11 @@ const ACCOUNT: Address = address!("2e49cBE7dB211cbD38BC977E8A3f7EFfE459c856");
 const FRIEND: Address = Address::repeat_byte(0x44);
 
 fn review(command: &str, request: &Value) -> (Output, Value) {
-    let mut arguments = vec![command, "review", "--json"];
-    if command == "grant" {
-        arguments.extend(["--chain-id", "137"]);
-    }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let arguments: &[&str] = match command {
+        "grant" => &["grant", "review", "--json", "--chain-id", "137"],
+        command => &[command, "review", "--json"],
+    };
+    let output = program::quorate(arguments, &request.to_string());
     let answer = serde_json::from_slice(&output.stdout).unwrap_or_default();
     (output, answer)
 }

@@ -2,7 +2,16 @@
 
 use alloy_primitives::{B256, U256};
 
-use super::error::KeyRequestError;
+use super::{
+    error::KeyRequestError,
+    part::Part,
+    text::{
+        Block,
+        Form::{self, Decimal, Hex},
+        Name, Reader, Scalar,
+        Step::{End, Text, Value as Read},
+    },
+};
 use crate::{
     lint::severity::Severity,
     review::{
@@ -11,38 +20,83 @@ use crate::{
     },
 };
 
-/// The key in hex, and since protocol 0.3.0 the client's name for it and its end.
-pub(super) struct EphemeralKey<'a> {
-    key: B256,
-    claim: Option<(&'a str, u64)>,
+static EPHEMERAL_KEY: Block = Block(&[
+    Text(r#"{"ephId":""#),
+    Read(Part::EphemeralName, Form::Name),
+    Text(r#"","ephPK":""#),
+    Read(Part::EphemeralKey, Hex),
+    Text(r#"","expiry":"#),
+    Read(Part::Expiry, Decimal),
+    Text("}"),
+    End,
+]);
+
+/// Before protocol 0.3.0, the key alone. The line's end is ours.
+static BARE_KEY: Block = Block(&[Read(Part::EphemeralKey, Hex), Text("\n"), End]);
+
+static CLAIM: Block = Block(&[
+    Text(r#"{"network":""#),
+    Read(Part::Network, Hex),
+    Text(r#"","chainId":"#),
+    Read(Part::Chain, Decimal),
+    Text(r#","permissions":""#),
+    Read(Part::Permissions, Hex),
+    Text(r#""}"#),
+    End,
+]);
+
+/// Reads exactly what clients write: JSON with its fields in their order and no spaces. Other spellings have another digest.
+fn read(
+    block: &'static Block,
+    text: &[&str],
+    take: &mut dyn FnMut(Part, Scalar<'_>) -> Option<()>,
+) -> Option<()> {
+    let mut reader = Reader::new(block);
+    let mut take = |part, scalar: Scalar<'_>| take(part, scalar).ok_or(KeyRequestError::PermissionsValue);
+    text.iter().try_for_each(|text| reader.push(text.as_bytes(), &mut take)).ok()?;
+    reader.is_at_end().then_some(())
 }
 
-impl<'a> EphemeralKey<'a> {
-    /// Reads exactly what clients write: JSON with its fields in their order and no spaces, or before 0.3.0 the key.
-    pub(super) fn read(value: &'a str) -> Option<Self> {
-        let Some(rest) = value.strip_prefix(r#"{"ephId":""#) else {
-            return Some(Self { key: hex_of_32_bytes(value)?, claim: None });
+/// The key, and since protocol 0.3.0 the client's name for it and its end.
+#[derive(Default)]
+pub(super) struct EphemeralKey {
+    key: B256,
+    name: Name,
+    expiry: Option<u64>,
+}
+
+impl EphemeralKey {
+    pub(super) fn read(value: &str) -> Option<Self> {
+        let mut key = Self::default();
+        let mut take = |part, scalar: Scalar<'_>| {
+            match part {
+                Part::EphemeralName => key.name.push_str(scalar.name()?).ok()?,
+                Part::Expiry => key.expiry = Some(scalar.decimal()?),
+                _ => key.key = B256::new(scalar.bytes()?),
+            }
+            Some(())
         };
-        let (id, rest) = rest.split_once(r#"","ephPK":""#)?;
-        let (key, rest) = rest.split_once(r#"","expiry":"#)?;
-        let expiry = decimal(rest.strip_suffix('}')?)?;
-        let plain = !id.contains(['"', '\\']);
-        plain.then_some(Self { key: hex_of_32_bytes(key)?, claim: Some((id, expiry)) })
+        match value.as_bytes().first() {
+            Some(b'{') => read(&EPHEMERAL_KEY, &[value], &mut take)?,
+            _ => read(&BARE_KEY, &[value, "\n"], &mut take)?,
+        }
+        Some(key)
     }
 
     pub(super) fn show(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
         show.show(&Item::new(Label::EphemeralKey, Value::Hash(self.key)))?;
-        let Some((id, expiry)) = self.claim else {
+        let Some(expiry) = self.expiry else {
             let item = Item::new(Label::EphemeralWithoutEnd, Value::None);
             return Ok(show.show(&item.with_severity(Severity::Warning))?);
         };
-        show.show(&Item::new(Label::EphemeralName, text("the ephemeral key's name", id, LONGEST_NAME)?))?;
+        let name = text("the ephemeral key's name", &self.name, self.name.capacity())?;
+        show.show(&Item::new(Label::EphemeralName, name))?;
         Ok(show.show(&Item::new(Label::EphemeralUntil, Value::Time(expiry)))?)
     }
 }
 
 /// The owner's statement of what the key is for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct PermissionsClaim {
     network: B256,
     pub(super) chain_id: u64,
@@ -51,11 +105,16 @@ pub(super) struct PermissionsClaim {
 
 impl PermissionsClaim {
     pub(super) fn read(value: &str) -> Option<Self> {
-        let rest = value.strip_prefix(r#"{"network":""#)?;
-        let (network, rest) = rest.split_once(r#"","chainId":"#)?;
-        let (chain_id, rest) = rest.split_once(r#","permissions":""#)?;
-        let permissions = hex_of_32_bytes(rest.strip_suffix(r#""}"#)?)?;
-        Some(Self { network: hex_of_32_bytes(network)?, chain_id: decimal(chain_id)?, permissions })
+        let mut claim = Self::default();
+        read(&CLAIM, &[value], &mut |part, scalar| {
+            match part {
+                Part::Network => claim.network = B256::new(scalar.bytes()?),
+                Part::Chain => claim.chain_id = scalar.decimal()?,
+                _ => claim.permissions = B256::new(scalar.bytes()?),
+            }
+            Some(())
+        })?;
+        Some(claim)
     }
 
     pub(super) fn show(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
@@ -65,30 +124,15 @@ impl PermissionsClaim {
     }
 }
 
-/// 64 lower-case digits after `0x`, as clients write them: other spellings of the same bytes have another digest.
-fn hex_of_32_bytes(text: &str) -> Option<B256> {
-    let digits = text.strip_prefix("0x")?;
-    let plain = digits.len() == 64 && !digits.bytes().any(|digit| digit.is_ascii_uppercase());
-    plain.then(|| digits.parse().ok()).flatten()
-}
-
-/// A number as JSON has it: digits, and no zero before others.
-fn decimal(text: &str) -> Option<u64> {
-    let digits = text.bytes().all(|digit| digit.is_ascii_digit());
-    (digits && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
-}
-
-/// A display has some 20 letters in a row.
-const LONGEST_NAME: usize = 32;
-
 /// Text from outside that is shown letter by letter, or not at all.
 pub(super) fn text<'t>(
     what: &'static str,
     text: &'t str,
     limit: usize,
 ) -> Result<Value<'t>, KeyRequestError> {
-    let plain = text.bytes().all(|letter| letter.is_ascii_graphic() || letter == b' ');
-    let single_blanks = !text.contains("  ") && text.trim_ascii() == text;
+    let bytes = text.as_bytes();
+    let plain = bytes.iter().all(|letter| letter.is_ascii_graphic() || *letter == b' ');
+    let single_blanks = !bytes.windows(2).any(|pair| pair == b"  ") && bytes.trim_ascii() == bytes;
     if text.len() <= limit && plain && single_blanks {
         Ok(Value::Text(text))
     } else {

@@ -2,6 +2,7 @@
 
 mod entries;
 mod error;
+mod part;
 mod permissions;
 mod state;
 mod text;

@@ -2,11 +2,12 @@
 //!
 //! Source: the permissions of `quorate-protocol`, version 1, in the order in which its `Permissions::to_json` writes them.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256};
 
 use super::{
     KeyRequestError,
-    text::{Block, Form, Reader, Step},
+    part::Part,
+    text::{Block, Form, Reader, Scalar, Step},
 };
 use crate::{
     abi::selector::FunctionSelector,
@@ -20,40 +21,10 @@ use crate::{
     trusted::{ContractRole, TrustedContext},
 };
 
-/// A value of permissions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Shown as it is, under this label.
-    Address(Label),
-    Number(Label),
-    Coin(Label),
-    Account,
-    Chain,
-    /// The session validation module, which begins a policy.
-    Module,
-    Contract,
-    /// The token, which the key may call.
-    Token,
-    Selector,
-    /// Begins a rule.
-    Offset,
-    Condition,
-    /// Ends a rule.
-    Reference,
-    /// Follows the rules.
-    ValueLimit,
-    ValidAfter,
-    ValidUntil,
-    /// The selector of a limited argument, which its offset follows.
-    LimitedSelector,
-    LimitedOffset,
-    Paymaster,
-}
-
-use Form::{Decimal, Hex, Word};
+use Form::{Decimal, Hex, Name as Word};
 use Step::{Choice, End, Go, Text, Value as Read};
 
-static PERMISSIONS: Block<Part> = Block(&[
+static PERMISSIONS: Block = Block(&[
     Text(r#"{"version":1,"owner":""#),
     Read(Part::Address(Label::PermittedOwner), Hex),
     Text(r#"","account":""#),
@@ -68,14 +39,14 @@ static PERMISSIONS: Block<Part> = Block(&[
     Go(&POLICY),
 ]);
 
-static POLICY: Block<Part> = Block(&[
+static POLICY: Block = Block(&[
     Text(r#"{"validationModule":""#),
     Read(Part::Module, Hex),
     Text(r#"",""#),
     Choice(&[(b'c', &ABI_POLICY), (b'k', &ERC20_POLICY)]),
 ]);
 
-static ABI_POLICY: Block<Part> = Block(&[
+static ABI_POLICY: Block = Block(&[
     Text(r#"contract":""#),
     Read(Part::Contract, Hex),
     Text(r#"","selector":""#),
@@ -84,7 +55,7 @@ static ABI_POLICY: Block<Part> = Block(&[
     Choice(&[(b'{', &RULE), (b']', &AFTER_RULES)]),
 ]);
 
-static RULE: Block<Part> = Block(&[
+static RULE: Block = Block(&[
     Text(r#"{"offset":"#),
     Read(Part::Offset, Decimal),
     Text(r#","condition":"#),
@@ -95,12 +66,11 @@ static RULE: Block<Part> = Block(&[
     Choice(&[(b',', &NEXT_RULE), (b']', &AFTER_RULES)]),
 ]);
 
-static NEXT_RULE: Block<Part> = Block(&[Text(","), Go(&RULE)]);
+static NEXT_RULE: Block = Block(&[Text(","), Go(&RULE)]);
 
-static AFTER_RULES: Block<Part> =
-    Block(&[Text(r#"],"valueLimit":""#), Read(Part::ValueLimit, Hex), Go(&EPOCH)]);
+static AFTER_RULES: Block = Block(&[Text(r#"],"valueLimit":""#), Read(Part::ValueLimit, Hex), Go(&EPOCH)]);
 
-static ERC20_POLICY: Block<Part> = Block(&[
+static ERC20_POLICY: Block = Block(&[
     Text(r#"kind":"erc20","token":""#),
     Read(Part::Token, Hex),
     Text(r#"","recipient":""#),
@@ -110,7 +80,7 @@ static ERC20_POLICY: Block<Part> = Block(&[
     Go(&EPOCH),
 ]);
 
-static EPOCH: Block<Part> = Block(&[
+static EPOCH: Block = Block(&[
     Text(r#"","validAfter":"#),
     Read(Part::ValidAfter, Decimal),
     Text(r#","validUntil":"#),
@@ -119,14 +89,14 @@ static EPOCH: Block<Part> = Block(&[
     Choice(&[(b',', &NEXT_POLICY), (b']', &AFTER_POLICIES)]),
 ]);
 
-static NEXT_POLICY: Block<Part> = Block(&[Text(","), Go(&POLICY)]);
+static NEXT_POLICY: Block = Block(&[Text(","), Go(&POLICY)]);
 
-static AFTER_POLICIES: Block<Part> = Block(&[Text("]"), Choice(&[(b',', &LIMITS), (b'}', &CLOSE)])]);
+static AFTER_POLICIES: Block = Block(&[Text("]"), Choice(&[(b',', &LIMITS), (b'}', &CLOSE)])]);
 
-static LIMITS: Block<Part> = Block(&[Text(r#","limits":{""#), Go(&LIMIT)]);
+static LIMITS: Block = Block(&[Text(r#","limits":{""#), Go(&LIMIT)]);
 
 /// In any order: nodes refuse a limit that is there twice.
-static LIMIT: Block<Part> = Block(&[Choice(&[
+static LIMIT: Block = Block(&[Choice(&[
     (b'u', &USES),
     (b'w', &WINDOW),
     (b'n', &NATIVE_VALUE),
@@ -135,10 +105,10 @@ static LIMIT: Block<Part> = Block(&[Choice(&[
     (b'p', &PAYMASTER),
 ])]);
 
-static USES: Block<Part> =
+static USES: Block =
     Block(&[Text(r#"uses":"#), Read(Part::Number(Label::UsesLimit), Decimal), Go(&AFTER_LIMIT)]);
 
-static WINDOW: Block<Part> = Block(&[
+static WINDOW: Block = Block(&[
     Text(r#"window":{"uses":"#),
     Read(Part::Number(Label::WindowUsesLimit), Decimal),
     Text(r#","seconds":"#),
@@ -147,19 +117,19 @@ static WINDOW: Block<Part> = Block(&[
     Go(&AFTER_LIMIT),
 ]);
 
-static NATIVE_VALUE: Block<Part> = Block(&[
+static NATIVE_VALUE: Block = Block(&[
     Text(r#"nativeValue":""#),
     Read(Part::Coin(Label::NativeValueLimit), Hex),
     Text("\""),
     Go(&AFTER_LIMIT),
 ]);
 
-static GAS_COST: Block<Part> =
+static GAS_COST: Block =
     Block(&[Text(r#"gasCost":""#), Read(Part::Coin(Label::GasCostLimit), Hex), Text("\""), Go(&AFTER_LIMIT)]);
 
-static ARGUMENTS: Block<Part> = Block(&[Text(r#"arguments":["#), Go(&ARGUMENT)]);
+static ARGUMENTS: Block = Block(&[Text(r#"arguments":["#), Go(&ARGUMENT)]);
 
-static ARGUMENT: Block<Part> = Block(&[
+static ARGUMENT: Block = Block(&[
     Text(r#"{"contract":""#),
     Read(Part::Address(Label::LimitedContract), Hex),
     Text(r#"","selector":""#),
@@ -172,25 +142,25 @@ static ARGUMENT: Block<Part> = Block(&[
     Choice(&[(b',', &NEXT_ARGUMENT), (b']', &AFTER_ARGUMENTS)]),
 ]);
 
-static NEXT_ARGUMENT: Block<Part> = Block(&[Text(","), Go(&ARGUMENT)]);
+static NEXT_ARGUMENT: Block = Block(&[Text(","), Go(&ARGUMENT)]);
 
-static AFTER_ARGUMENTS: Block<Part> = Block(&[Text("]"), Go(&AFTER_LIMIT)]);
+static AFTER_ARGUMENTS: Block = Block(&[Text("]"), Go(&AFTER_LIMIT)]);
 
-static PAYMASTER: Block<Part> =
+static PAYMASTER: Block =
     Block(&[Text(r#"paymaster":""#), Read(Part::Paymaster, Word), Text("\""), Go(&AFTER_LIMIT)]);
 
-static AFTER_LIMIT: Block<Part> = Block(&[Choice(&[(b',', &NEXT_LIMIT), (b'}', &CLOSE_BOTH)])]);
+static AFTER_LIMIT: Block = Block(&[Choice(&[(b',', &NEXT_LIMIT), (b'}', &CLOSE_BOTH)])]);
 
-static NEXT_LIMIT: Block<Part> = Block(&[Text(r#",""#), Go(&LIMIT)]);
+static NEXT_LIMIT: Block = Block(&[Text(r#",""#), Go(&LIMIT)]);
 
-static CLOSE_BOTH: Block<Part> = Block(&[Text("}"), Go(&CLOSE)]);
+static CLOSE_BOTH: Block = Block(&[Text("}"), Go(&CLOSE)]);
 
-static CLOSE: Block<Part> = Block(&[Text("}"), End]);
+static CLOSE: Block = Block(&[Text("}"), End]);
 
 /// Reads permissions as they arrive, and shows what they allow.
 #[derive(Debug)]
 pub(super) struct Permissions {
-    reader: Reader<Part>,
+    reader: Reader,
     reading: Reading,
 }
 
@@ -243,35 +213,39 @@ impl Reading {
         show: &mut dyn Show,
         trusted: &TrustedContext<'_>,
         part: Part,
-        value: &str,
+        value: Scalar<'_>,
     ) -> Result<(), KeyRequestError> {
         let item = match part {
-            Part::Address(label) => Item::new(label, Value::Address(address(value)?)),
-            Part::Number(label) => Item::new(label, Value::Number(number(value)?)),
-            Part::Coin(label) => Item::new(label, Value::Coin(number(value)?)),
+            Part::Address(label) => Item::new(label, Value::Address(value.address().ok_or(WRONG)?)),
+            Part::Number(label) => Item::new(label, Value::Number(value.number().ok_or(WRONG)?)),
+            Part::Coin(label) => Item::new(label, Value::Coin(value.number().ok_or(WRONG)?)),
             Part::ValueLimit => {
                 if self.rules == 0 {
                     let unruled = Item::new(Label::AnyArguments, Value::None);
                     show.show(&unruled.with_severity(Severity::Warning))?;
                 }
-                Item::new(Label::ValueLimit, Value::Coin(number(value)?))
+                Item::new(Label::ValueLimit, Value::Coin(value.number().ok_or(WRONG)?))
             }
             Part::Account => {
-                self.account = address(value)?;
+                self.account = value.address().ok_or(WRONG)?;
                 Item::new(Label::PermittedAccount, Value::Address(self.account))
             }
             Part::Chain => {
-                let found = small(value)?;
+                let found = value.decimal().ok_or(WRONG)?;
                 if found != self.chain_id {
                     return Err(KeyRequestError::OtherChain { claimed: self.chain_id, found });
                 }
                 return Ok(());
             }
-            Part::Module => return self.begin_policy(show, trusted, address(value)?),
-            Part::Contract => return self.show_contract(show, trusted, Label::Contract, address(value)?),
-            Part::Token => return self.show_contract(show, trusted, Label::Token, address(value)?),
+            Part::Module => return self.begin_policy(show, trusted, value.address().ok_or(WRONG)?),
+            Part::Contract => {
+                return self.show_contract(show, trusted, Label::Contract, value.address().ok_or(WRONG)?);
+            }
+            Part::Token => {
+                return self.show_contract(show, trusted, Label::Token, value.address().ok_or(WRONG)?);
+            }
             Part::Selector | Part::LimitedSelector => {
-                self.selector = FunctionSelector::new(fixed(value)?);
+                self.selector = FunctionSelector::new(value.bytes().ok_or(WRONG)?);
                 let signature = trusted.function(self.selector);
                 let function = Value::Function { selector: self.selector, signature };
                 let label = if part == Part::Selector { Label::Function } else { Label::LimitedFunction };
@@ -285,12 +259,12 @@ impl Reading {
                 self.condition = small(value)?;
                 return Ok(());
             }
-            Part::Reference => self.rule(trusted, B256::new(fixed(value)?))?,
-            Part::ValidAfter => match small::<u64>(value)? {
+            Part::Reference => self.rule(trusted, B256::new(value.bytes().ok_or(WRONG)?))?,
+            Part::ValidAfter => match value.decimal().ok_or(WRONG)? {
                 0 => Item::new(Label::FromNow, Value::None),
                 start => Item::new(Label::From, Value::Time(start)),
             },
-            Part::ValidUntil => match small::<u64>(value)? {
+            Part::ValidUntil => match value.decimal().ok_or(WRONG)? {
                 0 => Item::new(Label::WithoutEnd, Value::None).with_severity(Severity::Warning),
                 end => Item::new(Label::Until, Value::Time(end)),
             },
@@ -298,11 +272,15 @@ impl Reading {
                 let subject = Subject::new(trusted.function(self.selector), small(value)?);
                 Item::new(Label::LimitedArgument, Value::Subject(subject))
             }
-            Part::Paymaster => match value {
+            Part::Paymaster => match value.name().unwrap_or_default() {
                 "required" => Item::new(Label::PaymasterRequired, Value::None),
                 "forbidden" => Item::new(Label::PaymasterForbidden, Value::None),
-                _ => return Err(KeyRequestError::PermissionsValue),
+                _ => return Err(WRONG),
             },
+            // These stand in a request's metadata.
+            Part::EphemeralName | Part::EphemeralKey | Part::Expiry | Part::Network | Part::Permissions => {
+                return Err(WRONG);
+            }
         };
         Ok(show.show(&item)?)
     }
@@ -344,32 +322,15 @@ impl Reading {
         reference: B256,
     ) -> Result<Item<'t>, KeyRequestError> {
         self.rules += 1;
-        let condition = Condition::try_from(self.condition).map_err(|_| KeyRequestError::PermissionsValue)?;
+        let condition = Condition::try_from(self.condition).map_err(|_| WRONG)?;
         let subject = Subject::new(trusted.function(self.selector), usize::from(self.offset));
         Ok(Item::new(Label::Rule, Value::Rule { subject, condition, reference }))
     }
 }
 
-fn address(value: &str) -> Result<Address, KeyRequestError> {
-    Ok(Address::new(fixed(value)?))
+/// A number of an integer type that holds it.
+fn small<N: TryFrom<u64>>(value: Scalar<'_>) -> Result<N, KeyRequestError> {
+    value.decimal().and_then(|number| N::try_from(number).ok()).ok_or(WRONG)
 }
 
-/// As many bytes as there are digits for.
-fn fixed<const N: usize>(value: &str) -> Result<[u8; N], KeyRequestError> {
-    let mut bytes = [0; N];
-    let digits = value.strip_prefix("0x").unwrap_or(value);
-    alloy_primitives::hex::decode_to_slice(digits, &mut bytes)
-        .map_err(|_| KeyRequestError::PermissionsValue)?;
-    Ok(bytes)
-}
-
-/// A number in decimal, or in hexadecimal without zeros before its digits.
-fn number(value: &str) -> Result<U256, KeyRequestError> {
-    let one_spelling = value == "0x0" || !value.starts_with("0x0");
-    let number = one_spelling.then(|| value.parse().ok()).flatten();
-    number.ok_or(KeyRequestError::PermissionsValue)
-}
-
-fn small<N: core::str::FromStr>(value: &str) -> Result<N, KeyRequestError> {
-    value.parse().map_err(|_| KeyRequestError::PermissionsValue)
-}
+const WRONG: KeyRequestError = KeyRequestError::PermissionsValue;

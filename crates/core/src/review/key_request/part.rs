@@ -1,0 +1,40 @@
+//! The values of what an owner signs of a key.
+
+use crate::review::label::Label;
+
+/// A value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Shown as it is, under this label.
+    Address(Label),
+    Number(Label),
+    Coin(Label),
+    Account,
+    Chain,
+    /// The session validation module, which begins a policy.
+    Module,
+    Contract,
+    /// The token, which the key may call.
+    Token,
+    Selector,
+    /// Begins a rule.
+    Offset,
+    Condition,
+    /// Ends a rule.
+    Reference,
+    /// Follows the rules.
+    ValueLimit,
+    ValidAfter,
+    ValidUntil,
+    /// The selector of a limited argument, which its offset follows.
+    LimitedSelector,
+    LimitedOffset,
+    Paymaster,
+    /// Of an ephemeral key.
+    EphemeralName,
+    EphemeralKey,
+    Expiry,
+    /// Of a claim.
+    Network,
+    Permissions,
+}
