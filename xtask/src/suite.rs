@@ -1,9 +1,9 @@
-//! The workspace's tests, several programs at a time.
+//! The workspace's tests, in two lanes side by side.
 //!
 //! `cargo test` runs one program after the other, and many of them mostly wait: for deadlines, for other processes, for a
-//! chain's next block.
+//! chain's next block. The signing network's own tests, which each start a whole network, have a lane for themselves: two of them at
+//! once would starve each other on a machine of two cores.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -15,9 +15,6 @@ use serde_json::Value;
 
 use crate::command::{cargo, cargo_command};
 use crate::firmware::{EMULATED_DEVICE, VARIABLE};
-
-/// How many programs run at once: with more, tests on a machine of two cores starve each other.
-const AT_ONCE: usize = 2;
 
 /// A test program.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,22 +33,23 @@ struct Program {
 pub(crate) fn run(signer: Option<&Path>) -> anyhow::Result<String> {
     let programs = build(signer.is_some())?;
     let count = programs.len();
-    let waiting = Mutex::new(VecDeque::from(programs));
+    let (networks, others): (Vec<_>, Vec<_>) =
+        programs.into_iter().partition(|program| program.name.starts_with("network/"));
     let failed = Mutex::new(Vec::new());
     let said_by_device = Mutex::new(String::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Some(program) = next(&waiting) {
-                    let ran = run_one(&program, signer);
-                    if !ran.passed {
-                        lock(&failed).push(program.name);
-                    } else if program.name == DEVICE {
-                        *lock(&said_by_device) = ran.said;
-                    }
-                }
-            });
+    let run_lane = |programs: Vec<Program>| {
+        for program in programs {
+            let ran = run_one(&program, signer);
+            if !ran.passed {
+                lock(&failed).push(program.name);
+            } else if program.name == DEVICE {
+                *lock(&said_by_device) = ran.said;
+            }
         }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| run_lane(networks));
+        run_lane(others);
     });
     let failed = lock(&failed).join(", ");
     ensure!(failed.is_empty(), "of {count} test programs failed: {failed}");
@@ -64,10 +62,6 @@ const DEVICE: &str = "quorate/device";
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-fn next(waiting: &Mutex<VecDeque<Program>>) -> Option<Program> {
-    lock(waiting).pop_front()
 }
 
 /// Builds the test programs, in the order in which they are to begin.
