@@ -3,7 +3,6 @@
 use alloy_primitives::{Address, U256, address};
 use quorate_contracts::SessionValidationModule::validateSessionParamsCall;
 use quorate_core::{Condition, Encode as _, FunctionSelector, Policy, Rule, SessionKeyData};
-
 use quorate_protocol::{CallPolicy, PermittedPolicy};
 
 use crate::{Error, Quorate, SmartAccount};

@@ -53,18 +53,6 @@ impl Condition {
         }
     }
 
-    /// The comparison in words, as they stand before the reference value.
-    pub(crate) const fn words(self) -> &'static str {
-        match self {
-            Self::Equal => "equal to",
-            Self::LessThanOrEqual => "at most",
-            Self::LessThan => "less than",
-            Self::GreaterThanOrEqual => "at least",
-            Self::GreaterThan => "greater than",
-            Self::NotEqual => "other than",
-        }
-    }
-
     /// Whether `word` compares with `reference` as asked.
     pub fn holds(self, word: U256, reference: U256) -> bool {
         match self {
@@ -94,6 +82,7 @@ impl TryFrom<u8> for Condition {
     }
 }
 
+/// The comparison in words, as they stand before the reference value.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -68,7 +68,7 @@ impl fmt::Display for Value<'_> {
                 write!(f, "{selector}, whose name is not known here")
             }
             Self::Rule { subject, condition, reference } => {
-                write!(f, "{subject} is {} {}", condition.words(), Word(reference, subject.kind()))
+                write!(f, "{subject} is {condition} {}", Word(reference, subject.kind()))
             }
             Self::Argument { subject, word } => write!(f, "{subject} = {}", Word(word, subject.kind())),
             Self::Subject(subject) => subject.fmt(f),
