@@ -160,7 +160,7 @@ mod tests {
 
     fn network() -> NetworkDescriptor {
         let identities = (1..=3).map(|node| identity(node).verifying_key()).collect();
-        NetworkDescriptor::new(2, identities, "ws://localhost:1".parse().unwrap()).unwrap()
+        NetworkDescriptor::new(2, identities, vec!["ws://localhost:1".parse().unwrap()]).unwrap()
     }
 
     fn node(index: u8) -> NodeIndex {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use ed25519_dalek::Signer as _;
 use futures_util::{Sink, SinkExt as _, StreamExt as _};
-use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
+use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript, socket_url};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::member::Member;
 use crate::fail_points::{self, Point};
@@ -82,9 +83,8 @@ impl Backoff {
 
 impl Connection {
     /// Connects to the gateway, and shows it who this node is.
-    pub(crate) async fn dial(member: &Member) -> Result<Self, ConnectionError> {
-        let mut url = member.network.gateway().clone();
-        url.set_path(&format!("{}/node", url.path().trim_end_matches('/')));
+    pub(crate) async fn dial(member: &Member, gateway: &Url) -> Result<Self, ConnectionError> {
+        let url = socket_url(gateway, "node");
         let limits =
             WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
         let connect = tokio_tungstenite::connect_async_with_config(url.as_str(), Some(limits), true);

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, keccak256};
 use ed25519_dalek::SigningKey;
-use quorate_protocol::{Answer, NodeIndex, Refusal};
+use quorate_protocol::{Answer, NodeIndex, Refusal, gateway_name};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,7 @@ use self::rounds::Cores;
 use self::run::{Outgoing, Pace};
 use self::signing::{Quorum, Signing};
 use self::statements::Statements;
-use crate::config::{ConfigError, NodeConfig, load_descriptor};
+use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
 use crate::seal::{KeyFileError, SealKey, read_key_file};
@@ -126,7 +126,7 @@ impl Node {
         #[cfg(feature = "fail-points")]
         fail_points::arm();
         clock::check()?;
-        let network = load_descriptor(&config.network)?;
+        let network = config.load_descriptor()?;
         let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);
         match network.identity(config.index) {
             None => {
@@ -149,12 +149,14 @@ impl Node {
     /// signatures finish and closes the database.
     pub async fn serve(self, stop: CancellationToken) {
         let (parts, tasks) = (self.parts, TaskTracker::new());
-        let (node, gateway) = (parts.member.index, parts.member.network.gateway().clone());
+        let node = parts.member.index;
+        let Some(url) = parts.member.network.gateways().first().cloned() else { return };
+        let gateway = gateway_name(&url);
         let mut backoff = Backoff::new();
         while !stop.is_cancelled() {
             backoff.begin();
             let connection = tokio::select! {
-                connection = Connection::dial(&parts.member) => connection,
+                connection = Connection::dial(&parts.member, &url) => connection,
                 () = stop.cancelled() => break,
             };
             let ended = match connection {
