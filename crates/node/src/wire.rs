@@ -79,12 +79,14 @@ pub(crate) enum ToNode {
     Peer { from: NodeIndex, message: PeerMessage },
     /// The task is over.
     Cancel { task: TaskId },
+    /// [`Greet`](Self::Greet) of a gateway that ends TLS itself: the signature covers the connection's channel binding, too.
+    GreetBound { challenge: [u8; 32] },
 }
 
 /// What a node sends to the gateway.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromNode {
-    /// The answer to [`ToNode::Greet`]: an Ed25519 signature.
+    /// The answer to [`ToNode::Greet`] or [`ToNode::GreetBound`]: an Ed25519 signature.
     Hello { node: NodeIndex, signature: Vec<u8> },
     /// A nonce.
     Nonce { task: TaskId, nonce: Nonce },

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::occasionally::Occasionally;
 use super::queue::{self, Full, queue};
 use super::quorum::Progress;
+use crate::channel_binding::ChannelBinding;
 use crate::node::hello_digest;
 use crate::wire::{self, FrameError, FromNode, KeyRecord, TaskId, ToNode};
 
@@ -260,9 +261,9 @@ impl NodeConnections {
         events
     }
 
-    /// Serves a node's connection, after the node has shown who it is.
-    pub(super) async fn attend(&self, mut socket: WebSocket) {
-        let greeted = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket)).await;
+    /// Serves a node's connection, after the node has shown who it is; on this very connection, if it is encrypted.
+    pub(super) async fn attend(&self, mut socket: WebSocket, binding: Option<ChannelBinding>) {
+        let greeted = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket, binding)).await;
         match greeted.unwrap_or(Err(Rejected::Late)) {
             Ok(node) => self.attend_node(node, socket).await,
             Err(error) => {
@@ -313,17 +314,25 @@ impl NodeConnections {
         tracing::info!(%node, reason, "node gone");
     }
 
-    async fn greet(&self, socket: &mut WebSocket) -> Result<NodeIndex, Rejected> {
+    async fn greet(
+        &self,
+        socket: &mut WebSocket,
+        binding: Option<ChannelBinding>,
+    ) -> Result<NodeIndex, Rejected> {
         let mut challenge = [0; 32];
         getrandom::fill(&mut challenge).map_err(|_| Rejected::Random)?;
-        let greeting = wire::encode(&ToNode::Greet { challenge });
+        let greeting = match binding {
+            Some(_) => ToNode::GreetBound { challenge },
+            None => ToNode::Greet { challenge },
+        };
+        let greeting = wire::encode(&greeting);
         socket.send(Message::Binary(greeting.into())).await.map_err(|_| Rejected::Broken)?;
         let Some(Ok(message)) = socket.recv().await else { return Err(Rejected::Broken) };
         let FromNode::Hello { node, signature } = wire::decode(&message.into_data())? else {
             return Err(Rejected::NoHello);
         };
         let identity = self.network.identity(node).ok_or(Rejected::Identity { node })?;
-        let digest = hello_digest(&self.network, node, &challenge);
+        let digest = hello_digest(&self.network, node, &challenge, binding);
         let signature = Signature::from_slice(&signature).map_err(|_| Rejected::Identity { node })?;
         let verified = identity.verify_strict(digest.as_slice(), &signature);
         verified.map(|()| node).map_err(|_| Rejected::Identity { node })

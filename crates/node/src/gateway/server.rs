@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use quorate_protocol::{Answer, Operation, Refusal, SUBPROTOCOL, SignedRequest};
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +26,8 @@ use super::client::{Clients, Visitor, close};
 use super::connections::NodeConnections;
 use super::keys::Keys;
 use super::places::{Place, Places};
+use super::tls::Certificate;
+use crate::channel_binding::ChannelBinding;
 use crate::wire::MAX_FRAME;
 
 /// What the routes share.
@@ -43,6 +46,8 @@ pub(super) struct Door {
 struct Peer {
     address: IpAddr,
     place: Arc<Place>,
+    /// What a node's hello covers of the connection; none if it is not encrypted here.
+    binding: Option<ChannelBinding>,
 }
 
 #[derive(Deserialize)]
@@ -76,15 +81,22 @@ pub(super) fn node_routes(door: &Arc<Door>) -> Router {
     Router::new().route("/node", get(node)).with_state(Arc::clone(door))
 }
 
-/// Accepts connections until `stop` is cancelled.
-pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, stop: CancellationToken) {
+/// Accepts connections until `stop` is cancelled, and encrypts them if there is a certificate.
+pub(super) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    places: Places,
+    certificate: Option<Arc<Certificate>>,
+    stop: CancellationToken,
+) {
     let accept = async {
         while let Some(permit) = places.free().await {
             match listener.accept().await {
                 Ok((stream, from)) => {
                     // Whoever has opened too many is not told so: that would cost more than opening one.
                     let Some(place) = places.take(permit, from.ip()) else { continue };
-                    let connection = serve_connection(stream, from, place, routes.clone());
+                    let connection =
+                        serve_connection(stream, from, place, certificate.clone(), routes.clone());
                     let stop = stop.clone();
                     tokio::spawn(async move { stop.run_until_cancelled(connection).await });
                 }
@@ -98,12 +110,30 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
     stop.run_until_cancelled(accept).await;
 }
 
-async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, routes: Router) {
+async fn serve_connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    place: Place,
+    certificate: Option<Arc<Certificate>>,
+    routes: Router,
+) {
     // The rounds of a signature are many small messages, each of which the next one waits for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::warn!(%error, "small messages may be delayed on a socket");
     }
-    let peer = Peer { address: from.ip(), place: Arc::new(place) };
+    let peer = Peer { address: from.ip(), place: Arc::new(place), binding: None };
+    let Some(certificate) = certificate else { return serve_http(stream, peer, routes).await };
+    match certificate.accept(stream).await {
+        Ok((stream, binding)) => serve_http(stream, Peer { binding: Some(binding), ..peer }, routes).await,
+        Err(error) => tracing::debug!(%error, "a connection was not encrypted"),
+    }
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    routes: Router,
+) {
     let routes = TowerToHyperService::new(routes);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -135,7 +165,7 @@ async fn node(
         let tracker = door.sockets.clone();
         tracker.track_future(async move {
             let _place = peer.place;
-            door.stop.run_until_cancelled(door.connections.attend(socket)).await;
+            door.stop.run_until_cancelled(door.connections.attend(socket, peer.binding)).await;
         })
     })
 }

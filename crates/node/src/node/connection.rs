@@ -8,11 +8,14 @@ use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_tungstenite::connect_async_tls_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::member::Member;
+use super::tls::{self, GatewayTls, GreetingError};
+use crate::channel_binding::ChannelBinding;
 use crate::fail_points::{self, Point};
 use crate::wire::{self, FrameError, FromNode, MAX_FRAME, ToNode};
 
@@ -29,8 +32,10 @@ type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStre
 pub(crate) enum ConnectionError {
     #[error(transparent)]
     Socket(#[from] tungstenite::Error),
-    #[error("the other side is not a gateway: {0}")]
-    Greeting(&'static str),
+    #[error(transparent)]
+    Greeting(#[from] GreetingError),
+    #[error("the TLS connection has no exporter")]
+    Exporter(#[from] rustls::Error),
     #[error("the gateway's first frame cannot be read")]
     Frame(#[from] FrameError),
     #[error("no answer within {} s", DIAL.as_secs())]
@@ -82,19 +87,21 @@ impl Backoff {
 
 impl Connection {
     /// Connects to the gateway, and shows it who this node is.
-    pub(crate) async fn dial(member: &Member) -> Result<Self, ConnectionError> {
-        let mut url = member.network.gateway().clone();
+    pub(crate) async fn dial(member: &Member, tls: &GatewayTls) -> Result<Self, ConnectionError> {
+        let gateway = member.network.gateway();
+        let mut url = gateway.clone();
         url.set_path(&format!("{}/node", url.path().trim_end_matches('/')));
         let limits =
             WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-        let connect = tokio_tungstenite::connect_async_with_config(url.as_str(), Some(limits), true);
+        let connector = Some(tls.connector(gateway));
+        let connect = connect_async_tls_with_config(url.as_str(), Some(limits), true, connector);
         let dial = async {
             let (mut socket, _) = connect.await?;
             let greeting = socket.next().await.ok_or(ConnectionError::Closed)??;
-            let ToNode::Greet { challenge } = wire::decode(&greeting.into_data())? else {
-                return Err(ConnectionError::Greeting("its first frame is no greeting"));
-            };
-            let digest = hello_digest(&member.network, member.index, &challenge);
+            let greeting = wire::decode(&greeting.into_data())?;
+            let binding = tls::channel_binding(socket.get_ref())?;
+            let (challenge, binding) = tls.accept(gateway, &greeting, binding)?;
+            let digest = hello_digest(&member.network, member.index, &challenge, binding);
             let signature = member.identity.sign(digest.as_slice()).to_bytes().to_vec();
             let hello = FromNode::Hello { node: member.index, signature };
             send(&mut socket, member.index, &hello).await?;
@@ -170,11 +177,19 @@ async fn send(
     Ok(())
 }
 
-/// What a node signs to show a gateway who it is.
-pub(crate) fn hello_digest(network: &NetworkDescriptor, node: NodeIndex, challenge: &[u8; 32]) -> B256 {
-    Transcript::new("node hello")
+/// What a node signs to show a gateway who it is: for one challenge, and on one connection if the gateway binds to it.
+pub(crate) fn hello_digest(
+    network: &NetworkDescriptor,
+    node: NodeIndex,
+    challenge: &[u8; 32],
+    binding: Option<ChannelBinding>,
+) -> B256 {
+    let transcript = Transcript::new("node hello")
         .field(network.id().as_slice())
         .number(node.get().into())
-        .field(challenge)
-        .finish()
+        .field(challenge);
+    match binding {
+        Some(binding) => transcript.field(binding.as_bytes()).finish(),
+        None => transcript.finish(),
+    }
 }

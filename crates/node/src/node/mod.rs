@@ -26,6 +26,7 @@ mod run;
 mod signing;
 mod statements;
 mod tasks;
+mod tls;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -61,6 +62,7 @@ use self::rounds::Cores;
 use self::run::{Outgoing, Pace};
 use self::signing::{Quorum, Signing};
 use self::statements::Statements;
+use self::tls::GatewayTls;
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
@@ -72,6 +74,7 @@ use crate::wire::{AnswerText, FromNode, KeyRecord, TaskId, ToNode};
 /// through the gateway, to which it connects; it opens no port.
 pub struct Node {
     config: NodeConfig,
+    tls: GatewayTls,
     parts: Arc<Parts>,
 }
 
@@ -120,13 +123,14 @@ impl Node {
     /// Reads the keys and opens the database that a configuration names.
     ///
     /// # Errors
-    /// A missing or exposed key file, an identity that is not the descriptor's, a database that is damaged, in use or
+    /// Root certificates that cannot be used, a missing or exposed key file, an identity that is not the descriptor's, a database that is damaged, in use or
     /// another node's, or a clock that was never set.
     pub async fn open(config: NodeConfig) -> Result<Self, NodeError> {
         #[cfg(feature = "fail-points")]
         fail_points::arm();
         clock::check()?;
         let network = load_descriptor(&config.network)?;
+        let tls = GatewayTls::new(&config)?;
         let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);
         match network.identity(config.index) {
             None => {
@@ -142,7 +146,7 @@ impl Node {
         let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
         let member = Member { network, index: config.index, identity };
         let parts = Arc::new(Parts::new(member, storage, chains, &config));
-        Ok(Self { config, parts })
+        Ok(Self { config, tls, parts })
     }
 
     /// Serves until `stop` is cancelled, connecting again whenever the gateway goes away; then lets running
@@ -154,7 +158,7 @@ impl Node {
         while !stop.is_cancelled() {
             backoff.begin();
             let connection = tokio::select! {
-                connection = Connection::dial(&parts.member) => connection,
+                connection = Connection::dial(&parts.member, &self.tls) => connection,
                 () = stop.cancelled() => break,
             };
             let ended = match connection {
@@ -278,7 +282,7 @@ struct Connected {
 impl Connected {
     async fn receive(&self, frame: ToNode, tasks: &TaskTracker) {
         match frame {
-            ToNode::Greet { .. } => {}
+            ToNode::Greet { .. } | ToNode::GreetBound { .. } => {}
             ToNode::Nonce { task } => match self.parts.nonces.give() {
                 Ok(nonce) => self.send(FromNode::Nonce { task, nonce }).await,
                 Err(error) => {

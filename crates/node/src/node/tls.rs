@@ -1,0 +1,130 @@
+//! Which gateways a node believes over TLS, and to which it says who it is.
+
+use std::sync::Arc;
+
+use quorate_transport::{platform_tls, tls_with_roots};
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{Connector, MaybeTlsStream};
+use url::Url;
+
+use crate::channel_binding::ChannelBinding;
+use crate::config::{ConfigError, GatewayUrl, NodeConfig};
+use crate::wire::ToNode;
+
+/// How a node takes gateways over TLS.
+pub(crate) struct GatewayTls {
+    /// None where the platform's root certificates are enough.
+    client: Option<Arc<ClientConfig>>,
+    behind_proxy: Vec<GatewayUrl>,
+}
+
+/// Why a gateway is not told who the node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GreetingError {
+    #[error("the other side is not a gateway: its first frame is no greeting")]
+    NoGreeting,
+    #[error(
+        "the gateway does not bind the node to this TLS connection, so another may end it; \
+         if the operator's own proxy does, list the gateway's URL under `behind_proxy` in the node's configuration"
+    )]
+    Unbound,
+    #[error(
+        "the gateway ends TLS itself, but this connection is in the clear; its URL should begin with `wss`"
+    )]
+    Clear,
+}
+
+impl GatewayTls {
+    pub(crate) fn new(config: &NodeConfig) -> Result<Self, ConfigError> {
+        let behind_proxy = config.behind_proxy.clone();
+        let Some(file) = &config.root_certificates else { return Ok(Self { client: None, behind_proxy }) };
+        let path = || file.display().to_string();
+        let pem = std::fs::read(file).map_err(|source| ConfigError::Io { path: path(), source })?;
+        let client =
+            tls_with_roots(&pem).map_err(|source| ConfigError::RootCertificates { path: path(), source })?;
+        Ok(Self { client: Some(client), behind_proxy })
+    }
+
+    /// How to connect to a gateway.
+    pub(crate) fn connector(&self, gateway: &Url) -> Connector {
+        match gateway.scheme() {
+            "wss" => Connector::Rustls(self.client.clone().unwrap_or_else(platform_tls)),
+            _ => Connector::Plain,
+        }
+    }
+
+    /// What to sign for a gateway that has greeted: its challenge, and the connection's binding if the gateway has it too.
+    /// A gateway by `wss` has to, unless the node's operator has said that a proxy ends TLS for it.
+    pub(crate) fn accept(
+        &self,
+        gateway: &Url,
+        greeting: &ToNode,
+        binding: Option<ChannelBinding>,
+    ) -> Result<([u8; 32], Option<ChannelBinding>), GreetingError> {
+        match (greeting, binding) {
+            (ToNode::GreetBound { challenge }, Some(binding)) => Ok((*challenge, Some(binding))),
+            (ToNode::GreetBound { .. }, None) => Err(GreetingError::Clear),
+            (ToNode::Greet { .. }, Some(_)) if !self.is_behind_proxy(gateway) => Err(GreetingError::Unbound),
+            (ToNode::Greet { challenge }, _) => Ok((*challenge, None)),
+            _ => Err(GreetingError::NoGreeting),
+        }
+    }
+
+    fn is_behind_proxy(&self, gateway: &Url) -> bool {
+        let prefix = |url: &Url| url.path().trim_end_matches('/').to_owned();
+        self.behind_proxy.iter().any(|GatewayUrl(listed)| {
+            listed.origin() == gateway.origin() && prefix(listed) == prefix(gateway)
+        })
+    }
+}
+
+/// What binds to an encrypted connection; none for one in the clear.
+pub(crate) fn channel_binding(
+    stream: &MaybeTlsStream<TcpStream>,
+) -> Result<Option<ChannelBinding>, rustls::Error> {
+    match stream {
+        MaybeTlsStream::Rustls(stream) => ChannelBinding::of(stream.get_ref().1).map(Some),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREET: ToNode = ToNode::Greet { challenge: [1; 32] };
+    const GREET_BOUND: ToNode = ToNode::GreetBound { challenge: [1; 32] };
+
+    fn accepted(
+        gateway: &str,
+        greeting: &ToNode,
+        binding: Option<ChannelBinding>,
+    ) -> Result<Option<ChannelBinding>, GreetingError> {
+        let behind_proxy = ["wss://proxied.example/", "wss://both.example/quorate"];
+        let behind_proxy = behind_proxy.map(|url| GatewayUrl(url.parse().unwrap())).to_vec();
+        let tls = GatewayTls { client: None, behind_proxy };
+        tls.accept(&gateway.parse().unwrap(), greeting, binding).map(|(_, binding)| binding)
+    }
+
+    #[test]
+    fn a_node_signs_for_an_encrypted_connection_alone_unless_its_operator_says_otherwise() {
+        let binding = Some(ChannelBinding::from_bytes([7; 32]));
+        assert_eq!(accepted("wss://gateway.example", &GREET_BOUND, binding), Ok(binding));
+        assert_eq!(accepted("wss://gateway.example", &GREET, binding), Err(GreetingError::Unbound));
+        assert_eq!(accepted("ws://gateway.example", &GREET, None), Ok(None));
+        assert_eq!(accepted("ws://gateway.example", &GREET_BOUND, None), Err(GreetingError::Clear));
+        let other = ToNode::Cancel { task: 0 };
+        assert_eq!(accepted("wss://gateway.example", &other, binding), Err(GreetingError::NoGreeting));
+
+        for listed in
+            ["wss://proxied.example", "wss://both.example/quorate/", "wss://both.example:443/quorate"]
+        {
+            assert_eq!(accepted(listed, &GREET, binding), Ok(None), "{listed}");
+            assert_eq!(accepted(listed, &GREET_BOUND, binding), Ok(binding), "{listed}");
+        }
+        for other in ["wss://proxied.example:8443", "wss://both.example", "wss://both.example/quorate/2"] {
+            assert_eq!(accepted(other, &GREET, binding), Err(GreetingError::Unbound), "{other}");
+        }
+    }
+}
