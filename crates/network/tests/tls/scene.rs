@@ -20,8 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{Connector, accept_async, connect_async_tls_with_config};
+use tokio_tungstenite::{Connector, accept_hdr_async, connect_async_tls_with_config};
 use tokio_util::sync::CancellationToken;
 
 use crate::local::free_address;
@@ -219,12 +220,17 @@ impl Middle {
                 let (ended, from_nodes) = (ended.clone(), from_nodes.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let Ok(node) = accept_async(stream).await else { return };
+                    let mut target = String::new();
+                    let note_target = |request: &Request, response: Response| {
+                        target = request.uri().to_string();
+                        Ok(response)
+                    };
+                    let Ok(node) = accept_hdr_async(stream, note_target).await else { return };
                     let connector = match gateway.starts_with("wss") {
                         true => Connector::Rustls(client),
                         false => Connector::Plain,
                     };
-                    let url = format!("{gateway}/node");
+                    let url = format!("{gateway}{target}");
                     let connected = connect_async_tls_with_config(url, None, true, Some(connector)).await;
                     let (to_gateway, from_gateway) = connected.unwrap().0.split();
                     let (to_node, from_node) = node.split();

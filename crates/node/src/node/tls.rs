@@ -10,7 +10,6 @@ use url::Url;
 
 use crate::channel_binding::ChannelBinding;
 use crate::config::{ConfigError, GatewayUrl, NodeConfig};
-use crate::wire::ToNode;
 
 /// How a node takes gateways over TLS.
 pub(crate) struct GatewayTls {
@@ -21,12 +20,10 @@ pub(crate) struct GatewayTls {
 
 /// Why a gateway is not told who the node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum GreetingError {
-    #[error("the other side is not a gateway: its first frame is no greeting")]
-    NoGreeting,
+pub(crate) enum BindingError {
     #[error(
-        "the gateway does not bind the node to this TLS connection, so another may end it; \
-         if the operator's own proxy does, list the gateway's URL under `behind_proxy` in the node's configuration"
+        "the gateway does not bind the node to this TLS connection, so another may end it; if its operator's own proxy does, \
+         list the gateway's URL under `behind_proxy` in the node's configuration"
     )]
     Unbound,
     #[error(
@@ -54,20 +51,20 @@ impl GatewayTls {
         }
     }
 
-    /// What to sign for a gateway that has greeted: its challenge, and the connection's binding if the gateway has it too.
-    /// A gateway by `wss` has to, unless the node's operator has said that a proxy ends TLS for it.
-    pub(crate) fn accept(
+    /// What the hello covers of a connection, given whether the gateway binds and what binds to this connection. Over `wss` a
+    /// gateway has to bind, unless the node's operator has said that a proxy ends TLS for it.
+    pub(crate) fn binding(
         &self,
         gateway: &Url,
-        greeting: &ToNode,
-        binding: Option<ChannelBinding>,
-    ) -> Result<([u8; 32], Option<ChannelBinding>), GreetingError> {
-        match (greeting, binding) {
-            (ToNode::GreetBound { challenge }, Some(binding)) => Ok((*challenge, Some(binding))),
-            (ToNode::GreetBound { .. }, None) => Err(GreetingError::Clear),
-            (ToNode::Greet { .. }, Some(_)) if !self.is_behind_proxy(gateway) => Err(GreetingError::Unbound),
-            (ToNode::Greet { challenge }, _) => Ok((*challenge, None)),
-            _ => Err(GreetingError::NoGreeting),
+        is_bound: bool,
+        of_connection: Option<ChannelBinding>,
+    ) -> Result<Option<ChannelBinding>, BindingError> {
+        match of_connection {
+            Some(binding) if is_bound => Ok(Some(binding)),
+            Some(_) if self.is_behind_proxy(gateway) => Ok(None),
+            Some(_) => Err(BindingError::Unbound),
+            None if is_bound => Err(BindingError::Clear),
+            None => Ok(None),
         }
     }
 
@@ -93,38 +90,27 @@ pub(crate) fn channel_binding(
 mod tests {
     use super::*;
 
-    const GREET: ToNode = ToNode::Greet { challenge: [1; 32] };
-    const GREET_BOUND: ToNode = ToNode::GreetBound { challenge: [1; 32] };
-
-    fn accepted(
-        gateway: &str,
-        greeting: &ToNode,
-        binding: Option<ChannelBinding>,
-    ) -> Result<Option<ChannelBinding>, GreetingError> {
+    #[test]
+    fn a_node_signs_for_an_encrypted_connection_alone_unless_its_operator_says_otherwise() {
         let behind_proxy = ["wss://proxied.example/", "wss://both.example/quorate"];
         let behind_proxy = behind_proxy.map(|url| GatewayUrl(url.parse().unwrap())).to_vec();
         let tls = GatewayTls { client: None, behind_proxy };
-        tls.accept(&gateway.parse().unwrap(), greeting, binding).map(|(_, binding)| binding)
-    }
-
-    #[test]
-    fn a_node_signs_for_an_encrypted_connection_alone_unless_its_operator_says_otherwise() {
+        let signed = |gateway: &str, is_bound, of_connection| {
+            tls.binding(&gateway.parse().unwrap(), is_bound, of_connection)
+        };
         let binding = Some(ChannelBinding::from_bytes([7; 32]));
-        assert_eq!(accepted("wss://gateway.example", &GREET_BOUND, binding), Ok(binding));
-        assert_eq!(accepted("wss://gateway.example", &GREET, binding), Err(GreetingError::Unbound));
-        assert_eq!(accepted("ws://gateway.example", &GREET, None), Ok(None));
-        assert_eq!(accepted("ws://gateway.example", &GREET_BOUND, None), Err(GreetingError::Clear));
-        let other = ToNode::Cancel { task: 0 };
-        assert_eq!(accepted("wss://gateway.example", &other, binding), Err(GreetingError::NoGreeting));
-
+        assert_eq!(signed("wss://gateway.example", true, binding), Ok(binding));
+        assert_eq!(signed("wss://gateway.example", false, binding), Err(BindingError::Unbound));
+        assert_eq!(signed("ws://gateway.example", false, None), Ok(None));
+        assert_eq!(signed("ws://gateway.example", true, None), Err(BindingError::Clear));
         for listed in
             ["wss://proxied.example", "wss://both.example/quorate/", "wss://both.example:443/quorate"]
         {
-            assert_eq!(accepted(listed, &GREET, binding), Ok(None), "{listed}");
-            assert_eq!(accepted(listed, &GREET_BOUND, binding), Ok(binding), "{listed}");
+            assert_eq!(signed(listed, false, binding), Ok(None), "{listed}");
+            assert_eq!(signed(listed, true, binding), Ok(binding), "{listed}");
         }
         for other in ["wss://proxied.example:8443", "wss://both.example", "wss://both.example/quorate/2"] {
-            assert_eq!(accepted(other, &GREET, binding), Err(GreetingError::Unbound), "{other}");
+            assert_eq!(signed(other, false, binding), Err(BindingError::Unbound), "{other}");
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::pin::pin;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::ServerName;
@@ -128,27 +129,40 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn files_are_read_when_they_change_and_when_somebody_asks() {
-    let files = Files::new(&fresh_pair());
-    let (watching, asked) = (files.open(), files.open());
-    tokio::spawn({
-        let (watching, asked) = (watching.clone(), asked.clone());
-        async move { tokio::join!(watching.keep_current(Duration::from_millis(5)), asked.keep_current(NEVER)) }
-    });
-    let (mut read_again, mut by_asking) = (watching.current.subscribe(), asked.current.subscribe());
-    asked.reload.notify_one();
-    tokio::time::timeout(PATIENCE, by_asking.changed()).await.unwrap().unwrap();
-    assert!(!read_again.has_changed().unwrap(), "nothing has changed");
+async fn files_are_read_when_somebody_asks() {
+    let certificate = Files::new(&fresh_pair()).open();
+    let mut current = certificate.current.subscribe();
+    certificate.reload.notify_one();
+    tokio::select! {
+        () = certificate.keep_current(NEVER) => {}
+        read = tokio::time::timeout(PATIENCE, current.changed()) => read.unwrap().unwrap(),
+    }
+}
 
-    // Where others can read the new key it is not used; a change of that alone is seen.
-    let (certificate, key) = fresh_pair();
-    files.write(&certificate, &key);
-    tokio::time::timeout(PATIENCE, read_again.changed()).await.unwrap().unwrap();
-    expose(&files.config.key, 0o644);
-    watching.reload();
+#[tokio::test]
+async fn files_are_read_when_they_change_and_when_others_can_no_longer_read_the_key() {
+    let files = Files::new(&fresh_pair());
+    let certificate = files.open();
+    let mut current = certificate.current.subscribe();
+    let mut keep_current = pin!(certificate.keep_current(Duration::from_millis(5)));
+    // One look at the files, which are as they were, and then at ones that cannot be used.
+    assert!(tokio::time::timeout(Duration::ZERO, &mut keep_current).await.is_err());
+    assert!(!current.has_changed().unwrap());
+    let (fresh, key) = fresh_pair();
+    files.write(&fresh, &key);
+    expose(&files.config.key, 0o640);
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut keep_current).await.is_err());
+    assert!(!current.has_changed().unwrap());
+
     expose(&files.config.key, 0o600);
-    tokio::time::timeout(PATIENCE, read_again.changed()).await.unwrap().unwrap();
-    assert!(!by_asking.has_changed().unwrap());
+    tokio::select! {
+        () = &mut keep_current => {}
+        read = tokio::time::timeout(PATIENCE, current.changed()) => read.unwrap().unwrap(),
+    }
+    // Without a change they are not read again.
+    current.mark_unchanged();
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut keep_current).await.is_err());
+    assert!(!current.has_changed().unwrap());
 }
 
 /// A client of one version of TLS that believes this certificate.
