@@ -13,7 +13,6 @@ use alloy_signer_local::PrivateKeySigner;
 use futures_util::{SinkExt as _, StreamExt as _};
 use local::{ACCOUNT, Session, claim, free_address, mint_with_nonce, permissions, sign};
 use quorate_network::{EphemeralKey, NetworkError, SigningNetwork};
-use quorate_node::GatewayUrl;
 use scene::{Middle, Scene, until};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -96,7 +95,7 @@ async fn a_proxy_ends_tls_only_where_the_node_s_operator_says_so() {
     .await;
     assert_eq!(proxy.from_nodes.load(Ordering::Relaxed), 0);
     node.stop().await;
-    let listed = GatewayUrl(format!("wss://{}", proxy.address).parse().unwrap());
+    let listed = format!("wss://{}", proxy.address).parse().unwrap();
     scene.start_node(1, proxy.address, |config| config.behind_proxy = vec![listed]).await;
     scene.until_ready(1).await;
 }

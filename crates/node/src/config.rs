@@ -3,13 +3,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer};
+use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer, gateway_name};
 use quorate_transport::{BuildError, Endpoint, RootCertificateError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// Which node of the network this is, from 1.
@@ -22,13 +22,17 @@ pub struct NodeConfig {
     pub seal: PathBuf,
     /// The SQLite database.
     pub database: PathBuf,
+    /// The gateways to connect to (`ws` or `wss`), where they are not those of the descriptor: behind a private name, or
+    /// nodes' own listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<Url>>,
     /// Root certificates (PEM) that gateways are believed by, beside the platform's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_certificates: Option<PathBuf>,
     /// The gateways (`wss`) for which a proxy of their operator's ends TLS. The others have to end it themselves, since the
     /// node proves who it is for one connection; a proxy is believed not to pass for the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub behind_proxy: Vec<GatewayUrl>,
+    pub behind_proxy: Vec<Url>,
     /// How many free keys the node keeps at most; it makes no more before some are bound.
     #[serde(default = "most_free_keys")]
     pub most_free_keys: u64,
@@ -58,11 +62,6 @@ pub(crate) const fn most_journal_bytes() -> u64 {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "BTreeMap<String, ChainConfig>", try_from = "BTreeMap<String, ChainConfig>")]
 pub struct ChainConfigs(pub BTreeMap<u64, ChainConfig>);
-
-/// A gateway's URL. `Debug` leaves out what may be secret of it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct GatewayUrl(pub Url);
 
 /// How a node asks one chain.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +201,9 @@ pub enum ConfigError {
         /// What is wrong with them.
         source: RootCertificateError,
     },
+    /// The gateways of a node's file.
+    #[error("`gateways` in the node's configuration cannot be used")]
+    Gateways(#[source] DescriptorError),
     /// An index beyond the network.
     #[error("the configuration is for node {index}, but the network has {size} nodes")]
     NoSuchNode {
@@ -275,9 +277,21 @@ impl TryFrom<BTreeMap<String, ChainConfig>> for ChainConfigs {
     }
 }
 
-impl fmt::Debug for GatewayUrl {
+impl fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Endpoint::new(&self.0).fmt(f)
+        let names = |urls: &Vec<Url>| urls.iter().map(gateway_name).collect::<Vec<_>>();
+        f.debug_struct("NodeConfig")
+            .field("index", &self.index)
+            .field("network", &self.network)
+            .field("database", &self.database)
+            .field("gateways", &self.gateways.as_ref().map(names))
+            .field("root_certificates", &self.root_certificates)
+            .field("behind_proxy", &names(&self.behind_proxy))
+            .field("most_free_keys", &self.most_free_keys)
+            .field("most_journal_bytes", &self.most_journal_bytes)
+            .field("admission", &self.admission)
+            .field("chains", &self.chains)
+            .finish_non_exhaustive()
     }
 }
 
@@ -288,6 +302,15 @@ impl fmt::Debug for ChainConfig {
 }
 
 impl NodeConfig {
+    /// Reads the network's descriptor, with the gateways that this node connects to.
+    pub(crate) fn load_descriptor(&self) -> Result<NetworkDescriptor, ConfigError> {
+        let network = load_descriptor(&self.network)?;
+        match &self.gateways {
+            Some(gateways) => network.with_gateways(gateways.clone()).map_err(ConfigError::Gateways),
+            None => Ok(network),
+        }
+    }
+
     /// Reads the file.
     ///
     /// # Errors
@@ -371,6 +394,28 @@ mod tests {
         for wrong in ["", "rpc = \"rpc.example.org\"", "rpc = \"https://rpc.example.org\"\nkey = \"1\""] {
             assert!(node(&format!("[chains.84532]\n{wrong}")).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_node_goes_to_its_own_gateways_or_to_the_descriptor_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let dialled = |more: &str| {
+            let descriptor = crate::init(folder.path(), 2, 3, ([127, 0, 0, 1], 7000).into(), 0, None);
+            let (own, file) = (node(more).unwrap().gateways, folder.path().join("node-1/node.toml"));
+            let config = NodeConfig { gateways: own, ..NodeConfig::load(&file).unwrap() };
+            drop(descriptor);
+            config.load_descriptor().map(|network| network.gateways().to_vec())
+        };
+        assert_eq!(dialled("").unwrap(), ["ws://127.0.0.1:7000".parse().unwrap()]);
+        let two = ["wss://a.example/nodes".parse().unwrap(), "ws://10.0.0.1:7001".parse().unwrap()];
+        assert_eq!(dialled("gateways = [\"wss://a.example/nodes\", \"ws://10.0.0.1:7001\"]").unwrap(), two);
+        for (wrong, reason) in [("[]", "names no gateway"), ("[\"https://a.example\"]", "write `wss`")] {
+            let error = dialled(&format!("gateways = {wrong}")).unwrap_err();
+            assert!(error.source().unwrap().to_string().contains(reason), "{error}");
+        }
+        let secret = node("gateways = [\"wss://u:passw0rd@a.example/pathk3y\"]").unwrap();
+        assert!(!format!("{secret:?}").contains("passw0rd"), "{secret:?}");
+        assert!(!format!("{secret:?}").contains("pathk3y"), "{secret:?}");
     }
 
     #[test]

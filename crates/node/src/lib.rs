@@ -20,8 +20,8 @@ mod storage;
 mod wire;
 
 pub use config::{
-    Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, GatewayUrl, NoChainId,
-    NodeConfig, Rate, TlsConfig, load_descriptor,
+    Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
+    Rate, TlsConfig, load_descriptor,
 };
 pub use gateway::{CertificateError, CertificateReload, Gateway, GatewayError};
 pub use init::init;

@@ -94,7 +94,7 @@ impl RunningNode {
 impl Scene {
     pub(crate) fn new() -> Self {
         let (folder, authority, gateway) = (tempfile::tempdir().unwrap(), Authority::new(), free_address());
-        let descriptor = init(folder.path(), 2, 3, gateway, 0).unwrap().to_json();
+        let descriptor = init(folder.path(), 2, 3, gateway, 0, None).unwrap().to_json();
         let descriptor = descriptor.replace("ws://", "wss://");
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         Self { authority, gateway, folder, descriptor }
@@ -144,9 +144,7 @@ impl Scene {
         change: impl FnOnce(&mut NodeConfig),
     ) -> RunningNode {
         let mut config = NodeConfig::load(&self.path(&format!("node-{index}/node.toml"))).unwrap();
-        config.network = self.path(&format!("node-{index}/network.json"));
-        let descriptor = self.descriptor.replace(&self.gateway.to_string(), &goes_to.to_string());
-        std::fs::write(&config.network, descriptor).unwrap();
+        config.gateways = Some(vec![format!("wss://{goes_to}").parse().unwrap()]);
         config.root_certificates = Some(self.path("ca.pem"));
         change(&mut config);
         let stop = CancellationToken::new();

@@ -57,7 +57,7 @@ use self::run::Pace;
 use self::signing::Signing;
 use self::statements::Statements;
 use self::tls::GatewayTls;
-use crate::config::{ConfigError, NodeConfig, load_descriptor};
+use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
 use crate::seal::{KeyFileError, SealKey, read_key_file};
@@ -119,7 +119,7 @@ impl Node {
         #[cfg(feature = "fail-points")]
         fail_points::arm();
         clock::check()?;
-        let network = load_descriptor(&config.network)?;
+        let network = config.load_descriptor()?;
         let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);
         match network.identity(config.index) {
             None => {
@@ -169,7 +169,7 @@ impl Parts {
             cores: cores.clone(),
             pace: Pace::default(),
         };
-        let gateways = vec![member.network.gateway().clone()];
+        let gateways = member.network.gateways().to_vec();
         Self {
             gateways,
             tls,

@@ -9,13 +9,13 @@ use tokio_tungstenite::{Connector, MaybeTlsStream};
 use url::Url;
 
 use crate::channel_binding::ChannelBinding;
-use crate::config::{ConfigError, GatewayUrl, NodeConfig};
+use crate::config::{ConfigError, NodeConfig};
 
 /// How a node takes gateways over TLS.
 pub(crate) struct GatewayTls {
     /// None where the platform's root certificates are enough.
     client: Option<Arc<ClientConfig>>,
-    behind_proxy: Vec<GatewayUrl>,
+    behind_proxy: Vec<Url>,
 }
 
 /// Why a gateway is not told who the node is.
@@ -70,9 +70,9 @@ impl GatewayTls {
 
     fn is_behind_proxy(&self, gateway: &Url) -> bool {
         let prefix = |url: &Url| url.path().trim_end_matches('/').to_owned();
-        self.behind_proxy.iter().any(|GatewayUrl(listed)| {
-            listed.origin() == gateway.origin() && prefix(listed) == prefix(gateway)
-        })
+        self.behind_proxy
+            .iter()
+            .any(|listed| listed.origin() == gateway.origin() && prefix(listed) == prefix(gateway))
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_node_signs_for_an_encrypted_connection_alone_unless_its_operator_says_otherwise() {
         let behind_proxy = ["wss://proxied.example/", "wss://both.example/quorate"];
-        let behind_proxy = behind_proxy.map(|url| GatewayUrl(url.parse().unwrap())).to_vec();
+        let behind_proxy = behind_proxy.map(|url| url.parse().unwrap()).to_vec();
         let tls = GatewayTls { client: None, behind_proxy };
         let signed = |gateway: &str, is_bound, of_connection| {
             tls.binding(&gateway.parse().unwrap(), is_bound, of_connection)
