@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig};
+use quorate_node::{CertificateReload, Gateway, GatewayConfig, Node, NodeConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -27,12 +27,24 @@ pub(crate) async fn node(Command::Run { config }: Command) -> anyhow::Result<()>
 pub(crate) async fn gateway(Command::Run { config }: Command) -> anyhow::Result<()> {
     log_to_stderr();
     let gateway = Gateway::open(GatewayConfig::load(&config)?).await?;
+    reload_on_signal(gateway.certificate_reload())?;
     gateway.serve(stop_on_signal()?).await;
     Ok(())
 }
 
 fn log_to_stderr() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).json().init();
+}
+
+/// Has the gateway read its certificate again at each SIGHUP.
+fn reload_on_signal(reload: CertificateReload) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.now();
+        }
+    });
+    Ok(())
 }
 
 /// Cancelled at the first SIGINT or SIGTERM.

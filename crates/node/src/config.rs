@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer, gateway_name};
-use quorate_transport::{BuildError, Endpoint};
+use quorate_transport::{BuildError, Endpoint, RootCertificateError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -26,6 +26,13 @@ pub struct NodeConfig {
     /// nodes' own listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateways: Option<Vec<Url>>,
+    /// Root certificates (PEM) that gateways are believed by, beside the platform's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_certificates: Option<PathBuf>,
+    /// The gateways (`wss`) for which a proxy of their operator's ends TLS. The others have to end it themselves, since the
+    /// node proves who it is for one connection; a proxy is believed not to pass for the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind_proxy: Vec<Url>,
     /// How many free keys the node keeps at most; it makes no more before some are bound.
     #[serde(default = "most_free_keys")]
     pub most_free_keys: u64,
@@ -109,9 +116,22 @@ pub struct GatewayConfig {
     /// The proxies that are believed when they say (`X-Forwarded-For`) for whom they connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpAddr>,
+    /// With what the gateway ends TLS, for clients and nodes alike; without it, it listens in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// What one client may ask for.
     #[serde(default)]
     pub limits: ClientLimits,
+}
+
+/// The files by which a gateway shows who it is. They are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The gateway's certificate and those that certify it up to the root, in PEM.
+    pub certificates: PathBuf,
+    /// The certificate's private key (PKCS#8, SEC1 or PKCS#1, in PEM), which no other user may read.
+    pub key: PathBuf,
 }
 
 /// What a gateway takes from one client; whoever asks for more is told that the network is busy.
@@ -172,6 +192,14 @@ pub enum ConfigError {
         path: String,
         /// What is wrong with it.
         source: DescriptorError,
+    },
+    /// The root certificates.
+    #[error("{path} holds no root certificates that can be used")]
+    RootCertificates {
+        /// The file.
+        path: String,
+        /// What is wrong with them.
+        source: RootCertificateError,
     },
     /// The gateways of a node's file.
     #[error("`gateways` in the node's configuration cannot be used")]
@@ -251,12 +279,14 @@ impl TryFrom<BTreeMap<String, ChainConfig>> for ChainConfigs {
 
 impl fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gateways = self.gateways.as_ref().map(|urls| urls.iter().map(gateway_name).collect::<Vec<_>>());
+        let names = |urls: &Vec<Url>| urls.iter().map(gateway_name).collect::<Vec<_>>();
         f.debug_struct("NodeConfig")
             .field("index", &self.index)
             .field("network", &self.network)
             .field("database", &self.database)
-            .field("gateways", &gateways)
+            .field("gateways", &self.gateways.as_ref().map(names))
+            .field("root_certificates", &self.root_certificates)
+            .field("behind_proxy", &names(&self.behind_proxy))
             .field("most_free_keys", &self.most_free_keys)
             .field("most_journal_bytes", &self.most_journal_bytes)
             .field("admission", &self.admission)
@@ -287,7 +317,8 @@ impl NodeConfig {
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(path)?;
-        for file in [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database] {
+        let files = [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database];
+        for file in files.into_iter().chain(&mut config.root_certificates) {
             *file = beside(path, file);
         }
         Ok(config)
@@ -301,7 +332,10 @@ impl GatewayConfig {
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(path)?;
-        config.network = beside(path, &config.network);
+        let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificates, &mut tls.key]);
+        for file in tls.chain([&mut config.network]) {
+            *file = beside(path, file);
+        }
         Ok(config)
     }
 }
@@ -395,6 +429,27 @@ mod tests {
         assert!(!admits(ACCOUNT, &contract) && !admits(&contract, ACCOUNT));
         assert!(!admits(&contract, &contract.replace("84532", "8453")));
         assert!(node("[admission]\nowners = [\"eip155:base:0x\"]").is_err());
+    }
+
+    #[test]
+    fn paths_of_certificates_are_relative_to_the_file_and_urls_of_gateways_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let (node, gateway) = (folder.path().join("node.toml"), folder.path().join("gateway.toml"));
+        let lines =
+            "root_certificates = \"ca.pem\"\nbehind_proxy = [\"wss://user:Secret0123@gateway.example\"]";
+        std::fs::write(&node, format!("{NODE}\n{lines}")).unwrap();
+        let config = NodeConfig::load(&node).unwrap();
+        assert_eq!(config.root_certificates, Some(folder.path().join("ca.pem")));
+        assert!(!format!("{config:?}").contains("Secret0123"), "{config:?}");
+
+        let lines =
+            "listen = \"127.0.0.1:0\"\nnetwork = \"network.json\"\n[tls]\ncertificates = \"cert.pem\"";
+        std::fs::write(&gateway, format!("{lines}\nkey = \"/etc/key.pem\"")).unwrap();
+        let tls = GatewayConfig::load(&gateway).unwrap().tls.unwrap();
+        assert_eq!((tls.certificates, tls.key), (folder.path().join("cert.pem"), "/etc/key.pem".into()));
+        std::fs::write(&gateway, lines).unwrap();
+        let error = GatewayConfig::load(&gateway).unwrap_err();
+        assert!(error.source().unwrap().to_string().contains("missing field `key`"), "{error:?}");
     }
 
     /// Loads a node's configuration with this in its part on admission.

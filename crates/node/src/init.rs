@@ -51,6 +51,8 @@ pub fn init(
             identity: PathBuf::from("identity.key"),
             seal: PathBuf::from("seal.key"),
             database: PathBuf::from("node.db"),
+            root_certificates: None,
+            behind_proxy: Vec::new(),
             gateways: None,
             most_free_keys: most_free_keys(),
             most_journal_bytes: most_journal_bytes(),
@@ -68,6 +70,7 @@ pub fn init(
         network,
         free_keys,
         trusted_proxies: Vec::new(),
+        tls: None,
         limits: ClientLimits::default(),
     };
     write(&home.join("gateway.toml"), &toml::to_string(&config).unwrap_or_default())?;

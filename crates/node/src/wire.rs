@@ -96,12 +96,14 @@ pub(crate) enum ToNode {
     /// The first frame, to a node that speaks the second version: the version that both speak, and 32 bytes for the node to
     /// sign with its identity.
     Welcome { version: u8, challenge: [u8; 32] },
+    /// [`Welcome`](Self::Welcome) of a gateway that ends TLS itself: the signature covers the connection's channel binding, too.
+    WelcomeBound { version: u8, challenge: [u8; 32] },
 }
 
 /// What a node sends to the gateway.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromNode {
-    /// The answer to [`ToNode::Greet`] or [`ToNode::Welcome`]: an Ed25519 signature.
+    /// The answer to [`ToNode::Greet`], [`ToNode::Welcome`] or [`ToNode::WelcomeBound`]: an Ed25519 signature.
     Hello { node: NodeIndex, signature: Vec<u8> },
     /// A nonce.
     Nonce { task: TaskId, nonce: Nonce },
@@ -236,7 +238,7 @@ impl FrameKind {
 impl Frame for ToNode {
     fn since(&self) -> u8 {
         match self {
-            Self::Welcome { .. } => 2,
+            Self::Welcome { .. } | Self::WelcomeBound { .. } => 2,
             Self::Peer { message, .. } => message.since(),
             _ => OLDEST,
         }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::occasionally::Occasionally;
 use super::queue::{self, Full, queue};
 use super::quorum::Progress;
+use crate::channel_binding::ChannelBinding;
 use crate::fail_points::newest_version_of_gateways;
 use crate::node::hello_digest;
 use crate::wire::{self, Frame as _, FrameError, FromNode, KeyRecord, TaskId, ToNode};
@@ -110,6 +111,8 @@ enum Rejected {
     NoHello,
     #[error("it is not the node {node} of this network that it says it is")]
     Identity { node: NodeIndex },
+    #[error("it speaks a version of the frames that binds nobody to a TLS connection; a newer node does")]
+    Unbound,
     #[error("it did not say who it is within {} s", HELLO_DEADLINE.as_secs())]
     Late,
     #[error("the system gave no random bytes")]
@@ -269,10 +272,10 @@ impl NodeConnections {
     }
 
     /// Serves a node's connection, after the node has shown who it is. `newest` is the newest version of the frames that it
-    /// says it speaks.
-    pub(super) async fn attend(&self, mut socket: WebSocket, newest: u8) {
+    /// says it speaks; `binding` is what its hello has to cover of an encrypted connection.
+    pub(super) async fn attend(&self, mut socket: WebSocket, newest: u8, binding: Option<ChannelBinding>) {
         let version = newest.clamp(wire::OLDEST, newest_version_of_gateways());
-        let greeted = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket, version)).await;
+        let greeted = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket, version, binding)).await;
         match greeted.unwrap_or(Err(Rejected::Late)) {
             Ok(node) => self.attend_node(node, version, socket).await,
             Err(error) => {
@@ -324,12 +327,19 @@ impl NodeConnections {
         tracing::info!(%node, reason, "node gone");
     }
 
-    async fn greet(&self, socket: &mut WebSocket, version: u8) -> Result<NodeIndex, Rejected> {
+    async fn greet(
+        &self,
+        socket: &mut WebSocket,
+        version: u8,
+        binding: Option<ChannelBinding>,
+    ) -> Result<NodeIndex, Rejected> {
         let mut challenge = [0; 32];
         getrandom::fill(&mut challenge).map_err(|_| Rejected::Random)?;
-        let greeting = match version {
-            wire::OLDEST => ToNode::Greet { challenge },
-            _ => ToNode::Welcome { version, challenge },
+        let greeting = match (version, binding) {
+            (wire::OLDEST, None) => ToNode::Greet { challenge },
+            (wire::OLDEST, Some(_)) => return Err(Rejected::Unbound),
+            (_, None) => ToNode::Welcome { version, challenge },
+            (_, Some(_)) => ToNode::WelcomeBound { version, challenge },
         };
         let greeting = wire::encode(&greeting);
         socket.send(Message::Binary(greeting.into())).await.map_err(|_| Rejected::Broken)?;
@@ -338,7 +348,7 @@ impl NodeConnections {
             return Err(Rejected::NoHello);
         };
         let identity = self.network.identity(node).ok_or(Rejected::Identity { node })?;
-        let digest = hello_digest(&self.network, node, &challenge);
+        let digest = hello_digest(&self.network, node, &challenge, binding);
         let signature = Signature::from_slice(&signature).map_err(|_| Rejected::Identity { node })?;
         let verified = identity.verify_strict(digest.as_slice(), &signature);
         verified.map(|()| node).map_err(|_| Rejected::Identity { node })

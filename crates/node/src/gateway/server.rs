@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use quorate_protocol::{Answer, Operation, SUBPROTOCOL, SignedRequest};
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +26,8 @@ use super::client::{Clients, Visitor, close, stopping};
 use super::connections::NodeConnections;
 use super::keys::Keys;
 use super::places::{Place, Places};
+use super::tls::Certificate;
+use crate::channel_binding::ChannelBinding;
 use crate::wire::MAX_FRAME;
 
 /// What the routes share.
@@ -33,6 +36,8 @@ pub(super) struct Door {
     pub(super) keys: Arc<Keys>,
     pub(super) clients: Clients,
     pub(super) trusted_proxies: Vec<IpAddr>,
+    /// With what connections are encrypted; none where they are in the clear.
+    pub(super) certificate: Option<Arc<Certificate>>,
     /// Nothing new is begun from then on.
     pub(super) stop: CancellationToken,
     /// Everything ends.
@@ -47,6 +52,8 @@ pub(super) struct Door {
 struct Peer {
     address: IpAddr,
     place: Arc<Place>,
+    /// What a node's hello has to cover of the connection; none if it is in the clear.
+    binding: Option<ChannelBinding>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +102,8 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
                 Ok((stream, from)) => {
                     // Whoever has opened too many is not told so: that would cost more than opening one.
                     let Some(place) = places.take(permit, from.ip()) else { continue };
-                    let connection = serve_connection(stream, from, place, routes.clone());
+                    let certificate = door.certificate.clone();
+                    let connection = serve_connection(stream, from, place, certificate, routes.clone());
                     let cut = door.cut.clone();
                     tokio::spawn(async move { cut.run_until_cancelled(connection).await });
                 }
@@ -109,12 +117,30 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
     door.stop.run_until_cancelled(accept).await;
 }
 
-async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, routes: Router) {
+async fn serve_connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    place: Place,
+    certificate: Option<Arc<Certificate>>,
+    routes: Router,
+) {
     // The rounds of a signature are many small messages, each of which the next one waits for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::warn!(%error, "small messages may be delayed on a socket");
     }
-    let peer = Peer { address: from.ip(), place: Arc::new(place) };
+    let peer = Peer { address: from.ip(), place: Arc::new(place), binding: None };
+    let Some(certificate) = certificate else { return serve_http(stream, peer, routes).await };
+    match certificate.accept(stream).await {
+        Ok((stream, binding)) => serve_http(stream, Peer { binding: Some(binding), ..peer }, routes).await,
+        Err(error) => tracing::debug!(%error, "a connection was not encrypted"),
+    }
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    routes: Router,
+) {
     let routes = TowerToHyperService::new(routes);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -147,7 +173,8 @@ async fn node(
         let tracker = door.node_sockets.clone();
         tracker.track_future(async move {
             let _place = peer.place;
-            door.cut.run_until_cancelled(door.connections.attend(socket, speaks.version)).await;
+            let attend = door.connections.attend(socket, speaks.version, peer.binding);
+            door.cut.run_until_cancelled(attend).await;
         })
     })
 }

@@ -34,7 +34,7 @@ pub(super) struct Connected {
 impl Connected {
     pub(super) async fn receive(&self, frame: ToNode, tasks: &TaskTracker) {
         match frame {
-            ToNode::Greet { .. } | ToNode::Welcome { .. } => {}
+            ToNode::Greet { .. } | ToNode::Welcome { .. } | ToNode::WelcomeBound { .. } => {}
             ToNode::Nonce { task } => match self.parts.nonces.give() {
                 Ok(nonce) => self.send(FromNode::Nonce { task, nonce }).await,
                 Err(error) => {

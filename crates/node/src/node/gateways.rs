@@ -36,7 +36,7 @@ impl Parts {
         while !stop.is_cancelled() {
             backoff.begin();
             let connection = tokio::select! {
-                connection = Connection::dial(&self.member, &gateway) => connection,
+                connection = Connection::dial(&self.member, &gateway, &self.tls) => connection,
                 () = stop.cancelled() => break,
             };
             let ended = match connection {

@@ -28,6 +28,7 @@ mod run;
 mod signing;
 mod statements;
 mod tasks;
+mod tls;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ use self::rounds::Cores;
 use self::run::Pace;
 use self::signing::Signing;
 use self::statements::Statements;
+use self::tls::GatewayTls;
 use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
@@ -84,6 +86,7 @@ struct Parts {
     /// One key is made at a time.
     making: tokio::sync::Mutex<()>,
     gateways: Vec<Url>,
+    tls: GatewayTls,
     /// Told whenever the keys that can be assigned here may be others: every gateway is to know.
     free_keys: Arc<watch::Sender<()>>,
 }
@@ -110,7 +113,7 @@ impl Node {
     /// Reads the keys and opens the database that a configuration names.
     ///
     /// # Errors
-    /// A missing or exposed key file, an identity that is not the descriptor's, a database that is damaged, in use or
+    /// Root certificates that cannot be used, a missing or exposed key file, an identity that is not the descriptor's, a database that is damaged, in use or
     /// another node's, or a clock that was never set.
     pub async fn open(config: NodeConfig) -> Result<Self, NodeError> {
         #[cfg(feature = "fail-points")]
@@ -128,10 +131,11 @@ impl Node {
             Some(_) => {}
         }
         let chains = Chains::new(config.index, &config.chains)?;
+        let tls = GatewayTls::new(&config)?;
         let seal = SealKey::new(&*read_key_file(&config.seal)?);
         let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
         let member = Member { network, index: config.index, identity };
-        let parts = Arc::new(Parts::new(member, storage, chains, &config));
+        let parts = Arc::new(Parts::new(member, storage, chains, tls, &config));
         Ok(Self { config, parts })
     }
 
@@ -150,7 +154,7 @@ impl Node {
 }
 
 impl Parts {
-    fn new(member: Member, storage: Storage, chains: Chains, config: &NodeConfig) -> Self {
+    fn new(member: Member, storage: Storage, chains: Chains, tls: GatewayTls, config: &NodeConfig) -> Self {
         let (member, storage) = (Arc::new(member), Arc::new(storage));
         let (nonces, attempts) = (Arc::new(Nonces::default()), Arc::new(Attempts::default()));
         let statements = Arc::new(Statements::new(member.clone(), storage.clone(), attempts.clone()));
@@ -168,6 +172,7 @@ impl Parts {
         let gateways = member.network.gateways().to_vec();
         Self {
             gateways,
+            tls,
             free_keys: Arc::default(),
             assignments: Arc::new(Assignments::new(
                 member.clone(),
