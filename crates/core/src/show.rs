@@ -36,15 +36,14 @@ impl Written for Time {
             return write_text("second {} after 1970, beyond the year 9999", &[&self.0], out);
         };
         let (year, month, day) = civil_from_days(day);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         let parts = [
             (year / 100, ""),
             (year % 100, "-"),
             (month, "-"),
             (day, " "),
-            (hour, ":"),
-            (minute, ":"),
-            (second, " UTC"),
+            (second / 3600, ":"),
+            (second / 60 % 60, ":"),
+            (second % 60, " UTC"),
         ];
         parts.iter().try_for_each(|(number, after)| {
             let digit = |digit: u32| u8::try_from(digit).unwrap_or_default();
@@ -66,25 +65,36 @@ fn day_and_second(second: u64) -> Option<(u32, u32)> {
 
 const LAST_SECOND_OF_9999: u64 = 253_402_300_799;
 
-/// Year, month and day of the day that is so many days after 1970-01-01, in the Gregorian calendar.
-///
-/// Years are counted from March on, so that the leap day is a year's last; months have 153 days in each five. The calendar
-/// repeats after 400 years.
-const fn civil_from_days(days: u32) -> (u32, u32, u32) {
-    const DAYS_IN_4_YEARS: u32 = 4 * 365 + 1;
-    const DAYS_IN_CENTURY: u32 = 25 * DAYS_IN_4_YEARS - 1;
-    const DAYS_IN_400_YEARS: u32 = 4 * DAYS_IN_CENTURY + 1;
-    // From 0000-03-01 to 1970-01-01.
-    let days = days + 719_468;
-    let (cycle, day) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
-    // Without the leap days before it, all years are of 365 days.
-    let leap_days = day / (DAYS_IN_4_YEARS - 1) + day / (DAYS_IN_400_YEARS - 1) - day / DAYS_IN_CENTURY;
-    let year = (day - leap_days) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (400 * cycle + year + next_year, month, day)
+/// Year, month and day of the day that is so many days after 1970-01-01, in the Gregorian calendar, which repeats after 400
+/// years.
+fn civil_from_days(days: u32) -> (u32, u32, u32) {
+    const DAYS_IN_400_YEARS: u32 = 400 * 365 + 97;
+    let mut year = 1970 + 400 * (days / DAYS_IN_400_YEARS);
+    let mut day = days % DAYS_IN_400_YEARS;
+    while day >= 365 + leap_days(year) {
+        day -= 365 + leap_days(year);
+        year += 1;
+    }
+    let mut month = 1;
+    while day >= days_in_month(year, month) {
+        day -= days_in_month(year, month);
+        month += 1;
+    }
+    (year, month, day + 1)
+}
+
+fn days_in_month(year: u32, month: u32) -> u32 {
+    match month {
+        2 => 28 + leap_days(year),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// 1 in a leap year, else 0.
+fn leap_days(year: u32) -> u32 {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    is_leap.into()
 }
 
 /// Text from outside, which may not be more than one line or longer than one, nor push what follows it out of sight.

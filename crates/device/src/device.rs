@@ -186,5 +186,8 @@ const LONGEST_ANSWER: usize = LONGEST_REASON + 12;
 
 /// Writes what fits.
 fn cut(piece: &str, reason: &mut Reason) -> fmt::Result {
-    piece.chars().try_for_each(|letter| reason.push(letter)).map_err(|_| fmt::Error)
+    let fits = piece.len().min(reason.capacity() - reason.len());
+    // All reasons are ASCII.
+    let _ = reason.push_str(piece.get(..fits).unwrap_or_default());
+    if fits < piece.len() { Err(fmt::Error) } else { Ok(()) }
 }

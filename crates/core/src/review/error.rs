@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Why a review does not end in a hash to sign. Sessions and calls are counted from 1, as the items do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReviewError {
     /// An item was not shown.
