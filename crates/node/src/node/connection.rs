@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use ed25519_dalek::Signer as _;
 use futures_util::{Sink, SinkExt as _, StreamExt as _};
-use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
+use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript, socket_url};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -202,8 +202,7 @@ async fn send(
 
 /// Where nodes come at a gateway. An older gateway does not read the query.
 fn node_url(gateway: &Url, newest: u8) -> Url {
-    let mut url = gateway.clone();
-    url.set_path(&format!("{}/node", url.path().trim_end_matches('/')));
+    let mut url = socket_url(gateway, "node");
     if newest > OLDEST {
         url.query_pairs_mut().append_pair("version", &newest.to_string());
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_transport::Endpoint;
+use quorate_protocol::gateway_name;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,7 +31,7 @@ impl Parts {
         stop: &CancellationToken,
         tasks: &TaskTracker,
     ) {
-        let (node, name) = (self.member.index, Endpoint::new(&gateway));
+        let (node, name) = (self.member.index, gateway_name(&gateway));
         let mut backoff = Backoff::new();
         while !stop.is_cancelled() {
             backoff.begin();

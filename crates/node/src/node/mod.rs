@@ -55,7 +55,7 @@ use self::rounds::Cores;
 use self::run::Pace;
 use self::signing::Signing;
 use self::statements::Statements;
-use crate::config::{ConfigError, NodeConfig, load_descriptor};
+use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
 use crate::seal::{KeyFileError, SealKey, read_key_file};
@@ -116,7 +116,7 @@ impl Node {
         #[cfg(feature = "fail-points")]
         fail_points::arm();
         clock::check()?;
-        let network = load_descriptor(&config.network)?;
+        let network = config.load_descriptor()?;
         let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);
         match network.identity(config.index) {
             None => {
@@ -165,7 +165,7 @@ impl Parts {
             cores: cores.clone(),
             pace: Pace::default(),
         };
-        let gateways = vec![member.network.gateway().clone()];
+        let gateways = member.network.gateways().to_vec();
         Self {
             gateways,
             free_keys: Arc::default(),
