@@ -3,6 +3,7 @@
 use alloy_primitives::Keccak256;
 
 use super::{elementary, error::SelectorError};
+use crate::keccak::digest;
 
 /// A function, as its signature has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub(crate) fn read<'a>(
     let mut canonical = Keccak256::new();
     let mut reader = Reader { text, at: 0, canonical: Some(&mut canonical) };
     let (name, Layout { words, dynamic }) = reader.function(each)?;
-    let [a, b, c, d, ..] = canonical.finalize().0;
+    let [a, b, c, d, ..] = digest(&canonical).0;
     Ok(Signature { name, selector: [a, b, c, d], head_words: words, dynamic })
 }
 
