@@ -4,47 +4,50 @@ use alloy_primitives::U256;
 
 use super::{error::ReviewError, items::Items, label::Label};
 
-/// Gas limits, and fees for one gas in wei.
+/// Fees for one gas in wei, and limits of gas.
 pub(super) struct Gas {
-    pub(super) max_fee: u128,
-    pub(super) max_priority_fee: u128,
-    pub(super) call: u128,
-    pub(super) verification: u128,
-    /// How often the limit of the verification counts.
-    pub(super) validations: u8,
-    pub(super) pre_verification: u128,
-    /// A paymaster's verification, and what it does after the call.
-    pub(super) paymaster: Option<[u128; 2]>,
+    /// In the order of [`LABELS`].
+    pub(super) numbers: [u128; 7],
+    /// Whether there are the last two limits, a paymaster's.
+    pub(super) has_paymaster: bool,
+    /// Whether the limit of the verification counts three times, as it does at EntryPoint v0.6 where a paymaster pays.
+    pub(super) verifies_thrice: bool,
 }
+
+const LABELS: [Label; 7] = [
+    Label::MaxFeePerGas,
+    Label::MaxPriorityFeePerGas,
+    Label::CallGas,
+    Label::VerificationGas,
+    Label::PreVerificationGas,
+    Label::PaymasterVerificationGas,
+    Label::PostOpGas,
+];
 
 /// The bits that entry points take.
 const BITS: u32 = 120;
 
 impl Gas {
     pub(super) fn show(&self, items: &mut Items<'_>) -> Result<(), ReviewError> {
-        let [paymaster_verification, post_op] = self.paymaster.unwrap_or_default();
-        let fees =
-            [(Label::MaxFeePerGas, self.max_fee), (Label::MaxPriorityFeePerGas, self.max_priority_fee)];
-        let limits = [
-            (Label::CallGas, self.call),
-            (Label::VerificationGas, self.verification),
-            (Label::PreVerificationGas, self.pre_verification),
-            (Label::PaymasterVerificationGas, paymaster_verification),
-            (Label::PostOpGas, post_op),
-        ];
-        if fees.iter().chain(&limits).any(|(_, number)| *number >> BITS > 0) {
+        if self.numbers.iter().any(|number| number >> BITS > 0) {
             return Err(ReviewError::GasOverflow);
         }
-        // Five limits, one of them thrice, of 120 bits: no sum overflows.
-        let once = limits.iter().fold(0, |sum, (_, limit)| sum + limit);
-        let most = (1..self.validations).fold(once, |sum, _| sum + self.verification);
-        items.coin(Label::Fees, &product(most, self.max_fee));
-        for (label, fee) in fees {
-            items.coin(label, &U256::from(fee));
+        let [max_fee, _, limits @ ..] = &self.numbers;
+        let [_, verification, ..] = limits;
+        // Seven numbers of 120 bits: no sum overflows.
+        let mut most: u128 = limits.iter().sum();
+        if self.verifies_thrice {
+            most += verification * 2;
         }
-        let shown = if self.paymaster.is_some() { 5 } else { 3 };
-        for (label, limit) in limits.iter().take(shown) {
-            items.number(*label, &U256::from(*limit));
+        items.coin(Label::Fees, &product(most, *max_fee));
+        let shown = if self.has_paymaster { 7 } else { 5 };
+        for (place, (number, label)) in self.numbers.iter().zip(LABELS).enumerate().take(shown) {
+            let number = U256::from(*number);
+            if place < 2 {
+                items.coin(label, &number);
+            } else {
+                items.number(label, &number);
+            }
         }
         Ok(())
     }
@@ -55,15 +58,18 @@ pub(super) fn narrow(number: &U256) -> u128 {
     u128::try_from(*number).unwrap_or(u128::MAX)
 }
 
-/// Byte by byte, which takes a sixth of the flash of a multiplication of 256 bits.
+/// Byte by byte, which takes a third of the flash of a multiplication of 256 bits.
 fn product(one: u128, other: u128) -> U256 {
+    let (one, other) = (one.to_le_bytes(), other.to_le_bytes());
     let mut product = [0; 32];
-    for (place, factor) in one.to_le_bytes().into_iter().enumerate() {
+    for (place, factor) in one.iter().enumerate() {
         let mut carry = 0;
-        let others = other.to_le_bytes().into_iter().chain([0]);
-        for (byte, other) in product.iter_mut().skip(place).zip(others) {
-            let [low, high] = (u16::from(factor) * u16::from(other) + u16::from(*byte) + carry).to_le_bytes();
-            (*byte, carry) = (low, high.into());
+        for (byte, other) in product.iter_mut().skip(place).zip(&other) {
+            let sum = u16::from(*factor) * u16::from(*other) + u16::from(*byte) + u16::from(carry);
+            [*byte, carry] = sum.to_le_bytes();
+        }
+        if let Some(byte) = product.get_mut(place + other.len()) {
+            *byte = carry;
         }
     }
     U256::from_le_bytes(product)

@@ -140,15 +140,16 @@ fn show_v0_6(items: &mut Items<'_>, operation: &UserOperation<&[u8], ()>) -> Res
     show_initialization(items, &operation.initialization()?);
     let paymaster = operation.paymaster()?;
     let pays = paymaster.as_ref().is_some_and(|paymaster| !paymaster.account_pays());
-    let gas = Gas {
-        max_fee: narrow(&operation.max_fee_per_gas),
-        max_priority_fee: narrow(&operation.max_priority_fee_per_gas),
-        call: narrow(&operation.call_gas_limit),
-        verification: narrow(&operation.verification_gas_limit),
-        validations: if pays { 3 } else { 1 },
-        pre_verification: narrow(&operation.pre_verification_gas),
-        paymaster: None,
-    };
+    let numbers = [
+        &operation.max_fee_per_gas,
+        &operation.max_priority_fee_per_gas,
+        &operation.call_gas_limit,
+        &operation.verification_gas_limit,
+        &operation.pre_verification_gas,
+        &U256::ZERO,
+        &U256::ZERO,
+    ];
+    let gas = Gas { numbers: numbers.map(narrow), has_paymaster: false, verifies_thrice: pays };
     gas.show(items)?;
     show_payer(items, paymaster.map(|it| (it.paymaster, it.data)), 0);
     Ok(())
@@ -162,15 +163,16 @@ fn show_unpacked(
     items.put(Label::Nonce, Value::Hex(operation.nonce));
     show_initialization(items, &operation.init);
     let paymaster = operation.paymaster.as_ref();
-    let gas = Gas {
-        max_fee: operation.max_fee_per_gas,
-        max_priority_fee: operation.max_priority_fee_per_gas,
-        call: operation.call_gas_limit,
-        verification: operation.verification_gas_limit,
-        validations: 1,
-        pre_verification: narrow(&operation.pre_verification_gas),
-        paymaster: paymaster.map(|it| [it.verification_gas_limit, it.post_op_gas_limit]),
-    };
+    let numbers = [
+        operation.max_fee_per_gas,
+        operation.max_priority_fee_per_gas,
+        operation.call_gas_limit,
+        operation.verification_gas_limit,
+        narrow(&operation.pre_verification_gas),
+        paymaster.map_or(0, |paymaster| paymaster.verification_gas_limit),
+        paymaster.map_or(0, |paymaster| paymaster.post_op_gas_limit),
+    ];
+    let gas = Gas { numbers, has_paymaster: paymaster.is_some(), verifies_thrice: false };
     gas.show(items)?;
     let Some(paymaster) = paymaster else {
         show_payer(items, None, 0);

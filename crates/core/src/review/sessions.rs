@@ -75,9 +75,10 @@ impl SessionView<'_> {
             Some(ContractRole::AbiSessionValidationModule) => {
                 self.show_policy(items, leaf).map_err(|reason| ReviewError::Session { session, reason })?
             }
-            Some(ContractRole::Erc20SessionValidationModule) => self
-                .show_erc20(items, leaf)
-                .map_err(|reason| ReviewError::Erc20Session { session, reason })?,
+            Some(ContractRole::Erc20SessionValidationModule) => {
+                let reason = Erc20Refusal::MalformedSessionKeyData { len: leaf.session_key_data.len() };
+                self.show_erc20(items, leaf).ok_or(ReviewError::Erc20Session { session, reason })?;
+            }
             _ => return Err(ReviewError::UnknownModule { session, module: leaf.validation_module }),
         }
         show_epoch(items, leaf.epoch);
@@ -110,14 +111,14 @@ impl SessionView<'_> {
         Ok(())
     }
 
-    fn show_erc20(&self, items: &mut Items<'_>, leaf: &SessionLeaf<'_>) -> Result<(), Erc20Refusal> {
-        let data = Erc20SessionKeyData::parse_whole(leaf.session_key_data, leaf.epoch)?;
+    fn show_erc20(&self, items: &mut Items<'_>, leaf: &SessionLeaf<'_>) -> Option<()> {
+        let data = Erc20SessionKeyData::read_whole(leaf.session_key_data, leaf.epoch)?;
         let policy = data.policy();
         items.address(Label::SessionKey, &data.session_key());
         show_contract(items, &self.trusted, self.account, Label::Token, policy.token);
         items.address(Label::Recipient, &policy.recipient);
         items.number(Label::MaxAmount, &policy.max_amount);
-        Ok(())
+        Some(())
     }
 }
 

@@ -73,10 +73,11 @@ impl Erc20SessionKeyData {
     /// # Errors
     /// [`Erc20Refusal::MalformedSessionKeyData`] also for more than 128 bytes.
     pub fn parse_whole(bytes: &[u8], epoch: SessionEpoch) -> Result<Self, Erc20Refusal> {
-        match bytes.len() {
-            len if len > 4 * WORD => Err(Erc20Refusal::MalformedSessionKeyData { len }),
-            _ => Self::parse(bytes, epoch),
-        }
+        Self::read_whole(bytes, epoch).ok_or(Erc20Refusal::MalformedSessionKeyData { len: bytes.len() })
+    }
+
+    pub(crate) fn read_whole(bytes: &[u8], epoch: SessionEpoch) -> Option<Self> {
+        if bytes.len() > 4 * WORD { None } else { Self::read(bytes, epoch) }
     }
 
     /// The key that may act.
