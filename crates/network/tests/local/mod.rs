@@ -33,6 +33,7 @@ pub(crate) struct LocalNetwork {
     /// What each node's configuration has beside what it is initialized with.
     configure: Box<dyn Fn(&mut NodeConfig) + Send + Sync>,
     nodes: BTreeMap<u8, (CancellationToken, JoinHandle<()>)>,
+    gateway: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
 impl LocalNetwork {
@@ -79,7 +80,8 @@ impl LocalNetwork {
         config.listen = gateway;
         change(&mut config);
         let gateway = Gateway::open(config).await.unwrap();
-        tokio::spawn(gateway.serve(CancellationToken::new()));
+        let stop = CancellationToken::new();
+        self.gateway = Some((stop.clone(), tokio::spawn(gateway.serve(stop))));
         self.start_nodes().await;
         self.until_ready().await;
         self
@@ -102,7 +104,7 @@ impl LocalNetwork {
         let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0).unwrap().to_json();
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
-        Self { descriptor, folder, configure: Box::new(|_| {}), nodes: BTreeMap::new() }
+        Self { descriptor, folder, configure: Box::new(|_| {}), nodes: BTreeMap::new(), gateway: None }
     }
 
     async fn start_nodes(&mut self) {
@@ -124,6 +126,17 @@ impl LocalNetwork {
         let (stop, task) = self.nodes.remove(&index).unwrap();
         stop.cancel();
         task.await.unwrap();
+    }
+
+    /// Tells the gateway to stop, and waits until it has.
+    pub(crate) async fn stop_gateway(&mut self) {
+        let (stop, task) = self.gateway.take().unwrap();
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    pub(crate) const fn gateway(&self) -> &url::Url {
+        self.descriptor.gateway()
     }
 
     pub(crate) fn home(&self, index: u8) -> PathBuf {
