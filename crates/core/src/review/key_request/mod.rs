@@ -143,7 +143,7 @@ mod tests {
     use std::{format, string::String, vec::Vec};
 
     use super::*;
-    use crate::{Text, TrustedContext};
+    use crate::{Item, NotShown, Show, Text, TrustedContext};
 
     const KEY: &str = "0x0101010101010101010101010101010101010101010101010101010101010101";
     const NETWORK: &str = "0x0202020202020202020202020202020202020202020202020202020202020202";
@@ -185,6 +185,40 @@ Hash of all this {}
             digest.unwrap()
         );
         assert_eq!(lines, expected);
+    }
+
+    /// Fails to show one item, and shows all others.
+    struct Failing {
+        shown: usize,
+        fails_at: usize,
+    }
+
+    impl Show for Failing {
+        fn show(&mut self, _: &Item<'_>) -> Result<(), NotShown> {
+            self.shown += 1;
+            if self.shown == self.fails_at { Err(NotShown) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn what_is_not_shown_is_not_signed() {
+        let entry = ephemeral("quorate");
+        let metadata = [TaggedValue { tag: 2, value: &entry }];
+        let request = KeyRequest { threshold: 3, nodes: 5, metadata: &metadata, challenge: "9f" };
+        let ask = |fails_at| {
+            let display = Failing { shown: 0, fails_at };
+            let mut review = KeyRequestReview::new(TrustedContext::CANONICAL, display);
+            let digest = review.begin(&request).and_then(|()| review.finish());
+            if digest.is_err() {
+                assert_eq!(review.finish(), Err(KeyRequestError::NotBegun));
+            }
+            (digest, review.display().shown)
+        };
+        let (digest, items) = ask(usize::MAX);
+        digest.unwrap();
+        for fails_at in 1..=items {
+            assert_eq!(ask(fails_at).0, Err(KeyRequestError::NotShown(NotShown)), "item {fails_at}");
+        }
     }
 
     #[test]
