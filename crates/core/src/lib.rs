@@ -19,6 +19,7 @@ extern crate std;
 mod abi;
 #[cfg(feature = "serde")]
 pub mod json;
+mod keccak;
 mod lint;
 mod operation;
 mod policy;

@@ -60,7 +60,7 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> PackedUserOperation<B, C> {
     ) -> Result<B256, HashError> {
         let hashes =
             (packed_init_hash(self.init_code.as_ref(), delegate)?, self.paymaster_and_data.keccak256());
-        Ok(typed_hash(self.words(hashes), entry_point, chain_id))
+        Ok(typed_hash(&self.words(hashes), entry_point, chain_id))
     }
 
     /// The hash at EntryPoint v0.9: as v0.8, without the signature that `paymaster_and_data` may end in.
@@ -76,7 +76,7 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> PackedUserOperation<B, C> {
         let (head, data) = split_head(self.paymaster_and_data.as_ref());
         let hashes =
             (packed_init_hash(self.init_code.as_ref(), delegate)?, signed_paymaster_hash(head, data)?);
-        Ok(typed_hash(self.words(hashes), entry_point, chain_id))
+        Ok(typed_hash(&self.words(hashes), entry_point, chain_id))
     }
 
     /// The operation with everything typed, as an entry point of that version reads it. Its hash there is that of the

@@ -8,7 +8,9 @@ use super::{
     error::ReviewError,
     head::{Domain, OperationHead},
     item::{Item, NotShown, Show, Value},
+    items::Items,
     label::Label,
+    sessions::show_epoch,
     state::ReviewState,
 };
 use crate::{
@@ -151,9 +153,10 @@ impl<'a, S: Show, const OPERATIONS: usize, const CALLS: usize> MultichainReview<
         }
         self.stage = Stage::Within(epoch);
         let number = self.leaves.len() + 1;
-        let show = self.state.display();
-        show.show(&Item::new(Label::Operation, Value::Place { number, of: None }))?;
-        super::sessions::show_epoch(show, epoch)?;
+        let mut items = Items::new(self.state.display());
+        items.put(Label::Operation, Value::Place { number, of: None });
+        show_epoch(&mut items, epoch);
+        items.shown()?;
         self.within(|state| state.begin(domain, head))
     }
 

@@ -58,16 +58,14 @@ impl Erc20SessionKeyData {
     /// # Errors
     /// [`Erc20Refusal::MalformedSessionKeyData`] for fewer than 128 bytes, and where an address is none.
     pub fn parse(bytes: &[u8], epoch: SessionEpoch) -> Result<Self, Erc20Refusal> {
-        let malformed = Erc20Refusal::MalformedSessionKeyData { len: bytes.len() };
-        let address = |at| address_at(bytes, at).ok_or(malformed);
-        let max_amount = word_at(bytes, 3 * WORD).ok_or(malformed)?;
-        let policy = Erc20Policy {
-            token: address(WORD)?,
-            recipient: address(2 * WORD)?,
-            max_amount: U256::from_be_bytes(*max_amount),
-            epoch,
-        };
-        Ok(Self { session_key: address(0)?, policy })
+        Self::read(bytes, epoch).ok_or(Erc20Refusal::MalformedSessionKeyData { len: bytes.len() })
+    }
+
+    fn read(bytes: &[u8], epoch: SessionEpoch) -> Option<Self> {
+        let [session_key, token, recipient] = [0, 1, 2].map(|word| address_at(bytes, word * WORD));
+        let max_amount = U256::from_be_bytes(*word_at(bytes, 3 * WORD)?);
+        let policy = Erc20Policy { token: token?, recipient: recipient?, max_amount, epoch };
+        Some(Self { session_key: session_key?, policy })
     }
 
     /// As [`parse`](Self::parse), of bytes that are all read.
@@ -75,10 +73,11 @@ impl Erc20SessionKeyData {
     /// # Errors
     /// [`Erc20Refusal::MalformedSessionKeyData`] also for more than 128 bytes.
     pub fn parse_whole(bytes: &[u8], epoch: SessionEpoch) -> Result<Self, Erc20Refusal> {
-        match bytes.len() {
-            len if len > 4 * WORD => Err(Erc20Refusal::MalformedSessionKeyData { len }),
-            _ => Self::parse(bytes, epoch),
-        }
+        Self::read_whole(bytes, epoch).ok_or(Erc20Refusal::MalformedSessionKeyData { len: bytes.len() })
+    }
+
+    pub(crate) fn read_whole(bytes: &[u8], epoch: SessionEpoch) -> Option<Self> {
+        if bytes.len() > 4 * WORD { None } else { Self::read(bytes, epoch) }
     }
 
     /// The key that may act.

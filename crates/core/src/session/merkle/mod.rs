@@ -21,7 +21,7 @@
 mod root_builder;
 mod tree;
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
 
 use crate::texts;
 
@@ -29,6 +29,7 @@ pub use self::root_builder::RootBuilder;
 #[cfg(feature = "alloc")]
 pub use self::tree::Tree;
 pub use self::tree::{Siblings, TreeRef};
+use crate::keccak::hash_parts;
 
 /// The root of the tree over `leaves`. Takes one keccak for each leaf but one, and 2 KiB of stack.
 ///
@@ -158,12 +159,14 @@ pub(crate) fn climb(node: B256, siblings: impl Iterator<Item = B256>) -> B256 {
 
 fn parent(one: &B256, other: &B256) -> B256 {
     let pair = if one <= other { [one.0, other.0] } else { [other.0, one.0] };
-    keccak256(pair.as_flattened())
+    hash_parts(&[pair.as_flattened()])
 }
 
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
+
+    use alloy_primitives::keccak256;
 
     use super::*;
 
