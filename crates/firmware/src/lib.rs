@@ -6,6 +6,7 @@
 
 pub mod dangerous;
 mod heap;
+mod interrupts;
 mod serial;
 mod stack;
 
