@@ -9,14 +9,16 @@ mod heap;
 mod interrupts;
 mod serial;
 mod stack;
+mod terminal;
 
 use core::convert::Infallible;
 
-use cortex_m_semihosting::{debug, hprintln};
+use cortex_m_semihosting::debug;
 use quorate_device::Entropy;
 use quorate_device::embedded_io::{ErrorType, Read, ReadReady, Write};
 
 pub use self::serial::Serial;
+use self::terminal::{print, print_number};
 
 /// The key is a development key, known to everybody and worth nothing; a product has its own in secure storage.
 pub const DEVELOPMENT_KEY: [u8; 32] = [7; 32];
@@ -65,7 +67,9 @@ impl Write for HostPort {
         let used = stack::used();
         if used > self.most {
             self.most = used;
-            hprintln!("stack {} bytes", used);
+            print("stack ");
+            print_number(used);
+            print(" bytes\n");
         }
         self.serial.write(bytes)
     }
@@ -77,7 +81,9 @@ impl Write for HostPort {
 
 /// Ends the machine.
 pub fn stop(why: &str) -> ! {
-    hprintln!("stopped: {}", why);
+    print("stopped: ");
+    print(why);
+    print("\n");
     debug::exit(debug::EXIT_FAILURE);
     loop {
         cortex_m::asm::bkpt();
