@@ -1,4 +1,4 @@
-//! Words for whoever runs the machine, without `core::fmt`, which the signer needs for nothing else.
+//! Words for whoever runs the machine, without `core::fmt`: what the signer has of that is the core's.
 
 use cortex_m_semihosting::hprint;
 
