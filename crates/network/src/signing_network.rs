@@ -7,6 +7,7 @@ use quorate_protocol::{
     AdmissionToken, AttestedKey, ClientError, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
     NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft,
     RegistrationRequest, Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
+    gateway_name, socket_url,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use url::Url;
 
 use crate::EphemeralKey;
 use crate::retry::{Pauses, RetryListener};
@@ -316,8 +318,7 @@ impl SigningNetwork {
     }
 
     async fn connect(&self, operation: Operation, resume: Option<&str>) -> Result<Connection, NetworkError> {
-        let mut url = self.descriptor.gateway().clone();
-        url.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), operation.path()));
+        let mut url = socket_url(self.gateway(), operation.path());
         if let Some(challenge) = resume {
             url.query_pairs_mut().append_pair("challenge", challenge);
         }
@@ -368,10 +369,12 @@ impl SigningNetwork {
         }
     }
 
+    fn gateway(&self) -> &Url {
+        &self.descriptor.gateways()[0]
+    }
+
     fn gateway_name(&self) -> String {
-        let url = self.descriptor.gateway();
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+        gateway_name(self.gateway())
     }
 }
 

@@ -3,13 +3,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer};
+use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer, gateway_name};
 use quorate_transport::{BuildError, Endpoint};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// Which node of the network this is, from 1.
@@ -22,6 +22,10 @@ pub struct NodeConfig {
     pub seal: PathBuf,
     /// The SQLite database.
     pub database: PathBuf,
+    /// The gateways to connect to (`ws` or `wss`), where they are not those of the descriptor: behind a private name, or
+    /// nodes' own listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<Url>>,
     /// How many free keys the node keeps at most; it makes no more before some are bound.
     #[serde(default = "most_free_keys")]
     pub most_free_keys: u64,
@@ -169,6 +173,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: DescriptorError,
     },
+    /// The gateways of a node's file.
+    #[error("`gateways` in the node's configuration cannot be used")]
+    Gateways(#[source] DescriptorError),
     /// An index beyond the network.
     #[error("the configuration is for node {index}, but the network has {size} nodes")]
     NoSuchNode {
@@ -242,6 +249,22 @@ impl TryFrom<BTreeMap<String, ChainConfig>> for ChainConfigs {
     }
 }
 
+impl fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gateways = self.gateways.as_ref().map(|urls| urls.iter().map(gateway_name).collect::<Vec<_>>());
+        f.debug_struct("NodeConfig")
+            .field("index", &self.index)
+            .field("network", &self.network)
+            .field("database", &self.database)
+            .field("gateways", &gateways)
+            .field("most_free_keys", &self.most_free_keys)
+            .field("most_journal_bytes", &self.most_journal_bytes)
+            .field("admission", &self.admission)
+            .field("chains", &self.chains)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for ChainConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChainConfig").field("rpc", &Endpoint::new(&self.rpc)).finish()
@@ -249,6 +272,15 @@ impl fmt::Debug for ChainConfig {
 }
 
 impl NodeConfig {
+    /// Reads the network's descriptor, with the gateways that this node connects to.
+    pub(crate) fn load_descriptor(&self) -> Result<NetworkDescriptor, ConfigError> {
+        let network = load_descriptor(&self.network)?;
+        match &self.gateways {
+            Some(gateways) => network.with_gateways(gateways.clone()).map_err(ConfigError::Gateways),
+            None => Ok(network),
+        }
+    }
+
     /// Reads the file.
     ///
     /// # Errors
@@ -328,6 +360,28 @@ mod tests {
         for wrong in ["", "rpc = \"rpc.example.org\"", "rpc = \"https://rpc.example.org\"\nkey = \"1\""] {
             assert!(node(&format!("[chains.84532]\n{wrong}")).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_node_goes_to_its_own_gateways_or_to_the_descriptor_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let dialled = |more: &str| {
+            let descriptor = crate::init(folder.path(), 2, 3, ([127, 0, 0, 1], 7000).into(), 0, None);
+            let (own, file) = (node(more).unwrap().gateways, folder.path().join("node-1/node.toml"));
+            let config = NodeConfig { gateways: own, ..NodeConfig::load(&file).unwrap() };
+            drop(descriptor);
+            config.load_descriptor().map(|network| network.gateways().to_vec())
+        };
+        assert_eq!(dialled("").unwrap(), ["ws://127.0.0.1:7000".parse().unwrap()]);
+        let two = ["wss://a.example/nodes".parse().unwrap(), "ws://10.0.0.1:7001".parse().unwrap()];
+        assert_eq!(dialled("gateways = [\"wss://a.example/nodes\", \"ws://10.0.0.1:7001\"]").unwrap(), two);
+        for (wrong, reason) in [("[]", "names no gateway"), ("[\"https://a.example\"]", "write `wss`")] {
+            let error = dialled(&format!("gateways = {wrong}")).unwrap_err();
+            assert!(error.source().unwrap().to_string().contains(reason), "{error}");
+        }
+        let secret = node("gateways = [\"wss://u:passw0rd@a.example/pathk3y\"]").unwrap();
+        assert!(!format!("{secret:?}").contains("passw0rd"), "{secret:?}");
+        assert!(!format!("{secret:?}").contains("pathk3y"), "{secret:?}");
     }
 
     #[test]

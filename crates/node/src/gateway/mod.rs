@@ -64,7 +64,8 @@ pub enum GatewayError {
     },
 }
 
-/// How long the last frames have to leave when the gateway stops.
+/// How long the requests under way have to be answered when the gateway is told to stop, and then the last frames to leave.
+const DRAIN: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Gateway {
@@ -82,7 +83,7 @@ impl Gateway {
         Ok(Self { listener, node_listener, network, config })
     }
 
-    /// Serves nodes and clients until `stop` is cancelled.
+    /// Serves nodes and clients until `stop` is cancelled; then takes no new requests, and answers those under way.
     pub async fn serve(self, stop: CancellationToken) {
         let Self { listener, node_listener, network, config } = self;
         let places = || Places::new(&config.limits, &config.trusted_proxies);
@@ -98,14 +99,18 @@ impl Gateway {
         let (clients, nodes) = (client_routes(&door), node_routes(&door));
         match node_listener {
             Some(node_listener) => {
-                let nodes = server::serve(node_listener, nodes, for_nodes, stop.clone());
-                tokio::join!(server::serve(listener, clients, for_clients, stop), nodes);
+                let nodes = server::serve(node_listener, nodes, for_nodes, &door);
+                tokio::join!(server::serve(listener, clients, for_clients, &door), nodes);
             }
-            None => server::serve(listener, clients.merge(nodes), for_clients, stop).await,
+            None => server::serve(listener, clients.merge(nodes), for_clients, &door).await,
         }
-        door.sockets.close();
-        // A client that does not read is not waited for.
-        let _ = tokio::time::timeout(FAREWELL, door.sockets.wait()).await;
+        door.client_sockets.close();
+        door.node_sockets.close();
+        // The nodes are needed for the answers. A client that does not read is not waited for.
+        let _ = tokio::time::timeout(DRAIN, door.client_sockets.wait()).await;
+        door.cut.cancel();
+        let gone = async { tokio::join!(door.client_sockets.wait(), door.node_sockets.wait()) };
+        let _ = tokio::time::timeout(FAREWELL, gone).await;
     }
 }
 
@@ -120,5 +125,14 @@ fn open_door(network: NetworkDescriptor, config: GatewayConfig, stop: Cancellati
     let admission = Admission::new(config.limits);
     let clients = Clients::new(network, Arc::clone(&connections), signatures, Arc::clone(&keys), admission);
     let trusted_proxies = config.trusted_proxies;
-    Door { connections, keys, clients, trusted_proxies, stop, sockets: TaskTracker::new() }
+    Door {
+        connections,
+        keys,
+        clients,
+        trusted_proxies,
+        stop,
+        cut: CancellationToken::new(),
+        client_sockets: TaskTracker::new(),
+        node_sockets: TaskTracker::new(),
+    }
 }

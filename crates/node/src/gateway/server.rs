@@ -14,14 +14,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use quorate_protocol::{Answer, Operation, Refusal, SUBPROTOCOL, SignedRequest};
+use quorate_protocol::{Answer, Operation, SUBPROTOCOL, SignedRequest};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::client_address;
-use super::client::{Clients, Visitor, close};
+use super::client::{Clients, Visitor, close, stopping};
 use super::connections::NodeConnections;
 use super::keys::Keys;
 use super::places::{Place, Places};
@@ -33,9 +33,13 @@ pub(super) struct Door {
     pub(super) keys: Arc<Keys>,
     pub(super) clients: Clients,
     pub(super) trusted_proxies: Vec<IpAddr>,
+    /// Nothing new is begun from then on.
     pub(super) stop: CancellationToken,
+    /// Everything ends.
+    pub(super) cut: CancellationToken,
     /// What goes on after a socket was upgraded.
-    pub(super) sockets: TaskTracker,
+    pub(super) client_sockets: TaskTracker,
+    pub(super) node_sockets: TaskTracker,
 }
 
 /// Whose socket it is, and its place among those that are open.
@@ -48,6 +52,13 @@ struct Peer {
 #[derive(Deserialize)]
 struct Resume {
     challenge: Option<String>,
+}
+
+/// The newest version of the frames that a node speaks. The first program did not say it.
+#[derive(Deserialize)]
+struct Speaks {
+    #[serde(default)]
+    version: u8,
 }
 
 /// A client's largest frame that is refused by name; a larger one ends the connection.
@@ -76,8 +87,8 @@ pub(super) fn node_routes(door: &Arc<Door>) -> Router {
     Router::new().route("/node", get(node)).with_state(Arc::clone(door))
 }
 
-/// Accepts connections until `stop` is cancelled.
-pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, stop: CancellationToken) {
+/// Accepts connections until the gateway stops.
+pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, door: &Door) {
     let accept = async {
         while let Some(permit) = places.free().await {
             match listener.accept().await {
@@ -85,8 +96,8 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
                     // Whoever has opened too many is not told so: that would cost more than opening one.
                     let Some(place) = places.take(permit, from.ip()) else { continue };
                     let connection = serve_connection(stream, from, place, routes.clone());
-                    let stop = stop.clone();
-                    tokio::spawn(async move { stop.run_until_cancelled(connection).await });
+                    let cut = door.cut.clone();
+                    tokio::spawn(async move { cut.run_until_cancelled(connection).await });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
@@ -95,7 +106,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
             }
         }
     };
-    stop.run_until_cancelled(accept).await;
+    door.stop.run_until_cancelled(accept).await;
 }
 
 async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, routes: Router) {
@@ -128,14 +139,15 @@ async fn health(State(door): State<Arc<Door>>) -> Response {
 async fn node(
     State(door): State<Arc<Door>>,
     Extension(peer): Extension<Peer>,
+    Query(speaks): Query<Speaks>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     upgrade.on_upgrade(move |socket| {
-        let tracker = door.sockets.clone();
+        let tracker = door.node_sockets.clone();
         tracker.track_future(async move {
             let _place = peer.place;
-            door.stop.run_until_cancelled(door.connections.attend(socket)).await;
+            door.cut.run_until_cancelled(door.connections.attend(socket, speaks.version)).await;
         })
     })
 }
@@ -171,11 +183,11 @@ fn client(parts: Parts, operation: Operation) -> Response {
     let upgrade =
         upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME).max_frame_size(MAX_CLIENT_FRAME);
     upgrade.on_upgrade(move |mut socket| {
-        let tracker = door.sockets.clone();
+        let tracker = door.client_sockets.clone();
         tracker.track_future(async move {
             let _place = peer.place;
-            let answer = door.stop.run_until_cancelled(door.clients.serve(&mut socket, visitor)).await;
-            let stopping = || Refusal::Unfinished { reason: "the gateway is stopping".into() };
+            let served = door.clients.serve(&mut socket, visitor, &door.stop);
+            let answer = door.cut.run_until_cancelled(served).await;
             close(socket, &answer.unwrap_or_else(|| Answer::Refused(stopping()))).await;
         })
     })
