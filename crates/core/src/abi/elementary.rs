@@ -3,7 +3,6 @@
 //! Source: the Solidity documentation, "Contract ABI Specification", sections "Types" and "Formal Specification of the
 //! Encoding".
 
-
 use alloy_primitives::U256;
 
 use crate::texts;
