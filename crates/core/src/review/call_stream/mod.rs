@@ -58,8 +58,8 @@ pub(super) struct CallStream<const CALLS: usize> {
     word: [u8; WORD],
     filled: usize,
     calls: heapless::Vec<CallHead, CALLS>,
-    /// The words of a batch's head that come before the number of calls, on which they depend.
-    array_offsets: [[u8; WORD]; 2],
+    /// Where a batch's later two arrays stand, which depends on the number of calls after them.
+    array_offsets: [u64; 2],
     /// Where a batch says that its calls' data stand in their array.
     data_offsets: heapless::Vec<u64, CALLS>,
     /// Where the next one does.
@@ -101,7 +101,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
             word: [0; WORD],
             filled: 0,
             calls: heapless::Vec::new(),
-            array_offsets: [[0; WORD]; 2],
+            array_offsets: [0; 2],
             data_offsets: heapless::Vec::new(),
             data_offset: 0,
         }
@@ -259,7 +259,8 @@ impl<const CALLS: usize> CallStream<CALLS> {
                     None => unless(*word != abi_word(3))?,
                     Some(array) => {
                         if let Some(offset) = self.array_offsets.get_mut(array) {
-                            *offset = *word;
+                            // No array is that far.
+                            *offset = number_in(word).unwrap_or(u64::MAX);
                         }
                     }
                 }
@@ -273,7 +274,8 @@ impl<const CALLS: usize> CallStream<CALLS> {
             Place::Calls => {
                 self.make_room(number_in(word).ok_or(Misfit::Word)?)?;
                 let len = self.calls.len();
-                unless(self.array_offsets != [abi_word(4 + len), abi_word(5 + 2 * len)])?;
+                let array_offsets = [4 + len, 5 + 2 * len].map(|words| (words * WORD) as u64);
+                unless(self.array_offsets != array_offsets)?;
                 self.data_offset = (len * WORD) as u64;
                 if len == 0 { Place::Values } else { Place::ToOf }
             }
