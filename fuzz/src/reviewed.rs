@@ -1,10 +1,10 @@
 use quorate_core::{
     AccountCall, Address, B256, Domain, OperationHead, ReviewError, ReviewState, Text, TrustedContext,
-    UserOperation,
+    UserOperation, known_functions,
 };
 
 const TRUSTED: TrustedContext<'_> = TrustedContext {
-    functions: &["safeMint(address to)", "transfer(address to, uint256 amount)"],
+    functions: known_functions!["safeMint(address to)", "transfer(address to, uint256 amount)"],
     ..TrustedContext::CANONICAL
 };
 const TARGET: Domain = Domain { entry_point: Address::repeat_byte(0xee), chain_id: 137 };

@@ -30,7 +30,12 @@ mod sink;
 mod trusted;
 mod written;
 
-pub use abi::{elementary::ElementaryType, error::SelectorError, selector::FunctionSelector};
+#[doc(hidden)]
+pub use abi::signature_text::Argument;
+pub use abi::{
+    elementary::ElementaryType, error::SelectorError, known_function::KnownFunction,
+    selector::FunctionSelector,
+};
 pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
 pub use lint::{context::LintContext, finding::Lint, severity::Severity};
 pub use operation::{
@@ -55,8 +60,8 @@ pub use policy::{
 };
 pub use review::{
     CallData, Domain, Item, KeyRequest, KeyRequestError, KeyRequestReview, Label, MultichainReview,
-    MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState, Sessions, Show,
-    SignedRoot, Subject, TaggedValue, Text, Value,
+    MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState, SessionUseError,
+    Sessions, Show, SignedRoot, Subject, TaggedValue, Text, Value,
 };
 #[cfg(feature = "alloc")]
 pub use session::leaf::Leaf;

@@ -4,14 +4,15 @@ use core::fmt;
 
 use alloy_primitives::{Address, B256, U256};
 
+use crate::abi::elementary::ElementaryType;
 use crate::written::{TextSink, Written, decimal_digits, write_digit, write_text};
 
 /// An amount of a chain's own coin, in its smallest unit, with all its digits.
-pub(crate) struct Coin(pub(crate) U256);
+pub(crate) struct Coin<'a>(pub(crate) &'a U256);
 
-impl Written for Coin {
+impl Written for Coin<'_> {
     fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
-        let digits = decimal_digits(&self.0);
+        let digits = decimal_digits(self.0);
         let first = digits.len().max(DECIMALS + 1);
         let last = digits.iter().position(|digit| *digit != 0).unwrap_or(DECIMALS).min(DECIMALS);
         for place in (last..first).rev() {
@@ -121,17 +122,19 @@ impl Written for Safe<'_> {
 const LONGEST_TEXT: usize = 256;
 
 /// A word as its ABI type has it; whole where it has none, or is not one of them.
-pub(crate) struct Word<'a>(pub(crate) B256, pub(crate) Option<&'a str>);
+pub(crate) struct Word<'a>(pub(crate) &'a B256, pub(crate) Option<ElementaryType>);
 
 impl Written for Word<'_> {
     fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
         let Self(word, kind) = self;
         let number = U256::from_be_bytes(word.0);
         match *kind {
-            Some("address") if word.starts_with(&[0; 12]) => Address::from_word(*word).write(out),
-            Some("bool") if number.is_zero() => out("false"),
-            Some("bool") if number == U256::ONE => out("true"),
-            Some(kind) if kind.starts_with("uint") => number.write(out),
+            Some(ElementaryType::Address) if word.starts_with(&[0; 12]) => {
+                Address::from_word(**word).write(out)
+            }
+            Some(ElementaryType::Bool) if number.is_zero() => out("false"),
+            Some(ElementaryType::Bool) if number == U256::ONE => out("true"),
+            Some(ElementaryType::Uint { .. }) => number.write(out),
             _ => word.write(out),
         }
     }
@@ -158,7 +161,7 @@ mod tests {
             (U256::from(1_050_000_000_000_000_000_u64), "1.05 of the chain's coin"),
             (U256::from(12_000_000_000_000_000_000_u64), "12 of the chain's coin"),
         ] {
-            assert_eq!(line(&Coin(wei)), text);
+            assert_eq!(line(&Coin(&wei)), text);
         }
     }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, address};
 
 use crate::{
-    abi::{selector::FunctionSelector, signature_text},
+    abi::{known_function::KnownFunction, selector::FunctionSelector},
     operation::entry_point::EntryPointVersion,
 };
 
@@ -19,8 +19,8 @@ use crate::{
 pub struct TrustedContext<'a> {
     /// The contracts that can change who controls an account, and those that say what a session allows.
     pub contracts: &'a [TrustedContract],
-    /// Signatures of functions with the names of their arguments, which are shown for their selectors.
-    pub functions: &'a [&'a str],
+    /// Functions whose signatures are shown for their selectors, with the names of their arguments.
+    pub functions: &'a [KnownFunction<'a>],
 }
 
 /// A contract whose code is known.
@@ -64,13 +64,9 @@ impl<'a> TrustedContext<'a> {
         self.contracts.iter().find(|contract| contract.address == address).map(|contract| contract.role)
     }
 
-    /// The signature of a function, if it is known.
-    pub fn function(&self, selector: FunctionSelector) -> Option<&'a str> {
-        let is_it = |text: &&str| {
-            let signature = signature_text::read(text, &mut |_| {});
-            signature.is_ok_and(|signature| signature.selector == *selector.as_bytes())
-        };
-        self.functions.iter().copied().find(is_it)
+    /// The function of a selector, if it is known.
+    pub fn function(&self, selector: FunctionSelector) -> Option<&'a KnownFunction<'a>> {
+        self.functions.iter().find(|function| function.selector() == selector)
     }
 }
 

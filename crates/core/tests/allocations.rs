@@ -277,7 +277,7 @@ fn reviews() {
         TrustedContract { address: manager, role: ContractRole::SessionKeyManager },
         TrustedContract { address: module, role: ContractRole::AbiSessionValidationModule },
     ];
-    let functions = ["transfer(address to, uint256 amount)"];
+    let functions = [KnownFunction::parse("transfer(address to, uint256 amount)").unwrap()];
     let trusted = TrustedContext { contracts: &contracts, functions: &functions };
     let target = Domain { entry_point: Address::repeat_byte(3), chain_id: 1 };
     let policy = Policy::new(Address::repeat_byte(4), "transfer(address,uint256)".parse().unwrap())

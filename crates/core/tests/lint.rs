@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use quorate_core::{
-    Address, Call, Condition, Encode as _, Execute, Lint, LintContext, ParsedSessionKeyData, Policy, Refusal,
-    Rule, SessionKeyData, TrustedContext, U256, evaluate,
+    Address, Call, Condition, Encode as _, Execute, KnownFunction, Lint, LintContext, ParsedSessionKeyData,
+    Policy, Refusal, Rule, SessionKeyData, TrustedContext, U256, evaluate,
 };
 
 const CONTRACT: Address = Address::repeat_byte(0x11);
@@ -90,7 +90,7 @@ fn policy(text: &str, rules: &[Rule]) -> Policy {
 }
 
 fn findings(policy: &Policy, text: &str) -> Vec<Lint> {
-    let functions = [text];
+    let functions = [KnownFunction::parse(text).unwrap()];
     let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
     let context = LintContext { trusted, ..LintContext::default() };
     let (mut found, mut signed) = (Vec::new(), Vec::new());

@@ -93,6 +93,16 @@ fn reviews() {
             "session 1: the session key data of 61 bytes is not that of a token's session: three addresses and an amount",
         ),
         (TooManySessions(merkle::TreeError::Empty), "there are more sessions than a tree can hold"),
+    ] {
+        check(&error, text);
+    }
+}
+
+#[test]
+fn refusals_of_a_session_s_use() {
+    use SessionUseError::*;
+    for (error, text) in [
+        (Review(ReviewError::Ends { at: 5 }), "the call data ends at byte 5, within a call"),
         (
             Forbidden(Refusal::InnerCallDataTooShort { len: 3 }),
             "the session forbids the call: the contract is called with 3 bytes, a selector has 4",
@@ -318,14 +328,19 @@ fn items() {
     let signature = Some("mint(address  to)\u{202e}\n");
     for (severity, label, value, text) in [
         (Severity::Info, Label::NoCalls, Value::None, "Makes no calls"),
-        (Severity::Info, Label::To, Value::Address(A), "  to [A]"),
-        (Severity::Danger, Label::Root, Value::Hash(WORD), "    DANGER: root [word]"),
-        (Severity::Warning, Label::Chain, Value::Number(U256::MAX), "  WARNING: chain [most]"),
-        (Severity::Info, Label::Chain, Value::Number(U256::ZERO), "  chain 0"),
-        (Severity::Info, Label::Nonce, Value::Hex(U256::ZERO), "  nonce 0x0"),
-        (Severity::Info, Label::Nonce, Value::Hex(U256::from(0xabc)), "  nonce 0xabc"),
-        (Severity::Info, Label::Nonce, Value::Hex(WORD.into()), &format!("  nonce 0x{}", &NAMES[2].1[3..])),
-        (Severity::Info, Label::Sends, Value::Coin(U256::ZERO), "  sends 0 of the chain's coin"),
+        (Severity::Info, Label::To, Value::Address(&A), "  to [A]"),
+        (Severity::Danger, Label::Root, Value::Hash(&WORD), "    DANGER: root [word]"),
+        (Severity::Warning, Label::Chain, Value::Number(&U256::MAX), "  WARNING: chain [most]"),
+        (Severity::Info, Label::Chain, Value::Number(&U256::ZERO), "  chain 0"),
+        (Severity::Info, Label::Nonce, Value::Hex(&U256::ZERO), "  nonce 0x0"),
+        (Severity::Info, Label::Nonce, Value::Hex(&U256::from(0xabc)), "  nonce 0xabc"),
+        (
+            Severity::Info,
+            Label::Nonce,
+            Value::Hex(&U256::from_be_bytes(WORD.0)),
+            &format!("  nonce 0x{}", &NAMES[2].1[3..]),
+        ),
+        (Severity::Info, Label::Sends, Value::Coin(&U256::ZERO), "  sends 0 of the chain's coin"),
         (Severity::Info, Label::Until, Value::Time(1_900_000_000), "  until 2030-03-17 17:46:40 UTC"),
         (Severity::Refused, Label::Refused, Value::Text("a\t b   c\u{e9}"), "REFUSED: \"a? b c?\""),
         (Severity::Info, Label::Call, Value::Place { number: 3, of: None }, "Call 3"),
@@ -333,13 +348,13 @@ fn items() {
         (
             Severity::Info,
             Label::ShortData,
-            Value::Bytes { len: u64::MAX, digest: OTHER },
+            Value::Bytes { len: u64::MAX, digest: &OTHER },
             "  data 18446744073709551615 bytes, keccak [other]",
         ),
         (
             Severity::Info,
             Label::EntryPoint,
-            Value::EntryPoint { version, address: B },
+            Value::EntryPoint { version, address: &B },
             "  entry point v0.8 [B]",
         ),
         (

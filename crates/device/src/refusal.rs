@@ -1,5 +1,7 @@
 //! Why nothing is signed.
 
+#[cfg(feature = "use")]
+use quorate_core::SessionUseError;
 use quorate_core::{KeyRequestError, ReviewError, texts};
 
 use crate::{frame::FrameError, memory::NotRecorded};
@@ -17,6 +19,9 @@ pub(crate) enum Refusal {
     OtherRequest,
     Epoch,
     NotKept,
+    #[cfg(feature = "use")]
+    #[error(transparent)]
+    SessionUse(#[from] SessionUseError),
     #[cfg(feature = "use")]
     CallTooLong {
         limit: usize,
@@ -38,6 +43,8 @@ texts!(Refusal {
     Epoch => "a session's time has more than 48 bits",
     NotKept => "a session is to be kept, but this device has no record that it granted it",
     #[cfg(feature = "use")]
+    SessionUse(error) => "{}",
+    #[cfg(feature = "use")]
     CallTooLong { limit } => "the call is longer than what this device can check against a session, {} bytes",
     Rejected => "rejected on the device",
     Cancelled => "given up by the host",
@@ -52,6 +59,8 @@ impl Refusal {
         match self {
             // The review has shown it.
             Self::Review(_) | Self::KeyRequest(_) => OnScreen::Leave,
+            #[cfg(feature = "use")]
+            Self::SessionUse(_) => OnScreen::Leave,
             // Nobody has to be told what they did.
             Self::Rejected | Self::Cancelled => OnScreen::Clear,
             _ => OnScreen::Show,

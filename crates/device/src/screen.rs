@@ -60,9 +60,9 @@ impl<D: Display> Screen<D> {
 impl<D: Display> Show for Screen<D> {
     fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
         match (item.label, item.value) {
-            (Label::GrantsSessions, Value::Address(manager)) => self.manager = Some(manager),
-            (Label::EndsAllSessions, Value::Address(manager)) => self.root = Some((manager, B256::ZERO)),
-            (Label::Root, Value::Hash(root)) => self.root = self.manager.map(|manager| (manager, root)),
+            (Label::GrantsSessions, Value::Address(manager)) => self.manager = Some(*manager),
+            (Label::EndsAllSessions, Value::Address(manager)) => self.root = Some((*manager, B256::ZERO)),
+            (Label::Root, Value::Hash(root)) => self.root = self.manager.map(|manager| (manager, *root)),
             _ => {}
         }
         self.display.as_mut().ok_or(NotShown)?.show(item)

@@ -204,7 +204,7 @@
 #define QUORATE_MAX_FUNCTIONS 32
 
 // The size of a review in words of 8 bytes.
-#define QUORATE_REVIEW_WORDS 600
+#define QUORATE_REVIEW_WORDS 700
 
 // The size of a review in bytes.
 #define QUORATE_REVIEW_SIZE (QUORATE_REVIEW_WORDS * 8)

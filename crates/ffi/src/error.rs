@@ -3,7 +3,8 @@
 use core::ffi::c_char;
 
 use quorate_core::{
-    HashError, KeyRequestError, Refusal, ReviewError, UnpackError, Written as _, merkle::TreeError, texts,
+    HashError, KeyRequestError, Refusal, ReviewError, SessionUseError, UnpackError, Written as _,
+    merkle::TreeError, texts,
 };
 
 /// How a call ends: one of the numbers that follow. Nothing may be signed after anything but QUORATE_OK.
@@ -57,6 +58,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Review(#[from] ReviewError),
     #[error(transparent)]
+    SessionUse(#[from] SessionUseError),
+    #[error(transparent)]
     Tree(#[from] TreeError),
     #[error(transparent)]
     Unpack(#[from] UnpackError),
@@ -73,6 +76,7 @@ texts!(Error {
     Hash(error) => "{}",
     KeyRequest(error) => "{}",
     Review(error) => "{}",
+    SessionUse(error) => "{}",
     Tree(error) => "{}",
     Unpack(error) => "{}",
 });
@@ -80,7 +84,7 @@ texts!(Error {
 impl Error {
     /// Whether the core has shown it.
     pub(crate) const fn is_shown(&self) -> bool {
-        matches!(self, Self::Review(_) | Self::KeyRequest(_))
+        matches!(self, Self::Review(_) | Self::KeyRequest(_) | Self::SessionUse(_))
     }
 
     pub(crate) const fn status(&self) -> Status {
@@ -90,12 +94,14 @@ impl Error {
             Self::NotBegun
             | Self::OtherKind
             | Self::Review(ReviewError::OutOfOrder { .. })
+            | Self::SessionUse(SessionUseError::Review(ReviewError::OutOfOrder { .. }))
             | Self::KeyRequest(KeyRequestError::NotBegun) => QUORATE_ORDER,
             Self::Reentry => QUORATE_REENTRY,
             Self::NotUnderRoot
             | Self::Evaluation(_)
             | Self::KeyRequest(_)
             | Self::Review(_)
+            | Self::SessionUse(_)
             | Self::Tree(_) => QUORATE_REFUSED,
         }
     }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::trusted::{Trusted, TrustedStorage};
 
 /// The size of a review in words of 8 bytes.
-pub const QUORATE_REVIEW_WORDS: usize = 600;
+pub const QUORATE_REVIEW_WORDS: usize = 700;
 /// The size of a review in bytes.
 pub const QUORATE_REVIEW_SIZE: usize = QUORATE_REVIEW_WORDS * 8;
 

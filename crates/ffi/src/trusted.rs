@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 
 use quorate_core::{
-    Address, ContractRole, EntryPointVersion, FunctionSelector, TrustedContext, TrustedContract,
+    Address, ContractRole, EntryPointVersion, KnownFunction, TrustedContext, TrustedContract,
 };
 
 use crate::border::{check, read_slice};
@@ -65,7 +65,7 @@ pub struct Trusted {
 /// The same as the core has it.
 pub(crate) struct TrustedStorage {
     contracts: heapless::Vec<TrustedContract, QUORATE_MAX_CONTRACTS>,
-    functions: heapless::Vec<&'static str, QUORATE_MAX_FUNCTIONS>,
+    functions: heapless::Vec<KnownFunction<'static>, QUORATE_MAX_FUNCTIONS>,
 }
 
 impl TrustedStorage {
@@ -93,8 +93,8 @@ impl TrustedStorage {
             let functions = unsafe { read_slice(trusted.functions, trusted.function_count, "functions")? };
             for function in functions {
                 // SAFETY: the caller's promise.
-                let signature = unsafe { read_signature(*function)? };
-                self.functions.push(signature).map_err(|_| TOO_MANY_FUNCTIONS)?;
+                let function = unsafe { read_function(*function)? };
+                self.functions.push(function).map_err(|_| TOO_MANY_FUNCTIONS)?;
             }
             context.functions = &self.functions;
         }
@@ -116,13 +116,13 @@ fn is_given<T>(array: *const T, count: usize, what: &'static str) -> Result<bool
 
 /// # Safety
 /// The pointer is null or points to a string with its zero, for as long as what is given back is used.
-unsafe fn read_signature(signature: *const c_char) -> Result<&'static str, Error> {
+unsafe fn read_function(signature: *const c_char) -> Result<KnownFunction<'static>, Error> {
     const WHAT: &str = "the signature of a function";
     check(signature, WHAT)?;
     // SAFETY: not null, and the rest is the caller's promise.
     let text = unsafe { CStr::from_ptr(signature) }.to_str();
     text.ok()
-        .filter(|text| FunctionSelector::parse(text).is_ok())
+        .and_then(|text| KnownFunction::parse(text).ok())
         .ok_or(Error::Malformed { what: WHAT, wanted: "it is like `transfer(address to, uint256 amount)`" })
 }
 

@@ -7,13 +7,13 @@ use core::cell::RefCell;
 
 use cortex_m_rt::entry;
 use k256::ecdsa::SigningKey;
-use quorate_core::TrustedContext;
+use quorate_core::{KnownFunction, TrustedContext, known_functions};
 use quorate_device::{Device, LastRoot, SoftwareKey};
 use quorate_firmware::dangerous::{RemoteButton, RemoteScreen};
 use quorate_firmware::{DEVELOPMENT_KEY, FixedEntropy, Serial, ports, stop};
 
 /// The functions whose arguments the screen names.
-const FUNCTIONS: &[&str] = &[
+const FUNCTIONS: &[KnownFunction<'static>] = known_functions![
     "safeMint(address to)",
     "transfer(address to, uint256 amount)",
     "approve(address spender, uint256 amount)",

@@ -3,7 +3,7 @@
 use alloy_primitives::Address;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use quorate_core::json::{AddressError, parse_address};
-use quorate_core::{EntryPointVersion, FunctionSelector, SelectorError};
+use quorate_core::{EntryPointVersion, FunctionSelector, KnownFunction, SelectorError};
 
 /// Reads an address, and checks its checksum.
 pub(super) fn address(text: &str) -> Result<Address, AddressError> {
@@ -17,6 +17,13 @@ pub(super) fn function(text: &str) -> Result<String, FunctionArgumentError> {
         true => Err(FunctionArgumentError::OnlySelector),
         false => Ok(text.to_owned()),
     }
+}
+
+/// The functions of signatures; what is none is left out.
+pub(super) fn known_functions<'a>(
+    signatures: impl IntoIterator<Item = &'a String>,
+) -> Vec<KnownFunction<'a>> {
+    signatures.into_iter().filter_map(|signature| KnownFunction::parse(signature).ok()).collect()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -85,7 +85,7 @@ fn review(
     functions: &[String],
     shown: &mut Shown,
 ) -> anyhow::Result<B256> {
-    let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
+    let functions = arguments::known_functions(functions);
     let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
     let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown).with_lints(super::now(), &[]);
     let mut sessions = state.review(place.target(), &operation.head(place)?)?;

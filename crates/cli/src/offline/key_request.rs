@@ -71,7 +71,7 @@ struct Answer {
 
 impl Request {
     fn review(&self, functions: &[String], shown: &mut Shown) -> Result<B256, KeyRequestError> {
-        let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
+        let functions = arguments::known_functions(functions);
         let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
         let Setup { t, n, metadata } = &self.setup;
         let metadata: Vec<_> =

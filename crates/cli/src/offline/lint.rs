@@ -2,7 +2,7 @@
 
 use alloy_primitives::Address;
 use quorate_core::json::SessionPolicy;
-use quorate_core::{FunctionSelector, LintContext, TrustedContext};
+use quorate_core::{LintContext, TrustedContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -69,14 +69,11 @@ impl Policies {
     pub(super) fn lint(&self, arguments: &LintArguments) -> Findings {
         let now = now();
         let given = arguments.functions.iter().chain(&self.signatures);
-        let functions: Vec<(FunctionSelector, &str)> =
-            given.filter_map(|text| Some((text.parse().ok()?, text.as_str()))).collect();
+        let functions = arguments::known_functions(given);
+        let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
+        let context = LintContext { now, account: arguments.account, trusted, unenforced: &[] };
         let mut findings = Vec::new();
         for (place, SessionPolicy { policy, .. }) in self.policies.iter().enumerate() {
-            let function = functions.iter().find(|(selector, _)| *selector == policy.selector());
-            let function = function.map(|(_, text)| *text);
-            let trusted = TrustedContext { functions: function.as_slice(), ..TrustedContext::CANONICAL };
-            let context = LintContext { now, account: arguments.account, trusted, unenforced: &[] };
             policy.lint(&context, &mut |lint| {
                 findings.push(Finding {
                     policy: place,

@@ -7,49 +7,69 @@ use alloy_primitives::U256;
 
 use crate::texts;
 
-/// The canonical form of an elementary type, in two parts, if it is one.
-pub(crate) fn canonical(kind: &str) -> Option<(&str, &'static str)> {
-    let (base, digits) = split_where(kind, |byte| byte.is_ascii_digit());
-    let suffix = match (base, digits) {
-        ("address" | "bool" | "string" | "bytes" | "function", "") => "",
-        ("uint" | "int", "") => "256",
-        ("fixed" | "ufixed", "") => "128x18",
-        ("fixed" | "ufixed", digits) => {
-            let (bits, decimals) = split_where(digits, |byte| byte == b'x');
-            bit_width(bits)?;
-            decimal(decimals.get(1..)?).filter(|decimals| *decimals <= 80)?;
-            ""
-        }
-        _ => {
-            ElementaryType::with_digits(base, digits)?;
-            ""
-        }
-    };
-    Some((kind, suffix))
+/// What the canonical form of an elementary type has after its name, if it is one.
+pub(crate) const fn canonical_suffix(kind: &str) -> Option<&'static str> {
+    let (base, digits) = split_at_digit(kind.as_bytes());
+    match (base, digits) {
+        (b"address" | b"bool" | b"string" | b"bytes" | b"function", b"") => Some(""),
+        (b"uint" | b"int", b"") => Some("256"),
+        (b"fixed" | b"ufixed", b"") => Some("128x18"),
+        (b"fixed" | b"ufixed", digits) if is_fixed_point(digits) => Some(""),
+        _ if ElementaryType::with_digits(base, digits).is_some() => Some(""),
+        _ => None,
+    }
 }
 
-/// The text up to the first byte of ASCII for which this holds, and the rest.
-pub(super) fn split_where(text: &str, ends: fn(u8) -> bool) -> (&str, &str) {
-    let end = text.bytes().position(ends).unwrap_or(text.len());
-    text.split_at_checked(end).unwrap_or_default()
+/// Whether these are the bits and decimals of a fixed point type, as in `128x18`.
+const fn is_fixed_point(digits: &[u8]) -> bool {
+    let ([bits @ .., b'x', _] | [bits @ .., b'x', _, _]) = digits else { return false };
+    let (_, [_, decimals @ ..]) = digits.split_at(bits.len()) else { return false };
+    bit_width(bits).is_some() && matches!(decimal(decimals), Some(..=80))
+}
+
+/// The letters up to the first digit, and the rest.
+const fn split_at_digit(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut rest = text;
+    while let [letter, after @ ..] = rest {
+        if letter.is_ascii_digit() {
+            break;
+        }
+        rest = after;
+    }
+    text.split_at(text.len() - rest.len())
 }
 
 /// A number's bits: 8, 16 and so on up to 256.
-fn bit_width(digits: &str) -> Option<u16> {
-    decimal(digits)
-        .and_then(|bits| u16::try_from(bits).ok())
-        .filter(|bits| *bits <= 256 && bits.is_multiple_of(8))
+const fn bit_width(digits: &[u8]) -> Option<u16> {
+    match decimal_up_to(digits, 256) {
+        Some(bits) if bits.is_multiple_of(8) => Some(bits),
+        _ => None,
+    }
 }
 
 /// A number from 1 in decimal digits, without zeros before it; the greatest one where it is greater.
-pub(super) fn decimal(digits: &str) -> Option<usize> {
-    if digits.is_empty() || digits.starts_with('0') {
+pub(super) const fn decimal(digits: &[u8]) -> Option<usize> {
+    let mut rest = digits;
+    if matches!(rest, [] | [b'0', ..]) {
         return None;
     }
-    digits.bytes().try_fold(0_usize, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| usize::from(byte - b'0'))?;
-        Some(number.saturating_mul(10).saturating_add(digit))
-    })
+    let mut number = 0_usize;
+    while let [digit, after @ ..] = rest {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number.saturating_mul(10).saturating_add((*digit - b'0') as usize);
+        rest = after;
+    }
+    Some(number)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "it is compared before, and `try_from` is not const yet")]
+const fn decimal_up_to(digits: &[u8], most: u16) -> Option<u16> {
+    match decimal(digits) {
+        Some(number) if number <= most as usize => Some(number as u16),
+        _ => None,
+    }
 }
 
 /// A type whose values are one word, of those that a contract's arguments usually have.
@@ -85,25 +105,22 @@ pub enum ElementaryType {
 
 impl ElementaryType {
     /// The type of this name, aliases included.
-    pub(crate) fn parse(kind: &str) -> Option<Self> {
-        let (base, digits) = split_where(kind, |byte| byte.is_ascii_digit());
+    pub(crate) const fn parse(kind: &str) -> Option<Self> {
+        let (base, digits) = split_at_digit(kind.as_bytes());
         match (base, digits) {
-            ("address", "") => Some(Self::Address),
-            ("bool", "") => Some(Self::Bool),
-            ("uint", "") => Some(Self::Uint { bits: 256 }),
-            ("int", "") => Some(Self::Int { bits: 256 }),
+            (b"address", b"") => Some(Self::Address),
+            (b"bool", b"") => Some(Self::Bool),
+            (b"uint", b"") => Some(Self::Uint { bits: 256 }),
+            (b"int", b"") => Some(Self::Int { bits: 256 }),
             _ => Self::with_digits(base, digits),
         }
     }
 
-    fn with_digits(base: &str, digits: &str) -> Option<Self> {
-        match base {
-            "uint" => Some(Self::Uint { bits: bit_width(digits)? }),
-            "int" => Some(Self::Int { bits: bit_width(digits)? }),
-            "bytes" => {
-                let len = u16::try_from(decimal(digits)?).ok().filter(|len| *len <= 32)?;
-                Some(Self::FixedBytes { len })
-            }
+    const fn with_digits(base: &[u8], digits: &[u8]) -> Option<Self> {
+        match (base, bit_width(digits), decimal_up_to(digits, 32)) {
+            (b"uint", Some(bits), _) => Some(Self::Uint { bits }),
+            (b"int", Some(bits), _) => Some(Self::Int { bits }),
+            (b"bytes", _, Some(len)) => Some(Self::FixedBytes { len }),
             _ => None,
         }
     }
@@ -164,11 +181,11 @@ mod tests {
         for name in ["bytes", "string", "bytes33", "bytes01", "uint7", "int0", "uint264", "uint+8", "u", ""] {
             assert_eq!(ElementaryType::parse(name), None, "{name}");
         }
-        assert_eq!(canonical("fixed"), Some(("fixed", "128x18")));
+        assert_eq!(canonical_suffix("fixed"), Some("128x18"));
         for (name, known) in
             [("ufixed8x1", true), ("fixed8x81", false), ("fixed7x1", false), ("fixed8", false)]
         {
-            assert_eq!(canonical(name).is_some(), known, "{name}");
+            assert_eq!(canonical_suffix(name).is_some(), known, "{name}");
         }
     }
 

@@ -1,7 +1,9 @@
 //! The few pieces of ABI encoding that the encoders share, and the signatures of functions.
 
+mod const_keccak;
 pub(crate) mod elementary;
 pub(crate) mod error;
+pub(crate) mod known_function;
 pub(crate) mod selector;
 pub(crate) mod signature_text;
 

@@ -37,7 +37,7 @@ impl FunctionSelector {
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         match text.strip_prefix("0x") {
             Some(digits) => Self::from_hex(digits),
-            None => signature_text::read(text, &mut |_| {}).map(|signature| Self(signature.selector)),
+            None => signature_text::read(text).map(|signature| Self(signature.selector)),
         }
     }
 

@@ -1,18 +1,19 @@
 //! The functions that make calls which their arguments hold.
 
-use crate::abi::{selector::FunctionSelector, signature_text};
+use crate::abi::{known_function::KnownFunction, selector::FunctionSelector, signature_text};
 
 /// The words before the calls in the arguments of a function that makes calls which its arguments hold, if it is one:
 /// where its signature is known, by its name and an argument of bytes or tuples that is pointed at.
-pub(super) fn words_before_calls(selector: FunctionSelector, signature: Option<&str>) -> Option<usize> {
+pub(super) fn words_before_calls(
+    selector: FunctionSelector,
+    function: Option<&KnownFunction<'_>>,
+) -> Option<usize> {
     if let Some((_, words)) = FUNCTIONS.iter().find(|row| row.0 == *selector.as_bytes()) {
         return Some(usize::from(*words));
     }
-    let mut holds_calls = false;
-    let signature = signature_text::read(signature?, &mut |parameter| {
-        holds_calls |= parameter.dynamic && matches!(parameter.kind, "bytes" | "");
-    });
-    let signature = signature.ok()?;
+    let signature = signature_text::read(function?.signature()).ok()?;
+    let holds_calls =
+        signature.parameters().any(|parameter| parameter.dynamic && matches!(parameter.kind, "bytes" | ""));
     let makes_calls = NAMES.iter().any(|name| signature.name.starts_with(name));
     (holds_calls && makes_calls).then_some(signature.head_words)
 }
@@ -76,7 +77,7 @@ mod tests {
         let signatures = table.lines().filter_map(|line| line.strip_prefix("    // "));
         let mut rows = 0;
         for (signature, row) in signatures.zip(FUNCTIONS) {
-            let read = signature_text::read(signature, &mut |_| {}).unwrap();
+            let read = signature_text::read(signature).unwrap();
             assert_eq!((read.selector, read.head_words), (row.0, usize::from(row.1)), "{signature}");
             assert_eq!(words_before_calls(row.0.into(), None), Some(read.head_words));
             rows += 1;
@@ -94,7 +95,8 @@ mod tests {
             ("mint(address to, bytes data)", None),
         ] {
             let selector = signature.parse().unwrap();
-            assert_eq!(words_before_calls(selector, Some(signature)), words, "{signature}");
+            let function = KnownFunction::parse(signature).unwrap();
+            assert_eq!(words_before_calls(selector, Some(&function)), words, "{signature}");
             assert_eq!(words_before_calls(selector, None), None);
         }
     }

@@ -7,12 +7,12 @@ use crate::{policy::condition::Condition, trusted::TrustedContext};
 /// What a lint knows besides the session itself.
 ///
 /// ```
-/// use quorate_core::{LintContext, TrustedContext};
+/// use quorate_core::{LintContext, TrustedContext, known_functions};
 ///
-/// let functions = ["transfer(address to, uint256 amount)"];
+/// let functions = known_functions!["transfer(address to, uint256 amount)"];
 /// let context = LintContext {
 ///     now: Some(1_900_000_000),
-///     trusted: TrustedContext { functions: &functions, ..TrustedContext::CANONICAL },
+///     trusted: TrustedContext { functions, ..TrustedContext::CANONICAL },
 ///     ..LintContext::default()
 /// };
 /// assert_eq!(context.account, None);

@@ -4,7 +4,13 @@ use alloy_primitives::U256;
 
 use super::{context::LintContext, finding::Lint, range::Range, tokens::TokenFunction};
 use crate::{
-    abi::{WORD, elementary::ElementaryType, selector::FunctionSelector, signature_text},
+    abi::{
+        WORD,
+        elementary::ElementaryType,
+        known_function::KnownFunction,
+        selector::FunctionSelector,
+        signature_text::{self, ArgumentKind},
+    },
     policy::{Rule, condition::Condition},
     session::session_key_data::ParsedSessionKeyData,
 };
@@ -31,8 +37,8 @@ impl RuleSource for ParsedSessionKeyData<'_> {
 pub(super) struct Rules<'a, S> {
     pub(super) source: S,
     pub(super) selector: FunctionSelector,
-    /// The function's signature, where it is trusted.
-    pub(super) signature: Option<&'a str>,
+    /// The function, where it is known.
+    pub(super) function: Option<&'a KnownFunction<'a>>,
     pub(super) unenforced: &'a [Condition],
 }
 
@@ -52,8 +58,8 @@ enum Subject {
 
 impl<'a, S: RuleSource> Rules<'a, S> {
     pub(super) fn new(source: S, selector: FunctionSelector, context: &LintContext<'a>) -> Self {
-        let signature = context.trusted.function(selector);
-        Self { source, selector, signature, unenforced: context.unenforced }
+        let function = context.trusted.function(selector);
+        Self { source, selector, function, unenforced: context.unenforced }
     }
 
     /// Passes on what is odd about each rule.
@@ -109,14 +115,14 @@ impl<'a, S: RuleSource> Rules<'a, S> {
     fn subject(self, rule: &Rule) -> Subject {
         let offset = usize::from(rule.offset());
         let aligned = offset.is_multiple_of(WORD);
-        let Some(text) = self.signature else {
+        let Some(function) = self.function else {
             let recipient = TokenFunction::of(self.selector).map(|function| usize::from(function.recipient));
             return match recipient {
                 Some(word) if offset == word * WORD => Subject::Value(ElementaryType::Address),
                 _ => Subject::Unknown,
             };
         };
-        let Ok(signature) = signature_text::read(text, &mut |_| {}) else {
+        let Ok(signature) = signature_text::read(function.signature()) else {
             return Subject::Unknown;
         };
         let arguments = signature.head_words.saturating_mul(WORD);
@@ -126,9 +132,10 @@ impl<'a, S: RuleSource> Rules<'a, S> {
         if !aligned {
             return Subject::Unknown;
         }
-        match signature_text::argument(text, offset / WORD).map(|argument| argument.kind) {
-            Some(Some(kind)) => ElementaryType::parse(kind).map_or(Subject::Unknown, Subject::Value),
-            Some(None) => Subject::Pointer,
+        match function.argument(offset / WORD).map(|argument| argument.kind) {
+            Some(ArgumentKind::Value(kind)) => Subject::Value(kind),
+            Some(ArgumentKind::Other) => Subject::Unknown,
+            Some(ArgumentKind::Pointer) => Subject::Pointer,
             None => Subject::Content,
         }
     }
@@ -209,7 +216,8 @@ impl<'a, S: RuleSource> Rules<'a, S> {
     /// The offset of the first pointer, where no rule demands of one that it points before `offset`.
     fn free_pointer(self, offset: u16) -> Option<usize> {
         let (mut words, mut first, mut held) = (0_usize, None, false);
-        let each = &mut |parameter: signature_text::Parameter<'_>| {
+        let signature = signature_text::read(self.function?.signature()).ok()?;
+        for parameter in signature.parameters() {
             if parameter.dynamic {
                 let at = words.saturating_mul(WORD);
                 first = first.or(Some(at));
@@ -217,8 +225,7 @@ impl<'a, S: RuleSource> Rules<'a, S> {
                 held |= pinned.is_some_and(|place| place <= U256::from(offset));
             }
             words = words.saturating_add(parameter.words);
-        };
-        signature_text::read(self.signature?, each).ok()?;
+        }
         first.filter(|_| !held)
     }
 }

@@ -82,7 +82,7 @@ fn lint<S: RuleSource>(
     if let Some(function) = TokenFunction::of(rules.selector) {
         lint_tokens(function, rules, found);
     }
-    if let Some(words) = words_before_calls(rules.selector, rules.signature)
+    if let Some(words) = words_before_calls(rules.selector, rules.function)
         && !rules.pins_from(words * WORD)
     {
         found(Lint::CallsFreely { selector: rules.selector });

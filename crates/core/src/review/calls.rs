@@ -201,17 +201,17 @@ fn show_other(items: &mut Items<'_>, trusted: &TrustedContext<'_>, call: &Curren
     let (words, rest) = arguments.as_chunks::<WORD>();
     show_power(items, *selector, words);
     let selector = FunctionSelector::new(*selector);
-    let signature = trusted.function(selector);
-    items.put(Label::CalledFunction, Value::Function { selector, signature });
+    let function = trusted.function(selector);
+    items.function(Label::CalledFunction, selector, function);
     for (index, word) in words.iter().enumerate() {
-        let subject = Subject::new(signature, index * WORD);
-        items.put(Label::Argument, Value::Argument { subject, word: B256::new(*word) });
+        let subject = Subject::new(function, index * WORD);
+        items.put(Label::Argument, Value::Argument { subject, word: &B256::new(*word) });
     }
     let shown = 4 + WORD * words.len();
     let len = call.head.data_len;
     if len > shown as u64 || !rest.is_empty() {
         // The call's own digest would be a second hash of all its data.
-        items.put(Label::MoreData, Value::Bytes { len, digest: digest(hasher) });
+        items.put(Label::MoreData, Value::Bytes { len, digest: &digest(hasher) });
     }
 }
 

@@ -116,10 +116,6 @@ pub enum ReviewError {
     },
     /// More sessions than a tree has.
     TooManySessions(#[from] TreeError),
-    /// The session does not allow the call.
-    Forbidden(Refusal),
-    /// The token's session does not allow the call.
-    Erc20Forbidden(Erc20Refusal),
 }
 
 texts!(ReviewError {
@@ -147,6 +143,29 @@ texts!(ReviewError {
     Session { session, reason } => "session {}: {}",
     Erc20Session { session, reason } => "session {}: {}",
     TooManySessions => "there are more sessions than a tree can hold",
+});
+
+/// Why the review of a session's use does not end in a hash to sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionUseError {
+    /// An operation, or a session, that no review takes.
+    #[error(transparent)]
+    Review(#[from] ReviewError),
+    /// The session does not allow the call.
+    Forbidden(#[from] Refusal),
+    /// The token's session does not allow the call.
+    Erc20Forbidden(#[from] Erc20Refusal),
+}
+
+texts!(SessionUseError {
+    Review(error) => "{}",
     Forbidden(reason) => "the session forbids the call: {}",
     Erc20Forbidden(reason) => "the session forbids the call: {}",
 });
+
+impl From<NotShown> for SessionUseError {
+    fn from(error: NotShown) -> Self {
+        ReviewError::from(error).into()
+    }
+}

@@ -5,7 +5,9 @@ use core::fmt;
 use crate::{
     abi::{
         WORD,
-        signature_text::{self, Argument},
+        elementary::ElementaryType,
+        known_function::KnownFunction,
+        signature_text::{Argument, ArgumentKind},
     },
     show::Safe,
     written::{TextSink, Written, displays, write_text},
@@ -14,13 +16,13 @@ use crate::{
 /// A word of a function's arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    function: Option<&'a str>,
+    function: Option<&'a KnownFunction<'a>>,
     offset: usize,
 }
 
 impl<'a> Subject<'a> {
-    /// The word at `offset`, in bytes from the end of the selector, of a function with this signature.
-    pub(crate) const fn new(function: Option<&'a str>, offset: usize) -> Self {
+    /// The word at `offset`, in bytes from the end of the selector, of this function.
+    pub(crate) const fn new(function: Option<&'a KnownFunction<'a>>, offset: usize) -> Self {
         Self { function, offset }
     }
 
@@ -29,14 +31,17 @@ impl<'a> Subject<'a> {
         self.offset
     }
 
-    /// The ABI type of the argument whose word it is, if that is known.
-    pub(crate) fn kind(&self) -> Option<&'a str> {
-        self.argument().and_then(|argument| argument.kind)
+    /// The ABI type of which the word is a value, if that is known.
+    pub(crate) fn kind(&self) -> Option<ElementaryType> {
+        match self.argument()?.kind {
+            ArgumentKind::Value(kind) => Some(kind),
+            ArgumentKind::Pointer | ArgumentKind::Other => None,
+        }
     }
 
     fn argument(&self) -> Option<Argument<'a>> {
         let index = self.offset.is_multiple_of(WORD).then_some(self.offset / WORD)?;
-        signature_text::argument(self.function?, index)
+        self.function?.argument(index)
     }
 }
 

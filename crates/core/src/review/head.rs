@@ -19,7 +19,7 @@ use crate::{
         packed::{PackedUserOperation, UnpackError},
         paymaster::Paymaster,
         unpacked::UnpackedUserOperation,
-        v0_6::{CallDataDigest as _, Digest, UserOperation},
+        v0_6::{Digest, UserOperation},
     },
     trusted::{ContractRole, TrustedContext},
 };
@@ -131,12 +131,12 @@ fn show_entry_point(
         Some(ContractRole::EntryPoint(_)) => (Label::EntryPoint, Severity::Info),
         _ => (Label::UnknownEntryPoint, Severity::Warning),
     };
-    items.with_severity(severity).put(label, Value::EntryPoint { version, address });
+    items.with_severity(severity).put(label, Value::EntryPoint { version, address: &address });
     Ok(())
 }
 
 fn show_v0_6(items: &mut Items<'_>, operation: &UserOperation<&[u8], ()>) -> Result<(), ReviewError> {
-    items.put(Label::Nonce, Value::Hex(operation.nonce));
+    items.put(Label::Nonce, Value::Hex(&operation.nonce));
     show_initialization(items, &operation.initialization()?);
     let paymaster = operation.paymaster()?;
     let pays = paymaster.as_ref().is_some_and(|paymaster| !paymaster.account_pays());
@@ -160,7 +160,7 @@ fn show_unpacked(
     operation: &UnpackedUserOperation<&[u8], ()>,
     version: EntryPointVersion,
 ) -> Result<(), ReviewError> {
-    items.put(Label::Nonce, Value::Hex(operation.nonce));
+    items.put(Label::Nonce, Value::Hex(&operation.nonce));
     show_initialization(items, &operation.init);
     let paymaster = operation.paymaster.as_ref();
     let numbers = [
@@ -228,8 +228,4 @@ fn show_payer(items: &mut Items<'_>, paymaster: Option<(Address, &[u8])>, unsign
             }
         }
     }
-}
-
-pub(super) fn bytes(bytes: &[u8]) -> Value<'static> {
-    Value::Bytes { len: bytes.len() as u64, digest: bytes.keccak256() }
 }

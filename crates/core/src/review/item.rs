@@ -69,15 +69,15 @@ pub enum Value<'i> {
     /// The label says it all.
     None,
     /// An account or a contract.
-    Address(Address),
+    Address(&'i Address),
     /// A keccak-256.
-    Hash(B256),
+    Hash(&'i B256),
     /// A number, shown in decimal.
-    Number(U256),
+    Number(&'i U256),
     /// A number, shown in hexadecimal.
-    Hex(U256),
+    Hex(&'i U256),
     /// An amount of the chain's own coin, in its smallest unit, 10^-18.
-    Coin(U256),
+    Coin(&'i U256),
     /// Seconds since 1970, shown in UTC.
     Time(u64),
     /// Text from outside: printable ASCII without runs of blanks.
@@ -94,14 +94,14 @@ pub enum Value<'i> {
         /// The number of bytes.
         len: u64,
         /// Their keccak-256.
-        digest: B256,
+        digest: &'i B256,
     },
     /// An entry point.
     EntryPoint {
         /// Its version.
         version: EntryPointVersion,
         /// Where it is.
-        address: Address,
+        address: &'i Address,
     },
     /// A function by its selector, and by its signature where that is known.
     Function {
@@ -117,14 +117,14 @@ pub enum Value<'i> {
         /// How it is compared.
         condition: Condition,
         /// What it is compared with.
-        reference: B256,
+        reference: &'i B256,
     },
     /// A word of the arguments.
     Argument {
         /// Which word.
         subject: Subject<'i>,
         /// The word.
-        word: B256,
+        word: &'i B256,
     },
     /// A word of the arguments, without its value.
     Subject(Subject<'i>),

@@ -6,7 +6,12 @@ use super::{
     item::{Item, NotShown, Show, Value},
     label::Label,
 };
-use crate::{lint::severity::Severity, written::Written};
+use crate::{
+    abi::{known_function::KnownFunction, selector::FunctionSelector},
+    lint::severity::Severity,
+    operation::v0_6::CallDataDigest as _,
+    written::Written,
+};
 
 /// The items of one step. The first that is not shown is the last, and the step fails, whatever it does after it.
 pub(super) struct Items<'s> {
@@ -68,27 +73,37 @@ impl<'s> Items<'s> {
 
     #[inline(never)]
     pub(super) fn address(&mut self, label: Label, address: &Address) {
-        self.put(label, Value::Address(*address));
+        self.put(label, Value::Address(address));
     }
 
     #[inline(never)]
     pub(super) fn hash(&mut self, label: Label, hash: &B256) {
-        self.put(label, Value::Hash(*hash));
+        self.put(label, Value::Hash(hash));
     }
 
     #[inline(never)]
     pub(super) fn number(&mut self, label: Label, number: &U256) {
-        self.put(label, Value::Number(*number));
+        self.put(label, Value::Number(number));
     }
 
     #[inline(never)]
     pub(super) fn coin(&mut self, label: Label, amount: &U256) {
-        self.put(label, Value::Coin(*amount));
+        self.put(label, Value::Coin(amount));
+    }
+
+    /// A function, by its signature where that is known.
+    pub(super) fn function(
+        &mut self,
+        label: Label,
+        selector: FunctionSelector,
+        function: Option<&KnownFunction<'_>>,
+    ) {
+        self.put(label, Value::Function { selector, signature: function.map(KnownFunction::signature) });
     }
 
     /// Bytes that are in memory.
     #[inline(never)]
     pub(super) fn bytes(&mut self, label: Label, bytes: &[u8]) {
-        self.put(label, super::head::bytes(bytes));
+        self.put(label, Value::Bytes { len: bytes.len() as u64, digest: &bytes.keccak256() });
     }
 }

@@ -26,7 +26,7 @@
 //! Execute(Call { to: manager, value: U256::ZERO, data: &set_root }).write_to(&mut call_data)?;
 //! let operation = UserOperation::<&[u8]> { call_data: &call_data, ..UserOperation::default() };
 //!
-//! let trusted = TrustedContext { functions: &["safeMint(address to)"], ..TrustedContext::CANONICAL };
+//! let trusted = TrustedContext { functions: known_functions!["safeMint(address to)"], ..TrustedContext::CANONICAL };
 //! let domain = Domain { entry_point: EntryPointVersion::V0_6.address(), chain_id: 1 };
 //! let head = OperationHead::V0_6(operation.without_call_data());
 //! let mut shown = String::new();
@@ -61,7 +61,7 @@ mod steps;
 mod text;
 
 pub use self::{
-    error::ReviewError,
+    error::{ReviewError, SessionUseError},
     function::Subject,
     head::{Domain, OperationHead},
     item::{Item, NotShown, Show, Value},

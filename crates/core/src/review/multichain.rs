@@ -138,7 +138,7 @@ impl<'a, S: Show, const OPERATIONS: usize, const CALLS: usize> MultichainReview<
         }
         // There is no room for more leaves than a tree has.
         let root = merkle::root(&self.leaves).map_err(|_| MultichainReviewError::Empty)?;
-        self.state.display().show(&Item::new(Label::OperationsRoot, Value::Hash(root)))?;
+        self.state.display().show(&Item::new(Label::OperationsRoot, Value::Hash(&root)))?;
         Ok(root)
     }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 
 use super::{
-    error::ReviewError,
+    error::SessionUseError,
     head::{Domain, OperationHead},
     item::Show,
     state::ReviewState,
@@ -17,17 +17,17 @@ impl<S: Show, const CALLS: usize> ReviewState<'_, S, CALLS> {
     /// Rules look at any word of the call's data, so that all of it has to be there.
     ///
     /// # Errors
-    /// As the other steps, and [`ReviewError::Forbidden`] or [`ReviewError::Erc20Forbidden`].
+    /// As the other steps, and what the session forbids.
     pub fn session_use(
         &mut self,
         domain: Domain,
         head: &OperationHead<'_>,
         call_data: &[u8],
         leaf: &SessionLeaf<'_>,
-    ) -> Result<B256, ReviewError> {
+    ) -> Result<B256, SessionUseError> {
         self.begin(domain, head)?;
         self.step(&mut |steps, items| steps.session_use(items, call_data, leaf))?;
         self.call_data(call_data)?;
-        self.finish()
+        Ok(self.finish()?)
     }
 }

@@ -94,16 +94,16 @@ impl SessionView<'_> {
         leaf: &SessionLeaf<'_>,
     ) -> Result<(), MalformedSessionKeyData> {
         let data = ParsedSessionKeyData::parse(leaf.session_key_data)?;
-        let signature = self.trusted.function(data.selector());
+        let function = self.trusted.function(data.selector());
         items.address(Label::SessionKey, &data.session_key());
         show_contract(items, &self.trusted, self.account, Label::Contract, data.contract());
-        items.put(Label::Function, Value::Function { selector: data.selector(), signature });
+        items.function(Label::Function, data.selector(), function);
         items.coin(Label::ValueLimit, &U256::from(data.value_limit()));
         for rule in data.strict_rules() {
             let rule = rule?;
-            let subject = Subject::new(signature, usize::from(rule.offset()));
+            let subject = Subject::new(function, usize::from(rule.offset()));
             let (condition, reference) = (rule.condition(), rule.reference().word());
-            items.put(Label::Rule, Value::Rule { subject, condition, reference });
+            items.put(Label::Rule, Value::Rule { subject, condition, reference: &reference });
         }
         if data.rule_count() == 0 {
             items.with_severity(Severity::Warning).label(Label::AnyArguments);

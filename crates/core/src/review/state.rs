@@ -7,12 +7,14 @@ use alloy_primitives::{Address, B256};
 use super::{
     error::ReviewError,
     head::{Domain, OperationHead},
-    item::Show,
+    item::{NotShown, Show},
     items::{self, Items},
     sessions::Lints,
     steps::{Stage, Steps},
 };
-use crate::{policy::condition::Condition, session::leaf::SessionLeaf, trusted::TrustedContext};
+use crate::{
+    policy::condition::Condition, session::leaf::SessionLeaf, trusted::TrustedContext, written::Written,
+};
 
 /// What to do with call data that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,10 +126,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     #[inline(never)]
     pub fn finish(&mut self) -> Result<B256, ReviewError> {
         let mut hash = B256::ZERO;
-        self.step(&mut |steps, items| {
-            hash = steps.finish(items)?;
-            Ok(())
-        })?;
+        self.step(&mut |steps, items| steps.finish(items).map(|finished| hash = finished))?;
         Ok(hash)
     }
 
@@ -137,10 +136,10 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     }
 
     /// Takes a step; after one that fails nothing gives a hash.
-    pub(super) fn step(
+    pub(super) fn step<E: Written + From<NotShown>>(
         &mut self,
-        step: &mut dyn FnMut(&mut Steps<'a, CALLS>, &mut Items<'_>) -> Result<(), ReviewError>,
-    ) -> Result<(), ReviewError> {
+        step: &mut dyn FnMut(&mut Steps<'a, CALLS>, &mut Items<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let taken = items::step(&mut self.show, &mut |items| step(&mut self.steps, items));
         if taken.is_err() {
             self.steps.stage = Stage::Idle;

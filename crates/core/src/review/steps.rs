@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, Keccak256};
 use super::{
     call_stream::CallStream,
     calls::Calls,
-    error::ReviewError,
+    error::{ReviewError, SessionUseError},
     head::{Domain, OperationHead, show_head},
     item::Value,
     items::Items,
@@ -121,14 +121,14 @@ impl<'a, const CALLS: usize> Steps<'a, CALLS> {
         items: &mut Items<'_>,
         call_data: &[u8],
         leaf: &SessionLeaf<'_>,
-    ) -> Result<(), ReviewError> {
+    ) -> Result<(), SessionUseError> {
         items.label(Label::Use);
         self.session_view(1, None).show(items, leaf)?;
         match self.trusted.role(leaf.validation_module) {
             Some(ContractRole::Erc20SessionValidationModule) => {
-                evaluate_erc20(leaf.session_key_data, call_data).map_err(ReviewError::Erc20Forbidden)?
+                evaluate_erc20(leaf.session_key_data, call_data)?
             }
-            _ => evaluate(leaf.session_key_data, call_data).map_err(ReviewError::Forbidden)?,
+            _ => evaluate(leaf.session_key_data, call_data)?,
         };
         Ok(())
     }

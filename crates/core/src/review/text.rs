@@ -52,25 +52,25 @@ impl Written for Value<'_> {
     fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
         let (text, values): (&str, &[&dyn Written]) = match self {
             Self::None => ("", &[]),
-            Self::Address(address) => ("{}", &[address]),
-            Self::Hash(hash) => ("{}", &[hash]),
-            Self::Number(number) => ("{}", &[number]),
+            Self::Address(address) => ("{}", &[*address]),
+            Self::Hash(hash) => ("{}", &[*hash]),
+            Self::Number(number) => ("{}", &[*number]),
             Self::Hex(number) => ("{}", &[&Hex(number)]),
-            Self::Coin(amount) => ("{}", &[&Coin(*amount)]),
+            Self::Coin(amount) => ("{}", &[&Coin(amount)]),
             Self::Time(seconds) => ("{}", &[&Time(*seconds)]),
             Self::Text(text) => ("\"{}\"", &[&Safe(text)]),
             Self::Place { number, of: None } => ("{}", &[number]),
             Self::Place { number, of: Some(of) } => ("{} of {}", &[number, of]),
-            Self::Bytes { len, digest } => ("{} bytes, keccak {}", &[len, digest]),
-            Self::EntryPoint { version, address } => ("{} {}", &[version, address]),
+            Self::Bytes { len, digest } => ("{} bytes, keccak {}", &[len, *digest]),
+            Self::EntryPoint { version, address } => ("{} {}", &[version, *address]),
             Self::Function { selector, signature: Some(signature) } => {
                 ("{} ({})", &[&Safe(signature), selector])
             }
             Self::Function { selector, signature: None } => ("{}, whose name is not known here", &[selector]),
             Self::Rule { subject, condition, reference } => {
-                ("{} is {} {}", &[subject, condition, &Word(*reference, subject.kind())])
+                ("{} is {} {}", &[subject, condition, &Word(reference, subject.kind())])
             }
-            Self::Argument { subject, word } => ("{} = {}", &[subject, &Word(*word, subject.kind())]),
+            Self::Argument { subject, word } => ("{} = {}", &[subject, &Word(word, subject.kind())]),
             Self::Subject(subject) => ("{}", &[subject]),
             Self::Reason(reason) => ("{}", &[*reason]),
         };

@@ -233,7 +233,8 @@ fn no_signature_forges_a_line() {
         ("safeMint(address to\n  WITHOUT END)", "0x40d097c3, whose name is not known here"),
         ("safeMint(address \u{202e}to)", "0x40d097c3, whose name is not known here"),
     ] {
-        let trusted = TrustedContext { functions: &[signature], ..TRUSTED };
+        let function = KnownFunction::parse(signature).ok();
+        let trusted = TrustedContext { functions: function.as_slice(), ..TRUSTED };
         let mut state: ReviewState<'_, _> = ReviewState::new(trusted, Screen::default());
         let head = OperationHead::V0_6(operation(&[]).with_call_data(()));
         state.review(DOMAIN, &head).unwrap().session(&sessions()[0].leaf()).unwrap();

@@ -33,7 +33,7 @@ const TRUSTED: TrustedContext<'_> = TrustedContext {
         contract(OWNERSHIP_MODULE, ContractRole::OwnershipModule),
         contract(ROUTER, ContractRole::BatchedSessionRouter),
     ],
-    functions: &["safeMint(address to)", "transfer(address to, uint256 amount)"],
+    functions: known_functions!["safeMint(address to)", "transfer(address to, uint256 amount)"],
 };
 
 const fn contract(address: Address, role: ContractRole) -> TrustedContract {
@@ -150,13 +150,13 @@ fn operation(call_data: &[u8]) -> UserOperation<&[u8]> {
 
 /// What a review came to.
 #[derive(Debug, PartialEq, Eq)]
-struct Reviewed {
+struct Reviewed<E = ReviewError> {
     /// What was shown, without the hash, which every change of what is signed changes.
     lines: Vec<String>,
-    hash: Result<B256, ReviewError>,
+    hash: Result<B256, E>,
 }
 
-impl Reviewed {
+impl<E> Reviewed<E> {
     fn text(&self) -> String {
         self.lines.join("\n")
     }

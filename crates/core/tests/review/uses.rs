@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn use_of(session: &Session, call_data: &[u8]) -> Reviewed {
+fn use_of(session: &Session, call_data: &[u8]) -> Reviewed<SessionUseError> {
     let operation = operation(call_data);
     let head = OperationHead::V0_6(operation.with_call_data(()));
     let mut state: ReviewState<'_, _> = ReviewState::new(TRUSTED, Screen::default());
@@ -22,7 +22,7 @@ fn a_use_is_shown_with_what_allows_it() {
         let transfer = [&[0xa9, 0x05, 0x9c, 0xbb], FRIEND.into_word().as_slice(), &amount, &[0; 32]].concat();
         use_of(session, &single(TOKEN, &transfer))
     };
-    assert!(matches!(ask(1001).hash, Err(ReviewError::Forbidden(Refusal::RuleViolated { rule: 1, .. }))));
+    assert!(matches!(ask(1001).hash, Err(SessionUseError::Forbidden(Refusal::RuleViolated { rule: 1, .. }))));
     let used = ask(999);
     used.hash.as_ref().unwrap();
     used.assert_shows("Use of a session");
@@ -39,7 +39,7 @@ fn a_token_session_s_use_is_judged_as_its_module_does() {
     };
     ask(FRIEND).hash.unwrap();
     let refused = ask(KEY);
-    assert!(matches!(refused.hash, Err(ReviewError::Erc20Forbidden(_))));
+    assert!(matches!(refused.hash, Err(SessionUseError::Erc20Forbidden(_))));
     assert!(
         refused.lines[0].starts_with("REFUSED: the session forbids the call: the recipient is"),
         "{refused:?}"

@@ -30,7 +30,7 @@ fn the_review_vectors_hold() {
             "sessionKeyManager": MANAGER.to_string(),
             "abiSessionValidationModule": MODULE.to_string(),
             "erc20SessionValidationModule": ERC20_MODULE.to_string(),
-            "functions": TRUSTED.functions,
+            "functions": TRUSTED.functions.iter().map(KnownFunction::signature).collect::<Vec<_>>(),
         },
         "domain": { "entryPoint": DOMAIN.entry_point.to_string(), "chainId": DOMAIN.chain_id },
         "cases": cases,

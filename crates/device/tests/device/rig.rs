@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use k256::ecdsa::SigningKey;
 use quorate_core::{
     Address, B256, Call, Condition, Domain, Encode as _, EntryPointVersion, Execute, ExecuteBatch, Item,
-    Leaf, NotShown, Policy, Rule, SessionEpoch, SessionKeyData, Severity, Show, TrustedContext, U256,
-    UserOperation, address,
+    KnownFunction, Leaf, NotShown, Policy, Rule, SessionEpoch, SessionKeyData, Severity, Show,
+    TrustedContext, U256, UserOperation, address, known_functions,
 };
 use quorate_device::embedded_io::{ErrorType, Write};
 use quorate_device::host::{GrantedSession, OperationRequest};
@@ -25,7 +25,7 @@ pub(crate) const ACCOUNT: Address = Address::repeat_byte(0xac);
 pub(crate) const NFT: Address = Address::repeat_byte(0xaa);
 pub(crate) const FRIEND: Address = Address::repeat_byte(0xcc);
 pub(crate) const SECRET: [u8; 32] = [7; 32];
-pub(crate) const FUNCTIONS: &[&str] = &["safeMint(address to)"];
+pub(crate) const FUNCTIONS: &[KnownFunction<'static>] = known_functions!["safeMint(address to)"];
 
 pub(crate) fn key() -> SoftwareKey {
     SoftwareKey::new(SigningKey::from_slice(&SECRET).unwrap(), Deterministic)

@@ -2,7 +2,7 @@
 //! writes another end of it.
 
 use alloy_primitives::hex;
-use quorate_core::{Initialization, OperationHead};
+use quorate_core::{Initialization, KnownFunction, OperationHead};
 use quorate_device::host::{GrantedSession, OperationRequest};
 use quorate_device::{Decision, KeyRequestFrame, ToDevice};
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ fn transcripts() -> Value {
                        the screen is where it was cleared",
             "key": hex::encode(SECRET),
             "trusted": "the canonical contracts",
-            "functions": FUNCTIONS,
+            "functions": FUNCTIONS.iter().map(KnownFunction::signature).collect::<Vec<_>>(),
         },
         "transcripts": transcripts,
     })

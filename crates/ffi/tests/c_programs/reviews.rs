@@ -90,14 +90,18 @@ impl Vectors {
         ]
     }
 
-    fn functions(&self) -> Vec<&str> {
+    fn signatures(&self) -> Vec<&str> {
         self.0["trusted"]["functions"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+    }
+
+    fn functions(&self) -> Vec<KnownFunction<'_>> {
+        self.signatures().into_iter().map(|text| KnownFunction::parse(text).unwrap()).collect()
     }
 
     /// The first arguments of the C program.
     fn begin(&self, what: &str) -> Vec<String> {
         let contracts = self.contracts().map(|(address, _, role)| format!("{}:{role}", hex(address)));
-        vec![what.to_owned(), self.functions().join(";"), contracts.join(";")]
+        vec![what.to_owned(), self.signatures().join(";"), contracts.join(";")]
     }
 
     fn cases(&self) -> Vec<Case> {

@@ -9,7 +9,7 @@ use quorate::{
     OwnerModule, Policy, Quorate, Resumed, SessionGrant, SmartAccount,
 };
 use quorate_contracts::Erc721::safeMintCall;
-use quorate_core::{Domain, MultichainReview, OperationHead, Text, TrustedContext};
+use quorate_core::{Domain, MultichainReview, OperationHead, Text, TrustedContext, known_functions};
 use quorate_devnet::Devnet;
 
 async fn prepared(account: &SmartAccount, key: &LocalSessionKey) -> Draft<SessionGrant> {
@@ -70,7 +70,8 @@ fn one_signature_grants_the_same_session_on_two_chains() {
 
 /// What a device does that is given the whole operations, and signs no root that it is told.
 fn reviewed_root(both: &MultichainDraft, grants: &[&Draft<SessionGrant>]) -> B256 {
-    let trusted = TrustedContext { functions: &["safeMint(address to)"], ..TrustedContext::CANONICAL };
+    let trusted =
+        TrustedContext { functions: known_functions!["safeMint(address to)"], ..TrustedContext::CANONICAL };
     let mut shown = String::new();
     let mut review: MultichainReview<'_, _> = MultichainReview::new(trusted, Text(&mut shown));
     for (message, grant) in both.operations().zip(grants) {

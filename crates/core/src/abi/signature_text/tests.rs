@@ -72,9 +72,17 @@ fn what_is_no_signature() {
     assert_eq!(FunctionSelector::parse(&deep), Err(SelectorError::TooDeep { limit: 16 }));
 }
 
+fn kind(argument: Argument<'_>) -> String {
+    match argument.kind {
+        ArgumentKind::Pointer => "*".into(),
+        ArgumentKind::Value(kind) => format!("{kind}"),
+        ArgumentKind::Other => "function".into(),
+    }
+}
+
 /// Each word of the arguments: its type, or `*` for a pointer, and its name.
 fn words(text: &str) -> Vec<String> {
-    let shown = |it: Argument<'_>| format!("{} {}", it.kind.unwrap_or("*"), it.name.unwrap_or("-"));
+    let shown = |it: Argument<'_>| format!("{} {}", kind(it), it.name.unwrap_or("-"));
     (0..20).map_while(|word| argument(text, word).map(shown)).collect()
 }
 
@@ -82,25 +90,25 @@ fn words(text: &str) -> Vec<String> {
 fn what_each_word_is() {
     for (text, expected, dynamic) in [
         ("f()", &[][..], false),
-        ("f(address to, uint)", &["address to", "uint -"], false),
+        ("f(address to, uint)", &["address to", "uint256 -"], false),
         ("f(bytes data, bool ok)", &["* data", "bool ok"], true),
         ("f(uint8[2] a, address b)", &["uint8 -", "uint8 -", "address b"], false),
         ("f(uint8[1] a)", &["uint8 a"], false),
         ("f(uint8[] calldata a, bytes4 b)", &["* a", "bytes4 b"], true),
-        ("f((address maker, uint amount) order, bool b)", &["address -", "uint -", "bool b"], false),
+        ("f((address maker, uint amount) order, bool b)", &["address -", "uint256 -", "bool b"], false),
         ("f((address maker, string s) order, bool b)", &["* order", "bool b"], true),
         (
             "f((address a, bool[2] b)[2] x, int8 c)",
             &["address -", "bool -", "bool -", "address -", "bool -", "bool -", "int8 c"],
             false,
         ),
-        ("f((uint8[2] a, (int b) c) d, bool e)", &["uint8 -", "uint8 -", "int -", "bool e"], false),
+        ("f((uint8[2] a, (int b) c) d, bool e)", &["uint8 -", "uint8 -", "int256 -", "bool e"], false),
         ("f((bytes b)[2] x, bool c)", &["* x", "bool c"], true),
         ("f(() nothing, bool c)", &["bool c"], false),
         ("f(address payable[2] to, bool c)", &["address -", "address -", "bool c"], false),
     ] {
         assert_eq!(words(text), expected, "{text}");
-        let signature = read(text, &mut |_| {}).unwrap();
+        let signature = read(text).unwrap();
         assert_eq!((signature.head_words, signature.dynamic, signature.name), (expected.len(), dynamic, "f"));
     }
 }
@@ -108,8 +116,8 @@ fn what_each_word_is() {
 #[test]
 fn an_array_of_any_length_costs_nothing() {
     let text = "f(uint8[99999999999999999999999][99999999999999999999] a, bool b)";
-    assert_eq!(argument(text, usize::MAX - 1).and_then(|it| it.kind), Some("uint8"));
-    assert_eq!(read(text, &mut |_| {}).unwrap().head_words, usize::MAX);
+    assert_eq!(argument(text, usize::MAX - 1).map(kind).as_deref(), Some("uint8"));
+    assert_eq!(read(text).unwrap().head_words, usize::MAX);
 }
 
 /// The words that alloy's reader finds, each the same as in [`words`] without names.
@@ -155,7 +163,7 @@ proptest! {
         tail in proptest::sample::select(&["", " external", " view returns (uint256)", ")", " returns (", ";"][..]),
     ) {
         let text = format!("{name}({}){tail}", listed(&parameters));
-        let ours = read(&text, &mut |_| {});
+        let ours = read(&text);
         let Ok(theirs) = Function::parse(&text) else { return Ok(()) };
         // alloy takes these three for functions, and numbers for names.
         let refused = name == "receive" || parameters.iter().any(|(_, name)| matches!(*name, " 1" | " 32"));
@@ -166,13 +174,7 @@ proptest! {
                 prop_assert_eq!(signature.selector, theirs.selector().0, "{}", text);
                 let mut expected = Vec::new();
                 known.iter().for_each(|ty| alloy_words(ty, &mut expected));
-                let kinds: Vec<String> = (0..)
-                    .map_while(|word| argument(&text, word))
-                    .map(|it| it.kind.map_or("*".into(), |kind| match kind {
-                        "uint" | "int" => format!("{kind}256"),
-                        kind => kind.into(),
-                    }))
-                    .collect();
+                let kinds: Vec<_> = (0..).map_while(|word| argument(&text, word).map(kind)).collect();
                 prop_assert_eq!(signature.head_words, expected.len());
                 prop_assert_eq!(kinds, expected);
             }

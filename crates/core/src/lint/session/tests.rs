@@ -8,7 +8,8 @@ use alloy_primitives::{U256, address};
 
 use super::*;
 use crate::{
-    abi::elementary::ElementaryType,
+    abi::{elementary::ElementaryType, known_function::KnownFunction},
+    known_functions,
     lint::severity::Severity,
     policy::{Rule, condition::Condition, condition::Condition::*},
     session::session_key_data::SessionKeyData,
@@ -48,7 +49,7 @@ fn findings(policy: &Policy, context: &LintContext<'_>) -> Vec<Lint> {
     found
 }
 
-fn context<'a>(functions: &'a [&'a str]) -> LintContext<'a> {
+fn context<'a>(functions: &'a [KnownFunction<'a>]) -> LintContext<'a> {
     let trusted = TrustedContext { functions, ..TrustedContext::CANONICAL };
     LintContext { now: Some(500_000), account: Some(ACCOUNT), trusted, unenforced: &[] }
 }
@@ -59,7 +60,7 @@ fn untyped(function: &str, rules: &[(u16, Condition, U256)]) -> Vec<Lint> {
 }
 
 fn typed(function: &str, rules: &[(u16, Condition, U256)]) -> Vec<Lint> {
-    findings(&policy(TOKEN, function, rules), &context(&[function]))
+    findings(&policy(TOKEN, function, rules), &context(&[KnownFunction::parse(function).unwrap()]))
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn value_that_no_rule_limits() {
         (&[(0, LessThan, n(255))], vec![]),
     ] {
         let policy = policy(TOKEN, "f(uint8)", rules).with_value_limit(7);
-        assert_eq!(findings(&policy, &context(&["f(uint8)"])), expected, "{rules:?}");
+        assert_eq!(findings(&policy, &context(known_functions!["f(uint8)"])), expected, "{rules:?}");
     }
 }
 

@@ -254,8 +254,7 @@ impl Reading {
             Part::Contract(label) => show_contract(items, trusted, self.account, label, value.address()?),
             Part::Selector(label) => {
                 self.selector = FunctionSelector::new(value.bytes()?);
-                let signature = trusted.function(self.selector);
-                items.put(label, Value::Function { selector: self.selector, signature });
+                items.function(label, self.selector, trusted.function(self.selector));
             }
             Part::Offset => self.offset = value.decimal()?.try_into().ok()?,
             Part::Condition => self.condition = value.decimal()?.try_into().ok()?,
@@ -264,7 +263,7 @@ impl Reading {
                 self.rules += 1;
                 let condition = Condition::try_from(self.condition).ok()?;
                 let subject = Subject::new(trusted.function(self.selector), self.offset.into());
-                items.put(Label::Rule, Value::Rule { subject, condition, reference });
+                items.put(Label::Rule, Value::Rule { subject, condition, reference: &reference });
             }
             Part::ValidAfter => show_start(items, value.decimal()?),
             Part::ValidUntil => show_end(items, value.decimal()?),

@@ -1,8 +1,8 @@
 //! The review, as the test asks for it.
 
 use quorate_core::{
-    Domain, Item, Leaf, NotShown, OperationHead, ReviewError, ReviewState, Show, TrustedContext,
-    UserOperation,
+    Domain, Item, KnownFunction, Leaf, NotShown, OperationHead, ReviewError, ReviewState, Show,
+    TrustedContext, UserOperation, known_functions,
 };
 
 use super::chain::{AT, CHAIN_ID};
@@ -24,7 +24,7 @@ impl Show for Reviewed {
 }
 
 /// The functions whose names the reviewer knows.
-const FUNCTIONS: [&str; 3] = [
+const FUNCTIONS: &[KnownFunction<'static>] = known_functions![
     "approve(address spender, uint256 amount)",
     "increaseAllowance(address spender, uint256 addedValue)",
     "transfer(address to, uint256 amount)",
@@ -35,7 +35,7 @@ const FUNCTIONS: [&str; 3] = [
 pub(crate) fn review(operation: &UserOperation<Vec<u8>>, sessions: &[Leaf]) -> Reviewed {
     let domain = Domain { entry_point: AT.entry_point, chain_id: CHAIN_ID };
     let head = OperationHead::V0_6(operation.without_call_data());
-    let trusted = TrustedContext { functions: &FUNCTIONS, ..TrustedContext::CANONICAL };
+    let trusted = TrustedContext { functions: FUNCTIONS, ..TrustedContext::CANONICAL };
     let mut shown = Reviewed { refused: None, lines: Vec::new() };
     let mut state: ReviewState<'_, _> = ReviewState::new(trusted, &mut shown);
     let reviewed = (|| -> Result<_, ReviewError> {
