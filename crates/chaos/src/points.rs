@@ -62,7 +62,7 @@ impl fmt::Display for End {
 fn way_to(point: Point) -> Option<Way> {
     match point {
         Point::Writing(write) | Point::Written(write) => way_to_write(write),
-        Point::Sending(kind) | Point::Sent(kind) => Some(way_to_frame(kind)),
+        Point::Sending(kind) | Point::Sent(kind) => way_to_frame(kind),
     }
 }
 
@@ -78,11 +78,13 @@ const fn way_to_write(write: Write) -> Option<Way> {
         Write::Ban => Some(Way::SignWithCheat),
         // The one takes a week, the other a gateway that gives a key to two requests.
         Write::Removal | Write::DeadKey => None,
+        // What one keeps for another comes of the other's end; the others are of a node that is restored, or does not run.
+        Write::SignedBan | Write::Seal | Write::Restored | Write::Release => None,
     }
 }
 
-const fn way_to_frame(kind: FrameKind) -> Way {
-    match kind {
+const fn way_to_frame(kind: FrameKind) -> Option<Way> {
+    Some(match kind {
         FrameKind::Hello | FrameKind::Free | FrameKind::StatementsAfter => Way::Start,
         FrameKind::Nonce | FrameKind::Relay | FrameKind::Done => Way::Sign,
         FrameKind::KeyRecord => Way::SignForNewGateway,
@@ -93,5 +95,7 @@ const fn way_to_frame(kind: FrameKind) -> Way {
         FrameKind::Confirmations => Way::StartWithPendingKey,
         FrameKind::Statements => Way::Register,
         FrameKind::StatementPage => Way::StartOfPeer,
-    }
+        FrameKind::Ban => Way::SignWithCheat,
+        FrameKind::BanKept | FrameKind::Recall | FrameKind::Recalled => return None,
+    })
 }

@@ -43,10 +43,12 @@ pub fn init(
             index,
             network: PathBuf::from("../network.json"),
             identity: PathBuf::from("identity.key"),
-            seal: PathBuf::from("seal.key"),
+            seal: PathBuf::from("seal.key").into(),
+            seal_before: None,
             database: PathBuf::from("node.db"),
             most_free_keys: most_free_keys(),
             most_journal_bytes: most_journal_bytes(),
+            bad_nodes: None,
             admission: Admission::default(),
             chains: ChainConfigs::default(),
         };

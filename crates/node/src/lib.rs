@@ -13,6 +13,7 @@ pub mod fail_points;
 mod gateway;
 mod init;
 mod issuer;
+mod maintenance;
 mod node;
 mod seal;
 mod storage;
@@ -20,11 +21,12 @@ mod wire;
 
 pub use config::{
     Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
-    Rate, load_descriptor,
+    Rate, SealSource, Variable, load_descriptor,
 };
 pub use gateway::{Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
-pub use node::{Node, NodeError, UnsetClock};
+pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
+pub use node::{ClockError, Node, NodeError};
 pub use seal::{KeyFileError, SealBroken};
 pub use storage::{StorageError, read_ledgers};

@@ -3,13 +3,17 @@
 //! The gateway routes them and can read the requests, the answers and what nodes write to each other outside a run,
 //! which carry their own signatures; what they send each other in a run is sealed.
 
+mod recall;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use alloy_primitives::{Address, B256};
-use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest, Voucher};
+use quorate_protocol::{Answer, Attestation, Ban, NodeIndex, Nonce, SignedRequest, Voucher};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
+
+pub(crate) use self::recall::{KeyMemory, Recall, RecallPart, Recalled};
 
 /// The version of the frames: the first byte of each, and of each message in a run.
 pub(crate) const VERSION: u8 = 1;
@@ -121,6 +125,14 @@ pub(crate) enum PeerMessage {
     StatementsAfter { journal: B256, place: u64 },
     /// Statements in the sender's order, each with its place.
     StatementPage { journal: B256, statements: Vec<(u64, ShownStatement)> },
+    /// A ban, to be kept for its maker.
+    Ban(Ban),
+    /// A ban of the receiver's is kept.
+    BanKept { key_id: String, accused: NodeIndex },
+    /// A restored node's question about what it has forgotten.
+    Recall(Recall),
+    /// The answer.
+    Recalled(Box<Recalled>),
 }
 
 /// By what a signature is known to be a key's.
@@ -189,11 +201,15 @@ pub enum FrameKind {
     Statements,
     StatementsAfter,
     StatementPage,
+    Ban,
+    BanKept,
+    Recall,
+    Recalled,
 }
 
 impl FrameKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Hello,
         Self::Nonce,
         Self::WhichKey,
@@ -209,6 +225,10 @@ impl FrameKind {
         Self::Statements,
         Self::StatementsAfter,
         Self::StatementPage,
+        Self::Ban,
+        Self::BanKept,
+        Self::Recall,
+        Self::Recalled,
     ];
 }
 
@@ -231,6 +251,10 @@ impl From<&FromNode> for FrameKind {
                 PeerMessage::Statements { .. } => Self::Statements,
                 PeerMessage::StatementsAfter { .. } => Self::StatementsAfter,
                 PeerMessage::StatementPage { .. } => Self::StatementPage,
+                PeerMessage::Ban(_) => Self::Ban,
+                PeerMessage::BanKept { .. } => Self::BanKept,
+                PeerMessage::Recall(_) => Self::Recall,
+                PeerMessage::Recalled(_) => Self::Recalled,
             },
         }
     }
@@ -254,6 +278,10 @@ impl fmt::Display for FrameKind {
             Self::Statements => "statements",
             Self::StatementsAfter => "statements after",
             Self::StatementPage => "a page of statements",
+            Self::Ban => "a ban",
+            Self::BanKept => "a kept ban",
+            Self::Recall => "what a restored node asks",
+            Self::Recalled => "what a restored node is told",
         })
     }
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod assignment;
 mod attempts;
+mod bans;
 mod catch_up;
 mod clock;
 mod connection;
@@ -21,17 +22,19 @@ mod member;
 mod nonces;
 mod peer_queue;
 mod peers;
+mod quarantine;
+mod recall;
 mod rounds;
 mod run;
 mod signing;
 mod statements;
 mod tasks;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::{B256, keccak256};
-use ed25519_dalek::SigningKey;
 use quorate_protocol::{Answer, NodeIndex, Refusal};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Semaphore, mpsc};
@@ -40,7 +43,7 @@ use tokio_util::task::TaskTracker;
 
 #[cfg(feature = "adversaries")]
 pub(crate) use self::catch_up::{Remark, Told};
-pub use self::clock::UnsetClock;
+pub use self::clock::ClockError;
 pub(crate) use self::connection::hello_digest;
 pub(crate) use self::nonces::NONCE_LIFETIME;
 #[cfg(feature = "adversaries")]
@@ -48,23 +51,26 @@ pub(crate) use self::run::RunMessage;
 
 use self::assignment::Assignments;
 use self::attempts::Attempts;
+use self::bans::Bans;
 use self::connection::{Backoff, Connection};
 use self::contract_owners::Chains;
 use self::error::TaskError;
 use self::in_flight::{InFlight, Inbox, NotBegun};
 use self::ledgers::Ledgers;
 use self::member::Member;
+pub(crate) use self::member::{load_member, load_seals};
 use self::nonces::Nonces;
 use self::peer_queue::PeerQueue;
 use self::peers::Peers;
+use self::quarantine::Quarantine;
 use self::rounds::Cores;
 use self::run::{Outgoing, Pace};
 use self::signing::{Quorum, Signing};
 use self::statements::Statements;
-use crate::config::{ConfigError, NodeConfig, load_descriptor};
+use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
-use crate::seal::{KeyFileError, SealKey, read_key_file};
+use crate::seal::KeyFileError;
 use crate::storage::{Storage, StorageError};
 use crate::wire::{AnswerText, FromNode, KeyRecord, TaskId, ToNode};
 
@@ -84,6 +90,8 @@ struct Parts {
     assignments: Arc<Assignments>,
     statements: Arc<Statements>,
     signing: Signing,
+    bans: Arc<Bans>,
+    quarantine: Arc<Quarantine>,
     cores: Cores,
     /// How long the rounds of key generations take.
     keygen_pace: Pace,
@@ -107,7 +115,7 @@ pub enum NodeError {
     Storage(#[from] StorageError),
     /// The clock.
     #[error(transparent)]
-    Clock(#[from] UnsetClock),
+    Clock(#[from] ClockError),
 }
 
 /// How long running signatures have to finish when the node is told to stop.
@@ -125,23 +133,14 @@ impl Node {
     pub async fn open(config: NodeConfig) -> Result<Self, NodeError> {
         #[cfg(feature = "fail-points")]
         fail_points::arm();
-        clock::check()?;
-        let network = load_descriptor(&config.network)?;
-        let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);
-        match network.identity(config.index) {
-            None => {
-                return Err(ConfigError::NoSuchNode { index: config.index, size: network.size() }.into());
-            }
-            Some(pinned) if *pinned != identity.verifying_key() => {
-                return Err(ConfigError::OtherIdentity { index: config.index }.into());
-            }
-            Some(_) => {}
-        }
+        clock::check(clock::now(), 0)?;
+        let member = load_member(&config)?;
         let chains = Chains::new(config.index, &config.chains)?;
-        let seal = SealKey::new(&*read_key_file(&config.seal)?);
-        let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
-        let member = Member { network, index: config.index, identity };
-        let parts = Arc::new(Parts::new(member, storage, chains, &config));
+        let storage =
+            Storage::open(&config.database, load_seals(&config)?, member.network.id(), config.index).await?;
+        clock::check(clock::now(), storage.newest_time().await?)?;
+        let lost = storage.lost_nodes().await?;
+        let parts = Arc::new(Parts::new(member, storage, chains, lost, &config));
         Ok(Self { config, parts })
     }
 
@@ -180,27 +179,46 @@ impl Node {
 }
 
 impl Parts {
-    fn new(member: Member, storage: Storage, chains: Chains, config: &NodeConfig) -> Self {
+    fn new(
+        member: Member,
+        storage: Storage,
+        chains: Chains,
+        lost: BTreeSet<NodeIndex>,
+        config: &NodeConfig,
+    ) -> Self {
         let (member, storage) = (Arc::new(member), Arc::new(storage));
         let (nonces, attempts) = (Arc::new(Nonces::default()), Arc::new(Attempts::default()));
         let statements = Arc::new(Statements::new(member.clone(), storage.clone(), attempts.clone()));
         let cores = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+        let ledgers = Arc::new(Ledgers::new(storage.clone(), config.most_journal_bytes));
+        let assignments =
+            Arc::new(Assignments::new(member.clone(), storage.clone(), config.admission.clone()));
+        let needed = quarantine::needed(&member.network, config.bad_nodes, lost.len());
+        let quarantine = Quarantine {
+            member: member.clone(),
+            storage: storage.clone(),
+            assignments: assignments.clone(),
+            statements: statements.clone(),
+            ledgers: ledgers.clone(),
+            lost,
+            needed,
+            readers: tokio::sync::Mutex::default(),
+            answered: Mutex::default(),
+        };
         let signing = Signing {
             member: member.clone(),
             storage: storage.clone(),
             nonces: nonces.clone(),
-            ledgers: Arc::new(Ledgers::new(storage.clone(), config.most_journal_bytes)),
+            ledgers: ledgers.clone(),
             statements: statements.clone(),
             attempts,
             cores: cores.clone(),
             pace: Pace::default(),
         };
         Self {
-            assignments: Arc::new(Assignments::new(
-                member.clone(),
-                storage.clone(),
-                config.admission.clone(),
-            )),
+            assignments,
+            bans: Arc::new(Bans::new(member.clone(), storage.clone())),
+            quarantine: Arc::new(quarantine),
             member,
             storage,
             nonces,
@@ -260,6 +278,9 @@ impl Parts {
             storage: self.storage.clone(),
             assignments: self.assignments.clone(),
             statements: self.statements.clone(),
+            ledgers: self.signing.ledgers.clone(),
+            bans: self.bans.clone(),
+            quarantine: self.quarantine.clone(),
             read: Arc::new(Mutex::default()),
             outgoing,
         }

@@ -41,6 +41,7 @@ impl Parts {
     ) -> Result<Answer, TaskError> {
         let unfinished = |reason: String| TaskError::from(Refusal::Unfinished { reason: reason.into() });
         let node = self.member.index;
+        self.quarantine.check()?;
         let Ok(_turn) = self.making.try_lock() else {
             return Err(unfinished(format!("node {node} is making a key already")));
         };
@@ -76,9 +77,7 @@ impl Parts {
         request: &SignedRequest,
         peers: &Peers,
     ) -> Result<Answer, TaskError> {
-        if self.storage.is_quarantined() {
-            return Err(Refusal::Quarantined { node: self.member.index }.into());
-        }
+        self.quarantine.check()?;
         // The hash covers all that was verified when the key was assigned, so this holds however late it is repeated.
         let assigned = match self.storage.key_of(request.hash()).await? {
             Some(assigned) => assigned,
