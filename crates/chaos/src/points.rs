@@ -96,6 +96,7 @@ const fn way_to_frame(kind: FrameKind) -> Option<Way> {
         FrameKind::Statements => Way::Register,
         FrameKind::StatementPage => Way::StartOfPeer,
         FrameKind::Ban => Way::SignWithCheat,
-        FrameKind::BanKept | FrameKind::Recall | FrameKind::Recalled => return None,
+        // The first ends anyway, the others are of the other node's ends.
+        FrameKind::Leaving | FrameKind::BanKept | FrameKind::Recall | FrameKind::Recalled => return None,
     })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use quorate::NodeIndex;
-use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, RestoreOptions};
+use quorate_node::{CertificateReload, Gateway, GatewayConfig, Node, NodeConfig, RestoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +92,7 @@ pub(crate) async fn node(command: NodeCommand) -> anyhow::Result<()> {
 pub(crate) async fn gateway(GatewayCommand::Run { config }: GatewayCommand) -> anyhow::Result<()> {
     log_to_stderr();
     let gateway = Gateway::open(GatewayConfig::load(&config)?).await?;
+    reload_on_signal(gateway.certificate_reload())?;
     gateway.serve(stop_on_signal()?).await;
     Ok(())
 }
@@ -103,6 +104,17 @@ fn node_index(text: &str) -> Result<NodeIndex, String> {
 
 fn log_to_stderr() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).json().init();
+}
+
+/// Has the gateway read its certificate again at each SIGHUP.
+fn reload_on_signal(reload: CertificateReload) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.now();
+        }
+    });
+    Ok(())
 }
 
 /// Cancelled at the first SIGINT or SIGTERM.

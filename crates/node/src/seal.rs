@@ -115,14 +115,18 @@ pub enum KeyFileError {
 
 /// Reads 32 secret bytes from a file that nobody but its owner may read.
 pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    let name = || path.display().to_string();
+    let text = read_secret_file(path)?;
+    let form = |_| KeyFileError::Form { path: path.display().to_string() };
+    hex::decode_to_array(text.trim()).map(Zeroizing::new).map_err(form)
+}
+
+/// Reads a file that nobody but its owner may read.
+pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |source| io(path, source);
     if is_exposed(path).map_err(io)? {
-        return Err(KeyFileError::Exposed { path: name() });
+        return Err(KeyFileError::Exposed { path: path.display().to_string() });
     }
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io)?);
-    let key = hex::decode_to_array(text.trim()).map_err(|_| KeyFileError::Form { path: name() })?;
-    Ok(Zeroizing::new(key))
+    std::fs::read_to_string(path).map(Zeroizing::new).map_err(io)
 }
 
 /// Reads 32 secret bytes from an environment variable. This program's copies are wiped; what the system keeps of the

@@ -63,7 +63,7 @@ mod tests {
         let identity = |node: u8| SigningKey::from_bytes(&[node; 32]);
         let network = |first: u8| {
             let identities = (first..first + 3).map(|node| identity(node).verifying_key()).collect();
-            NetworkDescriptor::new(2, identities, "ws://localhost:1".parse().unwrap()).unwrap()
+            NetworkDescriptor::new(2, identities, vec!["ws://localhost:1".parse().unwrap()]).unwrap()
         };
         let node = |index| NodeIndex::new(index).unwrap();
         let (own, other) = (network(1), network(9));

@@ -11,6 +11,7 @@ use quorate_protocol::{
     SUBPROTOCOL, Setup, Signed, SignedRequest, challenge,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use super::connections::{Event, NodeConnections, Wait};
@@ -41,6 +42,13 @@ pub(super) struct Visitor {
     /// The challenge of a draft that it takes up again.
     pub(super) resume: Option<String>,
     pub(super) address: IpAddr,
+}
+
+/// What a client wants, once it has said all that it has to say.
+enum Asked {
+    /// What the owner of a key has said of it, by the client's own words.
+    List(String),
+    Request(Box<Verified>),
 }
 
 /// A request whose signature is genuine, as far as that can be seen here, and whose it is.
@@ -97,9 +105,15 @@ impl Clients {
         }
     }
 
-    /// Serves a client from its first frame to the last.
-    pub(super) async fn serve(&self, socket: &mut WebSocket, visitor: Visitor) -> Answer {
-        self.answer(socket, visitor).await.unwrap_or_else(Answer::Refused)
+    /// Serves a client from its first frame to the last. Once `stop` is cancelled, what the client still has to say is not
+    /// waited for; a request that it has handed in is answered.
+    pub(super) async fn serve(
+        &self,
+        socket: &mut WebSocket,
+        visitor: Visitor,
+        stop: &CancellationToken,
+    ) -> Answer {
+        self.answer(socket, visitor, stop).await.unwrap_or_else(Answer::Refused)
     }
 
     /// Forgets drafts whose time is over, again and again.
@@ -110,15 +124,29 @@ impl Clients {
         }
     }
 
-    async fn answer(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Answer, Refusal> {
+    async fn answer(
+        &self,
+        socket: &mut WebSocket,
+        visitor: Visitor,
+        stop: &CancellationToken,
+    ) -> Result<Answer, Refusal> {
         let Ok(_place) = self.places.try_acquire() else { return Err(Refusal::Busy) };
         let _counted = self.count(visitor.address)?;
         self.keys.disturb();
+        let asked = stop.run_until_cancelled(self.ask(socket, visitor)).await;
+        match asked.unwrap_or_else(|| Err(stopping()))? {
+            Asked::List(text) => while_pinging(socket, list(&self.connections, &text)).await,
+            Asked::Request(verified) => while_pinging(socket, self.perform(*verified)).await,
+        }
+    }
+
+    /// Takes what a client wants, up to the last frame that it has to send for it.
+    async fn ask(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Asked, Refusal> {
         let text = next_text(socket, SETUP_DEADLINE, "setup").await?;
         SignedRequest::check_setup_len(&text)?;
         let setup = Setup::parse(visitor.operation, &text).map_err(|error| malformed(reasons(&error)))?;
         if let Setup::List(_) = setup {
-            return while_pinging(socket, list(&self.connections, &text)).await;
+            return Ok(Asked::List(text));
         }
         let is_keygen = visitor.operation == Operation::Keygen;
         if is_keygen && visitor.resume.is_none() {
@@ -129,9 +157,7 @@ impl Clients {
         }
         let address = visitor.address;
         let request = self.receive(socket, visitor, text).await?;
-        let verified = self.verify(request, setup, address)?;
-        let work = self.perform(verified);
-        while_pinging(socket, work).await
+        Ok(Asked::Request(Box::new(self.verify(request, setup, address)?)))
     }
 
     /// Sends the challenge, and takes the authentication.
@@ -333,6 +359,11 @@ async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Re
     };
     let late = |_| malformed(format!("no {what} within {} s", deadline.as_secs()));
     tokio::time::timeout(deadline, next).await.map_err(late)?
+}
+
+/// What clients are told whose requests cannot be answered any more.
+pub(super) fn stopping() -> Refusal {
+    Refusal::Unfinished { reason: "the gateway is stopping".into() }
 }
 
 fn malformed(reason: impl AsRef<str>) -> Refusal {

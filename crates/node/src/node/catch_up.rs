@@ -229,6 +229,10 @@ impl EntryJudge<'_> {
     }
 }
 
+impl wire::Frame for Remark {}
+
+impl wire::Frame for Told {}
+
 impl Remark {
     /// As it stands in a hello.
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -2,7 +2,7 @@ use ed25519_dalek::SigningKey;
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 
 use super::NodeError;
-use crate::config::{ConfigError, NodeConfig, SealSource, load_descriptor};
+use crate::config::{ConfigError, NodeConfig, SealSource};
 use crate::seal::{SealKeys, read_key_file};
 
 /// Who a node is in its network.
@@ -21,7 +21,7 @@ impl Member {
 
 /// Who a configuration says that a node is.
 pub(crate) fn load_member(config: &NodeConfig) -> Result<Member, NodeError> {
-    let (network, index) = (load_descriptor(&config.network)?, config.index);
+    let (network, index) = (config.load_descriptor()?, config.index);
     let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);
     let most = network.threshold() - 1;
     match (network.identity(index), config.bad_nodes) {

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use quorate_protocol::{NodeIndex, Refusal};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::assignment::Assignments;
 use super::bans::Bans;
 use super::clock;
+use super::connection::ToGateway;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, StillPending};
 use super::ledgers::Ledgers;
@@ -38,7 +39,9 @@ pub(crate) struct Peers {
     pub(crate) quarantine: Arc<Quarantine>,
     /// How far the other nodes' statements were read, by their journals.
     pub(crate) read: Arc<Mutex<BTreeMap<NodeIndex, (B256, u64)>>>,
-    pub(crate) outgoing: mpsc::Sender<FromNode>,
+    /// Told whenever the keys that can be assigned here may be others.
+    pub(crate) free_keys: Arc<watch::Sender<()>>,
+    pub(crate) outgoing: ToGateway,
 }
 
 /// How often the other nodes are asked about pending keys and for statements.
@@ -88,13 +91,18 @@ impl Peers {
         self.bans.wait_until_kept(key_id, accused).await;
     }
 
-    /// Tells the gateway which keys can be assigned here.
+    /// Tells every gateway which keys can be assigned here, and this one before anything that is sent to it from now on.
     pub(crate) async fn report_free_keys(&self) {
+        self.tell_free_keys().await;
+        self.free_keys.send_replace(());
+    }
+
+    async fn tell_free_keys(&self) {
         if self.quarantine.check().is_err() {
-            return drop(self.outgoing.send(FromNode::Free { keys: Vec::new() }).await);
+            return self.outgoing.send(FromNode::Free { keys: Vec::new() }).await;
         }
         match self.storage.free_keys().await {
-            Ok(keys) => drop(self.outgoing.send(FromNode::Free { keys }).await),
+            Ok(keys) => self.outgoing.send(FromNode::Free { keys }).await,
             Err(error) => {
                 tracing::error!(node = %self.member.index, %error, "the free keys cannot be listed")
             }
@@ -112,7 +120,8 @@ impl Peers {
 
     /// Answers what the others have written, and asks them regularly, as long as the connection lasts.
     pub(crate) async fn correspond(&self, written: &PeerQueue) {
-        self.report_free_keys().await;
+        let mut free_keys = self.free_keys.subscribe();
+        self.tell_free_keys().await;
         let mut inquiry = tokio::time::interval(INQUIRY);
         let mut recall = tokio::time::interval(RECALL);
         let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
@@ -122,6 +131,10 @@ impl Peers {
                 _ = recall.tick(), if self.quarantine.check().is_err() => self.recall().await,
                 _ = last_chance.tick() => self.being_made().give_up().await.map_err(Into::into),
                 (from, message) = written.take() => self.answer(from, message).await,
+                _ = free_keys.changed() => {
+                    self.tell_free_keys().await;
+                    Ok(())
+                }
             };
             if let Err(error) = dealt_with {
                 tracing::error!(node = %self.member.index, %error, "what the other nodes write cannot be dealt with");
@@ -285,7 +298,6 @@ impl Peers {
     }
 
     async fn write(&self, to: NodeIndex, message: PeerMessage) {
-        // A connection that broke is noticed where it is read.
-        drop(self.outgoing.send(FromNode::Peer { to, message }).await);
+        self.outgoing.send(FromNode::Peer { to, message }).await;
     }
 }

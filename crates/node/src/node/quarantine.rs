@@ -330,7 +330,7 @@ mod tests {
         let network = |threshold, size| {
             let identities =
                 (1..=size).map(|node| SigningKey::from_bytes(&[node; 32]).verifying_key()).collect();
-            NetworkDescriptor::new(threshold, identities, "ws://localhost:1".parse().unwrap()).unwrap()
+            NetworkDescriptor::new(threshold, identities, vec!["ws://localhost:1".parse().unwrap()]).unwrap()
         };
         for ((t, n), bad, lost, expected) in [
             ((3, 5), None, 0, 4),

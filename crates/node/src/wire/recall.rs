@@ -7,7 +7,7 @@ use quorate_protocol::{Ban, NetworkDescriptor, NodeIndex, Transcript};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{Evidence, ShownStatement, encode};
+use super::{Evidence, Frame, ShownStatement, encode};
 
 /// What a restored node asks another one about a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,18 @@ pub(crate) enum KeyMemory {
     Owner { evidence: Option<Evidence>, bans: Vec<Ban> },
     Statements { statements: Vec<(u64, ShownStatement)>, more: bool },
     Ledger { page: ByteBuf },
+}
+
+impl Frame for Recall {
+    fn since(&self) -> u8 {
+        2
+    }
+}
+
+impl Frame for KeyMemory {
+    fn since(&self) -> u8 {
+        2
+    }
 }
 
 impl Recalled {
