@@ -8,7 +8,7 @@ use quorate_transport::{BuildError, Endpoint, RootCertificateError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::seal::{KeyFileError, SealKey, read_key_file, read_key_variable};
+use crate::seal::SealSource;
 
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
 #[derive(Clone, Serialize, Deserialize)]
@@ -65,24 +65,6 @@ pub(crate) const fn most_free_keys() -> u64 {
 /// The default of [`NodeConfig::most_journal_bytes`]: about 20 000 operations of the usual size.
 pub(crate) const fn most_journal_bytes() -> u64 {
     64 * 1024 * 1024
-}
-
-/// Where a seal key is read from: `"seal.key"`, or `{ environment = "QUORATE_SEAL" }`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a file's path, or { environment = \"NAME\" }")]
-pub enum SealSource {
-    /// A file that nobody but its owner may read.
-    File(PathBuf),
-    /// An environment variable.
-    Variable(Variable),
-}
-
-/// An environment variable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Variable {
-    /// Its name.
-    pub environment: String,
 }
 
 /// The chains that a node asks, by their ids.
@@ -341,23 +323,6 @@ impl fmt::Debug for NodeConfig {
 impl fmt::Debug for ChainConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChainConfig").field("rpc", &Endpoint::new(&self.rpc)).finish()
-    }
-}
-
-impl SealSource {
-    /// Reads the key.
-    pub(crate) fn read(&self) -> Result<SealKey, KeyFileError> {
-        let key = match self {
-            Self::File(path) => read_key_file(path)?,
-            Self::Variable(Variable { environment }) => read_key_variable(environment)?,
-        };
-        Ok(SealKey::new(&key))
-    }
-}
-
-impl From<PathBuf> for SealSource {
-    fn from(path: PathBuf) -> Self {
-        Self::File(path)
     }
 }
 

@@ -22,12 +22,12 @@ mod wire;
 
 pub use config::{
     Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
-    Rate, SealSource, TlsConfig, Variable, load_descriptor,
+    Rate, TlsConfig, load_descriptor,
 };
 pub use gateway::{CertificateError, CertificateReload, Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
 pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
 pub use node::{ClockError, Node, NodeError};
-pub use seal::{KeyFileError, SealBroken};
+pub use seal::{KeyFileError, SealBroken, SealSource, Variable};
 pub use storage::{StorageError, read_ledgers};

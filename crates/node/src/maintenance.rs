@@ -131,7 +131,7 @@ mod tests {
     /// The folders of three nodes that have run once.
     async fn network() -> TempDir {
         let folder = TempDir::new().unwrap();
-        init(folder.path(), 2, 3, "127.0.0.1:7000".parse().unwrap(), 0).unwrap();
+        init(folder.path(), 2, 3, "127.0.0.1:7000".parse().unwrap(), 0, None).unwrap();
         for index in 1..=3 {
             close(Node::open(config(&folder, index)).await.unwrap()).await;
         }

@@ -1,5 +1,7 @@
 //! Encryption at rest: key shares are stored under a key that is not in the database.
 
+mod source;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
@@ -8,6 +10,8 @@ use alloy_primitives::hex;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
+
+pub use self::source::{SealSource, Variable};
 
 /// The key under which a node's shares are stored: 32 bytes from a file of its own, so that a stolen backup of
 /// the database alone opens nothing.
@@ -131,7 +135,7 @@ pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, KeyFile
 
 /// Reads 32 secret bytes from an environment variable. This program's copies are wiped; what the system keeps of the
 /// environment a process began with is out of its reach.
-pub(crate) fn read_key_variable(name: &str) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+fn read_key_variable(name: &str) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let missing = |_| KeyFileError::NoVariable { name: name.to_owned() };
     let text = Zeroizing::new(std::env::var(name).map_err(missing)?);
     let key =

@@ -2,8 +2,8 @@ use ed25519_dalek::SigningKey;
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 
 use super::NodeError;
-use crate::config::{ConfigError, NodeConfig, SealSource};
-use crate::seal::{SealKeys, read_key_file};
+use crate::config::{ConfigError, NodeConfig};
+use crate::seal::{SealKeys, SealSource, read_key_file};
 
 /// Who a node is in its network.
 pub(crate) struct Member {
