@@ -1,14 +1,57 @@
-//! `quorate node run` and `quorate gateway run`: the processes of a signing network.
+//! `quorate node` and `quorate gateway`: the processes of a signing network, and a node's files.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use quorate_node::{CertificateReload, Gateway, GatewayConfig, Node, NodeConfig};
+use quorate::NodeIndex;
+use quorate_node::{CertificateReload, Gateway, GatewayConfig, Node, NodeConfig, RestoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum NodeCommand {
+    /// Serve until SIGINT or SIGTERM, then finish what is under way.
+    Run {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Copy the node's database to a new file; the node may run meanwhile. The shares stay sealed, and the seal key is not in it.
+    Backup {
+        /// The node's configuration file.
+        config: PathBuf,
+        /// The file to write; it must not be there.
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Put a backup in the place of the database of a node that does not run.
+    ///
+    /// The node signs nothing until the others have told it what it has done since the backup.
+    Restore {
+        /// The node's configuration file.
+        config: PathBuf,
+        /// The backup.
+        #[arg(long)]
+        from: PathBuf,
+        /// Set aside the database that is there.
+        #[arg(long)]
+        replace: bool,
+        /// A node that is lost for good: it is not waited for, and counts as bad. May be repeated.
+        #[arg(long, value_name = "NODE", value_parser = node_index)]
+        accept_missing: Vec<NodeIndex>,
+    },
+    /// Seal the shares of a node that does not run with another key, and name that in its configuration.
+    RotateSeal {
+        /// The node's configuration file.
+        config: PathBuf,
+        /// The file of the new key; it is made where it is not there.
+        #[arg(long)]
+        new: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayCommand {
     /// Serve until SIGINT or SIGTERM, then finish what is under way.
     Run {
         /// The configuration file.
@@ -17,19 +60,46 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) async fn node(Command::Run { config }: Command) -> anyhow::Result<()> {
+pub(crate) async fn node(command: NodeCommand) -> anyhow::Result<()> {
     log_to_stderr();
-    let node = Node::open(NodeConfig::load(&config)?).await?;
-    node.serve(stop_on_signal()?).await;
+    match command {
+        NodeCommand::Run { config } => {
+            let node = Node::open(NodeConfig::load(&config)?).await?;
+            node.serve(stop_on_signal()?).await;
+        }
+        NodeCommand::Backup { config, to } => {
+            quorate_node::back_up(&NodeConfig::load(&config)?, &to).await?;
+            println!("wrote {}", to.display());
+        }
+        NodeCommand::Restore { config, from, replace, accept_missing } => {
+            let options = RestoreOptions { replace, accept_missing: accept_missing.into_iter().collect() };
+            for file in quorate_node::restore(&NodeConfig::load(&config)?, &from, &options).await? {
+                println!("set aside {}", file.display());
+            }
+            println!("restored; the node signs nothing until the others have told it what it has forgotten");
+        }
+        NodeCommand::RotateSeal { config, new } => {
+            let resealed = quorate_node::rotate_seal(&config, &new).await?;
+            println!(
+                "{resealed} shares are sealed with {}; keep the old key as long as a backup needs it",
+                new.display()
+            );
+        }
+    }
     Ok(())
 }
 
-pub(crate) async fn gateway(Command::Run { config }: Command) -> anyhow::Result<()> {
+pub(crate) async fn gateway(GatewayCommand::Run { config }: GatewayCommand) -> anyhow::Result<()> {
     log_to_stderr();
     let gateway = Gateway::open(GatewayConfig::load(&config)?).await?;
     reload_on_signal(gateway.certificate_reload())?;
     gateway.serve(stop_on_signal()?).await;
     Ok(())
+}
+
+fn node_index(text: &str) -> Result<NodeIndex, String> {
+    let index = text.parse().ok().and_then(NodeIndex::new);
+    index.ok_or_else(|| "a node's number is from 1 to 255".to_owned())
 }
 
 fn log_to_stderr() {

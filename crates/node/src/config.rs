@@ -8,6 +8,8 @@ use quorate_transport::{BuildError, Endpoint, RootCertificateError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::seal::{KeyFileError, SealKey, read_key_file, read_key_variable};
+
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,8 +20,11 @@ pub struct NodeConfig {
     pub network: PathBuf,
     /// The node's Ed25519 identity: a file with 64 hex digits.
     pub identity: PathBuf,
-    /// The key under which shares are stored: a file with 64 hex digits.
-    pub seal: PathBuf,
+    /// The key under which shares are stored: 64 hex digits in a file, or in an environment variable.
+    pub seal: SealSource,
+    /// The seal key before this one, where a rotation was under way. The database tells which of them fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_before: Option<SealSource>,
     /// The SQLite database.
     pub database: PathBuf,
     /// The gateways to connect to (`ws` or `wss`), where they are not those of the descriptor: behind a private name, or
@@ -40,6 +45,10 @@ pub struct NodeConfig {
     /// nothing new. They are kept for good, since a limit counts for good.
     #[serde(default = "most_journal_bytes")]
     pub most_journal_bytes: u64,
+    /// How many nodes may be bad when this one is restored from a backup: it signs nothing until so many others have told it
+    /// what it has forgotten that those cannot hide it. One fewer than sign, unless it is stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_nodes: Option<u8>,
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
@@ -56,6 +65,24 @@ pub(crate) const fn most_free_keys() -> u64 {
 /// The default of [`NodeConfig::most_journal_bytes`]: about 20 000 operations of the usual size.
 pub(crate) const fn most_journal_bytes() -> u64 {
     64 * 1024 * 1024
+}
+
+/// Where a seal key is read from: `"seal.key"`, or `{ environment = "QUORATE_SEAL" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a file's path, or { environment = \"NAME\" }")]
+pub enum SealSource {
+    /// A file that nobody but its owner may read.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(Variable),
+}
+
+/// An environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// Its name.
+    pub environment: String,
 }
 
 /// The chains that a node asks, by their ids.
@@ -212,6 +239,22 @@ pub enum ConfigError {
         /// The number of nodes.
         size: u8,
     },
+    /// A node that was to be given up for lost, and is none of the others.
+    #[error("node {index} is none of the other nodes; the network has {size}")]
+    NoPeer {
+        /// The index named.
+        index: NodeIndex,
+        /// The number of nodes.
+        size: u8,
+    },
+    /// As many bad nodes as sign.
+    #[error("bad_nodes is {found}; at most {most} of the nodes can be bad")]
+    BadNodes {
+        /// The number configured.
+        found: u8,
+        /// The most.
+        most: u8,
+    },
     /// A chain's RPC.
     #[error("the RPC of chain {chain_id} cannot be used")]
     Chain {
@@ -301,6 +344,23 @@ impl fmt::Debug for ChainConfig {
     }
 }
 
+impl SealSource {
+    /// Reads the key.
+    pub(crate) fn read(&self) -> Result<SealKey, KeyFileError> {
+        let key = match self {
+            Self::File(path) => read_key_file(path)?,
+            Self::Variable(Variable { environment }) => read_key_variable(environment)?,
+        };
+        Ok(SealKey::new(&key))
+    }
+}
+
+impl From<PathBuf> for SealSource {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
 impl NodeConfig {
     /// Reads the network's descriptor, with the gateways that this node connects to.
     pub(crate) fn load_descriptor(&self) -> Result<NetworkDescriptor, ConfigError> {
@@ -317,9 +377,14 @@ impl NodeConfig {
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(path)?;
-        let files = [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database];
+        let files = [&mut config.network, &mut config.identity, &mut config.database];
         for file in files.into_iter().chain(&mut config.root_certificates) {
             *file = beside(path, file);
+        }
+        for seal in [Some(&mut config.seal), config.seal_before.as_mut()].into_iter().flatten() {
+            if let SealSource::File(file) = seal {
+                *file = beside(path, file);
+            }
         }
         Ok(config)
     }

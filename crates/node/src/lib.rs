@@ -14,6 +14,7 @@ pub mod fail_points;
 mod gateway;
 mod init;
 mod issuer;
+mod maintenance;
 mod node;
 mod seal;
 mod storage;
@@ -21,11 +22,12 @@ mod wire;
 
 pub use config::{
     Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
-    Rate, TlsConfig, load_descriptor,
+    Rate, SealSource, TlsConfig, Variable, load_descriptor,
 };
 pub use gateway::{CertificateError, CertificateReload, Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
-pub use node::{Node, NodeError, UnsetClock};
+pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
+pub use node::{ClockError, Node, NodeError};
 pub use seal::{KeyFileError, SealBroken};
 pub use storage::{StorageError, read_ledgers};

@@ -11,6 +11,7 @@
 mod admission_token;
 mod answer;
 mod authentication;
+mod ban;
 mod birth;
 mod claim;
 mod client;
@@ -39,6 +40,7 @@ mod voucher;
 pub use admission_token::{AdmissionToken, AdmissionTokenError, MalformedIssuer, TokenIssuer};
 pub use answer::{Answer, AnswerError, KeyText, SUBPROTOCOL, SignatureText};
 pub use authentication::{Authentication, AuthenticationError, TypedDataSignature, ephemeral_message};
+pub use ban::Ban;
 pub use birth::{Attestation, Birth, Unattested};
 pub use claim::{Claimed, ContractClaim, Signed, Verified};
 pub use client::{AttestedKey, ClientError, KeyDraft, KeyRequest, SignatureRequest, address_of};

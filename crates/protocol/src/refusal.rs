@@ -277,11 +277,18 @@ pub enum Refusal {
         /// What went wrong.
         reason: ShortText,
     },
-    /// The node's database was restored from a backup, so it signs nothing.
-    #[error("node {node} was restored from a backup and signs nothing; other nodes can")]
+    /// The node was restored from a backup, and has not read from enough others yet what it has forgotten.
+    #[error(
+        "node {node} was restored from a backup and signs nothing before {needed} others have told it what it has \
+         forgotten, {answered} of them so far; other nodes can sign"
+    )]
     Quarantined {
         /// The node.
         node: NodeIndex,
+        /// How many others have told it all.
+        answered: u8,
+        /// How many have to.
+        needed: u8,
     },
     /// Too much at once.
     #[error("the network is busy; try again later")]
