@@ -48,9 +48,9 @@ enum Command {
     /// Set up a signing network, admit owners to it, and end its keys.
     #[command(subcommand)]
     Network(network::Command),
-    /// Run a signing node.
+    /// Make a signing node, have it join a network, and run it.
     #[command(subcommand)]
-    Node(serve::Command),
+    Node(serve::NodeCommand),
     /// Run a signing network's gateway.
     #[command(subcommand)]
     Gateway(serve::Command),

@@ -2,7 +2,8 @@
 //!
 //! A [`Node`] connects to the [`Gateway`] and opens no port. It verifies every request by itself, evaluates the
 //! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
-//! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
+//! sealed end to end, so the gateway relays without reading. [`init_node`] makes a node on its operator's machine,
+//! [`join_network`] puts it into a network, and [`init`] writes the files of a whole network for development.
 
 #[cfg(feature = "adversaries")]
 pub mod adversary;
@@ -14,6 +15,7 @@ mod gateway;
 mod init;
 mod issuer;
 mod node;
+mod operators;
 mod seal;
 mod storage;
 mod wire;
@@ -26,5 +28,6 @@ pub use gateway::{Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
 pub use node::{Node, NodeError, UnsetClock};
+pub use operators::{OperatorError, init_node, join_network};
 pub use seal::{KeyFileError, SealBroken};
 pub use storage::{StorageError, read_ledgers};
