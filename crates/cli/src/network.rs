@@ -1,5 +1,6 @@
 //! `quorate network`: the files of a signing network, who is admitted to it, and the end of its keys.
 
+mod assemble;
 mod token;
 
 use std::collections::BTreeSet;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Write the descriptor of a network whose nodes their operators have made, of their cards.
+    Assemble(assemble::AssembleArguments),
     /// Write the key of an operator who issues admission tokens, and print the public key for the nodes.
     Issuer(token::IssuerArguments),
     /// Print a token that admits an owner whom no node's list names, for the owner's client to send.
@@ -102,6 +105,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             println!("for development: this machine has made the secrets of all nodes");
             Ok(())
         }
+        Command::Assemble(arguments) => assemble::run(arguments),
         Command::Issuer(arguments) => token::create_issuer(&arguments),
         Command::IssueToken(arguments) => token::issue(&arguments),
         Command::EphemeralKeys(arguments) => list(arguments).await,

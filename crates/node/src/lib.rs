@@ -2,7 +2,8 @@
 //!
 //! A [`Node`] connects to the [`Gateway`] and opens no port. It verifies every request by itself, evaluates the
 //! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
-//! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
+//! sealed end to end, so the gateway relays without reading. [`init_node`] makes a node on its operator's machine,
+//! [`join_network`] puts it into a network, and [`init`] writes the files of a whole network for development.
 
 #[cfg(feature = "adversaries")]
 pub mod adversary;
@@ -16,6 +17,7 @@ mod init;
 mod issuer;
 mod maintenance;
 mod node;
+mod operators;
 mod seal;
 mod storage;
 mod wire;
@@ -29,5 +31,6 @@ pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
 pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
 pub use node::{ClockError, Node, NodeError};
+pub use operators::{OperatorError, init_node, join_network};
 pub use seal::{KeyFileError, SealBroken};
 pub use storage::{StorageError, read_ledgers};

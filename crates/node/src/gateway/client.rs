@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use quorate_protocol::{
-    Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal,
-    SUBPROTOCOL, Setup, Signed, SignedRequest, challenge,
+    Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation,
+    ProvenChallenge, Refusal, SUBPROTOCOL, Setup, Signed, SignedRequest,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,8 @@ pub(super) struct Visitor {
     pub(super) operation: Operation,
     /// The challenge of a draft that it takes up again.
     pub(super) resume: Option<String>,
+    /// Whether it asks for the nonces of its challenge, or sends those of the draft ahead.
+    pub(super) with_nonces: bool,
     pub(super) address: IpAddr,
 }
 
@@ -56,6 +58,14 @@ struct Verified {
     request: SignedRequest,
     setup: Setup,
     ephemeral: Option<[u8; 32]>,
+}
+
+/// The nonces of a draft that a client takes up.
+enum Drafted {
+    /// This gateway has gathered them.
+    Here(BTreeMap<NodeIndex, Nonce>),
+    /// They came with the client; the nodes know whether they are theirs.
+    Elsewhere(BTreeMap<NodeIndex, Nonce>),
 }
 
 /// A socket of an address, counted until it is dropped.
@@ -142,6 +152,7 @@ impl Clients {
 
     /// Takes what a client wants, up to the last frame that it has to send for it.
     async fn ask(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Asked, Refusal> {
+        let proven = self.proven(socket, &visitor).await?;
         let text = next_text(socket, SETUP_DEADLINE, "setup").await?;
         SignedRequest::check_setup_len(&text)?;
         let setup = Setup::parse(visitor.operation, &text).map_err(|error| malformed(reasons(&error)))?;
@@ -149,15 +160,52 @@ impl Clients {
             return Ok(Asked::List(text));
         }
         let is_keygen = visitor.operation == Operation::Keygen;
-        if is_keygen && visitor.resume.is_none() {
+        let drafted = self.take_up(&visitor, proven, &text)?;
+        // Whoever sends nonces along may have made them up.
+        if is_keygen && !matches!(drafted, Some(Drafted::Here(_))) {
             self.admission().key_for_address(visitor.address, self.now())?;
         }
         if is_keygen {
             self.keys.want();
         }
         let address = visitor.address;
-        let request = self.receive(socket, visitor, text).await?;
+        let request = self.receive(socket, visitor, text, drafted).await?;
         Ok(Asked::Request(Box::new(self.verify(request, setup, address)?)))
+    }
+
+    /// The challenge that a client proves by its nonces, to take up a draft of any gateway.
+    async fn proven(
+        &self,
+        socket: &mut WebSocket,
+        visitor: &Visitor,
+    ) -> Result<Option<ProvenChallenge>, Refusal> {
+        let (Some(challenge), true) = (&visitor.resume, visitor.with_nonces) else { return Ok(None) };
+        let text = next_text(socket, SETUP_DEADLINE, "nonces").await?;
+        if text.len() > ProvenChallenge::MAX_LEN {
+            let (len, limit) = (text.len(), ProvenChallenge::MAX_LEN);
+            return Err(Refusal::TooLong { what: "nonces".into(), len, limit });
+        }
+        let proven = ProvenChallenge::from_json(&text).map_err(|error| malformed(reasons(&error)))?;
+        let are_of_nodes = proven.nonces.keys().all(|node| self.network.identity(*node).is_some());
+        if proven.challenge != *challenge || !are_of_nodes {
+            return Err(Refusal::Challenge);
+        }
+        Ok(Some(proven))
+    }
+
+    /// The draft that a client takes up, if it does: one that was made here, or one that its nonces prove.
+    fn take_up(
+        &self,
+        visitor: &Visitor,
+        proven: Option<ProvenChallenge>,
+        setup: &str,
+    ) -> Result<Option<Drafted>, Refusal> {
+        let Some(challenge) = &visitor.resume else { return Ok(None) };
+        if let Some(nonces) = self.drafts().take_up(challenge, setup, self.now()) {
+            return Ok(Some(Drafted::Here(nonces)));
+        }
+        let proven = proven.filter(|proven| proven.is_of(setup)).ok_or(Refusal::Challenge)?;
+        Ok(Some(Drafted::Elsewhere(proven.nonces)))
     }
 
     /// Sends the challenge, and takes the authentication.
@@ -166,22 +214,24 @@ impl Clients {
         socket: &mut WebSocket,
         visitor: Visitor,
         setup: String,
+        drafted: Option<Drafted>,
     ) -> Result<SignedRequest, Refusal> {
         let operation = visitor.operation;
-        let nonces = match visitor.resume {
+        let is_new = drafted.is_none();
+        let nonces = match drafted {
             _ if !operation.is_challenged() => BTreeMap::new(),
-            Some(challenge) => {
-                self.drafts().take_up(&challenge, &setup, self.now()).ok_or(Refusal::Challenge)?
-            }
+            Some(Drafted::Here(nonces) | Drafted::Elsewhere(nonces)) => nonces,
             None => self.gather_nonces(operation).await?,
         };
         if operation.is_challenged() {
-            let challenge = challenge(&setup, &nonces);
-            if operation == Operation::Keygen && speaks_json(socket) {
-                self.drafts().insert(&challenge, &setup, &nonces, self.now() + NONCE_LIFETIME);
+            let proven = ProvenChallenge::new(&setup, nonces.clone());
+            if is_new && operation == Operation::Keygen && speaks_json(socket) {
+                self.drafts().insert(&proven.challenge, &setup, &nonces, self.now() + NONCE_LIFETIME);
             }
+            let gives_nonces = is_new && visitor.with_nonces && speaks_json(socket);
+            let frame = if gives_nonces { proven.to_json() } else { proven.challenge };
             let closed = |_| malformed("the client went away");
-            socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
+            socket.send(Message::Text(frame.into())).await.map_err(closed)?;
         }
         let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
         SignedRequest::check_authentication_len(&authentication)?;

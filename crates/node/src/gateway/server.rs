@@ -56,9 +56,13 @@ struct Peer {
     binding: Option<ChannelBinding>,
 }
 
+/// What our own client says in the query. Third-party clients say nothing there.
 #[derive(Deserialize)]
-struct Resume {
+struct Draft {
+    /// The challenge of a draft that it takes up.
     challenge: Option<String>,
+    /// It asks for the challenge's nonces, or has those of the draft.
+    nonces: Option<String>,
 }
 
 /// The newest version of the frames that a node speaks. The first program did not say it.
@@ -180,7 +184,7 @@ async fn node(
 }
 
 /// The parts of a client's request.
-type Parts = (State<Arc<Door>>, Extension<Peer>, HeaderMap, Query<Resume>, WebSocketUpgrade);
+type Parts = (State<Arc<Door>>, Extension<Peer>, HeaderMap, Query<Draft>, WebSocketUpgrade);
 
 async fn keygen(parts: Parts) -> Response {
     client(parts, Operation::Keygen)
@@ -203,10 +207,11 @@ async fn ephemeral_keys(parts: Parts) -> Response {
 }
 
 fn client(parts: Parts, operation: Operation) -> Response {
-    let (State(door), Extension(peer), headers, Query(resume), upgrade) = parts;
+    let (State(door), Extension(peer), headers, Query(draft), upgrade) = parts;
     let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
     let address = client_address(peer.address, forwarded, &door.trusted_proxies);
-    let visitor = Visitor { operation, resume: resume.challenge, address };
+    let with_nonces = draft.nonces.is_some();
+    let visitor = Visitor { operation, resume: draft.challenge, with_nonces, address };
     let upgrade =
         upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME).max_frame_size(MAX_CLIENT_FRAME);
     upgrade.on_upgrade(move |mut socket| {
