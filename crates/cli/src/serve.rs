@@ -6,6 +6,7 @@ use clap::Subcommand;
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -14,25 +15,30 @@ pub(crate) enum Command {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+        /// What is logged to stderr: error, warn, info, or debug, which tells every refusal.
+        #[arg(long, default_value = "info")]
+        log: LevelFilter,
     },
 }
 
-pub(crate) async fn node(Command::Run { config }: Command) -> anyhow::Result<()> {
-    log_to_stderr();
+pub(crate) async fn node(Command::Run { config, log }: Command) -> anyhow::Result<()> {
+    log_to_stderr(log);
     let node = Node::open(NodeConfig::load(&config)?).await?;
     node.serve(stop_on_signal()?).await;
     Ok(())
 }
 
-pub(crate) async fn gateway(Command::Run { config }: Command) -> anyhow::Result<()> {
-    log_to_stderr();
+pub(crate) async fn gateway(Command::Run { config, log }: Command) -> anyhow::Result<()> {
+    log_to_stderr(log);
     let gateway = Gateway::open(GatewayConfig::load(&config)?).await?;
     gateway.serve(stop_on_signal()?).await;
     Ok(())
 }
 
-fn log_to_stderr() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).json().init();
+/// One JSON object a line; a request's name stands in its `span`.
+fn log_to_stderr(level: LevelFilter) {
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    log.json().with_span_list(false).init();
 }
 
 /// Cancelled at the first SIGINT or SIGTERM.

@@ -6,7 +6,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_protocol::{
     AdmissionToken, AttestedKey, ClientError, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
     NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft,
-    RegistrationRequest, Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
+    RegistrationRequest, RequestId, Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest,
+    TypedDataSignature,
 };
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tracing::{Span, field};
 
 use crate::EphemeralKey;
 use crate::retry::{Pauses, RetryListener};
@@ -161,7 +163,7 @@ impl SigningNetwork {
                 KeyRequest::new(&self.descriptor, permissions, ephemeral, self.admission_token.as_ref())?;
             let mut connection = self.connect(Operation::Keygen, None).await?;
             connection.send(request.setup()).await?;
-            let challenge = connection.receive().await?;
+            let challenge = connection.challenge().await?;
             Ok(request.challenged(&challenge)?)
         };
         self.within(self.signing_deadline, prepare).await
@@ -183,7 +185,7 @@ impl SigningNetwork {
         let submit = async {
             let mut connection = self.connect(Operation::Keygen, Some(draft.challenge())).await?;
             connection.send(draft.setup()).await?;
-            let challenge = connection.receive().await?;
+            let challenge = connection.challenge().await?;
             if challenge != draft.challenge() {
                 // Not a challenge but the gateway's last word.
                 return Ok(draft.accept(&self.descriptor, &challenge)?);
@@ -239,7 +241,7 @@ impl SigningNetwork {
         self.within_retried(self.signing_deadline, || async {
             let mut connection = self.connect(Operation::Sign, None).await?;
             connection.send(request.setup()).await?;
-            let challenge = connection.receive().await?;
+            let challenge = connection.challenge().await?;
             connection.send(&request.authentication(&challenge, ephemeral.signing_key())?).await?;
             let answer = connection.receive().await?;
             Ok(request.accept(&answer)?)
@@ -263,7 +265,7 @@ impl SigningNetwork {
             let request = RegistrationRequest::new(&self.descriptor, owner, key_id, ephemeral);
             let mut connection = self.connect(Operation::AddEphemeralKey, None).await?;
             connection.send(request.setup()).await?;
-            let challenge = connection.receive().await?;
+            let challenge = connection.challenge().await?;
             Ok(PendingRegistration { network: self, draft: request.challenged(&challenge)?, connection })
         };
         self.within(self.signing_deadline, prepare).await
@@ -286,6 +288,7 @@ impl SigningNetwork {
         loop {
             let hand_in = async {
                 let mut connection = self.connect(Operation::Revoke, None).await?;
+                connection.is_about(RequestId::of_setup(revocation.setup()));
                 connection.send(revocation.setup()).await?;
                 connection.send(&authentication).await?;
                 let answer = connection.receive().await?;
@@ -309,7 +312,9 @@ impl SigningNetwork {
         let request = ListSetup { network: self.descriptor.id(), key_id: key_id.to_owned(), nonce };
         let ask = async {
             let mut connection = self.connect(Operation::List, None).await?;
-            connection.send(&request.text()).await?;
+            let setup = request.text();
+            connection.is_about(RequestId::of_setup(&setup));
+            connection.send(&setup).await?;
             Ok(request.accept(&self.descriptor, &connection.receive().await?)?)
         };
         self.within(self.signing_deadline, ask).await
@@ -325,11 +330,17 @@ impl SigningNetwork {
         let failed = |source| NetworkError::Connection { gateway: gateway.clone(), source: Box::new(source) };
         let mut request = url.as_str().into_client_request().map_err(failed)?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+        let name = RequestId::new(getrandom::u64()?.to_be_bytes());
+        let span = tracing::info_span!("request", operation = operation.path(), connection = %name, request = field::Empty);
+        if let Ok(name) = HeaderValue::try_from(name.to_string()) {
+            request.headers_mut().insert(RequestId::HEADER, name);
+        }
+        tracing::debug!(parent: &span, gateway, "connecting");
         let limits =
             WebSocketConfig::default().max_message_size(Some(MAX_ANSWER)).max_frame_size(Some(MAX_ANSWER));
         let connected = tokio_tungstenite::connect_async_with_config(request, Some(limits), true).await;
-        let (socket, _) = connected.map_err(failed)?;
-        Ok(Connection { socket, gateway: self.gateway_name() })
+        let (socket, _) = connected.map_err(&failed)?;
+        Ok(Connection { socket, gateway, span })
     }
 
     async fn within<T>(
@@ -360,6 +371,7 @@ impl SigningNetwork {
             if Instant::now() + pause >= until {
                 return Err(error);
             }
+            tracing::debug!(%error, ?pause, "asking again");
             if let Some(RetryListener(listener)) = &self.retry_listener {
                 listener(&error);
             }
@@ -407,9 +419,24 @@ impl PendingRegistration<'_> {
 struct Connection {
     socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     gateway: String,
+    /// What the request is called in logs: its connection by a name that goes to the gateway, and itself once there is a
+    /// challenge.
+    span: Span,
 }
 
 impl Connection {
+    /// The challenge, by which the request is called from here on, or else the gateway's last word.
+    async fn challenge(&mut self) -> Result<String, NetworkError> {
+        let challenge = self.receive().await?;
+        RequestId::of_challenge(&challenge).into_iter().for_each(|request| self.is_about(request));
+        Ok(challenge)
+    }
+
+    fn is_about(&self, request: RequestId) {
+        self.span.record("request", field::display(request));
+        tracing::debug!(parent: &self.span, "asking");
+    }
+
     async fn send(&mut self, text: &str) -> Result<(), NetworkError> {
         let sent = self.socket.send(Message::Text(text.into())).await;
         sent.map_err(|source| NetworkError::Connection {
@@ -421,7 +448,10 @@ impl Connection {
     async fn receive(&mut self) -> Result<String, NetworkError> {
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Text(text))) => {
+                    tracing::debug!(parent: &self.span, bytes = text.len(), "received");
+                    return Ok(text.to_string());
+                }
                 Some(Ok(Message::Close(frame))) => {
                     let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
                     return Err(NetworkError::Closed { reason });

@@ -32,6 +32,9 @@ pub struct NodeConfig {
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The chains on which owners may be contracts.
     #[serde(default, skip_serializing_if = "ChainConfigs::is_empty")]
     pub chains: ChainConfigs,
@@ -97,6 +100,9 @@ pub struct GatewayConfig {
     /// Where to listen for nodes, and for nobody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_nodes: Option<SocketAddr>,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The network descriptor.
     pub network: PathBuf,
     /// How many free keys are kept ready, made while no client is served. Where there is none, a client waits for one.

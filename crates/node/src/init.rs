@@ -48,6 +48,7 @@ pub fn init(
             most_free_keys: most_free_keys(),
             most_journal_bytes: most_journal_bytes(),
             admission: Admission::default(),
+            observe: None,
             chains: ChainConfigs::default(),
         };
         write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
@@ -58,6 +59,7 @@ pub fn init(
     let config = GatewayConfig {
         listen: gateway,
         listen_nodes: None,
+        observe: None,
         network,
         free_keys,
         trusted_proxies: Vec::new(),

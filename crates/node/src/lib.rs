@@ -14,6 +14,7 @@ mod gateway;
 mod init;
 mod issuer;
 mod node;
+mod observe;
 mod seal;
 mod storage;
 mod wire;
@@ -26,5 +27,9 @@ pub use gateway::{Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
 pub use node::{Node, NodeError, UnsetClock};
+pub use observe::{GatewayHealth, Work};
 pub use seal::{KeyFileError, SealBroken};
-pub use storage::{StorageError, read_ledgers};
+pub use storage::{
+    InspectedEphemeralKey, InspectedKey, InspectedLimit, KeyState, ListedKey, StorageError, inspect_key,
+    list_keys, read_ledgers,
+};

@@ -1,4 +1,6 @@
 mod bans;
+mod census;
+mod inspection;
 mod keys;
 mod ledger;
 mod life;
@@ -19,6 +21,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row as _, SqliteTransaction};
 
+pub use self::inspection::{
+    InspectedEphemeralKey, InspectedKey, InspectedLimit, KeyState, ListedKey, inspect_key, list_keys,
+};
 pub(crate) use self::keys::{ApprovedKeygen, Assigned, FirstRegistration, StoredKey};
 pub use self::ledger::read_ledgers;
 use self::life::Life;

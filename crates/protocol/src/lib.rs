@@ -27,6 +27,7 @@ mod permissions;
 mod refusal;
 mod registration;
 mod request;
+mod request_id;
 mod revocation;
 mod setup;
 mod short_text;
@@ -54,6 +55,7 @@ pub use permissions::{CallPolicy, Permissions, PermissionsError, Permitted, Perm
 pub use refusal::Refusal;
 pub use registration::{RegistrationDraft, RegistrationRequest};
 pub use request::{Nonce, SignedRequest, challenge};
+pub use request_id::{MalformedRequestId, RequestId};
 pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevocationStatus, RevokeSetup};
 pub use setup::{
     AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup,

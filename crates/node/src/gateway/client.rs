@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use quorate_protocol::{
     Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal,
-    SUBPROTOCOL, Setup, Signed, SignedRequest, challenge,
+    RequestId, SUBPROTOCOL, Setup, Signed, SignedRequest, challenge,
 };
 use tokio::sync::Semaphore;
+use tracing::{Span, field};
 
 use super::admission::Admission;
 use super::connections::{Event, NodeConnections, Wait};
@@ -20,6 +21,7 @@ use super::signing::Signatures;
 use super::statements::{list, register, revoke};
 use crate::error::reasons;
 use crate::node::NONCE_LIFETIME;
+use crate::observe::{GatewayMetrics, one_line};
 use crate::wire::ToNode;
 
 /// What serves clients.
@@ -33,6 +35,7 @@ pub(super) struct Clients {
     places: Semaphore,
     /// The zero of the times in drafts and budgets.
     began: Instant,
+    metrics: Arc<GatewayMetrics>,
 }
 
 /// A client, before it has shown who it is.
@@ -48,6 +51,13 @@ struct Verified {
     request: SignedRequest,
     setup: Setup,
     ephemeral: Option<[u8; 32]>,
+}
+
+/// Why a client has no answer of the nodes.
+enum Unserved {
+    Refused(Refusal),
+    /// It went away. One that waits for its owner's signature does, and comes back.
+    Gone,
 }
 
 /// A socket of an address, counted until it is dropped.
@@ -84,6 +94,7 @@ impl Clients {
         signatures: Signatures,
         keys: Arc<Keys>,
         admission: Admission,
+        metrics: Arc<GatewayMetrics>,
     ) -> Self {
         Self {
             network,
@@ -94,12 +105,27 @@ impl Clients {
             admission: Mutex::new(admission),
             places: Semaphore::new(MOST_CLIENTS),
             began: Instant::now(),
+            metrics,
         }
     }
 
     /// Serves a client from its first frame to the last.
     pub(super) async fn serve(&self, socket: &mut WebSocket, visitor: Visitor) -> Answer {
-        self.answer(socket, visitor).await.unwrap_or_else(Answer::Refused)
+        let operation = visitor.operation.path();
+        let answer = match self.answer(socket, visitor).await {
+            Ok(answer) => answer,
+            Err(Unserved::Refused(refusal)) => {
+                tracing::debug!(reason = one_line(&refusal), "refused");
+                Answer::Refused(refusal)
+            }
+            Err(Unserved::Gone) => {
+                tracing::debug!("the client went away");
+                self.metrics.requests.answered(operation, "gone");
+                return Answer::Refused(malformed("the client went away"));
+            }
+        };
+        self.metrics.answered(operation, &answer);
+        answer
     }
 
     /// Forgets drafts whose time is over, again and again.
@@ -110,17 +136,19 @@ impl Clients {
         }
     }
 
-    async fn answer(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Answer, Refusal> {
-        let Ok(_place) = self.places.try_acquire() else { return Err(Refusal::Busy) };
+    async fn answer(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Answer, Unserved> {
+        let Ok(_place) = self.places.try_acquire() else { return Err(Refusal::Busy.into()) };
         let _counted = self.count(visitor.address)?;
         self.keys.disturb();
         let text = next_text(socket, SETUP_DEADLINE, "setup").await?;
         SignedRequest::check_setup_len(&text)?;
-        let setup = Setup::parse(visitor.operation, &text).map_err(|error| malformed(reasons(&error)))?;
+        let operation = visitor.operation;
+        let setup = Setup::parse(operation, &text).map_err(|error| malformed(reasons(&error)))?;
         if let Setup::List(_) = setup {
-            return while_pinging(socket, list(&self.connections, &text)).await;
+            Span::current().record("request", field::display(RequestId::of_setup(&text)));
+            return Ok(self.timed(operation, while_pinging(socket, list(&self.connections, &text))).await?);
         }
-        let is_keygen = visitor.operation == Operation::Keygen;
+        let is_keygen = operation == Operation::Keygen;
         if is_keygen && visitor.resume.is_none() {
             self.admission().key_for_address(visitor.address, self.now())?;
         }
@@ -131,7 +159,21 @@ impl Clients {
         let request = self.receive(socket, visitor, text).await?;
         let verified = self.verify(request, setup, address)?;
         let work = self.perform(verified);
-        while_pinging(socket, work).await
+        Ok(self.timed(operation, while_pinging(socket, work)).await?)
+    }
+
+    /// Notes how long the nodes take over a request, and that it is answered.
+    async fn timed(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<Answer, Refusal>>,
+    ) -> Result<Answer, Refusal> {
+        let began = Instant::now();
+        let answer = work.await;
+        let (took, outcome) = (began.elapsed(), answer.as_ref().map_or_else(Refusal::code, |_| "ok"));
+        self.metrics.requests.took(operation.path(), took);
+        tracing::info!(outcome, took = took.as_secs_f64(), "answered");
+        answer
     }
 
     /// Sends the challenge, and takes the authentication.
@@ -140,7 +182,7 @@ impl Clients {
         socket: &mut WebSocket,
         visitor: Visitor,
         setup: String,
-    ) -> Result<SignedRequest, Refusal> {
+    ) -> Result<SignedRequest, Unserved> {
         let operation = visitor.operation;
         let nonces = match visitor.resume {
             _ if !operation.is_challenged() => BTreeMap::new(),
@@ -149,13 +191,15 @@ impl Clients {
             }
             None => self.gather_nonces(operation).await?,
         };
+        let challenge = challenge(&setup, &nonces);
+        if let Some(request) = RequestId::of_challenge(&challenge) {
+            Span::current().record("request", field::display(request));
+        }
         if operation.is_challenged() {
-            let challenge = challenge(&setup, &nonces);
             if operation == Operation::Keygen && speaks_json(socket) {
                 self.drafts().insert(&challenge, &setup, &nonces, self.now() + NONCE_LIFETIME);
             }
-            let closed = |_| malformed("the client went away");
-            socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
+            socket.send(Message::Text(challenge.into())).await.map_err(|_| Unserved::Gone)?;
         }
         let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
         SignedRequest::check_authentication_len(&authentication)?;
@@ -279,6 +323,12 @@ impl Clients {
     }
 }
 
+impl From<Refusal> for Unserved {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.clients.admission().close(self.address);
@@ -316,17 +366,17 @@ async fn while_pinging<T>(socket: &mut WebSocket, work: impl Future<Output = T>)
     }
 }
 
-async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Refusal> {
+async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Unserved> {
     let next = async {
         loop {
             match tokio::time::timeout(PING, socket.recv()).await {
                 Ok(Some(Ok(Message::Text(text)))) => return Ok(text.to_string()),
                 Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                Ok(Some(Ok(_))) => return Err(malformed(format!("the {what} is not a text frame"))),
-                Ok(Some(Err(_)) | None) => return Err(malformed("the client went away")),
+                Ok(Some(Ok(_))) => return Err(malformed(format!("the {what} is not a text frame")).into()),
+                Ok(Some(Err(_)) | None) => return Err(Unserved::Gone),
                 Err(_) => {
                     let sent = socket.send(Message::Ping(Vec::new().into())).await;
-                    sent.map_err(|_| malformed("the client went away"))?;
+                    sent.map_err(|_| Unserved::Gone)?;
                 }
             }
         }

@@ -2,9 +2,9 @@ mod admission;
 mod client;
 mod connections;
 mod drafts;
+mod health;
 mod key_records;
 mod keys;
-mod occasionally;
 mod places;
 mod pool;
 mod queue;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{ConfigError, GatewayConfig, load_descriptor};
+use crate::observe::{GatewayMetrics, Listener};
 
 #[cfg(feature = "adversaries")]
 pub(crate) use self::connections::round_of;
@@ -43,6 +44,8 @@ pub struct Gateway {
     listener: TcpListener,
     /// Where nodes come, if not where clients do.
     node_listener: Option<TcpListener>,
+    /// Where operators ask.
+    observe: Listener,
     network: NetworkDescriptor,
     config: GatewayConfig,
 }
@@ -79,12 +82,14 @@ impl Gateway {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        Ok(Self { listener, node_listener, network, config })
+        let observe = Listener::bind(config.observe).await;
+        let observe = observe.map_err(|(address, source)| GatewayError::Listen { address, source })?;
+        Ok(Self { listener, node_listener, observe, network, config })
     }
 
     /// Serves nodes and clients until `stop` is cancelled.
     pub async fn serve(self, stop: CancellationToken) {
-        let Self { listener, node_listener, network, config } = self;
+        let Self { listener, node_listener, observe, network, config } = self;
         let places = || Places::new(&config.limits, &config.trusted_proxies);
         let (for_clients, for_nodes) = (places(), places());
         let door = Arc::new(open_door(network, config, stop.clone()));
@@ -95,6 +100,7 @@ impl Gateway {
                 door.stop.run_until_cancelled(work).await
             }
         });
+        tokio::spawn(observe.serve(Arc::clone(&door), stop.clone()));
         let (clients, nodes) = (client_routes(&door), node_routes(&door));
         match node_listener {
             Some(node_listener) => {
@@ -114,11 +120,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
 }
 
 fn open_door(network: NetworkDescriptor, config: GatewayConfig, stop: CancellationToken) -> Door {
-    let connections = Arc::new(NodeConnections::new(network.clone()));
-    let signatures = Signatures::new(network.clone(), Arc::clone(&connections));
+    let metrics = Arc::new(GatewayMetrics::default());
+    let connections = Arc::new(NodeConnections::new(network.clone(), Arc::clone(&metrics)));
+    let signatures = Signatures::new(network.clone(), Arc::clone(&connections), Arc::clone(&metrics));
     let keys = Arc::new(Keys::new(network.clone(), Arc::clone(&connections), config.free_keys));
     let admission = Admission::new(config.limits);
-    let clients = Clients::new(network, Arc::clone(&connections), signatures, Arc::clone(&keys), admission);
+    let clients = Clients::new(
+        network.clone(),
+        Arc::clone(&connections),
+        signatures,
+        Arc::clone(&keys),
+        admission,
+        Arc::clone(&metrics),
+    );
     let trusted_proxies = config.trusted_proxies;
-    Door { connections, keys, clients, trusted_proxies, stop, sockets: TaskTracker::new() }
+    Door { network, connections, keys, clients, metrics, trusted_proxies, stop, sockets: TaskTracker::new() }
 }

@@ -4,34 +4,40 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, Request};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
+use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use quorate_protocol::{Answer, Operation, Refusal, SUBPROTOCOL, SignedRequest};
+use quorate_protocol::{
+    Answer, NetworkDescriptor, Operation, Refusal, RequestId, SUBPROTOCOL, SignedRequest,
+};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span, field};
 
 use super::admission::client_address;
 use super::client::{Clients, Visitor, close};
 use super::connections::NodeConnections;
 use super::keys::Keys;
 use super::places::{Place, Places};
+use crate::observe::{GatewayHealth, GatewayMetrics, Occasionally};
 use crate::wire::MAX_FRAME;
 
 /// What the routes share.
 pub(super) struct Door {
+    pub(super) network: NetworkDescriptor,
     pub(super) connections: Arc<NodeConnections>,
     pub(super) keys: Arc<Keys>,
     pub(super) clients: Clients,
+    pub(super) metrics: Arc<GatewayMetrics>,
     pub(super) trusted_proxies: Vec<IpAddr>,
     pub(super) stop: CancellationToken,
     /// What goes on after a socket was upgraded.
@@ -78,6 +84,7 @@ pub(super) fn node_routes(door: &Arc<Door>) -> Router {
 
 /// Accepts connections until `stop` is cancelled.
 pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, stop: CancellationToken) {
+    let refused = Occasionally::new();
     let accept = async {
         while let Some(permit) = places.free().await {
             match listener.accept().await {
@@ -89,7 +96,9 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
                     tokio::spawn(async move { stop.run_until_cancelled(connection).await });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
+                    if let Some(times) = refused.count() {
+                        tracing::warn!(%error, times, "a connection cannot be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -101,7 +110,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
 async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, routes: Router) {
     // The rounds of a signature are many small messages, each of which the next one waits for.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::warn!(%error, "small messages may be delayed on a socket");
+        tracing::debug!(%error, "small messages may be delayed on a socket");
     }
     let peer = Peer { address: from.ip(), place: Arc::new(place) };
     let routes = TowerToHyperService::new(routes);
@@ -120,9 +129,8 @@ async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, rou
     }
 }
 
-async fn health(State(door): State<Arc<Door>>) -> Response {
-    let (ready, keys) = (door.connections.ready(), door.connections.free_keys().len());
-    axum::Json(serde_json::json!({ "nodes": ready.len(), "ready": ready, "keys": keys })).into_response()
+async fn health(State(door): State<Arc<Door>>) -> Json<GatewayHealth> {
+    Json(door.health())
 }
 
 async fn node(
@@ -168,15 +176,26 @@ fn client(parts: Parts, operation: Operation) -> Response {
     let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
     let address = client_address(peer.address, forwarded, &door.trusted_proxies);
     let visitor = Visitor { operation, resume: resume.challenge, address };
+    let span = span(operation, &headers);
     let upgrade =
         upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME).max_frame_size(MAX_CLIENT_FRAME);
     upgrade.on_upgrade(move |mut socket| {
         let tracker = door.sockets.clone();
-        tracker.track_future(async move {
+        let served = async move {
             let _place = peer.place;
             let answer = door.stop.run_until_cancelled(door.clients.serve(&mut socket, visitor)).await;
             let stopping = || Refusal::Unfinished { reason: "the gateway is stopping".into() };
             close(socket, &answer.unwrap_or_else(|| Answer::Refused(stopping()))).await;
-        })
+        };
+        tracker.track_future(served.instrument(span))
     })
+}
+
+/// What a client's request is called in the log: what the client calls its connection, and from the challenge on what everybody
+/// calls the request.
+fn span(operation: Operation, headers: &HeaderMap) -> Span {
+    let named = headers.get(RequestId::HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let connection =
+        named.unwrap_or_else(|| RequestId::new(getrandom::u64().unwrap_or_default().to_be_bytes()));
+    tracing::info_span!("client", operation = operation.path(), %connection, request = field::Empty)
 }

@@ -23,6 +23,7 @@ use super::lies;
 use super::run::Run;
 use super::statements::{KeyStatements, Registration, Statements};
 use crate::error::reasons;
+use crate::observe::Occasionally;
 use crate::storage::{Storage, StoredKey};
 use crate::wire::{self, ShownStatement, fitting};
 
@@ -66,6 +67,8 @@ struct Pair {
 
 /// The most messages that two signers tell each other in one run.
 const MOST_MESSAGES: usize = 64;
+
+static NOT_GENUINE: Occasionally = Occasionally::new();
 
 impl CatchUp<'_> {
     /// Tells the other signers and is told, until nobody has more; then the run's operation can be settled.
@@ -209,7 +212,9 @@ impl CatchUp<'_> {
 
     fn not_genuine(&self, peer: NodeIndex, entry: &Entry) -> Judgement {
         let (key_id, place) = (&self.operation.key_id, entry.place.get());
-        tracing::warn!(node = %self.me, %key_id, %peer, place, "left out an entry that is not genuine");
+        if let Some(times) = NOT_GENUINE.count() {
+            tracing::warn!(%key_id, %peer, place, times, "left out an entry that is not genuine");
+        }
         Judgement::NotGenuine
     }
 }

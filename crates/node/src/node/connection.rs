@@ -1,5 +1,6 @@
 //! A node's way to the gateway: one socket, kept alive by pings, dialled again whenever it breaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -14,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::member::Member;
 use crate::fail_points::{self, Point};
+use crate::observe::{self, Connected, Dropped, NodeObserver};
 use crate::wire::{self, FrameError, FromNode, MAX_FRAME, ToNode};
 
 /// A socket on which the gateway knows who this node is.
 pub(crate) struct Connection {
     socket: Socket,
     node: NodeIndex,
+    connected: Connected,
 }
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
@@ -82,7 +85,7 @@ impl Backoff {
 
 impl Connection {
     /// Connects to the gateway, and shows it who this node is.
-    pub(crate) async fn dial(member: &Member) -> Result<Self, ConnectionError> {
+    pub(crate) async fn dial(member: &Member, observer: &Arc<NodeObserver>) -> Result<Self, ConnectionError> {
         let mut url = member.network.gateway().clone();
         url.set_path(&format!("{}/node", url.path().trim_end_matches('/')));
         let limits =
@@ -98,7 +101,8 @@ impl Connection {
             let signature = member.identity.sign(digest.as_slice()).to_bytes().to_vec();
             let hello = FromNode::Hello { node: member.index, signature };
             send(&mut socket, member.index, &hello).await?;
-            Ok(Self { socket, node: member.index })
+            let connected = observer.connected(member.network.gateway());
+            Ok(Self { socket, node: member.index, connected })
         };
         tokio::time::timeout(DIAL, dial).await.map_err(|_| ConnectionError::Deadline)?
     }
@@ -121,7 +125,7 @@ impl Connection {
                         Some(frame) => send(&mut sink, self.node, &frame).await?,
                         None => return Ok(()),
                     },
-                    _ = ping.tick() => sink.send(Message::Ping(Vec::new().into())).await?,
+                    _ = ping.tick() => sink.send(Message::Ping(observe::ping().to_vec().into())).await?,
                     () = leave.cancelled() => return Ok(()),
                 }
             }
@@ -132,6 +136,9 @@ impl Connection {
                 let next = tokio::time::timeout(SILENCE, stream.next()).await;
                 let message =
                     next.map_err(|_| ConnectionError::Silence)?.ok_or(ConnectionError::Closed)??;
+                if let Message::Ping(ping) = &message {
+                    observe::sent_at(ping).into_iter().for_each(|at| self.connected.clock(at));
+                }
                 let Message::Binary(bytes) = message else { continue };
                 match wire::decode(&bytes) {
                     Ok(frame) => {
@@ -141,6 +148,7 @@ impl Connection {
                     }
                     Err(error) => {
                         unreadable += 1;
+                        self.connected.dropped(Dropped::Unreadable);
                         if unreadable.is_power_of_two() {
                             tracing::warn!(%error, unreadable, "frames of the gateway cannot be read");
                         }

@@ -27,21 +27,24 @@ mod signing;
 mod statements;
 mod tasks;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
 use ed25519_dalek::SigningKey;
-use quorate_protocol::{Answer, NodeIndex, Refusal};
+use quorate_protocol::{Answer, NodeIndex, Operation, Refusal, RequestId, SignedRequest};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 #[cfg(feature = "adversaries")]
 pub(crate) use self::catch_up::{Remark, Told};
 pub use self::clock::UnsetClock;
 pub(crate) use self::connection::hello_digest;
+pub(crate) use self::member::Member;
 pub(crate) use self::nonces::NONCE_LIFETIME;
 #[cfg(feature = "adversaries")]
 pub(crate) use self::run::RunMessage;
@@ -53,7 +56,6 @@ use self::contract_owners::Chains;
 use self::error::TaskError;
 use self::in_flight::{InFlight, Inbox, NotBegun};
 use self::ledgers::Ledgers;
-use self::member::Member;
 use self::nonces::Nonces;
 use self::peer_queue::PeerQueue;
 use self::peers::Peers;
@@ -64,6 +66,7 @@ use self::statements::Statements;
 use crate::config::{ConfigError, NodeConfig, load_descriptor};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
+use crate::observe::{Dropped, Listener, NodeObserver, Occasionally, one_line};
 use crate::seal::{KeyFileError, SealKey, read_key_file};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{AnswerText, FromNode, KeyRecord, TaskId, ToNode};
@@ -73,6 +76,8 @@ use crate::wire::{AnswerText, FromNode, KeyRecord, TaskId, ToNode};
 pub struct Node {
     config: NodeConfig,
     parts: Arc<Parts>,
+    /// Where operators ask.
+    observe: Listener,
 }
 
 /// What a node consists of, whatever it is connected to.
@@ -84,6 +89,7 @@ struct Parts {
     assignments: Arc<Assignments>,
     statements: Arc<Statements>,
     signing: Signing,
+    observer: Arc<NodeObserver>,
     cores: Cores,
     /// How long the rounds of key generations take.
     keygen_pace: Pace,
@@ -108,6 +114,14 @@ pub enum NodeError {
     /// The clock.
     #[error(transparent)]
     Clock(#[from] UnsetClock),
+    /// The address at which operators ask.
+    #[error("cannot listen on {address}, where `observe` says; is another program using the port?")]
+    Observe {
+        /// The address configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 /// How long running signatures have to finish when the node is told to stop.
@@ -115,6 +129,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Frames that may wait for the socket or for a task.
 const QUEUE: usize = 64;
+
+static WITHOUT_RESULT: Occasionally = Occasionally::times(6);
 
 impl Node {
     /// Reads the keys and opens the database that a configuration names.
@@ -139,22 +155,27 @@ impl Node {
         }
         let chains = Chains::new(config.index, &config.chains)?;
         let seal = SealKey::new(&*read_key_file(&config.seal)?);
+        let observe = Listener::bind(config.observe).await;
+        let observe = observe.map_err(|(address, source)| NodeError::Observe { address, source })?;
         let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
         let member = Member { network, index: config.index, identity };
         let parts = Arc::new(Parts::new(member, storage, chains, &config));
-        Ok(Self { config, parts })
+        Ok(Self { config, parts, observe })
     }
 
     /// Serves until `stop` is cancelled, connecting again whenever the gateway goes away; then lets running
     /// signatures finish and closes the database.
     pub async fn serve(self, stop: CancellationToken) {
         let (parts, tasks) = (self.parts, TaskTracker::new());
+        let observing = CancellationToken::new();
+        tokio::spawn(self.observe.serve(parts.observer.clone(), observing.clone()));
+        let _observing = observing.drop_guard();
         let (node, gateway) = (parts.member.index, parts.member.network.gateway().clone());
         let mut backoff = Backoff::new();
         while !stop.is_cancelled() {
             backoff.begin();
             let connection = tokio::select! {
-                connection = Connection::dial(&parts.member) => connection,
+                connection = Connection::dial(&parts.member, &parts.observer) => connection,
                 () = stop.cancelled() => break,
             };
             let ended = match connection {
@@ -182,6 +203,8 @@ impl Node {
 impl Parts {
     fn new(member: Member, storage: Storage, chains: Chains, config: &NodeConfig) -> Self {
         let (member, storage) = (Arc::new(member), Arc::new(storage));
+        let gateways = [member.network.gateway().clone()];
+        let observer = NodeObserver::new(&member, &gateways, storage.clone(), config.database.clone());
         let (nonces, attempts) = (Arc::new(Nonces::default()), Arc::new(Attempts::default()));
         let statements = Arc::new(Statements::new(member.clone(), storage.clone(), attempts.clone()));
         let cores = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
@@ -207,6 +230,7 @@ impl Parts {
             chains,
             statements,
             signing,
+            observer: Arc::new(observer),
             cores,
             keygen_pace: Pace::default(),
             most_free_keys: config.most_free_keys,
@@ -261,8 +285,28 @@ impl Parts {
             assignments: self.assignments.clone(),
             statements: self.statements.clone(),
             read: Arc::new(Mutex::default()),
+            observer: self.observer.clone(),
             outgoing,
         }
+    }
+}
+
+/// What a task is called in metrics and logs.
+#[derive(Clone, Copy)]
+struct Named {
+    operation: &'static str,
+    request: RequestId,
+}
+
+impl Named {
+    fn of(request: &SignedRequest) -> Self {
+        Self { operation: request.operation.path(), request: request.id() }
+    }
+
+    /// No client asks for a key's making: it has a name of its own.
+    fn making(making: B256) -> Self {
+        let name = *making.first_chunk().unwrap_or(&[0; 8]);
+        Self { operation: "make", request: RequestId::new(name) }
     }
 }
 
@@ -299,14 +343,14 @@ impl Connected {
                 self.send(FromNode::KeyRecord { task, record }).await;
             }
             ToNode::Sign { task, attempt, participants, request } => {
-                self.work(task, tasks, request.hash(), async move |this, inbox| {
+                self.work(task, tasks, Named::of(&request), async move |this, inbox| {
                     let quorum = Quorum { attempt, participants, inbox, outbox: this.outbox(task) };
                     this.parts.signing.sign(&request, quorum, &this.peers).await.map(Answer::Signature)
                 })
                 .await;
             }
             ToNode::Assign { task, key_id, request } => {
-                self.work(task, tasks, request.hash(), async move |this, _| {
+                self.work(task, tasks, Named::of(&request), async move |this, _| {
                     let answer = this.parts.assign(&key_id, &request, &this.peers).await;
                     this.peers.report_free_keys().await;
                     answer
@@ -314,19 +358,20 @@ impl Connected {
                 .await;
             }
             ToNode::List { task, setup } => {
-                self.work(task, tasks, keccak256(&setup), async move |this, _| {
+                let named = Named { operation: Operation::List.path(), request: RequestId::of_setup(&setup) };
+                self.work(task, tasks, named, async move |this, _| {
                     this.parts.list(&setup, &this.peers).await
                 })
                 .await;
             }
             ToNode::Register { task, request } => {
-                self.work(task, tasks, request.hash(), async move |this, _| {
+                self.work(task, tasks, Named::of(&request), async move |this, _| {
                     this.parts.register(&request, &this.peers).await
                 })
                 .await;
             }
             ToNode::Make { task, making } => {
-                self.work(task, tasks, making, async move |this, inbox| {
+                self.work(task, tasks, Named::making(making), async move |this, inbox| {
                     let answer = this.parts.make_key(making, inbox, this.outbox(task)).await;
                     this.peers.report_free_keys().await;
                     answer
@@ -334,9 +379,15 @@ impl Connected {
                 .await;
             }
             ToNode::Relay { task, from, payload } => {
-                self.in_flight.deliver(task, from, payload.into_vec());
+                if !self.in_flight.deliver(task, from, payload.into_vec()) {
+                    self.parts.observer.frames.dropped(Dropped::Full);
+                }
             }
-            ToNode::Peer { from, message } => self.written.put(from, message),
+            ToNode::Peer { from, message } => {
+                if !self.written.put(from, message) {
+                    self.parts.observer.frames.dropped(Dropped::Full);
+                }
+            }
             ToNode::Cancel { task } => self.in_flight.end(task),
         }
     }
@@ -347,48 +398,64 @@ impl Connected {
         &self,
         task: TaskId,
         tasks: &TaskTracker,
-        request: B256,
+        named: Named,
         work: impl FnOnce(Self, Inbox) -> F,
     ) where
         F: Future<Output = Result<Answer, TaskError>> + Send + 'static,
     {
+        let Named { operation, request } = named;
+        let began = Instant::now();
+        let refuse = async |refusal| {
+            let answer = Answer::Refused(refusal);
+            self.parts.observer.answered(operation, &answer, began.elapsed());
+            self.answer(task, &answer).await;
+        };
         let inbox = match self.in_flight.begin(task) {
             Ok(inbox) => inbox,
             Err(NotBegun::Twice) => return,
-            Err(NotBegun::Busy) => return self.answer(task, &Answer::Refused(Refusal::Busy)).await,
+            Err(NotBegun::Busy) => return refuse(Refusal::Busy).await,
             Err(NotBegun::Stopping) => {
                 let reason = format!("node {} is stopping", self.me());
-                let refusal = Refusal::Unfinished { reason: reason.into() };
-                return self.answer(task, &Answer::Refused(refusal)).await;
+                return refuse(Refusal::Unfinished { reason: reason.into() }).await;
             }
         };
+        let span = tracing::info_span!("task", node = %self.me(), operation, %request);
         let this = self.clone();
-        let work = work(self.clone(), inbox);
-        tasks.spawn(async move {
+        let work = work(self.clone(), inbox).instrument(span.clone());
+        let answer = async move {
             let answer = match tokio::spawn(work).await {
-                Ok(outcome) => this.conclude(request, outcome),
-                Err(error) => this.conclude(request, Err(TaskError::Stopped(error))),
+                Ok(outcome) => this.conclude(outcome),
+                Err(error) => this.conclude(Err(TaskError::Stopped(error))),
             };
+            this.parts.observer.answered(operation, &answer, began.elapsed());
             this.answer(task, &answer).await;
             this.in_flight.end(task);
-        });
+        };
+        tasks.spawn(answer.instrument(span));
     }
 
     /// Whatever happens becomes an answer.
-    fn conclude(&self, request: B256, outcome: Result<Answer, TaskError>) -> Answer {
-        let node = self.me();
+    fn conclude(&self, outcome: Result<Answer, TaskError>) -> Answer {
         match outcome {
             Ok(answer) => {
-                tracing::info!(%node, %request, "done");
+                match &answer {
+                    // Anybody may ask for a list, as often as the gateway lets them.
+                    Answer::Listed { .. } => tracing::debug!("done"),
+                    _ => tracing::info!("done"),
+                }
                 answer
             }
             Err(TaskError::Refused(refusal)) => {
-                tracing::info!(%node, %request, %refusal, "refused");
+                tracing::debug!(reason = one_line(&refusal), "refused");
                 Answer::Refused(refusal)
             }
             Err(error) => {
-                let refusal = error.into_refusal(node);
-                tracing::warn!(%node, %request, %refusal, "without a result");
+                let refusal = error.into_refusal(self.me());
+                let reason = one_line(&refusal);
+                match WITHOUT_RESULT.count() {
+                    Some(times) => tracing::warn!(reason, times, "without a result"),
+                    None => tracing::debug!(reason, "without a result"),
+                }
                 Answer::Refused(refusal)
             }
         }
