@@ -62,7 +62,7 @@ impl fmt::Display for End {
 fn way_to(point: Point) -> Option<Way> {
     match point {
         Point::Writing(write) | Point::Written(write) => way_to_write(write),
-        Point::Sending(kind) | Point::Sent(kind) => Some(way_to_frame(kind)),
+        Point::Sending(kind) | Point::Sent(kind) => way_to_frame(kind),
     }
 }
 
@@ -81,8 +81,8 @@ const fn way_to_write(write: Write) -> Option<Way> {
     }
 }
 
-const fn way_to_frame(kind: FrameKind) -> Way {
-    match kind {
+const fn way_to_frame(kind: FrameKind) -> Option<Way> {
+    Some(match kind {
         FrameKind::Hello | FrameKind::Free | FrameKind::StatementsAfter => Way::Start,
         FrameKind::Nonce | FrameKind::Relay | FrameKind::Done => Way::Sign,
         FrameKind::KeyRecord => Way::SignForNewGateway,
@@ -93,5 +93,7 @@ const fn way_to_frame(kind: FrameKind) -> Way {
         FrameKind::Confirmations => Way::StartWithPendingKey,
         FrameKind::Statements => Way::Register,
         FrameKind::StatementPage => Way::StartOfPeer,
-    }
+        // It ends anyway.
+        FrameKind::Leaving => return None,
+    })
 }

@@ -67,7 +67,7 @@ impl Processes {
         free_keys: usize,
     ) -> Result<Self, ChaosError> {
         let gateway = free_address()?;
-        let descriptor = quorate_node::init(folder, threshold, nodes, gateway, free_keys)?;
+        let descriptor = quorate_node::init(folder, threshold, nodes, gateway, free_keys, None)?;
         admit_one_busy_client(&folder.join("gateway/gateway.toml"))?;
         let (program, folder) = (program.to_owned(), folder.to_owned());
         let mut processes = Self { program, folder, descriptor, gateway, children: BTreeMap::new() };

@@ -18,10 +18,14 @@ use quorate::{
     EphemeralKeys, NetworkDescriptor, NodeIndex, Owner, Revocation, RevocationStatus, SigningNetwork,
     TypedDataSignature,
 };
+use url::Url;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write identities, configurations and the descriptor of a new network.
+    /// Write identities, configurations and the descriptor of a new network: for development.
+    ///
+    /// One machine makes all secrets, so whoever controls it has every key. Where each operator is to have a node of their
+    /// own, each runs `quorate node init`, and one of them `quorate network assemble`.
     Init {
         /// How many nodes hold a share of each key.
         #[arg(long, default_value_t = 5)]
@@ -32,6 +36,10 @@ pub(crate) enum Command {
         /// Where the gateway listens, for clients and nodes.
         #[arg(long, default_value = "127.0.0.1:7000")]
         gateway: SocketAddr,
+        /// The gateway's URL as clients and nodes reach it, where that is not ws:// and the address: behind a proxy, such as
+        /// wss://example.org/quorate.
+        #[arg(long)]
+        public: Option<Url>,
         /// How many keys the gateway keeps ready, made while no client is served.
         #[arg(long, default_value_t = 4)]
         free_keys: usize,
@@ -96,9 +104,10 @@ const OWNER_KEY: &str = "QUORATE_OWNER_KEY";
 
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Init { nodes, threshold, gateway, free_keys, out } => {
-            let descriptor = quorate_node::init(&out, threshold, nodes, gateway, free_keys)?;
+        Command::Init { nodes, threshold, gateway, public, free_keys, out } => {
+            let descriptor = quorate_node::init(&out, threshold, nodes, gateway, free_keys, public)?;
             println!("network {} ({threshold} of {nodes}) written to {}", descriptor.id(), out.display());
+            println!("for development: this machine has made the secrets of all nodes");
             Ok(())
         }
         Command::Issuer(arguments) => token::create_issuer(&arguments),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig};
+use quorate_node::{CertificateReload, Gateway, GatewayConfig, Node, NodeConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
@@ -31,6 +31,7 @@ pub(crate) async fn node(Command::Run { config, log }: Command) -> anyhow::Resul
 pub(crate) async fn gateway(Command::Run { config, log }: Command) -> anyhow::Result<()> {
     log_to_stderr(log);
     let gateway = Gateway::open(GatewayConfig::load(&config)?).await?;
+    reload_on_signal(gateway.certificate_reload())?;
     gateway.serve(stop_on_signal()?).await;
     Ok(())
 }
@@ -39,6 +40,17 @@ pub(crate) async fn gateway(Command::Run { config, log }: Command) -> anyhow::Re
 fn log_to_stderr(level: LevelFilter) {
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     log.json().with_span_list(false).init();
+}
+
+/// Has the gateway read its certificate again at each SIGHUP.
+fn reload_on_signal(reload: CertificateReload) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.now();
+        }
+    });
+    Ok(())
 }
 
 /// Cancelled at the first SIGINT or SIGTERM.

@@ -1,9 +1,9 @@
 //! The device: its port around its requests.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use embedded_io::{Read, ReadReady, Write};
-use quorate_core::{Address, TrustedContext};
+use quorate_core::{Address, TrustedContext, Written as _};
 
 use crate::{
     frame::{FrameBuffer, FromDevice, Numbered, encode},
@@ -156,7 +156,7 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Device<'
         self.requests.refuse(refusal);
         let mut reason = Reason::new();
         // The screen has the whole reason; what does not fit into a frame is cut.
-        let _ = write!(Cut(&mut reason), "{refusal}");
+        let _ = refusal.write(&mut |piece| cut(piece, &mut reason));
         self.send(number, FromDevice::Refused(&reason), port)
     }
 
@@ -185,10 +185,9 @@ const LONGEST_REASON: usize = 320;
 const LONGEST_ANSWER: usize = LONGEST_REASON + 12;
 
 /// Writes what fits.
-struct Cut<'r>(&'r mut Reason);
-
-impl fmt::Write for Cut<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|letter| self.0.push(letter)).map_err(|_| fmt::Error)
-    }
+fn cut(piece: &str, reason: &mut Reason) -> fmt::Result {
+    let fits = piece.len().min(reason.capacity() - reason.len());
+    // All reasons are ASCII.
+    let _ = reason.push_str(piece.get(..fits).unwrap_or_default());
+    if fits < piece.len() { Err(fmt::Error) } else { Ok(()) }
 }

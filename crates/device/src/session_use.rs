@@ -31,7 +31,7 @@ impl UseBuffers {
     }
 
     pub(crate) fn call_data(&mut self, piece: &[u8]) -> Result<(), Refusal> {
-        self.call_data.extend_from_slice(piece).map_err(|_| Refusal::CallTooLong(MAX_USE_CALL_DATA))
+        self.call_data.extend_from_slice(piece).map_err(|_| Refusal::CallTooLong { limit: MAX_USE_CALL_DATA })
     }
 
     /// Shows the use, and gives the operation's hash.

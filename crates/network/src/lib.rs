@@ -15,4 +15,5 @@ pub use quorate_protocol::{
     AdmissionToken, AttestedKey, ContractAccount, EphemeralKeyStatus, EphemeralKeys, KeyDraft,
     NetworkDescriptor, NodeIndex, Owner, Refusal, Revocation, RevocationStatus, TypedDataSignature,
 };
+pub use quorate_transport::RootCertificateError;
 pub use signing_network::{NetworkError, PendingRegistration, SigningNetwork};

@@ -7,15 +7,18 @@ use quorate_protocol::{
     AdmissionToken, AttestedKey, ClientError, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
     NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft,
     RegistrationRequest, RequestId, Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest,
-    TypedDataSignature,
+    TypedDataSignature, gateway_name, socket_url,
 };
+use quorate_transport::{RootCertificateError, platform_tls, tls_with_roots};
+use rustls::ClientConfig;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tracing::{Span, field};
+use url::Url;
 
 use crate::EphemeralKey;
 use crate::retry::{Pauses, RetryListener};
@@ -24,6 +27,8 @@ use crate::retry::{Pauses, RetryListener};
 #[derive(Clone, Debug)]
 pub struct SigningNetwork {
     descriptor: NetworkDescriptor,
+    /// None where the platform's root certificates are enough.
+    tls: Option<Arc<ClientConfig>>,
     admission_token: Option<AdmissionToken>,
     keygen_deadline: Duration,
     signing_deadline: Duration,
@@ -75,7 +80,7 @@ pub enum NetworkError {
 impl NetworkError {
     /// Whether the same call may succeed when it is made again: what was lost, late or spoilt on the way, and refusals
     /// that other nodes or another challenge may change.
-    pub const fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Client(error) => match error {
                 ClientError::Refused(refusal) => {
@@ -89,7 +94,8 @@ impl NetworkError {
             },
             Self::Connection { source, .. } => {
                 use tungstenite::Error;
-                !matches!(**source, Error::Url(_) | Error::HttpFormat(_) | Error::Tls(_))
+                let is_wrong = matches!(**source, Error::Url(_) | Error::HttpFormat(_) | Error::Tls(_));
+                !is_wrong && !is_about_certificate(source)
             }
             Self::Closed { .. } | Self::Deadline { .. } => true,
             Self::Random(_) => false,
@@ -97,17 +103,34 @@ impl NetworkError {
     }
 }
 
+/// Whether the gateway's certificate is none that is believed for it.
+fn is_about_certificate(error: &tungstenite::Error) -> bool {
+    let tungstenite::Error::Io(error) = error else { return false };
+    let tls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 impl SigningNetwork {
     /// The network that `descriptor` pins. A key may take 120 seconds, a signature 30.
     pub const fn new(descriptor: NetworkDescriptor) -> Self {
         Self {
             descriptor,
+            tls: None,
             admission_token: None,
             keygen_deadline: Duration::from_secs(120),
             signing_deadline: Duration::from_secs(30),
             is_retrying: true,
             retry_listener: None,
         }
+    }
+
+    /// The same where the gateway is believed by these root certificates, in PEM, beside the platform's.
+    ///
+    /// # Errors
+    /// Text that is not PEM, or has no certificate or one that cannot be a root.
+    pub fn with_root_certificates(mut self, pem: &[u8]) -> Result<Self, RootCertificateError> {
+        self.tls = Some(tls_with_roots(pem)?);
+        Ok(self)
     }
 
     /// The same where keys are asked for with an admission token, which the network's operator gave to their owner. To ask for
@@ -321,8 +344,7 @@ impl SigningNetwork {
     }
 
     async fn connect(&self, operation: Operation, resume: Option<&str>) -> Result<Connection, NetworkError> {
-        let mut url = self.descriptor.gateway().clone();
-        url.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), operation.path()));
+        let mut url = socket_url(self.gateway(), operation.path());
         if let Some(challenge) = resume {
             url.query_pairs_mut().append_pair("challenge", challenge);
         }
@@ -338,9 +360,13 @@ impl SigningNetwork {
         tracing::debug!(parent: &span, gateway, "connecting");
         let limits =
             WebSocketConfig::default().max_message_size(Some(MAX_ANSWER)).max_frame_size(Some(MAX_ANSWER));
-        let connected = tokio_tungstenite::connect_async_with_config(request, Some(limits), true).await;
+        let connector = match url.scheme() {
+            "wss" => Connector::Rustls(self.tls.clone().unwrap_or_else(platform_tls)),
+            _ => Connector::Plain,
+        };
+        let connected = connect_async_tls_with_config(request, Some(limits), true, Some(connector)).await;
         let (socket, _) = connected.map_err(&failed)?;
-        Ok(Connection { socket, gateway, span })
+        Ok(Connection { socket, gateway: self.gateway_name(), span })
     }
 
     async fn within<T>(
@@ -380,10 +406,12 @@ impl SigningNetwork {
         }
     }
 
+    fn gateway(&self) -> &Url {
+        &self.descriptor.gateways()[0]
+    }
+
     fn gateway_name(&self) -> String {
-        let url = self.descriptor.gateway();
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+        gateway_name(self.gateway())
     }
 }
 

@@ -85,7 +85,7 @@ fn attacks(path: &str) -> Vec<(&'static str, Frames)> {
 /// Sends the frames to one of the gateway's doors, and gives the last answer that is one.
 async fn attack(network: &LocalNetwork, path: &str, frames: Frames) -> Option<Answer> {
     let client = network.client();
-    let mut url = client.descriptor().gateway().clone();
+    let mut url = client.descriptor().gateways()[0].clone();
     url.set_path(path);
     let mut request = url.as_str().into_client_request().unwrap();
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
@@ -139,7 +139,7 @@ async fn no_frame_of_a_client_s_disconnects_a_node() {
 /// A gateway without nodes, and the folder that its network is in.
 async fn gateway(change: impl FnOnce(&mut GatewayConfig)) -> (SocketAddr, TempDir) {
     let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
-    init(folder.path(), 3, 5, address, 0).unwrap();
+    init(folder.path(), 3, 5, address, 0, None).unwrap();
     let mut config = GatewayConfig::load(&folder.path().join("gateway/gateway.toml")).unwrap();
     change(&mut config);
     tokio::spawn(Gateway::open(config).await.unwrap().serve(CancellationToken::new()));
@@ -172,7 +172,7 @@ async fn idle_sockets_of_one_address_take_no_place_of_nodes_or_of_other_clients(
     let network = LocalNetwork::start_with(|config| config.limits.loopback = true).await;
     let key = network.key(permissions).await;
     let before = resident_megabytes();
-    let gateway = network.client().descriptor().gateway().socket_addrs(|| None).unwrap()[0];
+    let gateway = network.client().descriptor().gateways()[0].socket_addrs(|| None).unwrap()[0];
     let mut sockets = Vec::new();
     for _ in 0..idle {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();

@@ -13,6 +13,7 @@ use local::{ACCOUNT, LocalNetwork, mint_with_nonce, permissions};
 use quorate_network::SigningNetwork;
 use quorate_node::NodeConfig;
 use quorate_node::adversary::{BadNode, Misbehaviour};
+use quorate_protocol::socket_url;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -94,8 +95,8 @@ async fn client_gateway_and_nodes_call_a_request_by_one_name() {
 
 /// Sends a client's frames as they come, and waits for the end.
 async fn send(client: &SigningNetwork, path: &str, frames: &[String]) {
-    let url = format!("{}{path}", client.descriptor().gateway());
-    let mut request = url.into_client_request().unwrap();
+    let url = socket_url(&client.descriptor().gateways()[0], path);
+    let mut request = url.as_str().into_client_request().unwrap();
     let name = "x".repeat(4096) + "{\"level\":\"ERROR\"}";
     request.headers_mut().insert("x-request-id", HeaderValue::try_from(name).unwrap());
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();

@@ -139,7 +139,7 @@ fn swapped_permissions_are_refused() {
             "by our own client: {error:?}"
         );
 
-        let url = format!("{}keygen", client.descriptor().gateway());
+        let url = format!("{}keygen", client.descriptor().gateways()[0]);
         let mut request = url.into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();

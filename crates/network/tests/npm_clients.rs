@@ -142,7 +142,7 @@ struct Close {
 
 impl Client {
     async fn new(network: &LocalNetwork, version: &'static str) -> Self {
-        let gateway = network.client().descriptor().gateway().to_string();
+        let gateway = network.client().descriptor().gateways()[0].to_string();
         Self::of(gateway.trim_end_matches('/').to_owned(), version).await
     }
 

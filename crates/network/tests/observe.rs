@@ -151,7 +151,7 @@ async fn metrics_and_readiness_say_what_a_network_does_and_who_is_missing() {
     let why = "3 nodes are needed and 2 are connected; missing: 2, 4, 5";
     assert_eq!(said["signing"]["reason"], why);
     // What anybody sees at the clients' door is the same, with the members that it always had.
-    let door = network.descriptor().gateway().socket_addrs(|| None).unwrap()[0];
+    let door = network.descriptor().gateways()[0].socket_addrs(|| None).unwrap()[0];
     let (status, said) = json(door, "/health").await;
     assert_eq!((status, &said["nodes"], &said["keys"]), (200, &2.into(), &0.into()));
     assert_eq!((&said["ready"], &said["signing"]["reason"]), (&serde_json::json!([1, 3]), &why.into()));
@@ -168,7 +168,7 @@ async fn a_node_without_a_gateway_or_a_disk_is_not_ready_and_says_why() {
     let (status, said) = json(address, "/ready").await;
     assert_eq!((status, &said["ready"], &said["node"]), (503, &false.into(), &1.into()));
     assert_eq!(said["gateways"][0]["connected"], false, "{said}");
-    assert_eq!(said["gateways"][0]["url"], format!("ws://{nobody}/"), "{said}");
+    assert_eq!(said["gateways"][0]["url"], format!("ws://{nobody}"), "{said}");
     assert_eq!(said["disk"]["writable"], true, "{said}");
     assert_eq!(json(address, "/health").await.0, 200, "it is alive");
 

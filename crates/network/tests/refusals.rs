@@ -97,7 +97,7 @@ fn alter(file: &Path, from: &str, to: &str) {
 async fn a_network_whose_quorums_need_not_meet_takes_no_limits_that_are_counted() {
     let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
     let gateway = HostileGateway::listen(address).await.unwrap();
-    let network = init(folder.path(), 2, 4, address, 0).unwrap();
+    let network = init(folder.path(), 2, 4, address, 0, None).unwrap();
     for index in 1..=4 {
         let config = NodeConfig::load(&folder.path().join(format!("node-{index}/node.toml"))).unwrap();
         tokio::spawn(Node::open(config).await.unwrap().serve(CancellationToken::new()));

@@ -53,7 +53,7 @@ async fn gateway(services: Vec<Service>) -> SigningNetwork {
         }
     });
     let identities = (1..=3).map(|byte| SigningKey::from_bytes(&[byte; 32]).verifying_key()).collect();
-    SigningNetwork::new(NetworkDescriptor::new(2, identities, url).unwrap())
+    SigningNetwork::new(NetworkDescriptor::new(2, identities, vec![url]).unwrap())
 }
 
 async fn serve(stream: TcpStream, service: Service) {

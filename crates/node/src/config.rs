@@ -3,13 +3,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer};
-use quorate_transport::{BuildError, Endpoint};
+use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer, gateway_name};
+use quorate_transport::{BuildError, Endpoint, RootCertificateError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// Which node of the network this is, from 1.
@@ -22,6 +22,17 @@ pub struct NodeConfig {
     pub seal: PathBuf,
     /// The SQLite database.
     pub database: PathBuf,
+    /// The gateways to connect to (`ws` or `wss`), where they are not those of the descriptor: behind a private name, or
+    /// nodes' own listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<Url>>,
+    /// Root certificates (PEM) that gateways are believed by, beside the platform's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_certificates: Option<PathBuf>,
+    /// The gateways (`wss`) for which a proxy of their operator's ends TLS. The others have to end it themselves, since the
+    /// node proves who it is for one connection; a proxy is believed not to pass for the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind_proxy: Vec<Url>,
     /// How many free keys the node keeps at most; it makes no more before some are bound.
     #[serde(default = "most_free_keys")]
     pub most_free_keys: u64,
@@ -111,9 +122,22 @@ pub struct GatewayConfig {
     /// The proxies that are believed when they say (`X-Forwarded-For`) for whom they connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpAddr>,
+    /// With what the gateway ends TLS, for clients and nodes alike; without it, it listens in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// What one client may ask for.
     #[serde(default)]
     pub limits: ClientLimits,
+}
+
+/// The files by which a gateway shows who it is. They are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The gateway's certificate and those that certify it up to the root, in PEM.
+    pub certificates: PathBuf,
+    /// The certificate's private key (PKCS#8, SEC1 or PKCS#1, in PEM), which no other user may read.
+    pub key: PathBuf,
 }
 
 /// What a gateway takes from one client; whoever asks for more is told that the network is busy.
@@ -175,6 +199,17 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: DescriptorError,
     },
+    /// The root certificates.
+    #[error("{path} holds no root certificates that can be used")]
+    RootCertificates {
+        /// The file.
+        path: String,
+        /// What is wrong with them.
+        source: RootCertificateError,
+    },
+    /// The gateways of a node's file.
+    #[error("`gateways` in the node's configuration cannot be used")]
+    Gateways(#[source] DescriptorError),
     /// An index beyond the network.
     #[error("the configuration is for node {index}, but the network has {size} nodes")]
     NoSuchNode {
@@ -248,6 +283,24 @@ impl TryFrom<BTreeMap<String, ChainConfig>> for ChainConfigs {
     }
 }
 
+impl fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |urls: &Vec<Url>| urls.iter().map(gateway_name).collect::<Vec<_>>();
+        f.debug_struct("NodeConfig")
+            .field("index", &self.index)
+            .field("network", &self.network)
+            .field("database", &self.database)
+            .field("gateways", &self.gateways.as_ref().map(names))
+            .field("root_certificates", &self.root_certificates)
+            .field("behind_proxy", &names(&self.behind_proxy))
+            .field("most_free_keys", &self.most_free_keys)
+            .field("most_journal_bytes", &self.most_journal_bytes)
+            .field("admission", &self.admission)
+            .field("chains", &self.chains)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for ChainConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChainConfig").field("rpc", &Endpoint::new(&self.rpc)).finish()
@@ -255,13 +308,23 @@ impl fmt::Debug for ChainConfig {
 }
 
 impl NodeConfig {
+    /// Reads the network's descriptor, with the gateways that this node connects to.
+    pub(crate) fn load_descriptor(&self) -> Result<NetworkDescriptor, ConfigError> {
+        let network = load_descriptor(&self.network)?;
+        match &self.gateways {
+            Some(gateways) => network.with_gateways(gateways.clone()).map_err(ConfigError::Gateways),
+            None => Ok(network),
+        }
+    }
+
     /// Reads the file.
     ///
     /// # Errors
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(path)?;
-        for file in [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database] {
+        let files = [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database];
+        for file in files.into_iter().chain(&mut config.root_certificates) {
             *file = beside(path, file);
         }
         Ok(config)
@@ -275,7 +338,10 @@ impl GatewayConfig {
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(path)?;
-        config.network = beside(path, &config.network);
+        let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificates, &mut tls.key]);
+        for file in tls.chain([&mut config.network]) {
+            *file = beside(path, file);
+        }
         Ok(config)
     }
 }
@@ -337,6 +403,28 @@ mod tests {
     }
 
     #[test]
+    fn a_node_goes_to_its_own_gateways_or_to_the_descriptor_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let dialled = |more: &str| {
+            let descriptor = crate::init(folder.path(), 2, 3, ([127, 0, 0, 1], 7000).into(), 0, None);
+            let (own, file) = (node(more).unwrap().gateways, folder.path().join("node-1/node.toml"));
+            let config = NodeConfig { gateways: own, ..NodeConfig::load(&file).unwrap() };
+            drop(descriptor);
+            config.load_descriptor().map(|network| network.gateways().to_vec())
+        };
+        assert_eq!(dialled("").unwrap(), ["ws://127.0.0.1:7000".parse().unwrap()]);
+        let two = ["wss://a.example/nodes".parse().unwrap(), "ws://10.0.0.1:7001".parse().unwrap()];
+        assert_eq!(dialled("gateways = [\"wss://a.example/nodes\", \"ws://10.0.0.1:7001\"]").unwrap(), two);
+        for (wrong, reason) in [("[]", "names no gateway"), ("[\"https://a.example\"]", "write `wss`")] {
+            let error = dialled(&format!("gateways = {wrong}")).unwrap_err();
+            assert!(error.source().unwrap().to_string().contains(reason), "{error}");
+        }
+        let secret = node("gateways = [\"wss://u:passw0rd@a.example/pathk3y\"]").unwrap();
+        assert!(!format!("{secret:?}").contains("passw0rd"), "{secret:?}");
+        assert!(!format!("{secret:?}").contains("pathk3y"), "{secret:?}");
+    }
+
+    #[test]
     fn an_address_in_the_list_of_owners_admits_no_contract() {
         let contract = format!("eip155:84532:{ACCOUNT}");
         let listed = |owner: &str| node(&format!("[admission]\nowners = [\"{owner}\"]")).unwrap().admission;
@@ -347,6 +435,27 @@ mod tests {
         assert!(!admits(ACCOUNT, &contract) && !admits(&contract, ACCOUNT));
         assert!(!admits(&contract, &contract.replace("84532", "8453")));
         assert!(node("[admission]\nowners = [\"eip155:base:0x\"]").is_err());
+    }
+
+    #[test]
+    fn paths_of_certificates_are_relative_to_the_file_and_urls_of_gateways_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let (node, gateway) = (folder.path().join("node.toml"), folder.path().join("gateway.toml"));
+        let lines =
+            "root_certificates = \"ca.pem\"\nbehind_proxy = [\"wss://user:Secret0123@gateway.example\"]";
+        std::fs::write(&node, format!("{NODE}\n{lines}")).unwrap();
+        let config = NodeConfig::load(&node).unwrap();
+        assert_eq!(config.root_certificates, Some(folder.path().join("ca.pem")));
+        assert!(!format!("{config:?}").contains("Secret0123"), "{config:?}");
+
+        let lines =
+            "listen = \"127.0.0.1:0\"\nnetwork = \"network.json\"\n[tls]\ncertificates = \"cert.pem\"";
+        std::fs::write(&gateway, format!("{lines}\nkey = \"/etc/key.pem\"")).unwrap();
+        let tls = GatewayConfig::load(&gateway).unwrap().tls.unwrap();
+        assert_eq!((tls.certificates, tls.key), (folder.path().join("cert.pem"), "/etc/key.pem".into()));
+        std::fs::write(&gateway, lines).unwrap();
+        let error = GatewayConfig::load(&gateway).unwrap_err();
+        assert!(error.source().unwrap().to_string().contains("missing field `key`"), "{error:?}");
     }
 
     /// Loads a node's configuration with this in its part on admission.

@@ -8,6 +8,7 @@ use std::fmt;
 use quorate_protocol::NodeIndex;
 
 pub use crate::storage::Write;
+use crate::wire;
 pub use crate::wire::FrameKind;
 
 /// A place in what a node does.
@@ -97,6 +98,37 @@ pub(crate) fn is_lost(kind: FrameKind, node: NodeIndex) -> bool {
 #[cfg(not(feature = "fail-points"))]
 pub(crate) const fn is_lost(_: FrameKind, _: NodeIndex) -> bool {
     false
+}
+
+/// The name of the point at which the action `return` has a node speak the oldest version of the frames alone, as an older
+/// program would.
+pub fn older(node: NodeIndex) -> String {
+    format!("older at node {node}")
+}
+
+/// The name of the point at which the action `return` has gateways speak the oldest version of the frames alone.
+pub const OLDER_GATEWAY: &str = "older at gateways";
+
+/// The newest version of the frames that a node speaks.
+#[cfg(feature = "fail-points")]
+pub(crate) fn newest_version(node: NodeIndex) -> u8 {
+    fail::eval(&older(node), |_| wire::OLDEST).unwrap_or(wire::VERSION)
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn newest_version(_: NodeIndex) -> u8 {
+    wire::VERSION
+}
+
+/// The newest version of the frames that a gateway speaks.
+#[cfg(feature = "fail-points")]
+pub(crate) fn newest_version_of_gateways() -> u8 {
+    fail::eval(OLDER_GATEWAY, |_| wire::OLDEST).unwrap_or(wire::VERSION)
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn newest_version_of_gateways() -> u8 {
+    wire::VERSION
 }
 
 /// Takes what is to happen at which point from the environment variable `FAILPOINTS` (`point=action;…`), once.

@@ -15,23 +15,29 @@ use crate::seal::{create_key_file, random_key, write_key_file};
 /// Writes a new network into an empty or missing folder: `network.json` for everybody, `gateway/gateway.toml`,
 /// and for each node a folder `node-<index>` with its `node.toml`, its identity and its seal key.
 ///
-/// `free_keys` is how many keys the gateway keeps ready. A node's folder is meant for that node's machine alone, together with `network.json`.
+/// The gateway listens at `listen` and keeps `free_keys` keys ready; `public` is its URL as clients and nodes reach it, if
+/// that is another one than the address says.
+///
+/// This is for development: one machine makes all secrets, so whoever controls it has every key. Operators make their own
+/// (`quorate node init`).
 ///
 /// # Errors
-/// An impossible quorum, or a folder that holds a network already or cannot be written.
+/// An impossible quorum, a `public` URL that is not a WebSocket's, or a folder that holds a network already or cannot be written.
 pub fn init(
     folder: &Path,
     threshold: u8,
     nodes: u8,
-    gateway: SocketAddr,
+    listen: SocketAddr,
     free_keys: usize,
+    public: Option<Url>,
 ) -> Result<NetworkDescriptor, NodeError> {
     let descriptor_file = folder.join("network.json");
     refuse_existing(&descriptor_file)?;
     let identities = (0..nodes).map(|_| random_key()).collect::<Result<Vec<_>, _>>();
     let identities = identities.map_err(|error| io(folder, error.into()))?;
-    let public = identities.iter().map(|identity| SigningKey::from_bytes(identity).verifying_key()).collect();
-    let descriptor = NetworkDescriptor::new(threshold, public, gateway_url(gateway))
+    let keys = identities.iter().map(|identity| SigningKey::from_bytes(identity).verifying_key()).collect();
+    let gateways = vec![public.unwrap_or_else(|| local_url(listen))];
+    let descriptor = NetworkDescriptor::new(threshold, keys, gateways)
         .map_err(|source| ConfigError::Descriptor { path: descriptor_file.display().to_string(), source })?;
 
     for (index, identity) in (1..=nodes).filter_map(NodeIndex::new).zip(&identities) {
@@ -45,6 +51,9 @@ pub fn init(
             identity: PathBuf::from("identity.key"),
             seal: PathBuf::from("seal.key"),
             database: PathBuf::from("node.db"),
+            root_certificates: None,
+            behind_proxy: Vec::new(),
+            gateways: None,
             most_free_keys: most_free_keys(),
             most_journal_bytes: most_journal_bytes(),
             admission: Admission::default(),
@@ -57,12 +66,13 @@ pub fn init(
     create_folder(&home)?;
     let network = PathBuf::from("../network.json");
     let config = GatewayConfig {
-        listen: gateway,
+        listen,
         listen_nodes: None,
         observe: None,
         network,
         free_keys,
         trusted_proxies: Vec::new(),
+        tls: None,
         limits: ClientLimits::default(),
     };
     write(&home.join("gateway.toml"), &toml::to_string(&config).unwrap_or_default())?;
@@ -71,8 +81,8 @@ pub fn init(
 }
 
 #[expect(clippy::unwrap_used, reason = "a socket address is always the authority of a URL")]
-fn gateway_url(gateway: SocketAddr) -> Url {
-    format!("ws://{gateway}").parse().unwrap()
+fn local_url(listen: SocketAddr) -> Url {
+    format!("ws://{listen}").parse().unwrap()
 }
 
 fn refuse_existing(file: &Path) -> Result<(), ConfigError> {
@@ -102,9 +112,9 @@ mod tests {
     #[test]
     fn an_impossible_network_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = init(folder.path(), 4, 3, "127.0.0.1:7000".parse().unwrap(), 0).unwrap_err();
+        let refused = init(folder.path(), 4, 3, "127.0.0.1:7000".parse().unwrap(), 0, None).unwrap_err();
         assert!(matches!(&refused, NodeError::Config(ConfigError::Descriptor { .. })), "{refused}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        init(folder.path(), 2, 3, "127.0.0.1:7000".parse().unwrap(), 0).unwrap();
+        init(folder.path(), 2, 3, "127.0.0.1:7000".parse().unwrap(), 0, None).unwrap();
     }
 }

@@ -7,6 +7,7 @@
 #[cfg(feature = "adversaries")]
 pub mod adversary;
 mod buckets;
+mod channel_binding;
 mod config;
 mod error;
 pub mod fail_points;
@@ -21,9 +22,9 @@ mod wire;
 
 pub use config::{
     Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
-    Rate, load_descriptor,
+    Rate, TlsConfig, load_descriptor,
 };
-pub use gateway::{Gateway, GatewayError};
+pub use gateway::{CertificateError, CertificateReload, Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
 pub use node::{Node, NodeError, UnsetClock};

@@ -75,18 +75,22 @@ pub enum KeyFileError {
 
 /// Reads 32 secret bytes from a file that nobody but its owner may read.
 pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    let name = || path.display().to_string();
+    let text = read_secret_file(path)?;
+    let form = |_| KeyFileError::Form { path: path.display().to_string() };
+    hex::decode_to_array(text.trim()).map(Zeroizing::new).map_err(form)
+}
+
+/// Reads a file that nobody but its owner may read.
+pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |source| io(path, source);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         if std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
-            return Err(KeyFileError::Exposed { path: name() });
+            return Err(KeyFileError::Exposed { path: path.display().to_string() });
         }
     }
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io)?);
-    let key = hex::decode_to_array(text.trim()).map_err(|_| KeyFileError::Form { path: name() })?;
-    Ok(Zeroizing::new(key))
+    std::fs::read_to_string(path).map(Zeroizing::new).map_err(io)
 }
 
 /// Writes 32 fresh random bytes to a new file that nobody but its owner may read, and gives them.

@@ -1,5 +1,8 @@
 //! The frames between the gateway and a node: binary WebSocket messages, a version byte and then postcard.
 //!
+//! The byte is the version in which that frame came to be. A program reads the frames of its own version and of all before
+//! it from [`OLDEST`] on, and sends to another what the other's version has: so programs of two versions work together.
+//!
 //! The gateway routes them and can read the requests, the answers and what nodes write to each other outside a run,
 //! which carry their own signatures; what they send each other in a run is sealed.
 
@@ -11,8 +14,19 @@ use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest, Vou
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
-/// The version of the frames: the first byte of each, and of each message in a run.
-pub(crate) const VERSION: u8 = 1;
+/// The newest version of the frames that this program speaks.
+pub(crate) const VERSION: u8 = 2;
+
+/// The oldest version that it speaks.
+pub(crate) const OLDEST: u8 = 1;
+
+/// What begins with a version byte: a frame, or a message in a run.
+pub(crate) trait Frame: Serialize {
+    /// The version in which it came to be.
+    fn since(&self) -> u8 {
+        OLDEST
+    }
+}
 
 /// The largest frame of all.
 pub(crate) const MAX_FRAME: usize = {
@@ -79,12 +93,17 @@ pub(crate) enum ToNode {
     Peer { from: NodeIndex, message: PeerMessage },
     /// The task is over.
     Cancel { task: TaskId },
+    /// The first frame, to a node that speaks the second version: the version that both speak, and 32 bytes for the node to
+    /// sign with its identity.
+    Welcome { version: u8, challenge: [u8; 32] },
+    /// [`Welcome`](Self::Welcome) of a gateway that ends TLS itself: the signature covers the connection's channel binding, too.
+    WelcomeBound { version: u8, challenge: [u8; 32] },
 }
 
 /// What a node sends to the gateway.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromNode {
-    /// The answer to [`ToNode::Greet`]: an Ed25519 signature.
+    /// The answer to [`ToNode::Greet`], [`ToNode::Welcome`] or [`ToNode::WelcomeBound`]: an Ed25519 signature.
     Hello { node: NodeIndex, signature: Vec<u8> },
     /// A nonce.
     Nonce { task: TaskId, nonce: Nonce },
@@ -102,6 +121,8 @@ pub(crate) enum FromNode {
     Free { keys: Vec<String> },
     /// What came of a task.
     Done { task: TaskId, answer: AnswerText },
+    /// The node takes no new tasks, and goes when those under way are done.
+    Leaving,
 }
 
 /// What nodes write to each other outside any run.
@@ -164,8 +185,8 @@ pub(crate) struct AnswerText(String);
 pub(crate) enum FrameError {
     #[error("the frame is empty")]
     Empty,
-    #[error("the frame has version {found}; this program speaks version {VERSION}")]
-    Version { found: u8 },
+    #[error("the frame has version {found}; here versions {OLDEST} to {newest} are spoken")]
+    Version { found: u8, newest: u8 },
     #[error("the frame does not spell one of this version")]
     Malformed,
 }
@@ -182,6 +203,7 @@ pub enum FrameKind {
     Waiting,
     Free,
     Done,
+    Leaving,
     Confirmations,
     WhoseKey,
     Assignment,
@@ -193,7 +215,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Hello,
         Self::Nonce,
         Self::WhichKey,
@@ -202,6 +224,7 @@ impl FrameKind {
         Self::Waiting,
         Self::Free,
         Self::Done,
+        Self::Leaving,
         Self::Confirmations,
         Self::WhoseKey,
         Self::Assignment,
@@ -211,6 +234,28 @@ impl FrameKind {
         Self::StatementPage,
     ];
 }
+
+impl Frame for ToNode {
+    fn since(&self) -> u8 {
+        match self {
+            Self::Welcome { .. } | Self::WelcomeBound { .. } => 2,
+            Self::Peer { message, .. } => message.since(),
+            _ => OLDEST,
+        }
+    }
+}
+
+impl Frame for FromNode {
+    fn since(&self) -> u8 {
+        match self {
+            Self::Leaving => 2,
+            Self::Peer { message, .. } => message.since(),
+            _ => OLDEST,
+        }
+    }
+}
+
+impl Frame for PeerMessage {}
 
 impl From<&FromNode> for FrameKind {
     fn from(frame: &FromNode) -> Self {
@@ -223,6 +268,7 @@ impl From<&FromNode> for FrameKind {
             FromNode::Waiting { .. } => Self::Waiting,
             FromNode::Free { .. } => Self::Free,
             FromNode::Done { .. } => Self::Done,
+            FromNode::Leaving => Self::Leaving,
             FromNode::Peer { message, .. } => match message {
                 PeerMessage::Confirmations(_) => Self::Confirmations,
                 PeerMessage::WhoseKey { .. } => Self::WhoseKey,
@@ -247,6 +293,7 @@ impl fmt::Display for FrameKind {
             Self::Waiting => "waiting",
             Self::Free => "the free keys",
             Self::Done => "an answer",
+            Self::Leaving => "leaving",
             Self::Confirmations => "confirmations",
             Self::WhoseKey => "whose key",
             Self::Assignment => "an assignment",
@@ -285,8 +332,8 @@ pub(crate) fn fitting<'a>(statements: impl IntoIterator<Item = &'a ShownStatemen
 /// # Panics
 /// Never: postcard fails only on maps and sequences of unknown length, and on a full buffer; no frame has the one, and a
 /// vector grows.
-pub(crate) fn encode(frame: &impl Serialize) -> Vec<u8> {
-    match postcard::to_extend(frame, vec![VERSION]) {
+pub(crate) fn encode(frame: &impl Frame) -> Vec<u8> {
+    match postcard::to_extend(frame, vec![frame.since()]) {
         Ok(bytes) => bytes,
         Err(error) => unreachable!("a frame cannot be encoded: {error}"),
     }
@@ -294,9 +341,14 @@ pub(crate) fn encode(frame: &impl Serialize) -> Vec<u8> {
 
 /// Decodes a frame, or a message in a run: the bytes are exactly one.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
+    decode_up_to(VERSION, bytes)
+}
+
+/// Decodes a frame where no newer version than `newest` is spoken.
+pub(crate) fn decode_up_to<T: DeserializeOwned>(newest: u8, bytes: &[u8]) -> Result<T, FrameError> {
     let (&found, body) = bytes.split_first().ok_or(FrameError::Empty)?;
-    if found != VERSION {
-        return Err(FrameError::Version { found });
+    if !(OLDEST..=newest).contains(&found) {
+        return Err(FrameError::Version { found, newest });
     }
     match postcard::take_from_bytes(body) {
         Ok((frame, [])) => Ok(frame),
@@ -311,12 +363,21 @@ mod tests {
     #[test]
     fn a_frame_begins_with_its_version_and_ends_with_its_last_byte() {
         let frame = encode(&ToNode::Cancel { task: 7 });
-        assert_eq!(frame[0], VERSION);
+        assert_eq!(frame[0], OLDEST);
         assert!(matches!(decode(&frame), Ok(ToNode::Cancel { task: 7 })));
-        let other = [&[VERSION + 1], &frame[1..]].concat();
-        assert_eq!(decode::<ToNode>(&other).unwrap_err(), FrameError::Version { found: VERSION + 1 });
+        let found = VERSION + 1;
+        let other = [&[found], &frame[1..]].concat();
+        assert_eq!(decode::<ToNode>(&other).unwrap_err(), FrameError::Version { found, newest: VERSION });
         let longer = [frame.as_slice(), &[0]].concat();
         assert_eq!(decode::<ToNode>(&longer).unwrap_err(), FrameError::Malformed);
         assert_eq!(decode::<ToNode>(&[]).unwrap_err(), FrameError::Empty);
+    }
+
+    #[test]
+    fn a_frame_of_the_second_version_is_no_frame_of_the_first() {
+        let frame = encode(&FromNode::Leaving);
+        assert!(matches!(decode_up_to(2, &frame), Ok(FromNode::Leaving)));
+        let refused = decode_up_to::<FromNode>(1, &frame).unwrap_err();
+        assert_eq!(refused, FrameError::Version { found: 2, newest: 1 });
     }
 }

@@ -4,7 +4,7 @@ use alloy_primitives::{B256, hex};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{NetworkDescriptor, NodeIndex, Owner, Transcript};
+use crate::{NetworkDescriptor, NodeIndex, Owner, Transcript, json};
 
 /// A key's birth, as each node that holds a share of it attests: which key was made, for whom, and to what end.
 ///
@@ -16,12 +16,12 @@ pub struct Birth {
     /// The key's id.
     pub key_id: String,
     /// The public key, compressed SEC1.
-    #[serde(with = "hex::serde")]
+    #[serde(serialize_with = "hex::serialize", deserialize_with = "json::bytes")]
     pub public_key: [u8; 33],
     /// Who owns it.
     pub owner: Owner,
     /// The ephemeral Ed25519 key registered with it.
-    #[serde(with = "hex::serde")]
+    #[serde(serialize_with = "hex::serialize", deserialize_with = "json::bytes")]
     pub ephemeral: [u8; 32],
     /// keccak-256 of the permissions text; zero where there are none.
     pub permissions: B256,
@@ -40,7 +40,7 @@ pub struct Attestation {
     /// Until when the ephemeral key may ask for signatures at this node, in seconds since 1970.
     pub ephemeral_until: u64,
     /// The signature, 64 bytes, in hex with 0x in JSON.
-    #[serde(with = "hex::serde")]
+    #[serde(serialize_with = "hex::serialize", deserialize_with = "json::bytes")]
     pub signature: Vec<u8>,
 }
 

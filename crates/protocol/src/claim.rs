@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn a_claim_stands_on_the_word_of_t_nodes_of_the_network() {
         let identities = (1..=5).map(|node| SigningKey::from_bytes(&[node; 32]).verifying_key()).collect();
-        let network = NetworkDescriptor::new(3, identities, "ws://localhost:1".parse().unwrap()).unwrap();
+        let network =
+            NetworkDescriptor::new(3, identities, vec!["ws://localhost:1".parse().unwrap()]).unwrap();
         let vouched = |nodes: &[u8]| {
             let nodes = nodes.iter().filter_map(|node| NodeIndex::new(*node)).collect();
             claimed().vouched(&nodes, &network)

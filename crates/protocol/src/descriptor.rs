@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::Transcript;
+use crate::gateway::gateway_name;
 use crate::json::{self, JsonError};
 
 /// A node's place in its network: 1 … n, the same number its key shares carry.
@@ -35,30 +36,31 @@ impl core::fmt::Display for NodeIndex {
     }
 }
 
-/// A signing network as clients and nodes pin it: who its nodes are and how many of them sign.
+/// A signing network as clients and nodes pin it: who its nodes are, how many of them sign, and through which gateways they
+/// are reached.
 ///
-/// The network id commits to the threshold and to every identity, so a descriptor whose content was changed is
-/// refused when it is read, and comparing ids compares networks.
+/// The network id commits to the threshold and to every identity, so a descriptor whose nodes were changed is
+/// refused when it is read, and comparing ids compares networks. It does not commit to the gateways, which may move.
 ///
 /// ```
 /// # use quorate_protocol::{NetworkDescriptor};
 /// # let key = |seed| ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
 /// let gateway = "ws://127.0.0.1:7000".parse().unwrap();
-/// let network = NetworkDescriptor::new(2, vec![key(1), key(2), key(3)], gateway)?;
+/// let network = NetworkDescriptor::new(2, vec![key(1), key(2), key(3)], vec![gateway])?;
 /// let read_again = NetworkDescriptor::from_json(&network.to_json())?;
 /// assert_eq!(read_again, network);
 /// assert_eq!(network.bind_quorum(), 3);
 /// # Ok::<(), quorate_protocol::DescriptorError>(())
 /// ```
 ///
-/// `Debug` shows of the gateway's URL the scheme, host and port: user name and password, path and query may hold
+/// `Debug` shows of a gateway's URL the scheme, host and port: user name and password, path and query may hold
 /// credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NetworkDescriptor {
     id: B256,
     threshold: u8,
     nodes: Vec<VerifyingKey>,
-    gateway: Url,
+    gateways: Vec<Url>,
 }
 
 /// Why a network descriptor is refused.
@@ -75,8 +77,32 @@ pub enum DescriptorError {
         node: usize,
     },
     /// A gateway that is no URL. What was given is not repeated: it may hold credentials.
-    #[error("the network descriptor's gateway is not a URL, such as `wss://gateway.example.org`")]
-    Gateway(#[source] url::ParseError),
+    #[error("the network descriptor's gateway {gateway} is not a URL, such as `wss://gateway.example.org`")]
+    Gateway {
+        /// Its place in the list, from 1.
+        gateway: usize,
+        /// What is wrong with it.
+        source: url::ParseError,
+    },
+    /// A gateway whose URL is not a WebSocket's.
+    #[error("gateway {gateway} has the scheme `{scheme}`; write `wss`, or `ws` without TLS")]
+    GatewayScheme {
+        /// Its place in the list, from 1.
+        gateway: usize,
+        /// The scheme given.
+        scheme: String,
+    },
+    /// One gateway named twice.
+    #[error("gateways {first} and {second} are the same; name each once")]
+    SharedGateway {
+        /// One place in the list, from 1.
+        first: usize,
+        /// The other place.
+        second: usize,
+    },
+    /// A network without a gateway.
+    #[error("the network descriptor names no gateway; write `\"gateways\": [\"wss://gateway.example.org\"]`")]
+    NoGateway,
     /// Two nodes with one identity.
     #[error("nodes {first} and {second} have the same identity; each node needs its own")]
     SharedIdentity {
@@ -107,11 +133,13 @@ pub enum DescriptorError {
 
 impl NetworkDescriptor {
     /// Describes a network of `nodes` (in the order of their indices, the first is 1), any `threshold` of which
-    /// sign, and whose gateway listens at `gateway` (`ws` or `wss`).
+    /// sign, and whom clients reach through any of `gateways` (`ws` or `wss`, at least one).
     ///
     /// # Errors
-    /// A threshold below 2 or above the number of nodes, more than 255 nodes, or an identity used twice.
-    pub fn new(threshold: u8, nodes: Vec<VerifyingKey>, gateway: Url) -> Result<Self, DescriptorError> {
+    /// A threshold below 2 or above the number of nodes, more than 255 nodes, an identity used twice, or
+    /// [gateways](Self::with_gateways) that are none.
+    pub fn new(threshold: u8, nodes: Vec<VerifyingKey>, gateways: Vec<Url>) -> Result<Self, DescriptorError> {
+        check_gateways(&gateways)?;
         if threshold < 2 || usize::from(threshold) > nodes.len() || nodes.len() > 255 {
             return Err(DescriptorError::Quorum { threshold, nodes: nodes.len() });
         }
@@ -127,7 +155,7 @@ impl NetworkDescriptor {
                 hash.field(node.as_bytes())
             })
             .finish();
-        Ok(Self { id, threshold, nodes, gateway })
+        Ok(Self { id, threshold, nodes, gateways })
     }
 
     /// Reads a descriptor and checks that its id is that of its content.
@@ -141,8 +169,13 @@ impl NetworkDescriptor {
             .iter()
             .enumerate()
             .map(|(place, hex)| parse_identity(hex).ok_or(DescriptorError::Identity { node: place + 1 }));
-        let gateway = file.gateway.parse().map_err(DescriptorError::Gateway)?;
-        let descriptor = Self::new(file.threshold, identities.collect::<Result<_, _>>()?, gateway)?;
+        let gateways =
+            file.gateways.iter().zip(1..).map(|(url, gateway)| {
+                url.parse().map_err(|source| DescriptorError::Gateway { gateway, source })
+            });
+        let (identities, gateways) =
+            (identities.collect::<Result<_, _>>()?, gateways.collect::<Result<_, _>>()?);
+        let descriptor = Self::new(file.threshold, identities, gateways)?;
         if descriptor.id != file.id {
             return Err(DescriptorError::Altered { stated: file.id, computed: descriptor.id });
         }
@@ -152,8 +185,8 @@ impl NetworkDescriptor {
     /// The descriptor as the JSON that [`from_json`](Self::from_json) reads.
     pub fn to_json(&self) -> String {
         let nodes = self.nodes.iter().map(|node| hex::encode_prefixed(node.as_bytes())).collect();
-        let gateway = self.gateway.as_str().to_owned();
-        let file = DescriptorFile { id: self.id, threshold: self.threshold, nodes, gateway };
+        let gateways = self.gateways.iter().map(Url::to_string).collect();
+        let file = DescriptorFile { id: self.id, threshold: self.threshold, nodes, gateways };
         serde_json::to_string_pretty(&file).unwrap_or_default()
     }
 
@@ -179,15 +212,19 @@ impl NetworkDescriptor {
         u8::try_from(attesting).unwrap_or(u8::MAX)
     }
 
-    /// Where clients reach the network.
-    pub const fn gateway(&self) -> &Url {
-        &self.gateway
+    /// Where clients reach the network: any of these will do. There is one at least.
+    pub fn gateways(&self) -> &[Url] {
+        &self.gateways
     }
 
-    /// The same network behind another gateway.
-    pub fn with_gateway(mut self, gateway: Url) -> Self {
-        self.gateway = gateway;
-        self
+    /// The same network behind other gateways.
+    ///
+    /// # Errors
+    /// No gateway, one named twice, or one whose URL is not a WebSocket's (`ws` or `wss`).
+    pub fn with_gateways(mut self, gateways: Vec<Url>) -> Result<Self, DescriptorError> {
+        check_gateways(&gateways)?;
+        self.gateways = gateways;
+        Ok(self)
     }
 
     /// The identity of one node; none for an index that the network has not.
@@ -214,7 +251,7 @@ impl core::fmt::Debug for NetworkDescriptor {
             .field("id", &self.id)
             .field("threshold", &self.threshold)
             .field("nodes", &self.nodes)
-            .field("gateway", &Redacted(&self.gateway))
+            .field("gateways", &self.gateways.iter().map(Redacted).collect::<Vec<_>>())
             .finish()
     }
 }
@@ -225,13 +262,26 @@ struct Redacted<'a>(&'a Url);
 impl core::fmt::Debug for Redacted<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Self(url) = self;
-        write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default())?;
-        if let Some(port) = url.port() {
-            write!(f, ":{port}")?;
-        }
+        f.write_str(&gateway_name(url))?;
         let more = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
         f.write_str(if more { "/[redacted]" } else { "/" })
     }
+}
+
+fn check_gateways(gateways: &[Url]) -> Result<(), DescriptorError> {
+    if gateways.is_empty() {
+        return Err(DescriptorError::NoGateway);
+    }
+    let mut seen = BTreeMap::new();
+    for (url, gateway) in gateways.iter().zip(1..) {
+        if !matches!(url.scheme(), "ws" | "wss") {
+            return Err(DescriptorError::GatewayScheme { gateway, scheme: url.scheme().to_owned() });
+        }
+        if let Some(first) = seen.insert(url, gateway) {
+            return Err(DescriptorError::SharedGateway { first, second: gateway });
+        }
+    }
+    Ok(())
 }
 
 fn parse_identity(text: &str) -> Option<VerifyingKey> {
@@ -245,7 +295,22 @@ struct DescriptorFile {
     id: B256,
     threshold: u8,
     nodes: Vec<String>,
-    gateway: String,
+    /// Version 0.1.0 wrote `gateway`, a single URL.
+    #[serde(alias = "gateway", deserialize_with = "one_or_many")]
+    gateways: Vec<String>,
+}
+
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(gateway) => vec![gateway],
+        OneOrMany::Many(gateways) => gateways,
+    })
 }
 
 #[cfg(test)]
@@ -256,7 +321,11 @@ mod tests {
 
     fn network(threshold: u8, size: u8) -> Result<NetworkDescriptor, DescriptorError> {
         let nodes = (1..=size).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
-        NetworkDescriptor::new(threshold, nodes, "ws://localhost:1".parse().unwrap())
+        NetworkDescriptor::new(threshold, nodes, urls(&["ws://localhost:1"]))
+    }
+
+    fn urls(gateways: &[&str]) -> Vec<Url> {
+        gateways.iter().map(|gateway| gateway.parse().unwrap()).collect()
     }
 
     #[test]
@@ -274,12 +343,12 @@ mod tests {
     fn credentials_of_the_gateway_are_in_no_debug_output_and_no_error() {
         const SECRETS: [&str; 5] = ["us3r", "passw0rd", "pathk3y", "t0ken", "fragm3nt"];
         let gateway = "wss://us3r:passw0rd@gateway.example:7000/v1/pathk3y?token=t0ken#fragm3nt";
-        let network = network(3, 5).unwrap().with_gateway(gateway.parse().unwrap());
+        let network = network(3, 5).unwrap().with_gateways(urls(&["ws://localhost:1", gateway])).unwrap();
         let shown = format!("{network:?} {network:#?}");
         assert!(shown.contains("wss://gateway.example:7000/[redacted]"), "{shown}");
         let malformed = network.to_json().replace("wss://", "//");
         let refused = NetworkDescriptor::from_json(&malformed).unwrap_err();
-        assert!(matches!(refused, DescriptorError::Gateway(_)));
+        assert!(matches!(refused, DescriptorError::Gateway { gateway: 2, .. }));
         let source = core::error::Error::source(&refused).unwrap();
         for text in [shown, format!("{refused} {refused:?} {source} {source:?}")] {
             for secret in SECRETS {
@@ -290,10 +359,35 @@ mod tests {
     }
 
     #[test]
-    fn the_gateway_may_move() {
+    fn gateways_may_move() {
         let network = network(3, 5).unwrap();
-        let moved = network.clone().with_gateway("wss://gateway.example".parse().unwrap());
+        let gateways = urls(&["wss://gateway.example", "wss://other.example/prefix"]);
+        let moved = network.clone().with_gateways(gateways.clone()).unwrap();
         assert_eq!(moved.id(), network.id());
+        let read = NetworkDescriptor::from_json(&moved.to_json()).unwrap();
+        assert_eq!(read.gateways(), gateways);
+    }
+
+    #[test]
+    fn a_file_with_a_single_gateway_is_a_list_of_one() {
+        let network = network(3, 5).unwrap();
+        let mut file: serde_json::Value = serde_json::from_str(&network.to_json()).unwrap();
+        let gateways = file.as_object_mut().unwrap().remove("gateways").unwrap();
+        file["gateway"] = gateways[0].clone();
+        assert_eq!(NetworkDescriptor::from_json(&file.to_string()).unwrap(), network);
+        file["gateways"] = gateways;
+        let both = NetworkDescriptor::from_json(&file.to_string()).unwrap_err();
+        assert!(matches!(both, DescriptorError::Json(_)), "{both}");
+    }
+
+    #[test]
+    fn gateways_are_web_sockets_each_named_once() {
+        let with = |gateways: &[&str]| network(3, 5).unwrap().with_gateways(urls(gateways)).unwrap_err();
+        assert!(matches!(with(&[]), DescriptorError::NoGateway));
+        let scheme = with(&["wss://a.example", "https://b.example"]);
+        assert!(matches!(scheme, DescriptorError::GatewayScheme { gateway: 2, .. }), "{scheme}");
+        let shared = with(&["wss://a.example", "wss://b.example", "wss://a.example:443/"]);
+        assert!(matches!(shared, DescriptorError::SharedGateway { first: 1, second: 3 }), "{shared}");
     }
 
     #[test]
@@ -305,7 +399,7 @@ mod tests {
             );
         }
         let key = SigningKey::from_bytes(&[1; 32]).verifying_key();
-        let shared = NetworkDescriptor::new(2, vec![key, key], "ws://localhost:1".parse().unwrap());
+        let shared = NetworkDescriptor::new(2, vec![key, key], urls(&["ws://localhost:1"]));
         assert!(matches!(shared, Err(DescriptorError::SharedIdentity { first: 1, second: 2 })));
     }
 

@@ -86,6 +86,18 @@ pub(crate) fn optional_number<'de, D: Deserializer<'de>>(json: D) -> Result<Opti
     number(json).map(Some)
 }
 
+/// For `deserialize_with`: bytes, as many as `T` has, 0x and two hex digits each.
+pub(crate) fn bytes<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(json: D) -> Result<T, D::Error> {
+    let text = String::deserialize(json)?;
+    let digits =
+        text.strip_prefix("0x").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let bytes = digits.and_then(|digits| hex::decode(digits).ok()?.try_into().ok());
+    bytes.ok_or_else(|| {
+        let text = ShortText::from(text.as_str());
+        D::Error::custom(format_args!("`{text}` is not 0x and two hex digits for each of the bytes here"))
+    })
+}
+
 /// For `deserialize_with`: exactly `N` bytes, 0x and two hex digits each.
 pub(crate) fn fixed_bytes<'de, D: Deserializer<'de>, const N: usize>(
     json: D,

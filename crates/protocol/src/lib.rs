@@ -17,6 +17,7 @@ mod client;
 mod descriptor;
 mod ephemeral;
 mod forbidden;
+mod gateway;
 mod json;
 mod limits;
 mod listing;
@@ -45,6 +46,7 @@ pub use client::{AttestedKey, ClientError, KeyDraft, KeyRequest, SignatureReques
 pub use descriptor::{DescriptorError, NetworkDescriptor, NodeIndex};
 pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, MAX_EPHEMERAL_LIFETIME};
 pub use forbidden::{Forbidden, ForbiddenCall};
+pub use gateway::{gateway_name, socket_url};
 pub use json::{AddressError, JsonError};
 pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncountable, WindowLimit};
 pub use listing::{EphemeralKeyStatus, EphemeralKeys, KeyListing, ListSetup};

@@ -6,7 +6,7 @@ use alloy_primitives::{B256, hex};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, ClientError, NetworkDescriptor, NodeIndex, Says, Transcript};
+use crate::{Answer, ClientError, NetworkDescriptor, NodeIndex, Says, Transcript, json};
 
 /// A request to list the ephemeral keys of a key: the only frame of [`Operation::List`](crate::Operation::List).
 ///
@@ -30,7 +30,7 @@ pub struct KeyListing {
     /// What its owner has said of it, with the registration that it was assigned with.
     pub says: Vec<Says>,
     /// An Ed25519 signature, 64 bytes, in hex with 0x in JSON.
-    #[serde(with = "hex::serde")]
+    #[serde(serialize_with = "hex::serialize", deserialize_with = "json::bytes")]
     pub signature: Vec<u8>,
 }
 
@@ -160,7 +160,7 @@ mod tests {
 
     fn network() -> NetworkDescriptor {
         let identities = (1..=3).map(|node| identity(node).verifying_key()).collect();
-        NetworkDescriptor::new(2, identities, "ws://localhost:1".parse().unwrap()).unwrap()
+        NetworkDescriptor::new(2, identities, vec!["ws://localhost:1".parse().unwrap()]).unwrap()
     }
 
     fn node(index: u8) -> NodeIndex {

@@ -43,7 +43,7 @@ pub struct Acknowledgement {
     /// The key's operations that the node began to sign within the last 60 seconds: some may be signed.
     pub recent: Vec<RecentOperation>,
     /// An Ed25519 signature, 64 bytes, in hex with 0x in JSON.
-    #[serde(with = "hex::serde")]
+    #[serde(serialize_with = "hex::serialize", deserialize_with = "json::bytes")]
     pub signature: Vec<u8>,
 }
 

@@ -50,7 +50,7 @@ mod tests {
 
     fn network(first: u8) -> NetworkDescriptor {
         let identities = (first..first + 3).map(|node| identity(node).verifying_key()).collect();
-        NetworkDescriptor::new(2, identities, "ws://localhost:1".parse().unwrap()).unwrap()
+        NetworkDescriptor::new(2, identities, vec!["ws://localhost:1".parse().unwrap()]).unwrap()
     }
 
     #[test]

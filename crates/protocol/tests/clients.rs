@@ -330,7 +330,7 @@ fn a_request_of_our_own_client_authenticates_as_the_clients_do() {
     let message = OperationMessage::from_json(&vectors().messages[0].message).unwrap();
     let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
     let gateway = "ws://gateway.example".parse().unwrap();
-    let network = quorate_protocol::NetworkDescriptor::new(2, nodes, gateway).unwrap();
+    let network = quorate_protocol::NetworkDescriptor::new(2, nodes, vec![gateway]).unwrap();
     let request = SignatureRequest::new(&network, KEY_ID, Address::repeat_byte(1), &message);
     let Setup::Sign(setup) = Setup::parse(Operation::Sign, request.setup()).unwrap() else { panic!() };
     assert_eq!(OperationMessage::from_json(&setup.message).unwrap(), message);

@@ -228,7 +228,7 @@ fn a_batch_is_signed_for_the_router_and_a_single_call_for_the_manager() {
 fn a_client_takes_the_signature_that_is_for_its_module() {
     let key = PrivateKeySigner::from_bytes(&U256::from(7).into()).unwrap();
     let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
-    let network = NetworkDescriptor::new(2, nodes, "ws://gateway.example".parse().unwrap()).unwrap();
+    let network = NetworkDescriptor::new(2, nodes, vec!["ws://gateway.example".parse().unwrap()]).unwrap();
     let transfer = transfer(FRIEND, U256::ONE);
     let single = call(TOKEN, U256::ZERO, &transfer);
     let message = |call_data| OperationMessage {

@@ -371,7 +371,7 @@ fn permissions_that_no_node_takes_are_found_before_they_are_asked_for() {
     ];
     let network = {
         let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
-        NetworkDescriptor::new(2, nodes, "ws://gateway.example".parse().unwrap()).unwrap()
+        NetworkDescriptor::new(2, nodes, vec!["ws://gateway.example".parse().unwrap()]).unwrap()
     };
     let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
     let claim = |id: &str| EphemeralClaim { key, id: Some(id.to_owned()), expiry: Some(1_735_693_200) };
@@ -397,7 +397,7 @@ fn permissions_that_no_node_takes_are_found_before_they_are_asked_for() {
 fn a_client_sends_no_admission_token_of_another_owner_or_network() {
     let key = |seed| SigningKey::from_bytes(&[seed; 32]);
     let nodes = (1..=3).map(|seed| key(seed).verifying_key()).collect();
-    let network = NetworkDescriptor::new(2, nodes, "ws://gateway.example".parse().unwrap()).unwrap();
+    let network = NetworkDescriptor::new(2, nodes, vec!["ws://gateway.example".parse().unwrap()]).unwrap();
     let claim = EphemeralClaim { key: key(7).verifying_key(), id: None, expiry: None };
     let ask = |token: &AdmissionToken| KeyRequest::new(&network, &permissions(), &claim, Some(token));
     let token = |network, owner| AdmissionToken::issue(&key(8), network, owner, 1_735_693_200, 3);

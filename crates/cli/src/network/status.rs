@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use quorate::{NetworkDescriptor, NodeIndex};
 use quorate_node::{GatewayHealth, Work};
+use quorate_protocol::{gateway_name, socket_url};
 use serde::Serialize;
 use url::Url;
 
@@ -58,7 +59,7 @@ pub(super) async fn run(StatusArguments { network, json }: StatusArguments) -> a
     let network = descriptor(&network)?;
     let client = reqwest::Client::builder().timeout(DEADLINE).build()?;
     let mut gateways = Vec::new();
-    for url in [network.gateway()] {
+    for url in network.gateways() {
         gateways.push(GatewayStatus::new(url, &network, ask(&client, url).await));
     }
     let (threshold, size) = (network.threshold(), network.size());
@@ -82,16 +83,15 @@ async fn ask(client: &reqwest::Client, gateway: &Url) -> anyhow::Result<GatewayH
 
 /// Where a gateway answers over HTTP: beside its sockets, whatever stands before them in its path.
 fn health_url(gateway: &Url) -> anyhow::Result<Url> {
-    let (_, rest) = gateway.as_str().split_once("://").context("the gateway's URL has no scheme")?;
+    let url = socket_url(gateway, "health");
+    let (_, rest) = url.as_str().split_once("://").context("the gateway's URL has no scheme")?;
     let scheme = if gateway.scheme() == "wss" { "https" } else { "http" };
-    let mut url: Url = format!("{scheme}://{rest}").parse()?;
-    url.set_path(&format!("{}/health", url.path().trim_end_matches('/')));
-    Ok(url)
+    Ok(format!("{scheme}://{rest}").parse()?)
 }
 
 impl GatewayStatus {
     fn new(url: &Url, network: &NetworkDescriptor, asked: anyhow::Result<GatewayHealth>) -> Self {
-        let url = url.to_string();
+        let url = gateway_name(url);
         match asked {
             Err(error) => {
                 Self { url, reachable: false, error: Some(format!("{error:#}")), missing: None, health: None }

@@ -3,9 +3,11 @@
 //! Source: the Solidity documentation, "Contract ABI Specification", sections "Types" and "Formal Specification of the
 //! Encoding".
 
-use core::{fmt, ops::RangeInclusive};
+use core::ops::RangeInclusive;
 
 use alloy_primitives::U256;
+
+use crate::texts;
 
 /// The canonical form of an elementary type, in two parts, if it is one.
 pub(crate) fn canonical(kind: &str) -> Option<(&str, &'static str)> {
@@ -94,6 +96,15 @@ impl ElementaryType {
         Some(U256::MAX.wrapping_shr(256_usize.saturating_sub(usize::from(bits))))
     }
 
+    /// Where a value stands in its word, in words.
+    pub(crate) const fn place(self) -> &'static str {
+        match self {
+            Self::FixedBytes { .. } => "bytesN stand on the left of their word, zeros on the right",
+            Self::Int { .. } => "negative numbers have all bits above their own set",
+            _ => "values stand on the right of their word, zeros on the left",
+        }
+    }
+
     /// Whether the word is the encoding of one of its values.
     pub(crate) fn has_value(self, word: U256) -> bool {
         match self {
@@ -108,17 +119,13 @@ impl ElementaryType {
     }
 }
 
-impl fmt::Display for ElementaryType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address => f.write_str("address"),
-            Self::Bool => f.write_str("bool"),
-            Self::Uint { bits } => write!(f, "uint{bits}"),
-            Self::Int { bits } => write!(f, "int{bits}"),
-            Self::FixedBytes { len } => write!(f, "bytes{len}"),
-        }
-    }
-}
+texts!(ElementaryType {
+    Address => "address",
+    Bool => "bool",
+    Uint { bits } => "uint{}",
+    Int { bits } => "int{}",
+    FixedBytes { len } => "bytes{}",
+});
 
 #[cfg(test)]
 mod tests {

@@ -3,25 +3,21 @@
 use alloy_primitives::{Address, B256, Keccak256, U256, b256, keccak256};
 
 use super::v0_6::bind_to_entry_point;
-use crate::sink::{BufferFull, Encode};
+use crate::{
+    sink::{BufferFull, Encode},
+    texts,
+};
 
 /// Why an operation has no hash: the entry point would revert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {
     /// The hash covers the account's delegate, which stands in the account's code and not in the operation.
-    #[error(
-        "initCode: it has the EIP-7702 marker 0x7702, so the hash covers the account's delegate; give its address"
-    )]
     NoDelegate,
     /// A delegated account at an entry point that does not know the EIP-7702 marker, and would call a factory of that
     /// address.
-    #[error("factory: the EIP-7702 marker 0x7702 means something from EntryPoint v0.8 on; this is v0.7")]
     DelegatedAtV0_7,
     /// A paymaster's signature that starts before the paymaster's data.
-    #[error(
-        "paymasterAndData: its end announces a signature of {announced} bytes, but its data has room for {room}"
-    )]
     PaymasterSignature {
         /// The length that the signature is said to have.
         announced: u16,
@@ -29,6 +25,14 @@ pub enum HashError {
         room: usize,
     },
 }
+
+texts!(HashError {
+    NoDelegate =>
+        "initCode: it has the EIP-7702 marker 0x7702, so the hash covers the account's delegate; give its address",
+    DelegatedAtV0_7 => "factory: the EIP-7702 marker 0x7702 means something from EntryPoint v0.8 on; this is v0.7",
+    PaymasterSignature { announced, room } =>
+        "paymasterAndData: its end announces a signature of {} bytes, but its data has room for {}",
+});
 
 /// What the hashes of all versions cover: sender, nonce, the hashes of initCode and call data, gas limits,
 /// pre-verification gas, fees, the hash of the paymaster's part.

@@ -15,6 +15,7 @@ use crate::{
     lint::severity::Severity,
     policy::epoch::SessionEpoch,
     session::{leaf::SessionLeaf, merkle, multichain::leaf},
+    texts,
     trusted::TrustedContext,
 };
 
@@ -218,7 +219,6 @@ pub enum MultichainReviewError {
     #[error(transparent)]
     NotShown(#[from] NotShown),
     /// An operation is refused.
-    #[error("operation {operation} of the signature: {source}")]
     Operation {
         /// Which operation.
         operation: usize,
@@ -226,13 +226,10 @@ pub enum MultichainReviewError {
         source: ReviewError,
     },
     /// A step of an operation that was not begun.
-    #[error("no operation was begun that this belongs to")]
     NotBegun,
     /// A step after a refusal.
-    #[error("an operation was refused, and a signature is for all or none")]
     Over,
     /// The same operation with the same times.
-    #[error("operation {operation} is operation {earlier} again")]
     Duplicate {
         /// Which operation.
         operation: usize,
@@ -240,18 +237,26 @@ pub enum MultichainReviewError {
         earlier: usize,
     },
     /// More operations than there is room for.
-    #[error("one signature can be reviewed for at most {limit} operations")]
     TooManyOperations {
         /// The reviewer's room.
         limit: usize,
     },
     /// An operation was not reviewed to its end.
-    #[error("operation {operation} was not reviewed to its end; a signature is for all or none")]
     Unfinished {
         /// Which operation.
         operation: usize,
     },
     /// No operations.
-    #[error("there is no operation to sign")]
     Empty,
 }
+
+texts!(MultichainReviewError {
+    NotShown(error) => "{}",
+    Operation { operation, source } => "operation {} of the signature: {}",
+    NotBegun => "no operation was begun that this belongs to",
+    Over => "an operation was refused, and a signature is for all or none",
+    Duplicate { operation, earlier } => "operation {} is operation {} again",
+    TooManyOperations { limit } => "one signature can be reviewed for at most {} operations",
+    Unfinished { operation } => "operation {} was not reviewed to its end; a signature is for all or none",
+    Empty => "there is no operation to sign",
+});

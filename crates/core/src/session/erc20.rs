@@ -6,8 +6,8 @@ use crate::{
     abi::{WORD, length_at, selector::FunctionSelector, word_at},
     operation::call::selectors,
     policy::epoch::SessionEpoch,
-    show::Decimal,
     sink::{BufferFull, Encode, Sink},
+    texts,
 };
 
 /// What a session key may do with one token.
@@ -159,27 +159,21 @@ fn address_at(bytes: &[u8], at: usize) -> Option<Address> {
 #[non_exhaustive]
 pub enum Erc20Refusal {
     /// The session key data is none.
-    #[error(
-        "the session key data of {len} bytes is not that of a token's session: three addresses and an amount"
-    )]
     MalformedSessionKeyData {
         /// The number of bytes found.
         len: usize,
     },
     /// The account's call data is cut, or an address in it is none.
-    #[error("the account's call data of {len} bytes does not decode")]
     MalformedCallData {
         /// The number of bytes of the account's call data.
         len: usize,
     },
     /// The account is asked for something other than one call.
-    #[error("the account's function {selector} is called, permitted are execute and execute_ncC")]
     NotExecute {
         /// The function called.
         selector: FunctionSelector,
     },
     /// Another contract is called.
-    #[error("contract {called} is called, permitted is the token {permitted}")]
     TokenForbidden {
         /// The contract called.
         called: Address,
@@ -187,19 +181,16 @@ pub enum Erc20Refusal {
         permitted: Address,
     },
     /// Value is sent.
-    #[error("{} wei are sent, permitted are none", Decimal(*value))]
     ValueForbidden {
         /// The value sent, in wei.
         value: U256,
     },
     /// The token is called with something else than an address and an amount.
-    #[error("the token is called with {len} bytes, which are not a selector, an address and an amount")]
     MalformedTransfer {
         /// The number of bytes.
         len: usize,
     },
     /// Somebody else would receive.
-    #[error("the recipient is {called}, permitted is {permitted}")]
     RecipientForbidden {
         /// The recipient in the call.
         called: Address,
@@ -207,7 +198,6 @@ pub enum Erc20Refusal {
         permitted: Address,
     },
     /// More is moved than permitted.
-    #[error("the amount is {}, permitted are at most {}", Decimal(*amount), Decimal(*limit))]
     AmountExceeded {
         /// The amount in the call.
         amount: U256,
@@ -215,6 +205,19 @@ pub enum Erc20Refusal {
         limit: U256,
     },
 }
+
+texts!(Erc20Refusal {
+    MalformedSessionKeyData { len } =>
+        "the session key data of {} bytes is not that of a token's session: three addresses and an amount",
+    MalformedCallData { len } => "the account's call data of {} bytes does not decode",
+    NotExecute { selector } => "the account's function {} is called, permitted are execute and execute_ncC",
+    TokenForbidden { called, permitted } => "contract {} is called, permitted is the token {}",
+    ValueForbidden { value } => "{} wei are sent, permitted are none",
+    MalformedTransfer { len } =>
+        "the token is called with {} bytes, which are not a selector, an address and an amount",
+    RecipientForbidden { called, permitted } => "the recipient is {}, permitted is {}",
+    AmountExceeded { amount, limit } => "the amount is {}, permitted are at most {}",
+});
 
 impl Erc20Refusal {
     /// The reason that the module reverts with on chain, if it gives one.

@@ -11,6 +11,7 @@ use crate::{
         error::EncodeError,
     },
     sink::{BufferFull, Encode, Sink},
+    texts,
 };
 
 /// A session key and what it may do, as the ABI session validation module reads it.
@@ -186,19 +187,16 @@ pub struct RawRule {
 #[non_exhaustive]
 pub enum MalformedSessionKeyData {
     /// Fewer bytes than stand before the rules.
-    #[error("session key data has at least 62 bytes, this has {len}")]
     TooShort {
         /// The number of bytes found.
         len: usize,
     },
     /// A rule that is announced and not there.
-    #[error("rule {rule} is announced, but the data ends before it does")]
     RuleMissing {
         /// Which rule, counted from 0.
         rule: usize,
     },
     /// A rule that can never hold.
-    #[error("rule {rule}")]
     UnknownCondition {
         /// Which rule, counted from 0.
         rule: usize,
@@ -206,15 +204,21 @@ pub enum MalformedSessionKeyData {
         source: UnknownCondition,
     },
     /// Bytes that belong to nothing.
-    #[error("{len} bytes follow the last rule")]
     BytesAfterRules {
         /// The number of bytes.
         len: usize,
     },
     /// More rules than there is room for.
-    #[error("the session key data does not fit")]
     DoesNotFit(#[source] EncodeError),
 }
+
+texts!(MalformedSessionKeyData {
+    TooShort { len } => "session key data has at least 62 bytes, this has {}",
+    RuleMissing { rule } => "rule {} is announced, but the data ends before it does",
+    UnknownCondition { rule } => "rule {}",
+    BytesAfterRules { len } => "{} bytes follow the last rule",
+    DoesNotFit => "the session key data does not fit",
+});
 
 /// The bytes before the rules.
 const HEAD: usize = 20 + 20 + 4 + 16 + 2;

@@ -1,6 +1,7 @@
 //! Frames: postcard in COBS, each ended by a zero byte.
 
 use cobs::{DecodeResult, DecoderState};
+use quorate_core::texts;
 use serde::{Deserialize, Serialize};
 
 /// The longest frame in bytes, COBS and the zero at its end included: a session of 29 rules fits, and a proof of 32 hashes.
@@ -11,12 +12,15 @@ pub const MAX_FRAME: usize = 1152;
 #[non_exhaustive]
 pub enum FrameError {
     /// More bytes than a frame may have.
-    #[error("a frame has more than {MAX_FRAME} bytes")]
     TooLong,
     /// Not the postcard of a message in COBS, or more than that.
-    #[error("a frame cannot be read")]
     Malformed,
 }
+
+texts!(FrameError {
+    TooLong => "a frame has more than {} bytes" and &MAX_FRAME,
+    Malformed => "a frame cannot be read",
+});
 
 /// Writes a frame into `buffer`, and gives the bytes to send.
 ///

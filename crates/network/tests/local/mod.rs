@@ -33,6 +33,7 @@ pub(crate) struct LocalNetwork {
     /// What each node's configuration has beside what it is initialized with.
     configure: Box<dyn Fn(&mut NodeConfig) + Send + Sync>,
     nodes: BTreeMap<u8, (CancellationToken, JoinHandle<()>)>,
+    gateway: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
 impl LocalNetwork {
@@ -51,10 +52,17 @@ impl LocalNetwork {
     pub(crate) async fn start_with_nodes(
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
-        let address = free_address();
-        let mut network = Self::new(address, address);
+        Self::start_at(free_address(), configure).await
+    }
+
+    /// A network whose gateway listens at an address, and whose nodes are configured otherwise.
+    pub(crate) async fn start_at(
+        gateway: SocketAddr,
+        configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
+    ) -> Self {
+        let mut network = Self::new(gateway, gateway);
         network.configure = Box::new(configure);
-        network.serve(address, |_| {}).await
+        network.serve(gateway, |_| {}).await
     }
 
     /// A network whose gateway and nodes are configured otherwise.
@@ -90,7 +98,8 @@ impl LocalNetwork {
         config.listen = gateway;
         change(&mut config);
         let gateway = Gateway::open(config).await.unwrap();
-        tokio::spawn(gateway.serve(CancellationToken::new()));
+        let stop = CancellationToken::new();
+        self.gateway = Some((stop.clone(), tokio::spawn(gateway.serve(stop))));
         self.start_nodes().await;
         self.until_ready().await;
         self
@@ -110,10 +119,10 @@ impl LocalNetwork {
     fn new(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
-        let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0).unwrap().to_json();
+        let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0, None).unwrap().to_json();
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
-        Self { descriptor, folder, configure: Box::new(|_| {}), nodes: BTreeMap::new() }
+        Self { descriptor, folder, configure: Box::new(|_| {}), nodes: BTreeMap::new(), gateway: None }
     }
 
     async fn start_nodes(&mut self) {
@@ -135,6 +144,18 @@ impl LocalNetwork {
         let (stop, task) = self.nodes.remove(&index).unwrap();
         stop.cancel();
         task.await.unwrap();
+    }
+
+    /// Tells the gateway to stop, and waits until it has.
+    pub(crate) async fn stop_gateway(&mut self) {
+        let (stop, task) = self.gateway.take().unwrap();
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    /// Where its gateway is.
+    pub(crate) fn gateway(&self) -> &url::Url {
+        self.descriptor.gateways().first().unwrap()
     }
 
     pub(crate) fn home(&self, index: u8) -> PathBuf {
@@ -160,7 +181,7 @@ impl LocalNetwork {
 
     /// How many nodes the gateway counts.
     pub(crate) async fn health(&self) -> Option<u64> {
-        let gateway = self.descriptor.gateway().socket_addrs(|| None).ok()?;
+        let gateway = self.descriptor.gateways()[0].socket_addrs(|| None).ok()?;
         let mut stream = TcpStream::connect(gateway.as_slice()).await.ok()?;
         stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await.ok()?;
         let mut answer = String::new();

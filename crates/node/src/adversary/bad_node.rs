@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy_primitives::{Signature, U256};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal, SignatureText};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal, SignatureText, socket_url};
 use serde_bytes::ByteBuf;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
 
-use crate::config::{ConfigError, NodeConfig, load_descriptor};
+use crate::config::{ConfigError, NodeConfig};
 use crate::node::{Node, NodeError};
 use crate::wire::{self, AnswerText, FromNode, PeerMessage, TaskId, ToNode};
 
@@ -65,11 +66,9 @@ impl BadNode {
     /// # Errors
     /// What a node cannot start for, or no socket.
     pub async fn start(mut config: NodeConfig, misbehaviour: Misbehaviour) -> Result<Self, NodeError> {
-        let network = load_descriptor(&config.network)?;
+        let network = config.load_descriptor()?;
         let (listener, pretended) = stand_before(&network).await.map_err(|source| io(&config, source))?;
-        let file = config.database.with_file_name("network-of-bad-node.json");
-        std::fs::write(&file, pretended.to_json()).map_err(|source| io(&config, source))?;
-        config.network = file;
+        config.gateways = Some(vec![pretended]);
         let stop = CancellationToken::new();
         let spoiler = Arc::new(Spoiler { network, misbehaviour });
         tokio::spawn(stop.clone().run_until_cancelled_owned(spoiler.accept(listener)));
@@ -86,12 +85,17 @@ impl BadNode {
 }
 
 /// Listens where the node is to believe the gateway.
-async fn stand_before(network: &NetworkDescriptor) -> std::io::Result<(TcpListener, NetworkDescriptor)> {
+async fn stand_before(network: &NetworkDescriptor) -> std::io::Result<(TcpListener, Url)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let mut url = network.gateway().clone();
+    let mut url = gateway(network).clone();
     let is_set = url.set_port(Some(listener.local_addr()?.port()));
     is_set.map_err(|()| std::io::Error::other("the gateway's URL takes no port"))?;
-    Ok((listener, network.clone().with_gateway(url)))
+    Ok((listener, url))
+}
+
+/// The gateway that a bad node goes to: the first one.
+fn gateway(network: &NetworkDescriptor) -> &Url {
+    &network.gateways()[0]
 }
 
 fn io(config: &NodeConfig, source: std::io::Error) -> NodeError {
@@ -115,8 +119,7 @@ impl Spoiler {
 
     async fn carry(&self, stream: TcpStream) {
         let Ok(node) = tokio_tungstenite::accept_async(stream).await else { return };
-        let mut url = self.network.gateway().clone();
-        url.set_path("/node");
+        let url = socket_url(gateway(&self.network), "node");
         let Ok((gateway, _)) = tokio_tungstenite::connect_async(url.as_str()).await else { return };
         let ((to_node, from_node), (to_gateway, from_gateway)) = (node.split(), gateway.split());
         let (outgoing, queue) = mpsc::unbounded_channel();

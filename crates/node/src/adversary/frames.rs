@@ -1,11 +1,10 @@
 //! What strangers' bytes are read as.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::gateway::round_of;
 use crate::node::{Remark, RunMessage, Told};
-use crate::wire::{self, FromNode, PeerMessage, ToNode};
+use crate::wire::{self, Frame, FromNode, PeerMessage, ToNode};
 
 /// Whether bytes are taken as anything that the gateway, a node or a run's participant reads: a frame to a node, one from a
 /// node, what nodes write to each other outside runs, a run's message, what signers tell each other, and what they remark with
@@ -38,7 +37,7 @@ fn read(bytes: &[u8]) -> [Option<Vec<u8>>; 6] {
     ]
 }
 
-fn encoded_again<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<Vec<u8>> {
+fn encoded_again<T: Frame + DeserializeOwned>(bytes: &[u8]) -> Option<Vec<u8>> {
     wire::decode::<T>(bytes).ok().map(|frame| wire::encode(&frame))
 }
 

@@ -294,7 +294,8 @@ impl Shared {
             FromNode::Hello { .. }
             | FromNode::WhichKey { .. }
             | FromNode::KeyRecord { .. }
-            | FromNode::Waiting { .. } => {}
+            | FromNode::Waiting { .. }
+            | FromNode::Leaving => {}
         }
         self.changed.send_replace(());
     }

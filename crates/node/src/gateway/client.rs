@@ -11,6 +11,7 @@ use quorate_protocol::{
     RequestId, SUBPROTOCOL, Setup, Signed, SignedRequest, challenge,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::{Span, field};
 
 use super::admission::Admission;
@@ -44,6 +45,13 @@ pub(super) struct Visitor {
     /// The challenge of a draft that it takes up again.
     pub(super) resume: Option<String>,
     pub(super) address: IpAddr,
+}
+
+/// What a client wants, once it has said all that it has to say.
+enum Asked {
+    /// What the owner of a key has said of it, by the client's own words.
+    List(String),
+    Request(Box<Verified>),
 }
 
 /// A request whose signature is genuine, as far as that can be seen here, and whose it is.
@@ -109,10 +117,16 @@ impl Clients {
         }
     }
 
-    /// Serves a client from its first frame to the last.
-    pub(super) async fn serve(&self, socket: &mut WebSocket, visitor: Visitor) -> Answer {
+    /// Serves a client from its first frame to the last. Once `stop` is cancelled, what the client still has to say is not
+    /// waited for; a request that it has handed in is answered.
+    pub(super) async fn serve(
+        &self,
+        socket: &mut WebSocket,
+        visitor: Visitor,
+        stop: &CancellationToken,
+    ) -> Answer {
         let operation = visitor.operation.path();
-        let answer = match self.answer(socket, visitor).await {
+        let answer = match self.answer(socket, visitor, stop).await {
             Ok(answer) => answer,
             Err(Unserved::Refused(refusal)) => {
                 tracing::debug!(reason = one_line(&refusal), "refused");
@@ -136,17 +150,36 @@ impl Clients {
         }
     }
 
-    async fn answer(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Answer, Unserved> {
+    async fn answer(
+        &self,
+        socket: &mut WebSocket,
+        visitor: Visitor,
+        stop: &CancellationToken,
+    ) -> Result<Answer, Unserved> {
         let Ok(_place) = self.places.try_acquire() else { return Err(Refusal::Busy.into()) };
         let _counted = self.count(visitor.address)?;
         self.keys.disturb();
+        let operation = visitor.operation;
+        let asked = stop.run_until_cancelled(self.ask(socket, visitor)).await;
+        match asked.unwrap_or_else(|| Err(stopping().into()))? {
+            Asked::List(text) => {
+                self.timed(operation, while_pinging(socket, list(&self.connections, &text))).await
+            }
+            Asked::Request(verified) => {
+                self.timed(operation, while_pinging(socket, self.perform(*verified))).await
+            }
+        }
+    }
+
+    /// Takes what a client wants, up to the last frame that it has to send for it.
+    async fn ask(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Asked, Unserved> {
         let text = next_text(socket, SETUP_DEADLINE, "setup").await?;
         SignedRequest::check_setup_len(&text)?;
         let operation = visitor.operation;
         let setup = Setup::parse(operation, &text).map_err(|error| malformed(reasons(&error)))?;
         if let Setup::List(_) = setup {
             Span::current().record("request", field::display(RequestId::of_setup(&text)));
-            return Ok(self.timed(operation, while_pinging(socket, list(&self.connections, &text))).await?);
+            return Ok(Asked::List(text));
         }
         let is_keygen = operation == Operation::Keygen;
         if is_keygen && visitor.resume.is_none() {
@@ -157,9 +190,7 @@ impl Clients {
         }
         let address = visitor.address;
         let request = self.receive(socket, visitor, text).await?;
-        let verified = self.verify(request, setup, address)?;
-        let work = self.perform(verified);
-        Ok(self.timed(operation, while_pinging(socket, work)).await?)
+        Ok(Asked::Request(Box::new(self.verify(request, setup, address)?)))
     }
 
     /// Notes how long the nodes take over a request, and that it is answered.
@@ -167,13 +198,13 @@ impl Clients {
         &self,
         operation: Operation,
         work: impl Future<Output = Result<Answer, Refusal>>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, Unserved> {
         let began = Instant::now();
         let answer = work.await;
         let (took, outcome) = (began.elapsed(), answer.as_ref().map_or_else(Refusal::code, |_| "ok"));
         self.metrics.requests.took(operation.path(), took);
         tracing::info!(outcome, took = took.as_secs_f64(), "answered");
-        answer
+        Ok(answer?)
     }
 
     /// Sends the challenge, and takes the authentication.
@@ -383,6 +414,11 @@ async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Re
     };
     let late = |_| malformed(format!("no {what} within {} s", deadline.as_secs()));
     tokio::time::timeout(deadline, next).await.map_err(late)?
+}
+
+/// What clients are told whose requests cannot be answered any more.
+pub(super) fn stopping() -> Refusal {
+    Refusal::Unfinished { reason: "the gateway is stopping".into() }
 }
 
 fn malformed(reason: impl AsRef<str>) -> Refusal {

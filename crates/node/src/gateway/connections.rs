@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 use super::queue::{self, Full, queue};
 use super::quorum::Progress;
+use crate::channel_binding::ChannelBinding;
+use crate::fail_points::newest_version_of_gateways;
 use crate::node::hello_digest;
 use crate::observe::{self, Clocks, Dropped, GatewayMetrics, Occasionally};
-use crate::wire::{self, FrameError, FromNode, KeyRecord, TaskId, ToNode};
+use crate::wire::{self, Frame as _, FrameError, FromNode, KeyRecord, TaskId, ToNode};
 
 /// The nodes connected to a gateway, and the tasks under way among them.
 pub(super) struct NodeConnections {
@@ -43,7 +45,11 @@ struct State {
 
 struct NodeConnection {
     id: u64,
+    /// Of the frames, the newest version that both sides speak.
+    version: u8,
     frames: queue::Sender,
+    /// It finishes what it is at, and takes nothing new.
+    is_leaving: bool,
     /// The free keys that the node can assign.
     free: Vec<String>,
 }
@@ -109,6 +115,8 @@ enum Rejected {
     NoHello,
     #[error("it is not the node {node} of this network that it says it is")]
     Identity { node: NodeIndex },
+    #[error("it speaks a version of the frames that binds nobody to a TLS connection; a newer node does")]
+    Unbound,
     #[error("it did not say who it is within {} s", HELLO_DEADLINE.as_secs())]
     Late,
     #[error("the system gave no random bytes")]
@@ -177,9 +185,11 @@ impl NodeConnections {
         }
     }
 
-    /// The nodes that are connected.
+    /// The nodes that are connected, and take new tasks.
     pub(super) fn ready(&self) -> BTreeSet<NodeIndex> {
-        self.state().nodes.keys().copied().collect()
+        let state = self.state();
+        let staying = state.nodes.iter().filter(|(_, connection)| !connection.is_leaving);
+        staying.map(|(node, _)| *node).collect()
     }
 
     /// The bytes that wait for each of them.
@@ -211,8 +221,9 @@ impl NodeConnections {
 
     fn holders(&self) -> BTreeMap<String, usize> {
         let state = self.state();
+        let staying = state.nodes.values().filter(|connection| !connection.is_leaving);
         let mut holders = BTreeMap::new();
-        for key in state.nodes.values().flat_map(|node| &node.free) {
+        for key in staying.flat_map(|node| &node.free) {
             *holders.entry(key.clone()).or_default() += 1;
         }
         holders
@@ -276,11 +287,13 @@ impl NodeConnections {
         events
     }
 
-    /// Serves a node's connection, after the node has shown who it is.
-    pub(super) async fn attend(&self, mut socket: WebSocket) {
-        let greeted = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket)).await;
+    /// Serves a node's connection, after the node has shown who it is. `newest` is the newest version of the frames that it
+    /// says it speaks; `binding` is what its hello has to cover of an encrypted connection.
+    pub(super) async fn attend(&self, mut socket: WebSocket, newest: u8, binding: Option<ChannelBinding>) {
+        let version = newest.clamp(wire::OLDEST, newest_version_of_gateways());
+        let greeted = tokio::time::timeout(HELLO_DEADLINE, self.greet(&mut socket, version, binding)).await;
         match greeted.unwrap_or(Err(Rejected::Late)) {
-            Ok(node) => self.attend_node(node, socket).await,
+            Ok(node) => self.attend_node(node, version, socket).await,
             Err(error) => {
                 if let Some(times) = self.rejected.count() {
                     tracing::warn!(%error, times, "a connection to the nodes' door was rejected");
@@ -289,10 +302,11 @@ impl NodeConnections {
         }
     }
 
-    async fn attend_node(&self, node: NodeIndex, socket: WebSocket) {
+    async fn attend_node(&self, node: NodeIndex, version: u8, socket: WebSocket) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (frames, mut queue) = queue();
-        self.state().nodes.insert(node, NodeConnection { id, frames, free: Vec::new() });
+        let connection = NodeConnection { id, version, frames, is_leaving: false, free: Vec::new() };
+        self.state().nodes.insert(node, connection);
         self.tell_moved(node, "connected");
 
         let (mut sink, mut stream) = socket.split();
@@ -314,7 +328,7 @@ impl NodeConnections {
         let reader = async {
             loop {
                 match tokio::time::timeout(SILENCE, stream.next()).await {
-                    Ok(Some(Ok(Message::Binary(bytes)))) => self.read(node, &bytes),
+                    Ok(Some(Ok(Message::Binary(bytes)))) => self.read(node, version, &bytes),
                     Ok(Some(Ok(Message::Ping(ping)))) => {
                         observe::sent_at(&ping).into_iter().for_each(|at| self.clocks.note(node, at));
                     }
@@ -339,24 +353,35 @@ impl NodeConnections {
         }
     }
 
-    async fn greet(&self, socket: &mut WebSocket) -> Result<NodeIndex, Rejected> {
+    async fn greet(
+        &self,
+        socket: &mut WebSocket,
+        version: u8,
+        binding: Option<ChannelBinding>,
+    ) -> Result<NodeIndex, Rejected> {
         let mut challenge = [0; 32];
         getrandom::fill(&mut challenge).map_err(|_| Rejected::Random)?;
-        let greeting = wire::encode(&ToNode::Greet { challenge });
+        let greeting = match (version, binding) {
+            (wire::OLDEST, None) => ToNode::Greet { challenge },
+            (wire::OLDEST, Some(_)) => return Err(Rejected::Unbound),
+            (_, None) => ToNode::Welcome { version, challenge },
+            (_, Some(_)) => ToNode::WelcomeBound { version, challenge },
+        };
+        let greeting = wire::encode(&greeting);
         socket.send(Message::Binary(greeting.into())).await.map_err(|_| Rejected::Broken)?;
         let Some(Ok(message)) = socket.recv().await else { return Err(Rejected::Broken) };
         let FromNode::Hello { node, signature } = wire::decode(&message.into_data())? else {
             return Err(Rejected::NoHello);
         };
         let identity = self.network.identity(node).ok_or(Rejected::Identity { node })?;
-        let digest = hello_digest(&self.network, node, &challenge);
+        let digest = hello_digest(&self.network, node, &challenge, binding);
         let signature = Signature::from_slice(&signature).map_err(|_| Rejected::Identity { node })?;
         let verified = identity.verify_strict(digest.as_slice(), &signature);
         verified.map(|()| node).map_err(|_| Rejected::Identity { node })
     }
 
-    fn read(&self, from: NodeIndex, bytes: &[u8]) {
-        match wire::decode(bytes) {
+    fn read(&self, from: NodeIndex, version: u8, bytes: &[u8]) {
+        match wire::decode_up_to(version, bytes) {
             Ok(frame) => self.route(from, frame),
             Err(error) => {
                 self.metrics.frames.dropped(Dropped::Unreadable);
@@ -399,6 +424,12 @@ impl NodeConnections {
                 keys.retain(|key_id| key_id.len() <= 64);
                 if let Some(connection) = state.nodes.get_mut(&from) {
                     connection.free = keys;
+                }
+            }
+            FromNode::Leaving => {
+                if let Some(connection) = state.nodes.get_mut(&from) {
+                    connection.is_leaving = true;
+                    tracing::info!(node = %from, "node is leaving");
                 }
             }
             FromNode::Relay { task, to, payload } => {
@@ -450,9 +481,15 @@ impl State {
         }
     }
 
-    /// Queues a frame for a node. One that is not connected gets none: its tasks are told when they begin or when it goes.
+    /// Queues a frame for a node. One that is not connected gets none: its tasks are told when they begin or when it goes. Nor
+    /// does one that could not read it.
     fn send(&self, node: NodeIndex, frame: &ToNode) -> Result<(), Full> {
-        self.nodes.get(&node).map_or(Ok(()), |connection| connection.frames.push(wire::encode(frame)))
+        match self.nodes.get(&node) {
+            Some(connection) if frame.since() <= connection.version => {
+                connection.frames.push(wire::encode(frame))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -516,6 +553,7 @@ mod tests {
             Hello([u8; 4]),
             Sealed { round: u8, bytes: Vec<u8> },
         }
+        impl wire::Frame for Sent {}
         let round = |message: Sent| round_of(&wire::encode(&message));
         assert_eq!(round(Sent::Hello([9; 4])), Some(0));
         assert_eq!(round(Sent::Sealed { round: 3, bytes: vec![1, 2] }), Some(3));

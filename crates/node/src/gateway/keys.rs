@@ -171,9 +171,20 @@ impl Keys {
         }
     }
 
-    /// Has all nodes make a key, unless there are as many as wanted already; one at a time.
+    /// Has all nodes make a key, unless there are as many as wanted already; one at a time. Nodes that make one for another
+    /// gateway are asked again: that key may do as well.
     async fn make_free_key(&self, wanted: usize) -> Result<(), Refusal> {
         let _turn = self.making.lock().await;
+        let until = Instant::now() + KEYGEN_DEADLINE;
+        loop {
+            match self.make_if_wanted(wanted).await {
+                Err(Refusal::Busy) if Instant::now() < until => tokio::time::sleep(turn_pause()).await,
+                made => return made,
+            }
+        }
+    }
+
+    async fn make_if_wanted(&self, wanted: usize) -> Result<(), Refusal> {
         let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
         match self.pool.refill(&free, unassigned, wanted) {
             Refill::Full => return Ok(()),
@@ -210,7 +221,13 @@ impl Keys {
                 }
             }
         }
-        if made < usize::from(self.network.bind_quorum()) { Err(refusals.worst()) } else { Ok(()) }
+        if made >= usize::from(self.network.bind_quorum()) {
+            Ok(())
+        } else if refusals.are_busy() {
+            Err(Refusal::Busy)
+        } else {
+            Err(refusals.worst())
+        }
     }
 
     /// Makes keys ahead of need: below the low-water mark at once, and above it while no client is served.
@@ -247,6 +264,13 @@ impl Keys {
             }
         }
     }
+}
+
+/// How long to wait for a turn. Of two gateways whose makings met each other at different nodes both fail, and then one
+/// begins well before the other.
+fn turn_pause() -> Duration {
+    let (least, spread) = (Duration::from_millis(500), 4000);
+    least + Duration::from_millis(getrandom::u64().unwrap_or_default() % spread)
 }
 
 impl Assigned {

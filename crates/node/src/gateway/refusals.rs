@@ -24,6 +24,11 @@ impl Refusals {
         self.0.iter().all(Refusal::is_transient)
     }
 
+    /// Whether a node is busy, and nothing else stands in the way for long.
+    pub(super) fn are_busy(&self) -> bool {
+        self.are_transient() && self.0.contains(&Refusal::Busy)
+    }
+
     pub(super) fn worst(self) -> Refusal {
         let mut refusals = self.0;
         refusals.sort_by_key(Refusal::is_transient);

@@ -14,20 +14,21 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use quorate_protocol::{
-    Answer, NetworkDescriptor, Operation, Refusal, RequestId, SUBPROTOCOL, SignedRequest,
-};
+use quorate_protocol::{Answer, NetworkDescriptor, Operation, RequestId, SUBPROTOCOL, SignedRequest};
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, field};
 
 use super::admission::client_address;
-use super::client::{Clients, Visitor, close};
+use super::client::{Clients, Visitor, close, stopping};
 use super::connections::NodeConnections;
 use super::keys::Keys;
 use super::places::{Place, Places};
+use super::tls::Certificate;
+use crate::channel_binding::ChannelBinding;
 use crate::observe::{GatewayHealth, GatewayMetrics, Occasionally};
 use crate::wire::MAX_FRAME;
 
@@ -39,9 +40,15 @@ pub(super) struct Door {
     pub(super) clients: Clients,
     pub(super) metrics: Arc<GatewayMetrics>,
     pub(super) trusted_proxies: Vec<IpAddr>,
+    /// With what connections are encrypted; none where they are in the clear.
+    pub(super) certificate: Option<Arc<Certificate>>,
+    /// Nothing new is begun from then on.
     pub(super) stop: CancellationToken,
+    /// Everything ends.
+    pub(super) cut: CancellationToken,
     /// What goes on after a socket was upgraded.
-    pub(super) sockets: TaskTracker,
+    pub(super) client_sockets: TaskTracker,
+    pub(super) node_sockets: TaskTracker,
 }
 
 /// Whose socket it is, and its place among those that are open.
@@ -49,11 +56,20 @@ pub(super) struct Door {
 struct Peer {
     address: IpAddr,
     place: Arc<Place>,
+    /// What a node's hello has to cover of the connection; none if it is in the clear.
+    binding: Option<ChannelBinding>,
 }
 
 #[derive(Deserialize)]
 struct Resume {
     challenge: Option<String>,
+}
+
+/// The newest version of the frames that a node speaks. The first program did not say it.
+#[derive(Deserialize)]
+struct Speaks {
+    #[serde(default)]
+    version: u8,
 }
 
 /// A client's largest frame that is refused by name; a larger one ends the connection.
@@ -82,8 +98,8 @@ pub(super) fn node_routes(door: &Arc<Door>) -> Router {
     Router::new().route("/node", get(node)).with_state(Arc::clone(door))
 }
 
-/// Accepts connections until `stop` is cancelled.
-pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, stop: CancellationToken) {
+/// Accepts connections until the gateway stops.
+pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, door: &Door) {
     let refused = Occasionally::new();
     let accept = async {
         while let Some(permit) = places.free().await {
@@ -91,9 +107,10 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
                 Ok((stream, from)) => {
                     // Whoever has opened too many is not told so: that would cost more than opening one.
                     let Some(place) = places.take(permit, from.ip()) else { continue };
-                    let connection = serve_connection(stream, from, place, routes.clone());
-                    let stop = stop.clone();
-                    tokio::spawn(async move { stop.run_until_cancelled(connection).await });
+                    let certificate = door.certificate.clone();
+                    let connection = serve_connection(stream, from, place, certificate, routes.clone());
+                    let cut = door.cut.clone();
+                    tokio::spawn(async move { cut.run_until_cancelled(connection).await });
                 }
                 Err(error) => {
                     if let Some(times) = refused.count() {
@@ -104,15 +121,33 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
             }
         }
     };
-    stop.run_until_cancelled(accept).await;
+    door.stop.run_until_cancelled(accept).await;
 }
 
-async fn serve_connection(stream: TcpStream, from: SocketAddr, place: Place, routes: Router) {
+async fn serve_connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    place: Place,
+    certificate: Option<Arc<Certificate>>,
+    routes: Router,
+) {
     // The rounds of a signature are many small messages, each of which the next one waits for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "small messages may be delayed on a socket");
     }
-    let peer = Peer { address: from.ip(), place: Arc::new(place) };
+    let peer = Peer { address: from.ip(), place: Arc::new(place), binding: None };
+    let Some(certificate) = certificate else { return serve_http(stream, peer, routes).await };
+    match certificate.accept(stream).await {
+        Ok((stream, binding)) => serve_http(stream, Peer { binding: Some(binding), ..peer }, routes).await,
+        Err(error) => tracing::debug!(%error, "a connection was not encrypted"),
+    }
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    routes: Router,
+) {
     let routes = TowerToHyperService::new(routes);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -136,14 +171,16 @@ async fn health(State(door): State<Arc<Door>>) -> Json<GatewayHealth> {
 async fn node(
     State(door): State<Arc<Door>>,
     Extension(peer): Extension<Peer>,
+    Query(speaks): Query<Speaks>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     upgrade.on_upgrade(move |socket| {
-        let tracker = door.sockets.clone();
+        let tracker = door.node_sockets.clone();
         tracker.track_future(async move {
             let _place = peer.place;
-            door.stop.run_until_cancelled(door.connections.attend(socket)).await;
+            let attend = door.connections.attend(socket, speaks.version, peer.binding);
+            door.cut.run_until_cancelled(attend).await;
         })
     })
 }
@@ -180,11 +217,11 @@ fn client(parts: Parts, operation: Operation) -> Response {
     let upgrade =
         upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME).max_frame_size(MAX_CLIENT_FRAME);
     upgrade.on_upgrade(move |mut socket| {
-        let tracker = door.sockets.clone();
+        let tracker = door.client_sockets.clone();
         let served = async move {
             let _place = peer.place;
-            let answer = door.stop.run_until_cancelled(door.clients.serve(&mut socket, visitor)).await;
-            let stopping = || Refusal::Unfinished { reason: "the gateway is stopping".into() };
+            let served = door.clients.serve(&mut socket, visitor, &door.stop);
+            let answer = door.cut.run_until_cancelled(served).await;
             close(socket, &answer.unwrap_or_else(|| Answer::Refused(stopping()))).await;
         };
         tracker.track_future(served.instrument(span))

@@ -63,6 +63,8 @@ impl Signatures {
         let asked: BTreeSet<_> = request.nonces.keys().copied().collect();
         let mut attempts = Attempts::new(setup.key_id.clone(), self.network.threshold(), self.now());
         let mut attempt = 0;
+        // Asked for now, while all that sign are there; a key that is nobody's the nodes refuse by name.
+        let _ = self.records.of(&setup.key_id, &self.network, &self.connections).await;
         loop {
             let present = &asked & &self.connections.ready();
             let next = attempts.next(&mut self.memory(), self.now(), &present, random());

@@ -219,6 +219,10 @@ impl CatchUp<'_> {
     }
 }
 
+impl wire::Frame for Remark {}
+
+impl wire::Frame for Told {}
+
 impl Remark {
     /// As it stands in a hello.
     pub(crate) fn encode(&self) -> Vec<u8> {

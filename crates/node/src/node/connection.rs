@@ -1,4 +1,4 @@
-//! A node's way to the gateway: one socket, kept alive by pings, dialled again whenever it breaks.
+//! A node's way to a gateway: one socket, kept alive by pings, dialled again whenever it breaks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,23 +6,36 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use ed25519_dalek::Signer as _;
 use futures_util::{Sink, SinkExt as _, StreamExt as _};
-use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
+use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript, socket_url};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_tungstenite::connect_async_tls_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::member::Member;
+use super::tls::{BindingError, GatewayTls, channel_binding};
+use crate::channel_binding::ChannelBinding;
 use crate::fail_points::{self, Point};
-use crate::observe::{self, Connected, Dropped, NodeObserver};
-use crate::wire::{self, FrameError, FromNode, MAX_FRAME, ToNode};
+use crate::observe::{self, ConnectedGateway, Dropped, NodeObserver};
+use crate::wire::{self, Frame as _, FrameError, FromNode, MAX_FRAME, OLDEST, ToNode};
 
 /// A socket on which the gateway knows who this node is.
 pub(crate) struct Connection {
     socket: Socket,
     node: NodeIndex,
-    connected: Connected,
+    /// Of the frames, the newest that both sides speak.
+    version: u8,
+    connected: ConnectedGateway,
+}
+
+/// A connection's way out.
+#[derive(Clone, Debug)]
+pub(crate) struct ToGateway {
+    frames: mpsc::Sender<FromNode>,
+    version: u8,
 }
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
@@ -34,6 +47,10 @@ pub(crate) enum ConnectionError {
     Socket(#[from] tungstenite::Error),
     #[error("the other side is not a gateway: {0}")]
     Greeting(&'static str),
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    #[error("the TLS connection has no exporter")]
+    Exporter(#[from] rustls::Error),
     #[error("the gateway's first frame cannot be read")]
     Frame(#[from] FrameError),
     #[error("no answer within {} s", DIAL.as_secs())]
@@ -56,6 +73,19 @@ const SILENCE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+
+impl ToGateway {
+    pub(crate) const fn new(frames: mpsc::Sender<FromNode>, version: u8) -> Self {
+        Self { frames, version }
+    }
+
+    /// Queues a frame, unless it is newer than what the gateway reads. A connection that broke is noticed where it is read.
+    pub(crate) async fn send(&self, frame: FromNode) {
+        if frame.since() <= self.version {
+            drop(self.frames.send(frame).await);
+        }
+    }
+}
 
 /// How long to wait before connecting again: longer each time, until a connection has lasted.
 pub(crate) struct Backoff {
@@ -84,27 +114,41 @@ impl Backoff {
 }
 
 impl Connection {
-    /// Connects to the gateway, and shows it who this node is.
-    pub(crate) async fn dial(member: &Member, observer: &Arc<NodeObserver>) -> Result<Self, ConnectionError> {
-        let mut url = member.network.gateway().clone();
-        url.set_path(&format!("{}/node", url.path().trim_end_matches('/')));
+    /// Connects to a gateway, and shows it who this node is.
+    pub(crate) async fn dial(
+        member: &Member,
+        gateway: &Url,
+        tls: &GatewayTls,
+        observer: &Arc<NodeObserver>,
+    ) -> Result<Self, ConnectionError> {
+        let newest = fail_points::newest_version(member.index);
+        let url = node_url(gateway, newest);
         let limits =
             WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-        let connect = tokio_tungstenite::connect_async_with_config(url.as_str(), Some(limits), true);
+        let connector = Some(tls.connector(gateway));
+        let connect = connect_async_tls_with_config(url.as_str(), Some(limits), true, connector);
         let dial = async {
             let (mut socket, _) = connect.await?;
             let greeting = socket.next().await.ok_or(ConnectionError::Closed)??;
-            let ToNode::Greet { challenge } = wire::decode(&greeting.into_data())? else {
-                return Err(ConnectionError::Greeting("its first frame is no greeting"));
+            let (version, challenge, is_bound) = match wire::decode_up_to(newest, &greeting.into_data())? {
+                ToNode::Greet { challenge } => (OLDEST, challenge, false),
+                ToNode::Welcome { version, challenge } => (version.min(newest), challenge, false),
+                ToNode::WelcomeBound { version, challenge } => (version.min(newest), challenge, true),
+                _ => return Err(ConnectionError::Greeting("its first frame is no greeting")),
             };
-            let digest = hello_digest(&member.network, member.index, &challenge);
+            let binding = tls.binding(gateway, is_bound, channel_binding(socket.get_ref())?)?;
+            let digest = hello_digest(&member.network, member.index, &challenge, binding);
             let signature = member.identity.sign(digest.as_slice()).to_bytes().to_vec();
             let hello = FromNode::Hello { node: member.index, signature };
             send(&mut socket, member.index, &hello).await?;
-            let connected = observer.connected(member.network.gateway());
-            Ok(Self { socket, node: member.index, connected })
+            Ok(Self { socket, node: member.index, version, connected: observer.connected(gateway) })
         };
         tokio::time::timeout(DIAL, dial).await.map_err(|_| ConnectionError::Deadline)?
+    }
+
+    /// Of the frames, the newest version that both sides speak.
+    pub(crate) const fn version(&self) -> u8 {
+        self.version
     }
 
     /// Carries frames both ways until the connection breaks, or until `leave` is cancelled and what waits to be sent is
@@ -126,7 +170,7 @@ impl Connection {
                         None => return Ok(()),
                     },
                     _ = ping.tick() => sink.send(Message::Ping(observe::ping().to_vec().into())).await?,
-                    () = leave.cancelled() => return Ok(()),
+                    () = leave.cancelled() => return Ok(sink.close().await?),
                 }
             }
         };
@@ -140,7 +184,7 @@ impl Connection {
                     observe::sent_at(ping).into_iter().for_each(|at| self.connected.clock(at));
                 }
                 let Message::Binary(bytes) = message else { continue };
-                match wire::decode(&bytes) {
+                match wire::decode_up_to(self.version, &bytes) {
                     Ok(frame) => {
                         if incoming.send(frame).await.is_err() {
                             return Ok(());
@@ -178,11 +222,28 @@ async fn send(
     Ok(())
 }
 
-/// What a node signs to show a gateway who it is.
-pub(crate) fn hello_digest(network: &NetworkDescriptor, node: NodeIndex, challenge: &[u8; 32]) -> B256 {
-    Transcript::new("node hello")
+/// Where nodes come at a gateway. An older gateway does not read the query.
+fn node_url(gateway: &Url, newest: u8) -> Url {
+    let mut url = socket_url(gateway, "node");
+    if newest > OLDEST {
+        url.query_pairs_mut().append_pair("version", &newest.to_string());
+    }
+    url
+}
+
+/// What a node signs to show a gateway who it is: for one challenge, and on one connection if the gateway binds to it.
+pub(crate) fn hello_digest(
+    network: &NetworkDescriptor,
+    node: NodeIndex,
+    challenge: &[u8; 32],
+    binding: Option<ChannelBinding>,
+) -> B256 {
+    let transcript = Transcript::new("node hello")
         .field(network.id().as_slice())
         .number(node.get().into())
-        .field(challenge)
-        .finish()
+        .field(challenge);
+    match binding {
+        Some(binding) => transcript.field(binding.as_bytes()).finish(),
+        None => transcript.finish(),
+    }
 }

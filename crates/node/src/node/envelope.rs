@@ -221,7 +221,7 @@ mod tests {
 
     fn network() -> NetworkDescriptor {
         let nodes = (1..=3).map(|seed| identity(seed).verifying_key()).collect();
-        NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap()
+        NetworkDescriptor::new(2, nodes, vec!["ws://localhost:1".parse().unwrap()]).unwrap()
     }
 
     fn agenda(attempt: u32) -> Agenda {

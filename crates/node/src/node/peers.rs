@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use quorate_protocol::{NodeIndex, Refusal};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::assignment::Assignments;
 use super::clock;
+use super::connection::ToGateway;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, StillPending};
 use super::member::Member;
@@ -33,8 +34,10 @@ pub(crate) struct Peers {
     pub(crate) statements: Arc<Statements>,
     /// How far the other nodes' statements were read, by their journals.
     pub(crate) read: Arc<Mutex<BTreeMap<NodeIndex, (B256, u64)>>>,
+    /// Told whenever the keys that can be assigned here may be others.
+    pub(crate) free_keys: Arc<watch::Sender<()>>,
     pub(crate) observer: Arc<NodeObserver>,
-    pub(crate) outgoing: mpsc::Sender<FromNode>,
+    pub(crate) outgoing: ToGateway,
 }
 
 /// How often the other nodes are asked about pending keys and for statements.
@@ -78,10 +81,15 @@ impl Peers {
         }
     }
 
-    /// Tells the gateway which keys can be assigned here.
+    /// Tells every gateway which keys can be assigned here, and this one before anything that is sent to it from now on.
     pub(crate) async fn report_free_keys(&self) {
+        self.tell_free_keys().await;
+        self.free_keys.send_replace(());
+    }
+
+    async fn tell_free_keys(&self) {
         match self.storage.free_keys().await {
-            Ok(keys) => drop(self.outgoing.send(FromNode::Free { keys }).await),
+            Ok(keys) => self.outgoing.send(FromNode::Free { keys }).await,
             Err(error) => {
                 tracing::error!(node = %self.member.index, %error, "the free keys cannot be listed")
             }
@@ -99,7 +107,8 @@ impl Peers {
 
     /// Answers what the others have written, and asks them regularly, as long as the connection lasts.
     pub(crate) async fn correspond(&self, written: &PeerQueue) {
-        self.report_free_keys().await;
+        let mut free_keys = self.free_keys.subscribe();
+        self.tell_free_keys().await;
         let mut inquiry = tokio::time::interval(INQUIRY);
         let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
         loop {
@@ -107,6 +116,10 @@ impl Peers {
                 _ = inquiry.tick() => self.inquire().await,
                 _ = last_chance.tick() => self.being_made().give_up().await.map_err(Into::into),
                 (from, message) = written.take() => self.answer(from, message).await,
+                _ = free_keys.changed() => {
+                    self.tell_free_keys().await;
+                    Ok(())
+                }
             };
             if let Err(error) = dealt_with
                 && let Some(times) = NOT_DEALT_WITH.count()
@@ -244,7 +257,6 @@ impl Peers {
     }
 
     async fn write(&self, to: NodeIndex, message: PeerMessage) {
-        // A connection that broke is noticed where it is read.
-        drop(self.outgoing.send(FromNode::Peer { to, message }).await);
+        self.outgoing.send(FromNode::Peer { to, message }).await;
     }
 }

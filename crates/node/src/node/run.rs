@@ -80,6 +80,8 @@ pub(crate) enum RunMessage {
     Sealed { round: u8, bytes: ByteBuf },
 }
 
+impl wire::Frame for RunMessage {}
+
 struct Mailbox<'a> {
     inbox: Inbox,
     outbox: mpsc::Sender<Outgoing>,

@@ -41,9 +41,8 @@ impl Parts {
     ) -> Result<Answer, TaskError> {
         let unfinished = |reason: String| TaskError::from(Refusal::Unfinished { reason: reason.into() });
         let node = self.member.index;
-        let Ok(_turn) = self.making.try_lock() else {
-            return Err(unfinished(format!("node {node} is making a key already")));
-        };
+        // For another gateway: it may be this one's, too, when it is made.
+        let Ok(_turn) = self.making.try_lock() else { return Err(Refusal::Busy.into()) };
         let free = self.storage.free_keys().await?.len() + self.storage.pending_keys().await?.len();
         if free as u64 >= self.most_free_keys {
             return Err(unfinished(format!("node {node} has {free} free keys, which is enough")));

@@ -18,7 +18,7 @@ pub(crate) use self::clocks::{Clocks, SKEW, ping, sent_at};
 pub(crate) use self::gateway::{GatewayMetrics, GatewayNumbers};
 pub(crate) use self::listener::{Listener, Observed};
 pub(crate) use self::metrics::Dropped;
-pub(crate) use self::node::{Connected, NodeObserver};
+pub(crate) use self::node::{ConnectedGateway, NodeObserver};
 pub(crate) use self::occasionally::Occasionally;
 pub(crate) use self::readiness::UnassignedKeys;
 pub use self::readiness::{GatewayHealth, Work};

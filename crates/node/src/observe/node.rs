@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal};
+use quorate_protocol::{Answer, NetworkDescriptor, NodeIndex, Refusal, gateway_name};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
@@ -52,7 +52,7 @@ struct Gateway {
 }
 
 /// A node's connection to a gateway, as long as it lasts.
-pub(crate) struct Connected {
+pub(crate) struct ConnectedGateway {
     observer: Arc<NodeObserver>,
     /// The gateway's place in the list.
     gateway: usize,
@@ -120,7 +120,7 @@ impl NodeObserver {
     }
 
     /// Notes that a gateway is connected, until what is given is dropped.
-    pub(crate) fn connected(self: &Arc<Self>, url: &Url) -> Connected {
+    pub(crate) fn connected(self: &Arc<Self>, url: &Url) -> ConnectedGateway {
         let mut gateways = self.gateways();
         let gateway = gateways.iter().position(|gateway| gateway.url == *url).unwrap_or_else(|| {
             gateways.push(Gateway { url: url.clone(), since: None });
@@ -130,7 +130,7 @@ impl NodeObserver {
             gateway.since = Some(seconds_since_1970());
         }
         drop(gateways);
-        Connected { observer: self.clone(), gateway }
+        ConnectedGateway { observer: self.clone(), gateway }
     }
 
     /// Notes that all of a peer's statements are read.
@@ -158,7 +158,7 @@ impl NodeObserver {
         let skews = self.clocks.differences();
         let said = |(place, gateway): (usize, &Gateway)| {
             json!({
-                "url": bare(&gateway.url),
+                "url": gateway_name(&gateway.url),
                 "connected": gateway.since.is_some(),
                 "since": gateway.since,
                 "clockSkew": skews.get(&place),
@@ -210,7 +210,7 @@ impl Observed for NodeObserver {
     }
 }
 
-impl Connected {
+impl ConnectedGateway {
     /// Notes what time it is at the gateway, in milliseconds since 1970.
     pub(crate) fn clock(&self, sent_at: u64) {
         self.observer.clocks.note(self.gateway, sent_at);
@@ -222,23 +222,12 @@ impl Connected {
     }
 }
 
-impl Drop for Connected {
+impl Drop for ConnectedGateway {
     fn drop(&mut self) {
         if let Some(gateway) = self.observer.gateways().get_mut(self.gateway) {
             gateway.since = None;
         }
     }
-}
-
-/// A gateway's URL without what may be secret in it.
-fn bare(url: &Url) -> String {
-    let mut bare = url.clone();
-    // Fails only on URLs that have neither.
-    let _ = bare.set_username("");
-    let _ = bare.set_password(None);
-    bare.set_query(None);
-    bare.set_fragment(None);
-    bare.to_string()
 }
 
 fn seconds_since_1970() -> u64 {

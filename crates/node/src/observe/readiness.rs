@@ -111,8 +111,8 @@ mod tests {
 
     fn health(ready: &[u8], free: usize, is_capped: bool) -> GatewayHealth {
         let identities = (1..=5).map(|byte| SigningKey::from_bytes(&[byte; 32]).verifying_key()).collect();
-        let url = "ws://127.0.0.1:7000".parse().unwrap();
-        let network = NetworkDescriptor::new(3, identities, url).unwrap();
+        let gateways = vec!["ws://127.0.0.1:7000".parse().unwrap()];
+        let network = NetworkDescriptor::new(3, identities, gateways).unwrap();
         let ready = ready.iter().map(|node| NodeIndex::new(*node).unwrap()).collect();
         let keys = UnassignedKeys { free, half_assigned: 2, is_capped };
         GatewayHealth::of(&network, ready, keys, BTreeMap::new())

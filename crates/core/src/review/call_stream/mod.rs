@@ -214,7 +214,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
         report: &mut dyn FnMut(Part<'_>) -> Result<(), ReviewError>,
     ) -> Result<Place, ReviewError> {
         let unreadable = ReviewError::Unreadable { at: self.at };
-        let must = |right: bool| if right { Ok(()) } else { Err(unreadable.clone()) };
+        let must = |right: bool| if right { Ok(()) } else { Err(unreadable) };
         Ok(match self.place {
             Place::Selector => match word.first_chunk() {
                 Some(&(selectors::EXECUTE | selectors::EXECUTE_NCC)) => Place::Single(SingleField::To),
@@ -239,7 +239,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
             }
             Place::Batch(field) => self.batch(field, word)?,
             Place::Length { number } => {
-                let data_len = number_in(word).ok_or(unreadable.clone())?;
+                let data_len = number_in(word).ok_or(unreadable)?;
                 must(self.data_offsets.get(number).is_none_or(|offset| *offset == self.data_offset))?;
                 let padded = data_len.checked_next_multiple_of(WORD as u64);
                 let next =
@@ -269,7 +269,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
 
     fn batch(&mut self, field: BatchField, word: &[u8; WORD]) -> Result<Place, ReviewError> {
         let unreadable = ReviewError::Unreadable { at: self.at };
-        let must = |right: bool| if right { Ok(()) } else { Err(unreadable.clone()) };
+        let must = |right: bool| if right { Ok(()) } else { Err(unreadable) };
         let len = self.calls.len();
         Ok(Place::Batch(match field {
             BatchField::Offset(0) => {
@@ -283,7 +283,7 @@ impl<const CALLS: usize> CallStream<CALLS> {
                 if array == 1 { BatchField::Offset(2) } else { BatchField::Len(0) }
             }
             BatchField::Len(0) => {
-                let calls = number_in(word).ok_or(unreadable.clone())?;
+                let calls = number_in(word).ok_or(unreadable)?;
                 let room = usize::try_from(calls).ok().filter(|calls| *calls <= CALLS);
                 let len = room.ok_or(ReviewError::TooManyCalls { calls, limit: CALLS })?;
                 must(self.array_offsets == [abi_word(4 + len), abi_word(5 + 2 * len)])?;

@@ -63,7 +63,7 @@ fn identity(index: u8) -> SigningKey {
 
 fn network() -> NetworkDescriptor {
     let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
-    NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap()
+    NetworkDescriptor::new(2, nodes, vec!["ws://localhost:1".parse().unwrap()]).unwrap()
 }
 
 /// A node of three with a database, and no socket.
@@ -192,7 +192,7 @@ async fn open(member: &Member, folder: &Path) -> Arc<Storage> {
 fn confirmation_of(index: u8) -> Confirmations {
     let unconfirmed = Unconfirmed::from_bytes(&MADE[0]).unwrap();
     let nodes = (1..=3).map(|index| identity(index).verifying_key()).collect();
-    let network = NetworkDescriptor::new(2, nodes, "ws://localhost:1".parse().unwrap()).unwrap();
+    let network = NetworkDescriptor::new(2, nodes, vec!["ws://localhost:1".parse().unwrap()]).unwrap();
     let statement = Transcript::new("key confirmation")
         .field(network.id().as_slice())
         .field(&unconfirmed.confirmation().digest())
