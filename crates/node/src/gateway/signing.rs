@@ -84,13 +84,7 @@ impl Signatures {
                     let (outcome, answer) = asked.unwrap_or((Outcome::Slow(Laggards::Nobody), None));
                     if !matches!(outcome, Outcome::Signed { .. }) {
                         let outcome = one_line(&outcome);
-                        tracing::debug!(
-                            key_id = setup.key_id,
-                            attempt,
-                            ?quorum,
-                            outcome,
-                            "a quorum did not sign"
-                        );
+                        tracing::debug!(attempt, ?quorum, outcome, "a quorum did not sign");
                     }
                     attempts.note(&mut self.memory(), self.now(), &quorum, outcome);
                     attempt += 1;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// The most bytes of one text, so that a line with one of them is at most 300 bytes beside what the log itself adds.
-const LONGEST: usize = 160;
+const LONGEST: usize = 140;
 
 const ELLIPSIS: &str = "…";
 
