@@ -1,6 +1,8 @@
-//! `quorate network`: the files of a signing network, who is admitted to it, and the end of its keys.
+//! `quorate network`: the files of a signing network, who is admitted to it, what can be seen of it, and the end of its keys.
 
 mod assemble;
+mod keys;
+mod status;
 mod token;
 
 use std::collections::BTreeSet;
@@ -52,6 +54,12 @@ pub(crate) enum Command {
     Issuer(token::IssuerArguments),
     /// Print a token that admits an owner whom no node's list names, for the owner's client to send.
     IssueToken(token::TokenArguments),
+    /// Show what each gateway says: which nodes are missing, what cannot work, and why.
+    Status(status::StatusArguments),
+    /// List the keys that a node has, by what has become of them; the node may be running.
+    Keys(keys::KeysArguments),
+    /// Show all that a node has of one key: its owner, who may ask, bans, and what counts against its limits.
+    Inspect(keys::InspectArguments),
     /// Show which ephemeral keys may ask for a key's signatures.
     EphemeralKeys(ListArguments),
     /// End a key, or one ephemeral key that asks for its signatures: at every node, for good.
@@ -108,6 +116,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Assemble(arguments) => assemble::run(arguments),
         Command::Issuer(arguments) => token::create_issuer(&arguments),
         Command::IssueToken(arguments) => token::issue(&arguments),
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Keys(arguments) => keys::list(arguments).await,
+        Command::Inspect(arguments) => keys::inspect(arguments).await,
         Command::EphemeralKeys(arguments) => list(arguments).await,
         Command::Revoke(arguments) => revoke(arguments).await,
     }

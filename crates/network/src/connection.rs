@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use quorate_protocol::{Operation, SUBPROTOCOL, gateway_name, socket_url};
+use quorate_protocol::{Operation, RequestId, SUBPROTOCOL, gateway_name, socket_url};
 use quorate_transport::platform_tls;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tracing::{Span, field};
 use url::Url;
 
 use crate::NetworkError;
@@ -32,6 +33,9 @@ pub(crate) struct Call<'a> {
 pub(crate) struct Connection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     gateway: String,
+    /// What the request is called in logs: its connection by a name that goes to the gateway, and itself once there is a
+    /// challenge.
+    span: Span,
 }
 
 /// The longest frame that a gateway's client takes, in bytes: what 255 nodes hold of a key is the most that one sends.
@@ -68,6 +72,14 @@ impl Connection {
         let failed = |source| NetworkError::Connection { gateway: name.clone(), source: Box::new(source) };
         let mut request = call.url(gateway).as_str().into_client_request().map_err(failed)?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+        let name_in_logs = RequestId::new(getrandom::u64()?.to_be_bytes());
+        if let Ok(name) = HeaderValue::try_from(name_in_logs.to_string()) {
+            request.headers_mut().insert(RequestId::HEADER, name);
+        }
+        let operation = call.operation.path();
+        let span =
+            tracing::info_span!("request", operation, connection = %name_in_logs, request = field::Empty);
+        tracing::debug!(parent: &span, gateway = name, "connecting");
         let limits =
             WebSocketConfig::default().max_message_size(Some(MAX_ANSWER)).max_frame_size(Some(MAX_ANSWER));
         let connector = match gateway.scheme() {
@@ -77,7 +89,19 @@ impl Connection {
         let connected = connect_async_tls_with_config(request, Some(limits), true, Some(connector));
         let late = |_| NetworkError::Deadline { gateway: name.clone(), after: DIAL };
         let (socket, _) = tokio::time::timeout(DIAL, connected).await.map_err(late)?.map_err(failed)?;
-        Ok(Self { socket, gateway: name })
+        Ok(Self { socket, gateway: name, span })
+    }
+
+    /// Names the request by its challenge from here on.
+    pub(crate) fn is_challenged(&self, challenge: &str) {
+        if let Some(request) = RequestId::of_challenge(challenge) {
+            self.is_about(request);
+        }
+    }
+
+    pub(crate) fn is_about(&self, request: RequestId) {
+        self.span.record("request", field::display(request));
+        tracing::debug!(parent: &self.span, "asking");
     }
 
     pub(crate) async fn send(&mut self, text: &str) -> Result<(), NetworkError> {
@@ -87,7 +111,10 @@ impl Connection {
     pub(crate) async fn receive(&mut self) -> Result<String, NetworkError> {
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Text(text))) => {
+                    tracing::debug!(parent: &self.span, bytes = text.len(), "received");
+                    return Ok(text.to_string());
+                }
                 Some(Ok(Message::Close(frame))) => {
                     let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
                     return Err(NetworkError::Closed { reason });

@@ -156,6 +156,7 @@ impl SigningNetwork {
     }
 
     fn tell(&self, error: &NetworkError) {
+        tracing::debug!(%error, "asking again");
         if let Some(RetryListener(listener)) = &self.retry_listener {
             listener(error);
         }

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use quorate_protocol::{
     AdmissionToken, AttestedKey, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
     NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, RegistrationDraft,
-    RegistrationRequest, Revocation, RevocationStatus, SignatureRequest, TypedDataSignature, gateway_name,
+    RegistrationRequest, RequestId, Revocation, RevocationStatus, SignatureRequest, TypedDataSignature,
+    gateway_name,
 };
 use quorate_transport::{RootCertificateError, tls_with_roots};
 use tokio::time::Instant;
@@ -111,8 +112,9 @@ impl SigningNetwork {
         let (call, request) = (Call { with_nonces: true, ..Call::of(Operation::Keygen) }, &request);
         self.anywhere(self.signing_deadline, call, |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
-            let challenge = connection.receive().await?;
-            Ok(request.clone().challenged(&challenge)?)
+            let draft = request.clone().challenged(&connection.receive().await?)?;
+            connection.is_challenged(draft.challenge());
+            Ok(draft)
         })
         .await
     }
@@ -192,6 +194,7 @@ impl SigningNetwork {
         let ask = |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;
+            connection.is_challenged(&challenge);
             connection.send(&request.authentication(&challenge, ephemeral.signing_key())?).await?;
             Ok(request.accept(&connection.receive().await?)?)
         };
@@ -220,6 +223,7 @@ impl SigningNetwork {
         self.anywhere(self.signing_deadline, call, |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
             let draft = request.clone().challenged(&connection.receive().await?)?;
+            connection.is_challenged(draft.challenge());
             Ok(PendingRegistration { network: self, draft })
         })
         .await
@@ -245,6 +249,7 @@ impl SigningNetwork {
             let handed_in = gateways.map(|gateway| async {
                 let step = async {
                     let mut connection = Connection::dial(gateway, Call::of(Operation::Revoke), tls).await?;
+                    connection.is_about(RequestId::of_setup(revocation.setup()));
                     connection.send(revocation.setup()).await?;
                     connection.send(&authentication).await?;
                     Ok(revocation.accept(&self.descriptor, &connection.receive().await?)?)
@@ -282,7 +287,9 @@ impl SigningNetwork {
             self.signing_deadline,
             Call::of(Operation::List),
             |mut connection: Connection| async move {
-                connection.send(&request.text()).await?;
+                let setup = request.text();
+                connection.is_about(RequestId::of_setup(&setup));
+                connection.send(&setup).await?;
                 Ok(request.accept(&self.descriptor, &connection.receive().await?)?)
             },
         )
@@ -297,6 +304,7 @@ async fn take_up(
     setup: &str,
     challenge: &str,
 ) -> Result<Option<String>, NetworkError> {
+    connection.is_challenged(challenge);
     if let Some(nonces) = resume {
         connection.send(nonces).await?;
     }

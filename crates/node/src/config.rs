@@ -52,6 +52,9 @@ pub struct NodeConfig {
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The chains on which owners may be contracts.
     #[serde(default, skip_serializing_if = "ChainConfigs::is_empty")]
     pub chains: ChainConfigs,
@@ -135,6 +138,9 @@ pub struct GatewayConfig {
     /// Where to listen for nodes, and for nobody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_nodes: Option<SocketAddr>,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The network descriptor.
     pub network: PathBuf,
     /// How many free keys are kept ready, made while no client is served. Where there is none, a client waits for one.
@@ -385,6 +391,7 @@ impl NodeConfig {
             most_free_keys: most_free_keys(),
             most_journal_bytes: most_journal_bytes(),
             bad_nodes: None,
+            observe: None,
             admission: Admission::default(),
             chains: ChainConfigs::default(),
         }

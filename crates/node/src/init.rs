@@ -52,6 +52,7 @@ pub fn init(
     let config = GatewayConfig {
         listen,
         listen_nodes: None,
+        observe: None,
         network,
         free_keys,
         trusted_proxies: Vec::new(),

@@ -17,6 +17,7 @@ mod init;
 mod issuer;
 mod maintenance;
 mod node;
+mod observe;
 mod operators;
 mod seal;
 mod storage;
@@ -31,6 +32,10 @@ pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
 pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
 pub use node::{ClockError, Node, NodeError};
+pub use observe::{GatewayHealth, Work};
 pub use operators::{OperatorError, init_node, join_network};
 pub use seal::{KeyFileError, SealBroken};
-pub use storage::{StorageError, read_ledgers};
+pub use storage::{
+    InspectedEphemeralKey, InspectedKey, InspectedLimit, KeyState, ListedKey, StorageError, inspect_key,
+    list_keys, read_ledgers,
+};

@@ -32,6 +32,7 @@ mod proven_challenge;
 mod refusal;
 mod registration;
 mod request;
+mod request_id;
 mod revocation;
 mod setup;
 mod short_text;
@@ -64,6 +65,7 @@ pub use proven_challenge::ProvenChallenge;
 pub use refusal::Refusal;
 pub use registration::{RegistrationDraft, RegistrationRequest};
 pub use request::{Nonce, SignedRequest, challenge};
+pub use request_id::{MalformedRequestId, RequestId};
 pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevocationStatus, RevokeSetup};
 pub use setup::{
     AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup,

@@ -65,6 +65,17 @@ impl LocalNetwork {
         network.serve(gateway, |_| {}).await
     }
 
+    /// A network whose gateway and nodes are configured otherwise.
+    pub(crate) async fn start_observed(
+        change: impl FnOnce(&mut GatewayConfig),
+        configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
+    ) -> Self {
+        let address = free_address();
+        let mut network = Self::new(address, address);
+        network.configure = Box::new(configure);
+        network.serve(address, change).await
+    }
+
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         Self::new(gateway, nodes_go_to).serve(gateway, |_| {}).await
