@@ -48,7 +48,7 @@ enum Command {
     /// Set up a signing network, admit owners to it, and end its keys.
     #[command(subcommand)]
     Network(network::Command),
-    /// Run a signing node, back it up and restore it.
+    /// Make a signing node, have it join a network, run it, back it up and restore it.
     #[command(subcommand)]
     Node(serve::NodeCommand),
     /// Run a signing network's gateway.

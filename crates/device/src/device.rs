@@ -6,7 +6,7 @@ use embedded_io::{Read, ReadReady, Write};
 use quorate_core::{Address, TrustedContext, Written as _};
 
 use crate::{
-    frame::{FrameBuffer, FromDevice, Numbered, encode},
+    frame::{FrameBuffer, FromDevice, Numbered, encode_from_device},
     key::{Key, address_of},
     memory::{Memory, NoMemory},
     refusal::Refusal,
@@ -112,11 +112,8 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Device<'
     pub fn feed<P: Write>(&mut self, byte: u8, port: &mut P) -> Result<(), P::Error> {
         let Some(whole) = self.frame.push(byte) else { return Ok(()) };
         let Self { frame, requests } = self;
-        let (number, answer) = match whole.and_then(|()| frame.decode()) {
-            Ok(message) => {
-                let message: Numbered<_> = message;
-                (message.request, requests.step(&message, frame.message_bytes()))
-            }
+        let (number, answer) = match whole.and_then(|()| frame.decode_to_device()) {
+            Ok(message) => (message.request, requests.step(&message, frame.message_bytes())),
             Err(error) => (requests.number(), Err(Refusal::Frame(error))),
         };
         match answer {
@@ -169,7 +166,7 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Device<'
         port: &mut P,
     ) -> Result<(), P::Error> {
         let mut buffer = [0; LONGEST_ANSWER];
-        match encode(&Numbered { request, message }, &mut buffer) {
+        match encode_from_device(&Numbered { request, message }, &mut buffer) {
             Ok(bytes) => port.write_all(bytes).and_then(|()| port.flush()),
             Err(error) => {
                 self.requests.refuse(&Refusal::Frame(error));

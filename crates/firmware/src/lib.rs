@@ -6,6 +6,7 @@
 
 pub mod dangerous;
 mod heap;
+mod interrupts;
 mod serial;
 mod stack;
 
@@ -18,6 +19,8 @@ use quorate_device::Entropy;
 use quorate_device::embedded_io::{ErrorType, Read, ReadReady, Write};
 
 pub use self::serial::Serial;
+
+core::arch::global_asm!(include_str!("builtins.s"), options(raw));
 
 /// The key is a development key, known to everybody and worth nothing; a product has its own in secure storage.
 pub const DEVELOPMENT_KEY: [u8; 32] = [7; 32];

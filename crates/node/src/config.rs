@@ -52,18 +52,21 @@ pub struct NodeConfig {
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The chains on which owners may be contracts.
     #[serde(default, skip_serializing_if = "ChainConfigs::is_empty")]
     pub chains: ChainConfigs,
 }
 
 /// The default of [`NodeConfig::most_free_keys`].
-pub(crate) const fn most_free_keys() -> u64 {
+const fn most_free_keys() -> u64 {
     64
 }
 
 /// The default of [`NodeConfig::most_journal_bytes`]: about 20 000 operations of the usual size.
-pub(crate) const fn most_journal_bytes() -> u64 {
+const fn most_journal_bytes() -> u64 {
     64 * 1024 * 1024
 }
 
@@ -117,6 +120,9 @@ pub struct GatewayConfig {
     /// Where to listen for nodes, and for nobody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_nodes: Option<SocketAddr>,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The network descriptor.
     pub network: PathBuf,
     /// How many free keys are kept ready, made while no client is served. Where there is none, a client waits for one.
@@ -213,6 +219,14 @@ pub enum ConfigError {
     /// The gateways of a node's file.
     #[error("`gateways` in the node's configuration cannot be used")]
     Gateways(#[source] DescriptorError),
+    /// A node that is in no network yet.
+    #[error(
+        "{path} has no `index`: the node has joined no network; run `quorate node join` with the network's descriptor"
+    )]
+    NotJoined {
+        /// The file.
+        path: String,
+    },
     /// An index beyond the network.
     #[error("the configuration is for node {index}, but the network has {size} nodes")]
     NoSuchNode {
@@ -327,6 +341,27 @@ impl fmt::Debug for ChainConfig {
 }
 
 impl NodeConfig {
+    /// The configuration of a node whose files are all in one folder, with the defaults of the rest.
+    pub(crate) fn in_folder(index: NodeIndex) -> Self {
+        Self {
+            index,
+            network: PathBuf::from("network.json"),
+            identity: PathBuf::from("identity.key"),
+            seal: PathBuf::from("seal.key").into(),
+            seal_before: None,
+            database: PathBuf::from("node.db"),
+            root_certificates: None,
+            behind_proxy: Vec::new(),
+            gateways: None,
+            most_free_keys: most_free_keys(),
+            most_journal_bytes: most_journal_bytes(),
+            bad_nodes: None,
+            observe: None,
+            admission: Admission::default(),
+            chains: ChainConfigs::default(),
+        }
+    }
+
     /// Reads the network's descriptor, with the gateways that this node connects to.
     pub(crate) fn load_descriptor(&self) -> Result<NetworkDescriptor, ConfigError> {
         let network = load_descriptor(&self.network)?;
@@ -341,7 +376,12 @@ impl NodeConfig {
     /// # Errors
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read_toml(path)?;
+        let mut config: Self = match read_toml(path) {
+            Err(ConfigError::Toml { .. }) if !read_toml::<toml::Table>(path)?.contains_key("index") => {
+                return Err(ConfigError::NotJoined { path: path.display().to_string() });
+            }
+            read => read?,
+        };
         let files = [&mut config.network, &mut config.identity, &mut config.database];
         for file in files.into_iter().chain(&mut config.root_certificates) {
             *file = beside(path, file);

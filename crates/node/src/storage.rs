@@ -1,6 +1,8 @@
 mod backup;
 mod bans;
+mod census;
 mod error;
+mod inspection;
 mod keys;
 mod ledger;
 mod life;
@@ -25,6 +27,9 @@ use sqlx::{Row as _, SqliteTransaction};
 
 pub(crate) use self::backup::{back_up, remove, sync_folder_of};
 pub use self::error::StorageError;
+pub use self::inspection::{
+    InspectedEphemeralKey, InspectedKey, InspectedLimit, KeyState, ListedKey, inspect_key, list_keys,
+};
 pub(crate) use self::keys::{ApprovedKeygen, Assigned, FirstRegistration, StoredKey};
 pub use self::ledger::read_ledgers;
 use self::life::Life;

@@ -34,7 +34,7 @@ pub struct Domain {
 }
 
 /// A user operation of some entry point, all but its call data, which comes in pieces.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum OperationHead<'a> {
     V0_6(UserOperation<&'a [u8], ()>),

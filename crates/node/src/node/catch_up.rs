@@ -23,6 +23,7 @@ use super::lies;
 use super::run::Run;
 use super::statements::{KeyStatements, Registration, Statements};
 use crate::error::reasons;
+use crate::observe::Occasionally;
 use crate::storage::{Storage, StoredKey};
 use crate::wire::{self, ShownStatement, fitting};
 
@@ -66,6 +67,8 @@ struct Pair {
 
 /// The most messages that two signers tell each other in one run.
 const MOST_MESSAGES: usize = 64;
+
+static NOT_GENUINE: Occasionally = Occasionally::new();
 
 impl CatchUp<'_> {
     /// Tells the other signers and is told, until nobody has more; then the run's operation can be settled.
@@ -179,7 +182,7 @@ impl CatchUp<'_> {
         let unusable = |error: &dyn std::error::Error| TaskError::Peer { peer, reason: reasons(error) };
         let page = Page::decode(page).map_err(|error| unusable(&error))?;
         let RequestedOperation { key_id, key: id, .. } = self.operation;
-        let judge = EntryJudge { me: self.me, key_id, id: *id, key: self.key, statements };
+        let judge = EntryJudge { key_id, id: *id, key: self.key, statements };
         let page = page.judge(peer, |entry| judge.judge(peer, entry));
         let page = page.map_err(|withheld| unusable(&withheld))?;
         match self.ledgers.merge(self.operation.key, run, page, self.now).await {
@@ -192,8 +195,6 @@ impl CatchUp<'_> {
 /// By what the entries of other nodes' ledgers of one key are judged.
 #[derive(Clone, Copy)]
 pub(crate) struct EntryJudge<'a> {
-    /// This node.
-    pub(crate) me: NodeIndex,
     pub(crate) key_id: &'a str,
     pub(crate) id: KeyId,
     pub(crate) key: &'a StoredKey,
@@ -224,7 +225,9 @@ impl EntryJudge<'_> {
 
     fn not_genuine(&self, peer: NodeIndex, entry: &Entry) -> Judgement {
         let (key_id, place) = (self.key_id, entry.place.get());
-        tracing::warn!(node = %self.me, %key_id, %peer, place, "left out an entry that is not genuine");
+        if let Some(times) = NOT_GENUINE.count() {
+            tracing::warn!(%key_id, %peer, place, times, "left out an entry that is not genuine");
+        }
         Judgement::NotGenuine
     }
 }

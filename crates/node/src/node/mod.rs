@@ -34,6 +34,7 @@ mod tasks;
 mod tls;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use quorate_protocol::NodeIndex;
@@ -46,6 +47,7 @@ use url::Url;
 pub(crate) use self::catch_up::{Remark, Told};
 pub use self::clock::ClockError;
 pub(crate) use self::connection::hello_digest;
+pub(crate) use self::member::Member;
 pub(crate) use self::nonces::NONCE_LIFETIME;
 #[cfg(feature = "adversaries")]
 pub(crate) use self::run::RunMessage;
@@ -55,7 +57,6 @@ use self::attempts::Attempts;
 use self::bans::Bans;
 use self::contract_owners::Chains;
 use self::ledgers::Ledgers;
-use self::member::Member;
 pub(crate) use self::member::{load_member, load_seals};
 use self::nonces::Nonces;
 use self::quarantine::Quarantine;
@@ -67,6 +68,7 @@ use self::tls::GatewayTls;
 use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
+use crate::observe::{Listener, NodeObserver};
 use crate::seal::KeyFileError;
 use crate::storage::{Storage, StorageError};
 
@@ -75,6 +77,8 @@ use crate::storage::{Storage, StorageError};
 pub struct Node {
     config: NodeConfig,
     parts: Arc<Parts>,
+    /// Where operators ask.
+    observe: Listener,
 }
 
 /// What a node consists of, whatever it is connected to.
@@ -88,6 +92,7 @@ struct Parts {
     signing: Signing,
     bans: Arc<Bans>,
     quarantine: Arc<Quarantine>,
+    observer: Arc<NodeObserver>,
     cores: Cores,
     /// How long the rounds of key generations take.
     keygen_pace: Pace,
@@ -116,6 +121,14 @@ pub enum NodeError {
     /// The clock.
     #[error(transparent)]
     Clock(#[from] ClockError),
+    /// The address at which operators ask.
+    #[error("cannot listen on {address}, where `observe` says; is another program using the port?")]
+    Observe {
+        /// The address configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 impl Node {
@@ -131,18 +144,23 @@ impl Node {
         let member = load_member(&config)?;
         let chains = Chains::new(config.index, &config.chains)?;
         let tls = GatewayTls::new(&config)?;
+        let observe = Listener::bind(config.observe).await;
+        let observe = observe.map_err(|(address, source)| NodeError::Observe { address, source })?;
         let storage =
             Storage::open(&config.database, load_seals(&config)?, member.network.id(), config.index).await?;
         clock::check(clock::now(), storage.newest_time().await?)?;
         let lost = storage.lost_nodes().await?;
         let parts = Arc::new(Parts::new(member, storage, chains, tls, lost, &config));
-        Ok(Self { config, parts })
+        Ok(Self { config, parts, observe })
     }
 
     /// Serves all its gateways until `stop` is cancelled, connecting again whenever one goes away; then takes nothing new,
     /// lets what runs finish, and closes the database.
     pub async fn serve(self, stop: CancellationToken) {
         let (parts, tasks) = (self.parts, TaskTracker::new());
+        let observing = CancellationToken::new();
+        tokio::spawn(self.observe.serve(parts.observer.clone(), observing.clone()));
+        let _observing = observing.drop_guard();
         let gateways = parts.gateways.iter().cloned();
         let served = gateways.map(|gateway| parts.serve_gateway(gateway, &stop, &tasks));
         futures_util::future::join_all(served).await;
@@ -192,6 +210,7 @@ impl Parts {
             pace: Pace::default(),
         };
         let gateways = member.network.gateways().to_vec();
+        let observer = NodeObserver::new(&member, &gateways, storage.clone(), config.database.clone());
         Self {
             gateways,
             tls,
@@ -205,6 +224,7 @@ impl Parts {
             chains,
             statements,
             signing,
+            observer: Arc::new(observer),
             cores,
             keygen_pace: Pace::default(),
             most_free_keys: config.most_free_keys,

@@ -24,6 +24,8 @@ use super::peer_queue::PeerQueue;
 use super::quarantine::Quarantine;
 use super::recall;
 use super::statements::Statements;
+use crate::error::reasons;
+use crate::observe::{NodeObserver, Occasionally, one_line};
 use crate::storage::{Added, Storage, StorageError, StoredKey};
 use crate::wire::{FromNode, KeyConfirmations, PeerMessage, ShownStatement, fitting};
 
@@ -41,6 +43,7 @@ pub(crate) struct Peers {
     pub(crate) read: Arc<Mutex<BTreeMap<NodeIndex, (B256, u64)>>>,
     /// Told whenever the keys that can be assigned here may be others.
     pub(crate) free_keys: Arc<watch::Sender<()>>,
+    pub(crate) observer: Arc<NodeObserver>,
     pub(crate) outgoing: ToGateway,
 }
 
@@ -55,6 +58,9 @@ const LAST_CHANCE: Duration = Duration::from_secs(600);
 
 /// How many statements are read at once.
 const STATEMENTS: u32 = 64;
+
+static NOT_DEALT_WITH: Occasionally = Occasionally::new();
+static LEFT_OUT: Occasionally = Occasionally::new();
 
 impl Peers {
     /// A key that is somebody's.
@@ -136,8 +142,11 @@ impl Peers {
                     Ok(())
                 }
             };
-            if let Err(error) = dealt_with {
-                tracing::error!(node = %self.member.index, %error, "what the other nodes write cannot be dealt with");
+            if let Err(error) = dealt_with
+                && let Some(times) = NOT_DEALT_WITH.count()
+            {
+                let error = one_line(reasons(&error));
+                tracing::error!(node = %self.member.index, error, times, "what the other nodes write cannot be dealt with");
             }
         }
     }
@@ -201,9 +210,7 @@ impl Peers {
                 let place = if journal == own { place } else { 0 };
                 let mut statements = self.storage.statements_after(place, STATEMENTS).await?;
                 statements.truncate(fitting(statements.iter().map(|(_, statement)| statement)));
-                if !statements.is_empty() || journal != own {
-                    self.write(from, PeerMessage::StatementPage { journal: own, statements }).await;
-                }
+                self.write(from, PeerMessage::StatementPage { journal: own, statements }).await;
             }
             PeerMessage::StatementPage { journal, statements } => {
                 self.read_page(from, journal, statements).await?;
@@ -249,6 +256,9 @@ impl Peers {
         journal: B256,
         statements: Vec<(u64, ShownStatement)>,
     ) -> Result<(), TaskError> {
+        if statements.is_empty() {
+            self.observer.read_journal(from);
+        }
         let mut last = None;
         for (place, statement) in &statements {
             if !self.learn(from, statement).await? {
@@ -280,7 +290,10 @@ impl Peers {
             }
             Ok(_) => {}
             Err(TaskError::Refused(refusal)) => {
-                tracing::warn!(node = %self.member.index, key_id, %from, %refusal, "left out a statement");
+                if let Some(times) = LEFT_OUT.count() {
+                    let reason = one_line(&refusal);
+                    tracing::warn!(node = %self.member.index, key_id, %from, reason, times, "left out a statement");
+                }
             }
             Err(error) => return Err(error),
         }

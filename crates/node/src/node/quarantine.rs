@@ -276,7 +276,7 @@ impl Quarantine {
         let (Some(mut reading), Ok(id)) = (reading, key_id.parse()) else { return Ok(Heard::Again) };
         let key = self.key(from, key_id).await?;
         let statements = self.statements.of(key_id, &key).await?;
-        let judge = EntryJudge { me: self.member.index, key_id, id, key: &key, statements: &statements };
+        let judge = EntryJudge { key_id, id, key: &key, statements: &statements };
         let page = Page::decode(page).map_err(|error| unusable(from, &reasons(&error)))?;
         let page = page.judge(from, |entry| judge.judge(from, entry));
         let page = page.map_err(|withheld| unusable(from, &reasons(&withheld)))?;

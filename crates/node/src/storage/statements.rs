@@ -214,7 +214,7 @@ async fn insert_vouchers(
     Ok(())
 }
 
-fn says(bytes: &[u8], key_id: &str) -> Result<Says, StorageError> {
+pub(super) fn says(bytes: &[u8], key_id: &str) -> Result<Says, StorageError> {
     postcard::from_bytes(bytes).map_err(|_| damaged(key_id))
 }
 
