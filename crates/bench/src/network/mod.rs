@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     folder: PathBuf,
     /// Also sign for five minutes at 80 % of what was sustained, and compare the memory after 1 000 and 10 000 signatures.
-    #[arg(long, conflicts_with = "quick")]
+    #[arg(long)]
     long: bool,
 }
 
