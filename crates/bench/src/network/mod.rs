@@ -42,6 +42,8 @@ pub(crate) struct Arguments {
 /// How often each thing is done.
 #[derive(Clone, Copy, Debug)]
 struct Rounds {
+    /// How many parties the reference's key has, and how many signatures it makes.
+    parties: u8,
     references: u32,
     fsyncs: usize,
     /// How many keys the gateway keeps free, and how many the client takes.
@@ -62,6 +64,7 @@ impl Rounds {
     const fn new(quick: bool) -> Self {
         if quick {
             Self {
+                parties: 3,
                 references: 5,
                 fsyncs: 20,
                 pool: 1,
@@ -75,6 +78,7 @@ impl Rounds {
             }
         } else {
             Self {
+                parties: 5,
                 references: 51,
                 fsyncs: 200,
                 pool: 8,
@@ -99,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments, quick: bool) -> anyhow::Result<Vec<Goal
     let rounds = Rounds::new(quick);
     let progress = Progress::default();
     progress.begin("the reference: a signature's computation alone");
-    let reference = reference::measure(rounds.references)?;
+    let reference = reference::measure(rounds.parties, rounds.references)?;
     let goals = Runtime::new()?.block_on(async {
         progress.begin("starting a gateway and five nodes");
         let mut scene = Scene::start(program, folder, rounds.pool).await?;

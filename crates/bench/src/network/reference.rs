@@ -1,4 +1,4 @@
-//! What a signature costs by computation alone: three signers of a key of five, one after the other on one thread.
+//! What a signature costs by computation alone: three signers, one after the other on one thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,11 +21,10 @@ pub(super) struct Reference {
 type Each<T> = BTreeMap<PartyIndex, T>;
 
 const THRESHOLD: u8 = 3;
-const PARTIES: u8 = 5;
 
-/// Makes a key, and signs so many times with it.
-pub(super) fn measure(signatures: u32) -> anyhow::Result<Reference> {
-    let shares = make_key()?;
+/// Makes a key of so many parties, and signs so many times with it. More parties make the key slower, not a signature.
+pub(super) fn measure(parties: u8, signatures: u32) -> anyhow::Result<Reference> {
+    let shares = make_key(parties)?;
     let signers: Each<_> = shares.into_iter().take(usize::from(THRESHOLD)).collect();
     let cpu_before = usage::cpu_of_this_thread()?;
     let mut times = Vec::new();
@@ -38,8 +37,8 @@ pub(super) fn measure(signatures: u32) -> anyhow::Result<Reference> {
     Ok(Reference { milliseconds: median(times), cpu_seconds })
 }
 
-fn make_key() -> anyhow::Result<Each<Arc<KeyShare>>> {
-    let quorum = Quorum::new(THRESHOLD, PARTIES)?;
+fn make_key(parties: u8) -> anyhow::Result<Each<Arc<KeyShare>>> {
+    let quorum = Quorum::new(THRESHOLD, parties)?;
     let start = |me| keygen::Round1::start(quorum, me, SessionId::new([0xff; 32]));
     let begun = start_each(quorum.indices(), start)?;
     let committed = advance(begun, keygen::Round1::next)?;
