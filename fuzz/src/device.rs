@@ -1,4 +1,4 @@
-use quorate_device::{FrameBuffer, FrameError, FromDevice, MAX_FRAME, Numbered, ToDevice, encode};
+use quorate_device::{FrameBuffer, FrameError, FromDevice, MAX_FRAME, Numbered, ToDevice, encode, encode_from_device};
 
 /// Frames of a host and a device that are read are written and read again as the same.
 pub fn device_frames(bytes: &[u8]) -> bool {
@@ -16,6 +16,7 @@ pub fn device_frames(bytes: &[u8]) -> bool {
 
 fn is_same_again(buffer: &FrameBuffer) -> bool {
     let to_device = buffer.decode::<Numbered<ToDevice<'_>>>();
+    assert_eq!(buffer.decode_to_device(), to_device);
     if let Ok(message) = &to_device {
         let mut written = [0; MAX_FRAME];
         let again = read(encode(message, &mut written).expect("what came in a frame fits into one"));
@@ -24,8 +25,9 @@ fn is_same_again(buffer: &FrameBuffer) -> bool {
     let from_device = buffer.decode::<Numbered<FromDevice<'_>>>();
     if let Ok(message) = &from_device {
         let mut written = [0; MAX_FRAME];
-        let again = read(encode(message, &mut written).expect("what came in a frame fits into one"));
-        assert_eq!(again.decode().as_ref(), Ok(message));
+        let frame = encode(message, &mut written).expect("what came in a frame fits into one");
+        assert_eq!(read(frame).decode().as_ref(), Ok(message));
+        assert_eq!(encode_from_device(message, &mut [0; MAX_FRAME]), Ok(frame));
     }
     to_device.is_ok() || from_device.is_ok()
 }

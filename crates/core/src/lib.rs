@@ -19,6 +19,7 @@ extern crate std;
 mod abi;
 #[cfg(feature = "serde")]
 pub mod json;
+mod keccak;
 mod lint;
 mod operation;
 mod policy;
@@ -27,6 +28,7 @@ mod session;
 mod show;
 mod sink;
 mod trusted;
+mod written;
 
 pub use abi::{elementary::ElementaryType, error::SelectorError, selector::FunctionSelector};
 pub use alloy_primitives::{Address, B256, Keccak256, U256, address, b256};
@@ -70,3 +72,4 @@ pub use session::{
 };
 pub use sink::{BufferFull, Encode, Sink, SliceSink};
 pub use trusted::{ContractRole, TrustedContext, TrustedContract};
+pub use written::{TextSink, Written, write_text};

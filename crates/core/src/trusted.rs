@@ -2,7 +2,10 @@
 
 use alloy_primitives::{Address, address};
 
-use crate::{abi::selector::FunctionSelector, operation::entry_point::EntryPointVersion};
+use crate::{
+    abi::{selector::FunctionSelector, signature_text},
+    operation::entry_point::EntryPointVersion,
+};
 
 /// What the reviewer knows by itself, and is not told by whoever asks for a signature.
 ///
@@ -56,13 +59,18 @@ impl TrustedContext<'static> {
 
 impl<'a> TrustedContext<'a> {
     /// What the contract at `address` is, if it is known.
+    #[inline(never)]
     pub fn role(&self, address: Address) -> Option<ContractRole> {
         self.contracts.iter().find(|contract| contract.address == address).map(|contract| contract.role)
     }
 
     /// The signature of a function, if it is known.
     pub fn function(&self, selector: FunctionSelector) -> Option<&'a str> {
-        self.functions.iter().copied().find(|text| FunctionSelector::parse(text) == Ok(selector))
+        let is_it = |text: &&str| {
+            let signature = signature_text::read(text, &mut |_| {});
+            signature.is_ok_and(|signature| signature.selector == *selector.as_bytes())
+        };
+        self.functions.iter().copied().find(is_it)
     }
 }
 

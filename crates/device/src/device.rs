@@ -1,12 +1,12 @@
 //! The device: its port around its requests.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use embedded_io::{Read, ReadReady, Write};
-use quorate_core::{Address, TrustedContext};
+use quorate_core::{Address, TrustedContext, Written as _};
 
 use crate::{
-    frame::{FrameBuffer, FromDevice, Numbered, encode},
+    frame::{FrameBuffer, FromDevice, Numbered, encode_from_device},
     key::{Key, address_of},
     memory::{Memory, NoMemory},
     refusal::Refusal,
@@ -112,11 +112,8 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Device<'
     pub fn feed<P: Write>(&mut self, byte: u8, port: &mut P) -> Result<(), P::Error> {
         let Some(whole) = self.frame.push(byte) else { return Ok(()) };
         let Self { frame, requests } = self;
-        let (number, answer) = match whole.and_then(|()| frame.decode()) {
-            Ok(message) => {
-                let message: Numbered<_> = message;
-                (message.request, requests.step(&message, frame.message_bytes()))
-            }
+        let (number, answer) = match whole.and_then(|()| frame.decode_to_device()) {
+            Ok(message) => (message.request, requests.step(&message, frame.message_bytes())),
             Err(error) => (requests.number(), Err(Refusal::Frame(error))),
         };
         match answer {
@@ -156,7 +153,7 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Device<'
         self.requests.refuse(refusal);
         let mut reason = Reason::new();
         // The screen has the whole reason; what does not fit into a frame is cut.
-        let _ = write!(Cut(&mut reason), "{refusal}");
+        let _ = refusal.write(&mut |piece| cut(piece, &mut reason));
         self.send(number, FromDevice::Refused(&reason), port)
     }
 
@@ -169,7 +166,7 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Device<'
         port: &mut P,
     ) -> Result<(), P::Error> {
         let mut buffer = [0; LONGEST_ANSWER];
-        match encode(&Numbered { request, message }, &mut buffer) {
+        match encode_from_device(&Numbered { request, message }, &mut buffer) {
             Ok(bytes) => port.write_all(bytes).and_then(|()| port.flush()),
             Err(error) => {
                 self.requests.refuse(&Refusal::Frame(error));
@@ -185,10 +182,9 @@ const LONGEST_REASON: usize = 320;
 const LONGEST_ANSWER: usize = LONGEST_REASON + 12;
 
 /// Writes what fits.
-struct Cut<'r>(&'r mut Reason);
-
-impl fmt::Write for Cut<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|letter| self.0.push(letter)).map_err(|_| fmt::Error)
-    }
+fn cut(piece: &str, reason: &mut Reason) -> fmt::Result {
+    let fits = piece.len().min(reason.capacity() - reason.len());
+    // All reasons are ASCII.
+    let _ = reason.push_str(piece.get(..fits).unwrap_or_default());
+    if fits < piece.len() { Err(fmt::Error) } else { Ok(()) }
 }

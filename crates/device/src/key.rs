@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use alloy_primitives::keccak256;
 use k256::{
     FieldBytes, ProjectivePoint, Scalar, Secp256k1,
     ecdsa::{
@@ -15,7 +16,7 @@ use k256::{
     },
     sha2::Sha256,
 };
-use quorate_core::{Address, B256, Keccak256};
+use quorate_core::{Address, B256};
 
 /// A key on secp256k1: in software, in a secure element.
 ///
@@ -87,11 +88,9 @@ impl<E: Entropy> Key for SoftwareKey<E> {
 
 /// The address of a public key.
 pub(crate) fn address_of(key: &VerifyingKey) -> Address {
-    let point = key.to_sec1_point(false);
-    let mut hasher = Keccak256::new();
-    // The point's coordinates, without the byte that says that it is not compressed.
-    hasher.update(point.as_bytes().get(1..).unwrap_or_default());
-    Address::from_word(hasher.finalize())
+    let point = key.as_affine();
+    let coordinates: [[u8; 32]; 2] = [point.x().into(), point.y().into()];
+    Address::from_word(keccak256(coordinates.as_flattened()))
 }
 
 /// Verifies a signature of a key, and gives it as r ‖ s ‖ v with a low s and v 27 or 28 (EIP-2); `None` for what is not one

@@ -43,8 +43,8 @@ pub use self::session_use::MAX_USE_CALL_DATA;
 pub use self::{
     device::Device,
     frame::{
-        FrameBuffer, FrameError, FromDevice, Head, InitializationFrame, KeyRequestFrame, MAX_FRAME,
-        MAX_METADATA, Numbered, OperationFrame, PaymasterFrame, ToDevice, UnpackedFrame, V0_6Frame, encode,
+        FrameBuffer, FrameError, FromDevice, KeyRequestFrame, MAX_FRAME, MAX_METADATA, Numbered,
+        OperationFrame, ToDevice, encode, encode_from_device,
     },
     key::{Deterministic, Entropy, Key, SoftwareKey, checked_signature},
     memory::{LastRoot, Memory, NoMemory, NotRecorded, RootOwner},

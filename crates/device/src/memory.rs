@@ -1,6 +1,6 @@
 //! What a device has signed.
 
-use quorate_core::{Address, B256};
+use quorate_core::{Address, B256, texts};
 
 /// Whose sessions a root is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,9 @@ pub trait Memory {
 
 /// A root was not kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("the device could not keep the root that it signed")]
 pub struct NotRecorded;
+
+texts!(NotRecorded => "the device could not keep the root that it signed");
 
 /// Keeps nothing: sessions that the device cannot show are refused.
 #[derive(Clone, Copy, Debug, Default)]

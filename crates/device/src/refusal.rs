@@ -1,6 +1,6 @@
 //! Why nothing is signed.
 
-use quorate_core::{KeyRequestError, ReviewError};
+use quorate_core::{KeyRequestError, ReviewError, texts};
 
 use crate::{frame::FrameError, memory::NotRecorded};
 
@@ -13,28 +13,38 @@ pub(crate) enum Refusal {
     KeyRequest(#[from] KeyRequestError),
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("the frame is not expected here")]
     Unexpected,
-    #[error("the frame is not one of the request before it")]
     OtherRequest,
-    #[error("a session's time has more than 48 bits")]
     Epoch,
-    #[error("a session is to be kept, but this device has no record that it granted it")]
     NotKept,
     #[cfg(feature = "use")]
-    #[error("the call is longer than what this device can check against a session, {0} bytes")]
-    CallTooLong(usize),
-    #[error("rejected on the device")]
+    CallTooLong {
+        limit: usize,
+    },
     Rejected,
-    #[error("given up by the host")]
     Cancelled,
-    #[error("the device's key gave no signature")]
     NoSignature,
-    #[error("the device's key gave a signature that does not verify")]
     FaultySignature,
     #[error(transparent)]
     NotRecorded(#[from] NotRecorded),
 }
+
+texts!(Refusal {
+    Review(error) => "{}",
+    KeyRequest(error) => "{}",
+    Frame(error) => "{}",
+    Unexpected => "the frame is not expected here",
+    OtherRequest => "the frame is not one of the request before it",
+    Epoch => "a session's time has more than 48 bits",
+    NotKept => "a session is to be kept, but this device has no record that it granted it",
+    #[cfg(feature = "use")]
+    CallTooLong { limit } => "the call is longer than what this device can check against a session, {} bytes",
+    Rejected => "rejected on the device",
+    Cancelled => "given up by the host",
+    NoSignature => "the device's key gave no signature",
+    FaultySignature => "the device's key gave a signature that does not verify",
+    NotRecorded(error) => "{}",
+});
 
 impl Refusal {
     /// What becomes of the screen.

@@ -1,8 +1,8 @@
 //! One request after the other, message by message, without a port.
 
 use quorate_core::{
-    Address, B256, Domain, KeyRequest, KeyRequestReview, OperationHead, ReviewState, SignedRoot, TaggedValue,
-    TrustedContext, signing_hash,
+    Address, B256, KeyRequest, KeyRequestReview, ReviewState, SignedRoot, TaggedValue, TrustedContext,
+    signing_hash,
 };
 
 #[cfg(feature = "use")]
@@ -188,10 +188,10 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Requests
     }
 
     fn begin(&mut self, request: u32, operation: &OperationFrame<'_>) -> Result<Answer, Refusal> {
-        let (domain, head) = read_operation(operation);
-        self.start(request, Stage::Operation { account: head.sender(), chain_id: domain.chain_id });
+        let OperationFrame { head, chain_id, .. } = operation;
+        self.start(request, Stage::Operation { account: head.sender(), chain_id: *chain_id });
         self.review.display().take_from(self.key_request.display());
-        self.review.begin(domain, &head)?;
+        self.review.begin(operation.domain(), head)?;
         Ok(Answer::Ready)
     }
 
@@ -277,8 +277,3 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Requests
 
 /// The levels of a tree.
 const LONGEST_PROOF: usize = 32;
-
-pub(crate) fn read_operation<'f>(frame: &OperationFrame<'f>) -> (Domain, OperationHead<'f>) {
-    let domain = Domain { entry_point: frame.entry_point.into(), chain_id: frame.chain_id };
-    (domain, frame.head.into())
-}

@@ -1,8 +1,6 @@
 //! The display, and the root that it shows.
 
-use core::fmt;
-
-use quorate_core::{Address, B256, Item, Label, NotShown, Severity, Show, Value};
+use quorate_core::{Address, B256, Item, Label, NotShown, Severity, Show, Value, Written};
 
 use crate::user::Display;
 
@@ -47,7 +45,7 @@ impl<D: Display> Screen<D> {
     }
 
     /// Shows why nothing is signed, in the place of everything before it.
-    pub(crate) fn refuse(&mut self, reason: &dyn fmt::Display) {
+    pub(crate) fn refuse(&mut self, reason: &dyn Written) {
         let item = Item { severity: Severity::Refused, label: Label::Refused, value: Value::Reason(reason) };
         // A display that is gone shows no refusal either; the host has it.
         let _ = self.show(&item);

@@ -3,9 +3,8 @@
 use quorate_core::{B256, ReviewState, SessionLeaf, Show};
 
 use crate::{
-    frame::{MAX_FRAME, Numbered, ToDevice},
+    frame::{MAX_FRAME, Numbered, ToDevice, read_message},
     refusal::Refusal,
-    request::read_operation,
 };
 
 /// The most bytes of call data that are checked against a session.
@@ -31,7 +30,7 @@ impl UseBuffers {
     }
 
     pub(crate) fn call_data(&mut self, piece: &[u8]) -> Result<(), Refusal> {
-        self.call_data.extend_from_slice(piece).map_err(|_| Refusal::CallTooLong(MAX_USE_CALL_DATA))
+        self.call_data.extend_from_slice(piece).map_err(|_| Refusal::CallTooLong { limit: MAX_USE_CALL_DATA })
     }
 
     /// Shows the use, and gives the operation's hash.
@@ -41,11 +40,9 @@ impl UseBuffers {
         review: &mut ReviewState<'_, S, CALLS>,
         leaf: &SessionLeaf<'_>,
     ) -> Result<B256, Refusal> {
-        let begun = postcard::from_bytes::<Numbered<ToDevice<'_>>>(&self.frame);
-        let Ok(Numbered { message: ToDevice::Use(operation), .. }) = begun else {
+        let Some(Numbered { message: ToDevice::Use(operation), .. }) = read_message(&self.frame) else {
             return Err(Refusal::Unexpected);
         };
-        let (domain, head) = read_operation(&operation);
-        Ok(review.session_use(domain, &head, &self.call_data, leaf)?)
+        Ok(review.session_use(operation.domain(), &operation.head, &self.call_data, leaf)?)
     }
 }

@@ -1,9 +1,9 @@
 //! Where a review shows its items: a function of C's.
 
 use core::ffi::{c_char, c_void};
-use core::fmt::Write as _;
+use core::fmt;
 
-use quorate_core::{Label, NotShown, Severity, Value};
+use quorate_core::{Label, NotShown, Severity, Value, Written as _};
 
 use crate::error::Error;
 
@@ -70,7 +70,7 @@ impl Display {
 impl quorate_core::Show for Display {
     fn show(&mut self, item: &quorate_core::Item<'_>) -> Result<(), NotShown> {
         self.value.clear();
-        write!(self.value, "{}", item.value)?;
+        item.value.write(&mut |piece| self.value.push_str(piece).map_err(|_| fmt::Error))?;
         let label = item.label.text();
         let item = Item {
             kind: item.label as u16,

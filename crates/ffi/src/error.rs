@@ -1,9 +1,10 @@
 //! How a call ends, and why.
 
 use core::ffi::c_char;
-use core::fmt::{self, Write as _};
 
-use quorate_core::{HashError, KeyRequestError, Refusal, ReviewError, UnpackError, merkle::TreeError};
+use quorate_core::{
+    HashError, KeyRequestError, Refusal, ReviewError, UnpackError, Written as _, merkle::TreeError, texts,
+};
 
 /// How a call ends: one of the numbers that follow. Nothing may be signed after anything but QUORATE_OK.
 pub type Status = u32;
@@ -38,17 +39,14 @@ pub struct Reason {
 /// Why a call does not do what it is asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{0} is null")]
     Null(&'static str),
-    #[error("{what} cannot be read: {wanted}")]
-    Malformed { what: &'static str, wanted: &'static str },
-    #[error("no review is begun here, or it is over")]
+    Malformed {
+        what: &'static str,
+        wanted: &'static str,
+    },
     NotBegun,
-    #[error("the step is not one of the review that was begun")]
     OtherKind,
-    #[error("the review was called from within its own callback")]
     Reentry,
-    #[error("the leaf is not under the root")]
     NotUnderRoot,
     #[error(transparent)]
     Evaluation(#[from] Refusal),
@@ -63,6 +61,21 @@ pub(crate) enum Error {
     #[error(transparent)]
     Unpack(#[from] UnpackError),
 }
+
+texts!(Error {
+    Null(what) => "{} is null",
+    Malformed { what, wanted } => "{} cannot be read: {}",
+    NotBegun => "no review is begun here, or it is over",
+    OtherKind => "the step is not one of the review that was begun",
+    Reentry => "the review was called from within its own callback",
+    NotUnderRoot => "the leaf is not under the root",
+    Evaluation(error) => "{}",
+    Hash(error) => "{}",
+    KeyRequest(error) => "{}",
+    Review(error) => "{}",
+    Tree(error) => "{}",
+    Unpack(error) => "{}",
+});
 
 impl Error {
     /// Whether the core has shown it.
@@ -97,33 +110,37 @@ pub(crate) unsafe fn end(result: Result<(), Error>, reason: *mut Reason) -> Stat
         // SAFETY: neither null nor misaligned, and the rest is the caller's promise.
         let reason = unsafe { &mut *reason };
         reason.len = 0;
-        let mut room = Room(reason);
+        let mut write = |piece: &str| {
+            // SAFETY: the caller's promise.
+            unsafe { reason.write(piece) };
+            Ok(())
+        };
         // It takes whatever comes.
         let _ = match &result {
-            Ok(()) => room.write_str(""),
-            Err(error) => write!(room, "{error}"),
+            Ok(()) => write(""),
+            Err(error) => error.write(&mut write),
         };
     }
     result.err().map_or(QUORATE_OK, |error| error.status())
 }
 
-/// Writes what there is room for, and counts all of it.
-struct Room<'a>(&'a mut Reason);
-
-impl fmt::Write for Room<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let Reason { text: room, size, len } = &mut *self.0;
+impl Reason {
+    /// Writes what there is room for, and counts all of it.
+    ///
+    /// # Safety
+    /// The text is null or has its room.
+    unsafe fn write(&mut self, piece: &str) {
+        let Self { text: room, size, len } = self;
         if !room.is_null() && *size > 0 {
             let start = (*len).min(*size - 1);
-            let taken = text.len().min(*size - 1 - start);
+            let taken = piece.len().min(*size - 1 - start);
             // SAFETY: `start + taken` is less than the size of the room, which is the caller's promise.
             unsafe {
                 let end = room.add(start);
-                end.copy_from_nonoverlapping(text.as_ptr().cast(), taken);
+                end.copy_from_nonoverlapping(piece.as_ptr().cast(), taken);
                 end.add(taken).write(0);
             }
         }
-        *len += text.len();
-        Ok(())
+        *len += piece.len();
     }
 }

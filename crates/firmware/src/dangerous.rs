@@ -6,7 +6,7 @@
 use core::cell::RefCell;
 use core::fmt::Write as _;
 
-use quorate_core::{B256, Item, NotShown, Severity, Show};
+use quorate_core::{B256, Item, NotShown, Severity, Show, Written as _};
 use quorate_device::embedded_io::{Read as _, ReadReady as _};
 use quorate_device::{Consent, Decision, Display};
 
@@ -20,14 +20,16 @@ impl Show for RemoteScreen<'_> {
         if item.severity == Severity::Refused {
             self.clear();
         }
-        Ok(writeln!(self.0.borrow_mut(), "{item}")?)
+        let mut port = self.0.borrow_mut();
+        item.write(&mut |piece| port.write_str(piece))?;
+        Ok(port.write_str("\n")?)
     }
 }
 
 impl Display for RemoteScreen<'_> {
     fn clear(&mut self) {
         // The port is always there.
-        let _ = self.0.borrow_mut().write_char('\n');
+        let _ = self.0.borrow_mut().write_str("\n");
     }
 }
 

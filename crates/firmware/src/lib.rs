@@ -6,16 +6,21 @@
 
 pub mod dangerous;
 mod heap;
+mod interrupts;
 mod serial;
 mod stack;
 
 use core::convert::Infallible;
+use core::fmt;
 
-use cortex_m_semihosting::{debug, hprintln};
+use cortex_m_semihosting::{debug, hio};
+use quorate_core::{Written, write_text};
 use quorate_device::Entropy;
 use quorate_device::embedded_io::{ErrorType, Read, ReadReady, Write};
 
 pub use self::serial::Serial;
+
+core::arch::global_asm!(include_str!("builtins.s"), options(raw));
 
 /// The key is a development key, known to everybody and worth nothing; a product has its own in secure storage.
 pub const DEVELOPMENT_KEY: [u8; 32] = [7; 32];
@@ -64,7 +69,7 @@ impl Write for HostPort {
         let used = stack::used();
         if used > self.most {
             self.most = used;
-            hprintln!("stack {} bytes", used);
+            tell("stack {} bytes\n", &[&used]);
         }
         self.serial.write(bytes)
     }
@@ -74,9 +79,19 @@ impl Write for HostPort {
     }
 }
 
+/// Writes a line for whoever runs the machine, with a value in the place of each `{}`.
+pub fn tell(text: &str, values: &[&dyn Written]) {
+    // Where nobody reads it, it is lost.
+    if let Ok(mut console) = hio::hstdout() {
+        let _ = write_text(text, values, &mut |piece| {
+            console.write_all(piece.as_bytes()).map_err(|()| fmt::Error)
+        });
+    }
+}
+
 /// Ends the machine.
 pub fn stop(why: &str) -> ! {
-    hprintln!("stopped: {}", why);
+    tell("stopped: {}\n", &[&why]);
     debug::exit(debug::EXIT_FAILURE);
     loop {
         cortex_m::asm::bkpt();

@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use quorate_protocol::{DescriptorError, NetworkDescriptor, NodeIndex, Owner, TokenIssuer, gateway_name};
-use quorate_transport::{BuildError, Endpoint};
+use quorate_transport::{BuildError, Endpoint, RootCertificateError};
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+use crate::seal::{KeyFileError, SealKey, read_key_file, read_key_variable};
 
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
 #[derive(Clone, Serialize, Deserialize)]
@@ -18,14 +20,24 @@ pub struct NodeConfig {
     pub network: PathBuf,
     /// The node's Ed25519 identity: a file with 64 hex digits.
     pub identity: PathBuf,
-    /// The key under which shares are stored: a file with 64 hex digits.
-    pub seal: PathBuf,
+    /// The key under which shares are stored: 64 hex digits in a file, or in an environment variable.
+    pub seal: SealSource,
+    /// The seal key before this one, where a rotation was under way. The database tells which of them fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_before: Option<SealSource>,
     /// The SQLite database.
     pub database: PathBuf,
     /// The gateways to connect to (`ws` or `wss`), where they are not those of the descriptor: behind a private name, or
     /// nodes' own listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateways: Option<Vec<Url>>,
+    /// Root certificates (PEM) that gateways are believed by, beside the platform's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_certificates: Option<PathBuf>,
+    /// The gateways (`wss`) for which a proxy of their operator's ends TLS. The others have to end it themselves, since the
+    /// node proves who it is for one connection; a proxy is believed not to pass for the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind_proxy: Vec<Url>,
     /// How many free keys the node keeps at most; it makes no more before some are bound.
     #[serde(default = "most_free_keys")]
     pub most_free_keys: u64,
@@ -33,22 +45,47 @@ pub struct NodeConfig {
     /// nothing new. They are kept for good, since a limit counts for good.
     #[serde(default = "most_journal_bytes")]
     pub most_journal_bytes: u64,
+    /// How many nodes may be bad when this one is restored from a backup: it signs nothing until so many others have told it
+    /// what it has forgotten that those cannot hide it. One fewer than sign, unless it is stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_nodes: Option<u8>,
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The chains on which owners may be contracts.
     #[serde(default, skip_serializing_if = "ChainConfigs::is_empty")]
     pub chains: ChainConfigs,
 }
 
 /// The default of [`NodeConfig::most_free_keys`].
-pub(crate) const fn most_free_keys() -> u64 {
+const fn most_free_keys() -> u64 {
     64
 }
 
 /// The default of [`NodeConfig::most_journal_bytes`]: about 20 000 operations of the usual size.
-pub(crate) const fn most_journal_bytes() -> u64 {
+const fn most_journal_bytes() -> u64 {
     64 * 1024 * 1024
+}
+
+/// Where a seal key is read from: `"seal.key"`, or `{ environment = "QUORATE_SEAL" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a file's path, or { environment = \"NAME\" }")]
+pub enum SealSource {
+    /// A file that nobody but its owner may read.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(Variable),
+}
+
+/// An environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// Its name.
+    pub environment: String,
 }
 
 /// The chains that a node asks, by their ids.
@@ -101,6 +138,9 @@ pub struct GatewayConfig {
     /// Where to listen for nodes, and for nobody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_nodes: Option<SocketAddr>,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The network descriptor.
     pub network: PathBuf,
     /// How many free keys are kept ready, made while no client is served. Where there is none, a client waits for one.
@@ -109,9 +149,22 @@ pub struct GatewayConfig {
     /// The proxies that are believed when they say (`X-Forwarded-For`) for whom they connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpAddr>,
+    /// With what the gateway ends TLS, for clients and nodes alike; without it, it listens in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// What one client may ask for.
     #[serde(default)]
     pub limits: ClientLimits,
+}
+
+/// The files by which a gateway shows who it is. They are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The gateway's certificate and those that certify it up to the root, in PEM.
+    pub certificates: PathBuf,
+    /// The certificate's private key (PKCS#8, SEC1 or PKCS#1, in PEM), which no other user may read.
+    pub key: PathBuf,
 }
 
 /// What a gateway takes from one client; whoever asks for more is told that the network is busy.
@@ -173,9 +226,25 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: DescriptorError,
     },
+    /// The root certificates.
+    #[error("{path} holds no root certificates that can be used")]
+    RootCertificates {
+        /// The file.
+        path: String,
+        /// What is wrong with them.
+        source: RootCertificateError,
+    },
     /// The gateways of a node's file.
     #[error("`gateways` in the node's configuration cannot be used")]
     Gateways(#[source] DescriptorError),
+    /// A node that is in no network yet.
+    #[error(
+        "{path} has no `index`: the node has joined no network; run `quorate node join` with the network's descriptor"
+    )]
+    NotJoined {
+        /// The file.
+        path: String,
+    },
     /// An index beyond the network.
     #[error("the configuration is for node {index}, but the network has {size} nodes")]
     NoSuchNode {
@@ -183,6 +252,22 @@ pub enum ConfigError {
         index: NodeIndex,
         /// The number of nodes.
         size: u8,
+    },
+    /// A node that was to be given up for lost, and is none of the others.
+    #[error("node {index} is none of the other nodes; the network has {size}")]
+    NoPeer {
+        /// The index named.
+        index: NodeIndex,
+        /// The number of nodes.
+        size: u8,
+    },
+    /// As many bad nodes as sign.
+    #[error("bad_nodes is {found}; at most {most} of the nodes can be bad")]
+    BadNodes {
+        /// The number configured.
+        found: u8,
+        /// The most.
+        most: u8,
     },
     /// A chain's RPC.
     #[error("the RPC of chain {chain_id} cannot be used")]
@@ -251,12 +336,14 @@ impl TryFrom<BTreeMap<String, ChainConfig>> for ChainConfigs {
 
 impl fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gateways = self.gateways.as_ref().map(|urls| urls.iter().map(gateway_name).collect::<Vec<_>>());
+        let names = |urls: &Vec<Url>| urls.iter().map(gateway_name).collect::<Vec<_>>();
         f.debug_struct("NodeConfig")
             .field("index", &self.index)
             .field("network", &self.network)
             .field("database", &self.database)
-            .field("gateways", &gateways)
+            .field("gateways", &self.gateways.as_ref().map(names))
+            .field("root_certificates", &self.root_certificates)
+            .field("behind_proxy", &names(&self.behind_proxy))
             .field("most_free_keys", &self.most_free_keys)
             .field("most_journal_bytes", &self.most_journal_bytes)
             .field("admission", &self.admission)
@@ -271,7 +358,45 @@ impl fmt::Debug for ChainConfig {
     }
 }
 
+impl SealSource {
+    /// Reads the key.
+    pub(crate) fn read(&self) -> Result<SealKey, KeyFileError> {
+        let key = match self {
+            Self::File(path) => read_key_file(path)?,
+            Self::Variable(Variable { environment }) => read_key_variable(environment)?,
+        };
+        Ok(SealKey::new(&key))
+    }
+}
+
+impl From<PathBuf> for SealSource {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
 impl NodeConfig {
+    /// The configuration of a node whose files are all in one folder, with the defaults of the rest.
+    pub(crate) fn in_folder(index: NodeIndex) -> Self {
+        Self {
+            index,
+            network: PathBuf::from("network.json"),
+            identity: PathBuf::from("identity.key"),
+            seal: PathBuf::from("seal.key").into(),
+            seal_before: None,
+            database: PathBuf::from("node.db"),
+            root_certificates: None,
+            behind_proxy: Vec::new(),
+            gateways: None,
+            most_free_keys: most_free_keys(),
+            most_journal_bytes: most_journal_bytes(),
+            bad_nodes: None,
+            observe: None,
+            admission: Admission::default(),
+            chains: ChainConfigs::default(),
+        }
+    }
+
     /// Reads the network's descriptor, with the gateways that this node connects to.
     pub(crate) fn load_descriptor(&self) -> Result<NetworkDescriptor, ConfigError> {
         let network = load_descriptor(&self.network)?;
@@ -286,9 +411,20 @@ impl NodeConfig {
     /// # Errors
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read_toml(path)?;
-        for file in [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database] {
+        let mut config: Self = match read_toml(path) {
+            Err(ConfigError::Toml { .. }) if !read_toml::<toml::Table>(path)?.contains_key("index") => {
+                return Err(ConfigError::NotJoined { path: path.display().to_string() });
+            }
+            read => read?,
+        };
+        let files = [&mut config.network, &mut config.identity, &mut config.database];
+        for file in files.into_iter().chain(&mut config.root_certificates) {
             *file = beside(path, file);
+        }
+        for seal in [Some(&mut config.seal), config.seal_before.as_mut()].into_iter().flatten() {
+            if let SealSource::File(file) = seal {
+                *file = beside(path, file);
+            }
         }
         Ok(config)
     }
@@ -301,7 +437,10 @@ impl GatewayConfig {
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(path)?;
-        config.network = beside(path, &config.network);
+        let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificates, &mut tls.key]);
+        for file in tls.chain([&mut config.network]) {
+            *file = beside(path, file);
+        }
         Ok(config)
     }
 }
@@ -395,6 +534,27 @@ mod tests {
         assert!(!admits(ACCOUNT, &contract) && !admits(&contract, ACCOUNT));
         assert!(!admits(&contract, &contract.replace("84532", "8453")));
         assert!(node("[admission]\nowners = [\"eip155:base:0x\"]").is_err());
+    }
+
+    #[test]
+    fn paths_of_certificates_are_relative_to_the_file_and_urls_of_gateways_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let (node, gateway) = (folder.path().join("node.toml"), folder.path().join("gateway.toml"));
+        let lines =
+            "root_certificates = \"ca.pem\"\nbehind_proxy = [\"wss://user:Secret0123@gateway.example\"]";
+        std::fs::write(&node, format!("{NODE}\n{lines}")).unwrap();
+        let config = NodeConfig::load(&node).unwrap();
+        assert_eq!(config.root_certificates, Some(folder.path().join("ca.pem")));
+        assert!(!format!("{config:?}").contains("Secret0123"), "{config:?}");
+
+        let lines =
+            "listen = \"127.0.0.1:0\"\nnetwork = \"network.json\"\n[tls]\ncertificates = \"cert.pem\"";
+        std::fs::write(&gateway, format!("{lines}\nkey = \"/etc/key.pem\"")).unwrap();
+        let tls = GatewayConfig::load(&gateway).unwrap().tls.unwrap();
+        assert_eq!((tls.certificates, tls.key), (folder.path().join("cert.pem"), "/etc/key.pem".into()));
+        std::fs::write(&gateway, lines).unwrap();
+        let error = GatewayConfig::load(&gateway).unwrap_err();
+        assert!(error.source().unwrap().to_string().contains("missing field `key`"), "{error:?}");
     }
 
     /// Loads a node's configuration with this in its part on admission.

@@ -2,29 +2,40 @@
 //!
 //! A [`Node`] connects to the [`Gateway`] and opens no port. It verifies every request by itself, evaluates the
 //! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
-//! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
+//! sealed end to end, so the gateway relays without reading. [`init_node`] makes a node on its operator's machine,
+//! [`join_network`] puts it into a network, and [`init`] writes the files of a whole network for development.
 
 #[cfg(feature = "adversaries")]
 pub mod adversary;
 mod buckets;
+mod channel_binding;
 mod config;
 mod error;
 pub mod fail_points;
 mod gateway;
 mod init;
 mod issuer;
+mod maintenance;
 mod node;
+mod observe;
+mod operators;
 mod seal;
 mod storage;
 mod wire;
 
 pub use config::{
     Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
-    Rate, load_descriptor,
+    Rate, SealSource, TlsConfig, Variable, load_descriptor,
 };
-pub use gateway::{Gateway, GatewayError};
+pub use gateway::{CertificateError, CertificateReload, Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
-pub use node::{Node, NodeError, UnsetClock};
+pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
+pub use node::{ClockError, Node, NodeError};
+pub use observe::{GatewayHealth, Work};
+pub use operators::{OperatorError, init_node, join_network};
 pub use seal::{KeyFileError, SealBroken};
-pub use storage::{StorageError, read_ledgers};
+pub use storage::{
+    InspectedEphemeralKey, InspectedKey, InspectedLimit, KeyState, ListedKey, StorageError, inspect_key,
+    list_keys, read_ledgers,
+};

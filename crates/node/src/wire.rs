@@ -6,13 +6,17 @@
 //! The gateway routes them and can read the requests, the answers and what nodes write to each other outside a run,
 //! which carry their own signatures; what they send each other in a run is sealed.
 
+mod recall;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use alloy_primitives::{Address, B256};
-use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest, Voucher};
+use quorate_protocol::{Answer, Attestation, Ban, NodeIndex, Nonce, SignedRequest, Voucher};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
+
+pub(crate) use self::recall::{KeyMemory, Recall, RecallPart, Recalled};
 
 /// The newest version of the frames that this program speaks.
 pub(crate) const VERSION: u8 = 2;
@@ -96,12 +100,14 @@ pub(crate) enum ToNode {
     /// The first frame, to a node that speaks the second version: the version that both speak, and 32 bytes for the node to
     /// sign with its identity.
     Welcome { version: u8, challenge: [u8; 32] },
+    /// [`Welcome`](Self::Welcome) of a gateway that ends TLS itself: the signature covers the connection's channel binding, too.
+    WelcomeBound { version: u8, challenge: [u8; 32] },
 }
 
 /// What a node sends to the gateway.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromNode {
-    /// The answer to [`ToNode::Greet`] or [`ToNode::Welcome`]: an Ed25519 signature.
+    /// The answer to [`ToNode::Greet`], [`ToNode::Welcome`] or [`ToNode::WelcomeBound`]: an Ed25519 signature.
     Hello { node: NodeIndex, signature: Vec<u8> },
     /// A nonce.
     Nonce { task: TaskId, nonce: Nonce },
@@ -140,6 +146,14 @@ pub(crate) enum PeerMessage {
     StatementsAfter { journal: B256, place: u64 },
     /// Statements in the sender's order, each with its place.
     StatementPage { journal: B256, statements: Vec<(u64, ShownStatement)> },
+    /// A ban, to be kept for its maker.
+    Ban(Ban),
+    /// A ban of the receiver's is kept.
+    BanKept { key_id: String, accused: NodeIndex },
+    /// A restored node's question about what it has forgotten.
+    Recall(Recall),
+    /// The answer.
+    Recalled(Box<Recalled>),
 }
 
 /// By what a signature is known to be a key's.
@@ -209,11 +223,15 @@ pub enum FrameKind {
     Statements,
     StatementsAfter,
     StatementPage,
+    Ban,
+    BanKept,
+    Recall,
+    Recalled,
 }
 
 impl FrameKind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Hello,
         Self::Nonce,
         Self::WhichKey,
@@ -230,13 +248,17 @@ impl FrameKind {
         Self::Statements,
         Self::StatementsAfter,
         Self::StatementPage,
+        Self::Ban,
+        Self::BanKept,
+        Self::Recall,
+        Self::Recalled,
     ];
 }
 
 impl Frame for ToNode {
     fn since(&self) -> u8 {
         match self {
-            Self::Welcome { .. } => 2,
+            Self::Welcome { .. } | Self::WelcomeBound { .. } => 2,
             Self::Peer { message, .. } => message.since(),
             _ => OLDEST,
         }
@@ -253,7 +275,14 @@ impl Frame for FromNode {
     }
 }
 
-impl Frame for PeerMessage {}
+impl Frame for PeerMessage {
+    fn since(&self) -> u8 {
+        match self {
+            Self::Ban(_) | Self::BanKept { .. } | Self::Recall(_) | Self::Recalled(_) => 2,
+            _ => OLDEST,
+        }
+    }
+}
 
 impl From<&FromNode> for FrameKind {
     fn from(frame: &FromNode) -> Self {
@@ -275,6 +304,10 @@ impl From<&FromNode> for FrameKind {
                 PeerMessage::Statements { .. } => Self::Statements,
                 PeerMessage::StatementsAfter { .. } => Self::StatementsAfter,
                 PeerMessage::StatementPage { .. } => Self::StatementPage,
+                PeerMessage::Ban(_) => Self::Ban,
+                PeerMessage::BanKept { .. } => Self::BanKept,
+                PeerMessage::Recall(_) => Self::Recall,
+                PeerMessage::Recalled(_) => Self::Recalled,
             },
         }
     }
@@ -299,6 +332,10 @@ impl fmt::Display for FrameKind {
             Self::Statements => "statements",
             Self::StatementsAfter => "statements after",
             Self::StatementPage => "a page of statements",
+            Self::Ban => "a ban",
+            Self::BanKept => "a kept ban",
+            Self::Recall => "what a restored node asks",
+            Self::Recalled => "what a restored node is told",
         })
     }
 }

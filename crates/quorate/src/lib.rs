@@ -85,8 +85,8 @@ pub use quorate_core::{
 #[cfg(feature = "network")]
 pub use quorate_network::{
     AdmissionToken, AttestedKey, DistributedSigner, EphemeralKey, EphemeralKeyStatus, EphemeralKeys,
-    KeyDraft, NetworkDescriptor, NodeIndex, Owner, Revocation, RevocationStatus, SigningNetwork,
-    TypedDataSignature,
+    KeyDraft, NetworkDescriptor, NodeIndex, Owner, Revocation, RevocationStatus, RootCertificateError,
+    SigningNetwork, TypedDataSignature,
 };
 pub use quorate_paymaster::{
     Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,

@@ -6,6 +6,8 @@
 //! cannot do a thing twice: the caller marks each request with [`Repeat`], and a connection that was never made may
 //! always be tried again.
 //!
+//! WebSockets of other crates are encrypted by [`platform_tls`] or [`tls_with_roots`] (feature `tls`).
+//!
 //! A JSON-RPC error is a [`TransportError::Rpc`] whatever the HTTP status that carried it. No message, `Debug`
 //! output or source of an error shows the secret parts of the endpoint's URL: see [`Endpoint`].
 //!
@@ -35,6 +37,8 @@ mod exact_json;
 mod http;
 #[cfg(feature = "http")]
 mod retry_after;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 #[cfg(feature = "alloy")]
@@ -45,4 +49,6 @@ pub use error::BuildError;
 pub use error::{ConnectionFailure, InvalidResponse, RpcError, TransportError};
 #[cfg(feature = "http")]
 pub use http::{HttpTransport, HttpTransportBuilder};
+#[cfg(feature = "tls")]
+pub use tls::{RootCertificateError, platform_tls, tls_with_roots};
 pub use transport::{Repeat, Transport, TransportExt, decode_result};

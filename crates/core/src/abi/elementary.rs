@@ -3,38 +3,53 @@
 //! Source: the Solidity documentation, "Contract ABI Specification", sections "Types" and "Formal Specification of the
 //! Encoding".
 
-use core::{fmt, ops::RangeInclusive};
-
 use alloy_primitives::U256;
+
+use crate::texts;
 
 /// The canonical form of an elementary type, in two parts, if it is one.
 pub(crate) fn canonical(kind: &str) -> Option<(&str, &'static str)> {
-    match kind {
-        "address" | "bool" | "string" | "bytes" | "function" => return Some((kind, "")),
-        "uint" | "int" => return Some((kind, "256")),
-        "fixed" | "ufixed" => return Some((kind, "128x18")),
-        _ => {}
-    }
-    let known = ElementaryType::parse(kind).is_some() || is_fixed_point(kind);
-    known.then_some((kind, ""))
+    let (base, digits) = split_where(kind, |byte| byte.is_ascii_digit());
+    let suffix = match (base, digits) {
+        ("address" | "bool" | "string" | "bytes" | "function", "") => "",
+        ("uint" | "int", "") => "256",
+        ("fixed" | "ufixed", "") => "128x18",
+        ("fixed" | "ufixed", digits) => {
+            let (bits, decimals) = split_where(digits, |byte| byte == b'x');
+            bit_width(bits)?;
+            decimal(decimals.get(1..)?).filter(|decimals| *decimals <= 80)?;
+            ""
+        }
+        _ => {
+            ElementaryType::with_digits(base, digits)?;
+            ""
+        }
+    };
+    Some((kind, suffix))
 }
 
-/// Whether it is `fixedMxN` or `ufixedMxN`.
-fn is_fixed_point(kind: &str) -> bool {
-    let digits = kind.strip_prefix("ufixed").or_else(|| kind.strip_prefix("fixed"));
-    digits
-        .and_then(|digits| digits.split_once('x'))
-        .is_some_and(|(bits, decimals)| bit_width(bits).is_some() && number_in(decimals, 1..=80).is_some())
+/// The text up to the first byte of ASCII for which this holds, and the rest.
+pub(super) fn split_where(text: &str, ends: fn(u8) -> bool) -> (&str, &str) {
+    let end = text.bytes().position(ends).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or_default()
 }
 
 /// A number's bits: 8, 16 and so on up to 256.
 fn bit_width(digits: &str) -> Option<u16> {
-    number_in(digits, 8..=256).filter(|bits| bits.is_multiple_of(8))
+    decimal(digits)
+        .and_then(|bits| u16::try_from(bits).ok())
+        .filter(|bits| *bits <= 256 && bits.is_multiple_of(8))
 }
 
-fn number_in(digits: &str, range: RangeInclusive<u16>) -> Option<u16> {
-    let plain = !digits.starts_with(['0', '+']);
-    digits.parse().ok().filter(|number| plain && range.contains(number))
+/// A number from 1 in decimal digits, without zeros before it; the greatest one where it is greater.
+pub(super) fn decimal(digits: &str) -> Option<usize> {
+    if digits.is_empty() || digits.starts_with('0') {
+        return None;
+    }
+    digits.bytes().try_fold(0_usize, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| usize::from(byte - b'0'))?;
+        Some(number.saturating_mul(10).saturating_add(digit))
+    })
 }
 
 /// A type whose values are one word, of those that a contract's arguments usually have.
@@ -71,16 +86,26 @@ pub enum ElementaryType {
 impl ElementaryType {
     /// The type of this name, aliases included.
     pub(crate) fn parse(kind: &str) -> Option<Self> {
-        match kind {
-            "address" => Some(Self::Address),
-            "bool" => Some(Self::Bool),
-            "uint" => Some(Self::Uint { bits: 256 }),
-            "int" => Some(Self::Int { bits: 256 }),
+        let (base, digits) = split_where(kind, |byte| byte.is_ascii_digit());
+        match (base, digits) {
+            ("address", "") => Some(Self::Address),
+            ("bool", "") => Some(Self::Bool),
+            ("uint", "") => Some(Self::Uint { bits: 256 }),
+            ("int", "") => Some(Self::Int { bits: 256 }),
+            _ => Self::with_digits(base, digits),
+        }
+    }
+
+    fn with_digits(base: &str, digits: &str) -> Option<Self> {
+        match base {
+            "uint" => Some(Self::Uint { bits: bit_width(digits)? }),
+            "int" => Some(Self::Int { bits: bit_width(digits)? }),
+            "bytes" => {
+                let len = u16::try_from(decimal(digits)?).ok().filter(|len| *len <= 32)?;
+                Some(Self::FixedBytes { len })
+            }
             _ => None,
         }
-        .or_else(|| Some(Self::Uint { bits: bit_width(kind.strip_prefix("uint")?)? }))
-        .or_else(|| Some(Self::Int { bits: bit_width(kind.strip_prefix("int")?)? }))
-        .or_else(|| Some(Self::FixedBytes { len: number_in(kind.strip_prefix("bytes")?, 1..=32)? }))
     }
 
     /// The greatest value, where the type's values are the words from 0 to it.
@@ -92,6 +117,15 @@ impl ElementaryType {
             Self::Int { .. } | Self::FixedBytes { .. } => return None,
         };
         Some(U256::MAX.wrapping_shr(256_usize.saturating_sub(usize::from(bits))))
+    }
+
+    /// Where a value stands in its word, in words.
+    pub(crate) const fn place(self) -> &'static str {
+        match self {
+            Self::FixedBytes { .. } => "bytesN stand on the left of their word, zeros on the right",
+            Self::Int { .. } => "negative numbers have all bits above their own set",
+            _ => "values stand on the right of their word, zeros on the left",
+        }
     }
 
     /// Whether the word is the encoding of one of its values.
@@ -108,17 +142,13 @@ impl ElementaryType {
     }
 }
 
-impl fmt::Display for ElementaryType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address => f.write_str("address"),
-            Self::Bool => f.write_str("bool"),
-            Self::Uint { bits } => write!(f, "uint{bits}"),
-            Self::Int { bits } => write!(f, "int{bits}"),
-            Self::FixedBytes { len } => write!(f, "bytes{len}"),
-        }
-    }
-}
+texts!(ElementaryType {
+    Address => "address",
+    Bool => "bool",
+    Uint { bits } => "uint{}",
+    Int { bits } => "int{}",
+    FixedBytes { len } => "bytes{}",
+});
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use core::{fmt, str::FromStr};
 
 use super::{error::SelectorError, signature_text};
+use crate::written::{TextSink, Written, displays, write_hex};
 
 /// The first four bytes of the keccak256 of a function's canonical signature.
 ///
@@ -71,11 +72,13 @@ impl From<[u8; 4]> for FunctionSelector {
 }
 
 /// Prints `0x` and eight hex digits.
-impl fmt::Display for FunctionSelector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#010x}", u32::from_be_bytes(self.0))
+impl Written for FunctionSelector {
+    fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
+        write_hex(&self.0, out)
     }
 }
+
+displays!(FunctionSelector);
 
 impl fmt::Debug for FunctionSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use alloy_primitives::Keccak256;
 
 use super::{elementary, error::SelectorError};
+use crate::keccak::digest;
 
 /// A function, as its signature has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub(crate) fn read<'a>(
     let mut canonical = Keccak256::new();
     let mut reader = Reader { text, at: 0, canonical: Some(&mut canonical) };
     let (name, Layout { words, dynamic }) = reader.function(each)?;
-    let [a, b, c, d, ..] = canonical.finalize().0;
+    let [a, b, c, d, ..] = digest(&canonical).0;
     Ok(Signature { name, selector: [a, b, c, d], head_words: words, dynamic })
 }
 
@@ -62,13 +63,15 @@ pub(crate) fn argument(text: &str, word: usize) -> Option<Argument<'_>> {
     read(text, &mut |parameter| place.pass(parameter)).ok()?;
     let outermost = place.found?;
     let mut innermost = outermost;
+    let mut is_whole = outermost.words == 1;
     while innermost.kind.is_empty() && !innermost.dynamic {
         place = Place { before: place.before.checked_rem(innermost.element_words)?, found: None };
         let mut reader = Reader { text, at: innermost.components, canonical: None };
         reader.parameters(0, &mut |component| place.pass(component)).ok()?;
         innermost = place.found?;
+        is_whole = false;
     }
-    let name = outermost.name.filter(|_| outermost.words == 1 && innermost == outermost);
+    let name = outermost.name.filter(|_| is_whole);
     Some(Argument { kind: (!innermost.dynamic).then_some(innermost.kind), name })
 }
 
@@ -125,9 +128,7 @@ impl<'a> Reader<'a, '_> {
         }
         self.hash(name);
         self.skip_spaces();
-        if !self.eat('(') {
-            return Err(self.expected("an opening parenthesis"));
-        }
+        self.require(b'(', "an opening parenthesis")?;
         let layout = self.parameters(0, each)?;
         self.tail()?;
         Ok((name, layout))
@@ -145,18 +146,16 @@ impl<'a> Reader<'a, '_> {
         let mut layout = Layout { words: 0, dynamic: false };
         self.hash("(");
         self.skip_spaces();
-        if !self.eat(')') {
+        if !self.eat(b')') {
             loop {
                 let parameter = self.parameter(depth)?;
                 layout.words = layout.words.saturating_add(parameter.words);
                 layout.dynamic |= parameter.dynamic;
                 each(parameter);
-                if self.eat(')') {
+                if self.eat(b')') {
                     break;
                 }
-                if !self.eat(',') {
-                    return Err(self.expected("a comma or a closing parenthesis"));
-                }
+                self.require(b',', "a comma or a closing parenthesis")?;
                 self.hash(",");
             }
         }
@@ -173,9 +172,7 @@ impl<'a> Reader<'a, '_> {
         let mut layout = Layout { words: 1, dynamic: matches!(kind, "bytes" | "string") };
         if kind.is_empty() || kind == "tuple" {
             self.skip_spaces();
-            if !self.eat('(') {
-                return Err(self.expected("a type"));
-            }
+            self.require(b'(', "a type")?;
             kind = "";
             components = self.at;
             layout = self.parameters(depth + 1, &mut |_| {})?;
@@ -196,22 +193,21 @@ impl<'a> Reader<'a, '_> {
     fn arrays(&mut self, layout: &mut Layout) -> Result<(), SelectorError> {
         loop {
             self.skip_spaces();
-            if !self.eat('[') {
+            if !self.eat(b'[') {
                 return Ok(());
             }
             self.skip_spaces();
             let start = self.at;
             let length = self.word();
-            if !length.bytes().all(|digit| digit.is_ascii_digit()) || length.starts_with('0') {
+            let words = elementary::decimal(length);
+            if words.is_none() && !length.is_empty() {
                 self.at = start;
                 return Err(self.expected("the array's length, a decimal number from 1"));
             }
             self.skip_spaces();
-            if !self.eat(']') {
-                return Err(self.expected("a closing bracket"));
-            }
-            layout.dynamic |= length.is_empty();
-            layout.words = layout.words.saturating_mul(length.parse().unwrap_or(usize::MAX));
+            self.require(b']', "a closing bracket")?;
+            layout.dynamic |= words.is_none();
+            layout.words = layout.words.saturating_mul(words.unwrap_or(1));
             self.hash("[");
             self.hash(length);
             self.hash("]");
@@ -251,9 +247,9 @@ impl<'a> Reader<'a, '_> {
                 "returns" => self.results()?,
                 word => {
                     let ended = word.is_empty() && {
-                        self.eat(';');
+                        self.eat(b';');
                         self.skip_spaces();
-                        self.rest().is_empty()
+                        self.next().is_none()
                     };
                     if ended {
                         return Ok(());
@@ -268,19 +264,16 @@ impl<'a> Reader<'a, '_> {
     /// Reads the parentheses after `returns`. Types of results may be anything.
     fn results(&mut self) -> Result<(), SelectorError> {
         self.skip_spaces();
-        if !self.eat('(') {
-            return Err(self.expected("an opening parenthesis"));
-        }
+        self.require(b'(', "an opening parenthesis")?;
         let mut depth = 1_usize;
         while depth > 0 {
-            let next = self.rest().chars().next();
-            match next {
-                Some('(') => depth += 1,
-                Some(')') => depth -= 1,
+            match self.next() {
+                Some(b'(') => depth += 1,
+                Some(b')') => depth -= 1,
                 Some(_) => {}
                 None => return Err(self.expected("a closing parenthesis")),
             }
-            self.at += next.map_or(0, char::len_utf8);
+            self.at += 1;
         }
         Ok(())
     }
@@ -291,31 +284,33 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
+    fn next(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn skip_spaces(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len() - rest.trim_start().len();
-    }
-
-    /// Reads letters, digits, `_` and `$`; possibly none.
-    fn word(&mut self) -> &'a str {
-        let rest = self.rest();
-        let end = rest
-            .find(|next: char| !(next.is_ascii_alphanumeric() || next == '_' || next == '$'))
-            .unwrap_or(rest.len());
-        self.at += end;
-        rest.get(..end).unwrap_or_default()
-    }
-
-    fn eat(&mut self, wanted: char) -> bool {
-        let found = self.rest().starts_with(wanted);
-        if found {
-            self.at += wanted.len_utf8();
+        while self.next().is_some_and(|next| next.is_ascii_whitespace()) {
+            self.at += 1;
         }
+    }
+
+    /// Letters, digits, `_` and `$`.
+    fn word(&mut self) -> &'a str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let is_other = |next: u8| !(next.is_ascii_alphanumeric() || next == b'_' || next == b'$');
+        let (word, _) = elementary::split_where(rest, is_other);
+        self.at += word.len();
+        word
+    }
+
+    fn eat(&mut self, wanted: u8) -> bool {
+        let found = self.next() == Some(wanted);
+        self.at += usize::from(found);
         found
+    }
+
+    fn require(&mut self, wanted: u8, expected: &'static str) -> Result<(), SelectorError> {
+        if self.eat(wanted) { Ok(()) } else { Err(self.expected(expected)) }
     }
 
     const fn expected(&self, expected: &'static str) -> SelectorError {
@@ -325,7 +320,7 @@ impl<'a> Reader<'a, '_> {
 
 /// Whether a word of letters, digits, `_` and `$` may name something.
 fn is_identifier(word: &str) -> bool {
-    !word.is_empty() && !word.starts_with(|first: char| first.is_ascii_digit())
+    word.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! What may be found in a session.
 
-use core::fmt;
-
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 
 use super::severity::Severity;
 use crate::{
     abi::{elementary::ElementaryType, selector::FunctionSelector},
     policy::{condition::Condition, error::TimeField},
-    show::Decimal,
+    texts,
 };
 
 /// Something in a session that the chain takes, and most owners would not want.
@@ -244,122 +242,59 @@ impl Lint {
     }
 }
 
-impl fmt::Display for Lint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoEnd => f.write_str("the session never ends; set validUntil"),
-            Self::LongerThanAYear { valid_until } => {
-                write!(f, "validUntil: {valid_until} is more than a year ahead; end the session sooner")
-            }
-            Self::Over { valid_until } => {
-                write!(f, "validUntil: {valid_until} is over, so that the session allows nothing; set a later end")
-            }
-            Self::NeverValid { valid_after, valid_until } => write!(
-                f,
-                "validUntil: {valid_until} is not later than validAfter, {valid_after}, so that the session is never \
-                 valid"
-            ),
-            Self::TimeInMilliseconds { field, value } => {
-                write!(f, "{field}: {value} looks like milliseconds; times are seconds since 1970")
-            }
-            Self::ZeroContract => f.write_str("the zero address is no contract; name the one to be called"),
-            Self::ControlsAccount { contract } => write!(
-                f,
-                "{contract} is the account or controls accounts: the session may change who controls the account, or \
-                 take what it has deposited; permit calls of other contracts alone"
-            ),
-            Self::ValueWithoutRule { value_limit } => write!(
-                f,
-                "each call may carry {} wei, and no rule says to whose benefit; add rules, or limit the value to 0",
-                Decimal(U256::from(*value_limit))
-            ),
-            Self::MovesTokensFreely { selector, offset } => write!(
-                f,
-                "{selector} moves tokens, and no rule says to whom or how many; demand one recipient at offset {offset}"
-            ),
-            Self::ToAnybody { selector, offset } => write!(
-                f,
-                "{selector} may be called for anybody and any number of times, whatever one call moves; demand one \
-                 recipient at offset {offset}"
-            ),
-            Self::UnlimitedApproval { offset } => write!(
-                f,
-                "no rule caps the amount that may be approved; demand one below 2^128 at offset {offset}"
-            ),
-            Self::ApprovalForAll { selector } => write!(
-                f,
-                "{selector} lets somebody else move all tokens of the contract; permit approvals of single amounts \
-                 instead"
-            ),
-            Self::CallsFreely { selector } => write!(
-                f,
-                "{selector} makes the calls that its arguments hold, and no rule says which; permit the functions that \
-                 are meant instead"
-            ),
-            Self::ZeroRecipient => {
-                f.write_str("the recipient is the zero address, where what is sent is lost; name a recipient")
-            }
-            Self::UnlimitedAmount => {
-                f.write_str("the amount is not limited: it is 2^128 or more; set what one call may move")
-            }
-            Self::AnyTokenFunction => f.write_str(
-                "the recipient may be given an allowance of the amount as well: the module does not look at the function",
-            ),
-            Self::Unenforced { rule, condition } => write!(
-                f,
-                "rule {rule}: this chain's module does not enforce `{condition}`, so that the rule counts as none; use \
-                 another condition"
-            ),
-            Self::OffsetNotWord { rule, offset } => write!(
-                f,
-                "rule {rule}: offset {offset} is not a multiple of 32, so that it compares parts of two arguments; \
-                 argument n of static types stands at 32 n"
-            ),
-            Self::OffsetPastArguments { rule, offset, arguments } => write!(
-                f,
-                "rule {rule} looks at offset {offset}, but the function's arguments end at {arguments}"
-            ),
-            Self::AlwaysHolds { rule } => {
-                write!(f, "rule {rule} holds for every call, so that it limits nothing; give a bound, or leave it out")
-            }
-            Self::NeverHolds { rule } => {
-                write!(f, "rule {rule} holds for no call, so that the session allows nothing; give another reference")
-            }
-            Self::Contradiction { rule, other } => write!(
-                f,
-                "rules {other} and {rule} contradict each other on one word, so that the session allows nothing"
-            ),
-            Self::NotAValue { rule, kind } => {
-                write!(f, "rule {rule}: the word of its reference is no {kind}, so that no {kind} is equal to it; ")?;
-                f.write_str(match kind {
-                    ElementaryType::FixedBytes { .. } => "bytesN stand on the left of their word, zeros on the right",
-                    ElementaryType::Int { .. } => "negative numbers have all bits above their own set",
-                    _ => "values stand on the right of their word, zeros on the left",
-                })
-            }
-            Self::AddressByOrder { rule } => write!(
-                f,
-                "rule {rule} compares an address by its order, which anybody can satisfy by looking for a fitting one; \
-                 compare it for equality"
-            ),
-            Self::SignedByOrder { rule, kind } => write!(
-                f,
-                "rule {rule}: the argument is signed ({kind}) and the comparison is not: to it, negative numbers are \
-                 greater than all others; compare for equality"
-            ),
-            Self::ZeroAddress { rule } => {
-                write!(f, "rule {rule} demands the zero address, where what is sent is lost; name a recipient")
-            }
-            Self::Pointer { rule, offset } => write!(
-                f,
-                "rule {rule}: the word at {offset} is only the place of a dynamic argument, which stays free; add rules \
-                 on its content, and demand its usual place by `equal to`"
-            ),
-            Self::FreePointer { rule, offset, pointer } => write!(
-                f,
-                "rule {rule}: the word at {offset} is data behind a dynamic argument, and nothing holds the pointer at \
-                 {pointer}; demand its usual place by `equal to`"
-            ),
-        }
-    }
-}
+texts!(Lint {
+    NoEnd => "the session never ends; set validUntil",
+    LongerThanAYear { valid_until } => "validUntil: {} is more than a year ahead; end the session sooner",
+    Over { valid_until } => "validUntil: {} is over, so that the session allows nothing; set a later end",
+    NeverValid { valid_until, valid_after } =>
+        "validUntil: {} is not later than validAfter, {}, so that the session is never valid",
+    TimeInMilliseconds { field, value } => "{}: {} looks like milliseconds; times are seconds since 1970",
+    ZeroContract => "the zero address is no contract; name the one to be called",
+    ControlsAccount { contract } =>
+        "{} is the account or controls accounts: the session may change who controls the account, or take what it \
+         has deposited; permit calls of other contracts alone",
+    ValueWithoutRule { value_limit } =>
+        "each call may carry {} wei, and no rule says to whose benefit; add rules, or limit the value to 0",
+    MovesTokensFreely { selector, offset } =>
+        "{} moves tokens, and no rule says to whom or how many; demand one recipient at offset {}",
+    ToAnybody { selector, offset } =>
+        "{} may be called for anybody and any number of times, whatever one call moves; demand one recipient at \
+         offset {}",
+    UnlimitedApproval { offset } =>
+        "no rule caps the amount that may be approved; demand one below 2^128 at offset {}",
+    ApprovalForAll { selector } =>
+        "{} lets somebody else move all tokens of the contract; permit approvals of single amounts instead",
+    CallsFreely { selector } =>
+        "{} makes the calls that its arguments hold, and no rule says which; permit the functions that are meant \
+         instead",
+    ZeroRecipient => "the recipient is the zero address, where what is sent is lost; name a recipient",
+    UnlimitedAmount => "the amount is not limited: it is 2^128 or more; set what one call may move",
+    AnyTokenFunction =>
+        "the recipient may be given an allowance of the amount as well: the module does not look at the function",
+    Unenforced { rule, condition } =>
+        "rule {}: this chain's module does not enforce `{}`, so that the rule counts as none; use another condition",
+    OffsetNotWord { rule, offset } =>
+        "rule {}: offset {} is not a multiple of 32, so that it compares parts of two arguments; argument n of \
+         static types stands at 32 n",
+    OffsetPastArguments { rule, offset, arguments } =>
+        "rule {} looks at offset {}, but the function's arguments end at {}",
+    AlwaysHolds { rule } => "rule {} holds for every call, so that it limits nothing; give a bound, or leave it out",
+    NeverHolds { rule } => "rule {} holds for no call, so that the session allows nothing; give another reference",
+    Contradiction { other, rule } =>
+        "rules {} and {} contradict each other on one word, so that the session allows nothing",
+    NotAValue { rule, kind } =>
+        "rule {}: the word of its reference is no {}, so that no {} is equal to it; {}" and kind and &kind.place(),
+    AddressByOrder { rule } =>
+        "rule {} compares an address by its order, which anybody can satisfy by looking for a fitting one; compare \
+         it for equality",
+    SignedByOrder { rule, kind } =>
+        "rule {}: the argument is signed ({}) and the comparison is not: to it, negative numbers are greater than \
+         all others; compare for equality",
+    ZeroAddress { rule } => "rule {} demands the zero address, where what is sent is lost; name a recipient",
+    Pointer { rule, offset } =>
+        "rule {}: the word at {} is only the place of a dynamic argument, which stays free; add rules on its \
+         content, and demand its usual place by `equal to`",
+    FreePointer { rule, offset, pointer } =>
+        "rule {}: the word at {} is data behind a dynamic argument, and nothing holds the pointer at {}; demand its \
+         usual place by `equal to`",
+});

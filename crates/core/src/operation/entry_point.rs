@@ -4,6 +4,8 @@ use core::fmt;
 
 use alloy_primitives::{Address, address};
 
+use crate::written::{TextSink, Written, displays};
+
 /// A version of the contract that runs user operations.
 ///
 /// ```
@@ -53,8 +55,10 @@ impl EntryPointVersion {
     }
 }
 
-impl fmt::Display for EntryPointVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+impl Written for EntryPointVersion {
+    fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
+        out(self.name())
     }
 }
+
+displays!(EntryPointVersion);

@@ -1,13 +1,11 @@
 //! How an account comes to be.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY};
 
 use super::{
-    entry_point::EntryPointVersion,
-    packed::UnpackError,
-    typed_hash::{HashError, hash_of, hash_parts},
-    v0_6::CallDataDigest as _,
+    entry_point::EntryPointVersion, packed::UnpackError, typed_hash::HashError, v0_6::CallDataDigest as _,
 };
+use crate::keccak::hash_parts;
 use crate::sink::{BufferFull, Encode, Sink};
 
 /// How an account comes to be.
@@ -59,15 +57,17 @@ impl<B: AsRef<[u8]>> Initialization<B> {
     pub(super) fn hash_v0_7(&self) -> Result<B256, HashError> {
         match self {
             Self::Delegated { .. } => Err(HashError::DelegatedAtV0_7),
-            Self::Deployed | Self::Factory { .. } => Ok(hash_of(self)),
+            Self::Deployed | Self::Factory { .. } => Ok(self.signed_hash()),
         }
     }
 
     /// The hash of what the entry point puts in the place of the marker from v0.8 on.
     pub(super) fn signed_hash(&self) -> B256 {
         match self {
-            Self::Delegated { delegate, data } => hash_parts(&[delegate.as_slice(), data.as_ref()]),
-            Self::Deployed | Self::Factory { .. } => hash_of(self),
+            Self::Deployed => KECCAK256_EMPTY,
+            Self::Factory { factory: address, data } | Self::Delegated { delegate: address, data } => {
+                hash_parts(&[address.as_slice(), data.as_ref()])
+            }
         }
     }
 }

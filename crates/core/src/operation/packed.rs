@@ -10,6 +10,7 @@ use super::{
     unpacked::UnpackedUserOperation,
     v0_6::CallDataDigest,
 };
+use crate::texts;
 
 /// A user operation of EntryPoint v0.7 or later in the form that the contract takes, without its signature.
 ///
@@ -59,7 +60,7 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> PackedUserOperation<B, C> {
     ) -> Result<B256, HashError> {
         let hashes =
             (packed_init_hash(self.init_code.as_ref(), delegate)?, self.paymaster_and_data.keccak256());
-        Ok(typed_hash(self.words(hashes), entry_point, chain_id))
+        Ok(typed_hash(&self.words(hashes), entry_point, chain_id))
     }
 
     /// The hash at EntryPoint v0.9: as v0.8, without the signature that `paymaster_and_data` may end in.
@@ -75,7 +76,7 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> PackedUserOperation<B, C> {
         let (head, data) = split_head(self.paymaster_and_data.as_ref());
         let hashes =
             (packed_init_hash(self.init_code.as_ref(), delegate)?, signed_paymaster_hash(head, data)?);
-        Ok(typed_hash(self.words(hashes), entry_point, chain_id))
+        Ok(typed_hash(&self.words(hashes), entry_point, chain_id))
     }
 
     /// The operation with everything typed, as an entry point of that version reads it. Its hash there is that of the
@@ -165,15 +166,11 @@ impl<'a> PackedUserOperation<&'a [u8], ()> {
 #[non_exhaustive]
 pub enum UnpackError {
     /// Too short for a factory (AA99 from v0.8 on, before it a revert without a reason).
-    #[error("initCode: it starts with a factory of 20 bytes or is empty, this has {len} bytes")]
     InitCode {
         /// The number of bytes found.
         len: usize,
     },
     /// Too short for a paymaster, or from v0.7 on for a paymaster and its gas limits (AA93).
-    #[error(
-        "paymasterAndData: it starts with {least} bytes of paymaster and gas limits or is empty, this has {len} bytes"
-    )]
     Paymaster {
         /// The number of bytes found.
         len: usize,
@@ -181,12 +178,19 @@ pub enum UnpackError {
         least: usize,
     },
     /// The zero address as the paymaster, from v0.8 on (AA98).
-    #[error("paymasterAndData: the paymaster is the zero address, which EntryPoint v0.8 and later refuse")]
     ZeroPaymaster,
     /// A packed operation at v0.6.
-    #[error("EntryPoint v0.6 takes no packed user operation")]
     PackedAtV0_6,
     /// It has no hash either.
     #[error(transparent)]
     NoHash(#[from] HashError),
 }
+
+texts!(UnpackError {
+    InitCode { len } => "initCode: it starts with a factory of 20 bytes or is empty, this has {} bytes",
+    Paymaster { least, len } =>
+        "paymasterAndData: it starts with {} bytes of paymaster and gas limits or is empty, this has {} bytes",
+    ZeroPaymaster => "paymasterAndData: the paymaster is the zero address, which EntryPoint v0.8 and later refuse",
+    PackedAtV0_6 => "EntryPoint v0.6 takes no packed user operation",
+    NoHash(error) => "{}",
+});

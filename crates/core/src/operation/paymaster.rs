@@ -5,8 +5,9 @@ use alloy_primitives::{Address, B256};
 use super::{
     entry_point::EntryPointVersion,
     packed::UnpackError,
-    typed_hash::{HashError, hash_parts, joined},
+    typed_hash::{HashError, joined},
 };
+use crate::keccak::hash_parts;
 use crate::sink::{BufferFull, Encode, Sink};
 
 /// Who pays for an operation from EntryPoint v0.7 on, and what it is given.

@@ -1,27 +1,20 @@
 //! What the hashes of EntryPoint v0.7 and later have in common.
 
-use alloy_primitives::{Address, B256, Keccak256, U256, b256, keccak256};
+use alloy_primitives::{Address, B256, U256, b256};
 
 use super::v0_6::bind_to_entry_point;
-use crate::sink::{BufferFull, Encode};
+use crate::{keccak::hash_parts, texts};
 
 /// Why an operation has no hash: the entry point would revert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {
     /// The hash covers the account's delegate, which stands in the account's code and not in the operation.
-    #[error(
-        "initCode: it has the EIP-7702 marker 0x7702, so the hash covers the account's delegate; give its address"
-    )]
     NoDelegate,
     /// A delegated account at an entry point that does not know the EIP-7702 marker, and would call a factory of that
     /// address.
-    #[error("factory: the EIP-7702 marker 0x7702 means something from EntryPoint v0.8 on; this is v0.7")]
     DelegatedAtV0_7,
     /// A paymaster's signature that starts before the paymaster's data.
-    #[error(
-        "paymasterAndData: its end announces a signature of {announced} bytes, but its data has room for {room}"
-    )]
     PaymasterSignature {
         /// The length that the signature is said to have.
         announced: u16,
@@ -30,16 +23,24 @@ pub enum HashError {
     },
 }
 
+texts!(HashError {
+    NoDelegate =>
+        "initCode: it has the EIP-7702 marker 0x7702, so the hash covers the account's delegate; give its address",
+    DelegatedAtV0_7 => "factory: the EIP-7702 marker 0x7702 means something from EntryPoint v0.8 on; this is v0.7",
+    PaymasterSignature { announced, room } =>
+        "paymasterAndData: its end announces a signature of {} bytes, but its data has room for {}",
+});
+
 /// What the hashes of all versions cover: sender, nonce, the hashes of initCode and call data, gas limits,
 /// pre-verification gas, fees, the hash of the paymaster's part.
 pub(super) type Words = [[u8; 32]; 8];
 
 pub(super) fn hash_v0_7(words: Words, entry_point: Address, chain_id: u64) -> B256 {
-    bind_to_entry_point(keccak256(words.as_flattened()), entry_point, chain_id)
+    bind_to_entry_point(hash_parts(&[words.as_flattened()]), entry_point, chain_id)
 }
 
 /// Source: EIP-712, with the domain and type of EntryPoint v0.8.
-pub(super) fn typed_hash(words: Words, entry_point: Address, chain_id: u64) -> B256 {
+pub(super) fn typed_hash(words: &[[u8; 32]], entry_point: Address, chain_id: u64) -> B256 {
     let operation = hash_parts(&[OPERATION_TYPE.as_slice(), words.as_flattened()]);
     let domain: [[u8; 32]; 5] = [
         DOMAIN_TYPE.0,
@@ -48,7 +49,7 @@ pub(super) fn typed_hash(words: Words, entry_point: Address, chain_id: u64) -> B
         U256::from(chain_id).to_be_bytes(),
         entry_point.into_word().0,
     ];
-    hash_parts(&[&[0x19, 0x01], keccak256(domain.as_flattened()).as_slice(), operation.as_slice()])
+    hash_parts(&[&[0x19, 0x01], hash_parts(&[domain.as_flattened()]).as_slice(), operation.as_slice()])
 }
 
 /// The hash of `PackedUserOperation(address sender,…)`.
@@ -59,22 +60,6 @@ const DOMAIN_TYPE: B256 = b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffac
 const DOMAIN_NAME: B256 = b256!("364da28a5c92bcc87fe97c8813a6c6b8a3a049b0ea0a328fcb0b4f0e00337586");
 /// The hash of `1`.
 const DOMAIN_VERSION: B256 = b256!("c89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6");
-
-pub(super) fn hash_of(value: &impl Encode) -> B256 {
-    let mut hasher = Keccak256::new();
-    match value.write_to(&mut hasher) {
-        Ok(()) => hasher.finalize(),
-        Err(BufferFull) => unreachable!("a hasher takes any number of bytes"),
-    }
-}
-
-pub(super) fn hash_parts(parts: &[&[u8]]) -> B256 {
-    let mut hasher = Keccak256::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize()
-}
 
 /// Two 128-bit numbers in one word.
 pub(super) fn joined(high: u128, low: u128) -> B256 {
@@ -89,6 +74,8 @@ pub(super) fn halves(word: B256) -> (u128, u128) {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::keccak256;
+
     use super::*;
 
     #[test]

@@ -5,11 +5,13 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 #[cfg(feature = "alloc")]
 use super::packed::PackedUserOperation;
 use super::{
+    entry_point::EntryPointVersion,
     initialization::Initialization,
     paymaster::{Paymaster, signed_paymaster_hash},
-    typed_hash::{HashError, Words, hash_of, hash_v0_7, joined, typed_hash},
-    v0_6::CallDataDigest,
+    typed_hash::{HashError, Words, hash_v0_7, joined, typed_hash},
+    v0_6::{CallDataDigest, word_of},
 };
+use crate::keccak::hash_parts;
 #[cfg(feature = "alloc")]
 use crate::sink::Encode;
 
@@ -60,12 +62,14 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> UnpackedUserOperation<B, C> {
     /// # Errors
     /// [`HashError::DelegatedAtV0_7`] for [`Initialization::Delegated`], which that version does not know.
     pub fn hash_v0_7(&self, entry_point: Address, chain_id: u64) -> Result<B256, HashError> {
-        Ok(hash_v0_7(self.words_v0_7()?, entry_point, chain_id))
+        let words = self.words_at(EntryPointVersion::V0_7, self.call_data.keccak256())?;
+        Ok(hash_v0_7(words, entry_point, chain_id))
     }
 
     /// The hash at EntryPoint v0.8, EIP-712 typed data.
     pub fn hash_v0_8(&self, entry_point: Address, chain_id: u64) -> B256 {
-        typed_hash(self.words_v0_8(), entry_point, chain_id)
+        let (init_code, paymaster) = (self.init.signed_hash(), self.paymaster_hash());
+        typed_hash(&self.words(init_code, self.call_data.keccak256(), paymaster), entry_point, chain_id)
     }
 
     /// The hash at EntryPoint v0.9: as v0.8, without the signature that the paymaster's data may end in.
@@ -73,23 +77,8 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> UnpackedUserOperation<B, C> {
     /// # Errors
     /// [`HashError::PaymasterSignature`] where that would start before the data does.
     pub fn hash_v0_9(&self, entry_point: Address, chain_id: u64) -> Result<B256, HashError> {
-        Ok(typed_hash(self.words_v0_9()?, entry_point, chain_id))
-    }
-
-    pub(super) fn words_v0_7(&self) -> Result<Words, HashError> {
-        Ok(self.words((self.init.hash_v0_7()?, self.paymaster_hash())))
-    }
-
-    pub(super) fn words_v0_8(&self) -> Words {
-        self.words((self.init.signed_hash(), self.paymaster_hash()))
-    }
-
-    pub(super) fn words_v0_9(&self) -> Result<Words, HashError> {
-        let paymaster = match &self.paymaster {
-            Some(paymaster) => signed_paymaster_hash(&paymaster.head(), paymaster.data.as_ref())?,
-            None => KECCAK256_EMPTY,
-        };
-        Ok(self.words((self.init.signed_hash(), paymaster)))
+        let words = self.words_at(EntryPointVersion::V0_9, self.call_data.keccak256())?;
+        Ok(typed_hash(&words, entry_point, chain_id))
     }
 
     /// The operation as the contract takes it.
@@ -106,19 +95,37 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> UnpackedUserOperation<B, C> {
             call_data: self.call_data,
         }
     }
+}
 
-    fn paymaster_hash(&self) -> B256 {
-        self.paymaster.as_ref().map_or(KECCAK256_EMPTY, hash_of)
+impl<B: AsRef<[u8]>, C> UnpackedUserOperation<B, C> {
+    /// What the hash covers at an entry point from v0.7 on, with this digest of the call data.
+    pub(super) fn words_at(&self, version: EntryPointVersion, call_data: B256) -> Result<Words, HashError> {
+        let init_code = match version {
+            EntryPointVersion::V0_6 | EntryPointVersion::V0_7 => self.init.hash_v0_7()?,
+            EntryPointVersion::V0_8 | EntryPointVersion::V0_9 => self.init.signed_hash(),
+        };
+        let paymaster = match &self.paymaster {
+            Some(paymaster) if version >= EntryPointVersion::V0_9 => {
+                signed_paymaster_hash(&paymaster.head(), paymaster.data.as_ref())?
+            }
+            _ => self.paymaster_hash(),
+        };
+        Ok(self.words(init_code, call_data, paymaster))
     }
 
-    fn words(&self, (init_code, paymaster): (B256, B256)) -> Words {
+    fn paymaster_hash(&self) -> B256 {
+        let paymaster = self.paymaster.as_ref();
+        paymaster.map_or(KECCAK256_EMPTY, |it| hash_parts(&[&it.head(), it.data.as_ref()]))
+    }
+
+    fn words(&self, init_code: B256, call_data: B256, paymaster: B256) -> Words {
         [
             self.sender.into_word().0,
-            self.nonce.to_be_bytes(),
+            word_of(&self.nonce),
             init_code.0,
-            self.call_data.keccak256().0,
+            call_data.0,
             joined(self.verification_gas_limit, self.call_gas_limit).0,
-            self.pre_verification_gas.to_be_bytes(),
+            word_of(&self.pre_verification_gas),
             joined(self.max_priority_fee_per_gas, self.max_fee_per_gas).0,
             paymaster.0,
         ]

@@ -1,11 +1,12 @@
 //! User operations of EntryPoint v0.6 and their hash.
 
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, Keccak256, U256, keccak256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 
 use super::{
     entry_point::EntryPointVersion, initialization::Initialization, packed::UnpackError,
     paymaster::PaymasterV0_6,
 };
+use crate::keccak::hash_parts;
 
 /// A user operation of EntryPoint v0.6 that is not signed.
 ///
@@ -49,21 +50,24 @@ impl<B: CallDataDigest, C: CallDataDigest> UserOperation<B, C> {
     /// assert_ne!(operation.hash(entry_point, 1), operation.hash(entry_point, 137));
     /// ```
     pub fn hash(&self, entry_point: Address, chain_id: u64) -> B256 {
-        bind_to_entry_point(keccak256(self.words().as_flattened()), entry_point, chain_id)
+        let words = self.words(self.call_data.keccak256());
+        bind_to_entry_point(hash_parts(&[words.as_flattened()]), entry_point, chain_id)
     }
+}
 
+impl<B: CallDataDigest, C> UserOperation<B, C> {
     /// What the hash covers.
-    pub(super) fn words(&self) -> [[u8; 32]; 10] {
+    pub(super) fn words(&self, call_data: B256) -> [[u8; 32]; 10] {
         [
             self.sender.into_word().0,
-            self.nonce.to_be_bytes(),
+            word_of(&self.nonce),
             self.init_code.keccak256().0,
-            self.call_data.keccak256().0,
-            self.call_gas_limit.to_be_bytes(),
-            self.verification_gas_limit.to_be_bytes(),
-            self.pre_verification_gas.to_be_bytes(),
-            self.max_fee_per_gas.to_be_bytes(),
-            self.max_priority_fee_per_gas.to_be_bytes(),
+            call_data.0,
+            word_of(&self.call_gas_limit),
+            word_of(&self.verification_gas_limit),
+            word_of(&self.pre_verification_gas),
+            word_of(&self.max_fee_per_gas),
+            word_of(&self.max_priority_fee_per_gas),
             self.paymaster_and_data.keccak256().0,
         ]
     }
@@ -158,10 +162,7 @@ pub struct SignedUserOperation<B> {
 ///
 /// Source: EIP-191, version 0x45 (`personal_sign`) over 32 bytes.
 pub fn signing_hash(user_op_hash: B256) -> B256 {
-    let mut hasher = Keccak256::new();
-    hasher.update(b"\x19Ethereum Signed Message:\n32");
-    hasher.update(user_op_hash);
-    hasher.finalize()
+    hash_parts(&[b"\x19Ethereum Signed Message:\n32", user_op_hash.as_slice()])
 }
 
 /// Bytes whose hash is known or can be had.
@@ -175,7 +176,7 @@ pub trait CallDataDigest {
 impl<T: AsRef<[u8]> + ?Sized> CallDataDigest for T {
     fn keccak256(&self) -> B256 {
         let bytes = self.as_ref();
-        if bytes.is_empty() { KECCAK256_EMPTY } else { keccak256(bytes) }
+        if bytes.is_empty() { KECCAK256_EMPTY } else { hash_parts(&[bytes]) }
     }
 }
 
@@ -213,5 +214,11 @@ impl CallDataDigest for Digest {
 /// The last step of the hash up to EntryPoint v0.7.
 pub(crate) fn bind_to_entry_point(operation: B256, entry_point: Address, chain_id: u64) -> B256 {
     let bound: [[u8; 32]; 3] = [operation.0, entry_point.into_word().0, U256::from(chain_id).to_be_bytes()];
-    keccak256(bound.as_flattened())
+    hash_parts(&[bound.as_flattened()])
+}
+
+/// A number as it is hashed. Not inlined: operations have many.
+#[inline(never)]
+pub(super) fn word_of(number: &U256) -> [u8; 32] {
+    number.to_be_bytes()
 }

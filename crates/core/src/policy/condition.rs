@@ -1,8 +1,8 @@
 //! How a rule compares a call's argument with its reference value.
 
-use core::fmt;
-
 use alloy_primitives::U256;
+
+use crate::texts;
 
 /// A comparison of two unsigned 256-bit words, as the session validation module numbers them.
 ///
@@ -82,27 +82,24 @@ impl TryFrom<u8> for Condition {
     }
 }
 
-/// The comparison in words, as they stand before the reference value.
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Equal => "equal to",
-            Self::LessThanOrEqual => "at most",
-            Self::LessThan => "less than",
-            Self::GreaterThanOrEqual => "at least",
-            Self::GreaterThan => "greater than",
-            Self::NotEqual => "other than",
-        })
-    }
-}
+// In words, as they stand before the reference value.
+texts!(Condition {
+    Equal => "equal to",
+    LessThanOrEqual => "at most",
+    LessThan => "less than",
+    GreaterThanOrEqual => "at least",
+    GreaterThan => "greater than",
+    NotEqual => "other than",
+});
 
 /// A number that stands for no condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("condition {number} is unknown; conditions are 0 to 5")]
 pub struct UnknownCondition {
     /// The number found.
     pub number: u8,
 }
+
+texts!(UnknownCondition { number } => "condition {} is unknown; conditions are 0 to 5");
 
 #[cfg(test)]
 mod tests {

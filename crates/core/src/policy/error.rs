@@ -1,10 +1,8 @@
 //! Why a policy cannot be encoded.
 
-use core::fmt;
-
 use alloy_primitives::U256;
 
-use crate::show::Decimal;
+use crate::texts;
 
 /// Why something cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +15,7 @@ pub enum EncodeError {
         limit: usize,
     },
     /// A value limit of 2^128 wei or more.
-    #[error("valueLimit: {} wei does not fit 128 bits", Decimal(*value))]
+    #[error("valueLimit: {value} wei does not fit 128 bits")]
     ValueLimitTooLarge {
         /// The value given, in wei.
         value: U256,
@@ -41,11 +39,7 @@ pub enum TimeField {
     ValidUntil,
 }
 
-impl fmt::Display for TimeField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ValidAfter => "validAfter",
-            Self::ValidUntil => "validUntil",
-        })
-    }
-}
+texts!(TimeField {
+    ValidAfter => "validAfter",
+    ValidUntil => "validUntil",
+});

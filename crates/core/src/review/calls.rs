@@ -7,12 +7,13 @@ use super::{
     control::{self, Argument, ControlCall, ControlFunction, Controller},
     error::ReviewError,
     function::Subject,
-    head::bytes,
-    item::{Item, NotShown, Show, Value},
+    item::Value,
+    items::Items,
     label::Label,
 };
 use crate::{
     abi::{WORD, selector::FunctionSelector},
+    keccak::digest,
     lint::severity::Severity,
     trusted::{ContractRole, TrustedContext},
 };
@@ -22,16 +23,23 @@ use crate::{
 pub(super) struct Calls {
     pub(super) account: Address,
     pub(super) entry_point: Address,
-    /// The root of the sessions that were shown, if there were any.
-    pub(super) shown_root: Option<B256>,
-    /// The module in which kept sessions were granted, if there were any.
-    pub(super) kept_in: Option<Address>,
-    pub(super) roots_set: u32,
+    pub(super) roots: Roots,
     call: CurrentCall,
 }
 
+/// The root of the account's sessions, as it is shown and as it is set.
+#[derive(Debug)]
+pub(super) struct Roots {
+    /// That of the sessions that were shown, if there were any.
+    pub(super) shown: Option<B256>,
+    /// The module in which kept sessions were granted, if there were any.
+    pub(super) kept_in: Option<Address>,
+    /// How often one is set.
+    pub(super) times: u32,
+}
+
 /// What is kept of the call that is being read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct CurrentCall {
     number: usize,
     of: usize,
@@ -48,9 +56,7 @@ impl Calls {
         Self {
             account,
             entry_point,
-            shown_root: None,
-            kept_in: None,
-            roots_set: 0,
+            roots: Roots { shown: None, kept_in: None, times: 0 },
             call: CurrentCall {
                 number: 0,
                 of: 0,
@@ -62,13 +68,15 @@ impl Calls {
 
     pub(super) fn take(
         &mut self,
-        show: &mut dyn Show,
+        items: &mut Items<'_>,
         trusted: &TrustedContext<'_>,
         event: Event<'_>,
     ) -> Result<(), ReviewError> {
         match event {
             Event::Begin { number, of, head } => {
-                self.call = CurrentCall { number: number + 1, of, head, ..CurrentCall::default() };
+                let call = &mut self.call;
+                (call.number, call.of, call.head) = (number + 1, of, head);
+                call.start.clear();
                 Ok(())
             }
             Event::Data(data) => {
@@ -78,110 +86,78 @@ impl Calls {
                 let _ = start.extend_from_slice(data.get(..room).unwrap_or_default());
                 Ok(())
             }
-            Event::End { hasher } => self.show_call(show, trusted, hasher),
+            Event::End { hasher } => self.show_call(items, trusted, hasher),
         }
     }
 
     fn show_call(
         &mut self,
-        show: &mut dyn Show,
+        items: &mut Items<'_>,
         trusted: &TrustedContext<'_>,
         hasher: &Keccak256,
     ) -> Result<(), ReviewError> {
-        let CurrentCall { number, of, head: CallHead { to, value, data_len }, .. } = self.call;
-        let start = core::mem::take(&mut self.call.start);
-        show.show(&Item::new(Label::Call, Value::Place { number, of: Some(of) }))?;
-        match Controller::of(to, self.account, self.entry_point, trusted) {
-            Some(controller) => {
-                let read = controller.read(&start, data_len);
-                let call = read.ok_or(ReviewError::UnknownControl { call: number, to })?;
-                self.show_control(show, trusted, to, &call)?;
-            }
-            None => self.show_other(show, trusted, &start, hasher)?,
+        let Self { call, roots, .. } = self;
+        let CallHead { to, value, data_len } = call.head;
+        items.put(Label::Call, Value::Place { number: call.number, of: Some(call.of) });
+        let controller = Controller::of(to, self.account, self.entry_point, trusted);
+        let control = match controller.map(|controller| controller.read(&call.start, data_len)) {
+            Some(None) => return Err(ReviewError::UnknownControl { call: call.number, to }),
+            read => read.flatten(),
+        };
+        items.address(Label::To, &to);
+        match control {
+            Some(control) => show_control(items, trusted, roots, &to, &control)?,
+            None => show_other(items, trusted, call, hasher),
         }
         if !value.is_zero() {
-            show.show(&Item::new(Label::Sends, Value::Coin(value)))?;
+            items.coin(Label::Sends, &value);
         }
         Ok(())
     }
-
-    fn show_control(
-        &mut self,
-        show: &mut dyn Show,
-        trusted: &TrustedContext<'_>,
-        to: Address,
-        call: &ControlCall<'_>,
-    ) -> Result<(), ReviewError> {
-        show.show(&Item::new(Label::To, Value::Address(to)))?;
-        match *call {
-            ControlCall::Value(Controller::EntryPoint) => {
-                Ok(show.show(&Item::new(Label::Deposits, Value::None))?)
-            }
-            ControlCall::Value(_) => Ok(show.show(&Item::new(Label::WithoutData, Value::None))?),
-            ControlCall::Function(ControlFunction { arguments: [Argument::Root], .. }, [root]) => {
-                self.show_root(show, to, B256::new(*root))
-            }
-            ControlCall::Function(&ControlFunction { selector: control::ENABLE_MODULE, .. }, [module]) => {
-                Ok(show_enabled(show, trusted, control::address(module))?)
-            }
-            ControlCall::Function(function, words) => Ok(show_function(show, function, words)?),
+}
+fn show_control(
+    items: &mut Items<'_>,
+    trusted: &TrustedContext<'_>,
+    roots: &mut Roots,
+    to: &Address,
+    call: &ControlCall<'_>,
+) -> Result<(), ReviewError> {
+    match *call {
+        ControlCall::Value(Controller::EntryPoint) => items.label(Label::Deposits),
+        ControlCall::Value(_) => items.label(Label::WithoutData),
+        ControlCall::Function(ControlFunction { arguments: [Argument::Root], .. }, [root]) => {
+            roots.show(items, to, &B256::new(*root))?;
         }
+        ControlCall::Function(&ControlFunction { selector: control::ENABLE_MODULE, .. }, [module]) => {
+            show_enabled(items, trusted, &control::address(module));
+        }
+        ControlCall::Function(function, words) => show_function(items, function, words),
     }
+    Ok(())
+}
 
+impl Roots {
     /// The root is that of the sessions that were shown, or ends all where none were.
-    fn show_root(&mut self, show: &mut dyn Show, manager: Address, set: B256) -> Result<(), ReviewError> {
-        self.roots_set += 1;
-        if let Some(from) = self.kept_in.filter(|from| *from != manager) {
-            return Err(ReviewError::KeptElsewhere { from, to: manager });
+    fn show(&mut self, items: &mut Items<'_>, manager: &Address, set: &B256) -> Result<(), ReviewError> {
+        self.times += 1;
+        if let Some(from) = self.kept_in.filter(|from| from != manager) {
+            return Err(ReviewError::KeptElsewhere { from, to: *manager });
         }
-        match self.shown_root {
-            None if set.is_zero() => {
-                return Ok(show.show(&Item::new(Label::EndsAllSessions, Value::Address(manager)))?);
+        match self.shown {
+            None if set.is_zero() => items.address(Label::EndsAllSessions, manager),
+            None => return Err(ReviewError::SessionsMissing { set: *set }),
+            Some(shown) if shown != *set => return Err(ReviewError::OtherRoot { shown, set: *set }),
+            Some(_) => {
+                items.address(Label::GrantsSessions, manager);
+                items.hash(Label::Root, set);
             }
-            None => return Err(ReviewError::SessionsMissing { set }),
-            Some(shown) if shown != set => return Err(ReviewError::OtherRoot { shown, set }),
-            Some(_) => {}
-        }
-        show.show(&Item::new(Label::GrantsSessions, Value::Address(manager)))?;
-        Ok(show.show(&Item::new(Label::Root, Value::Hash(set)))?)
-    }
-
-    fn show_other(
-        &mut self,
-        show: &mut dyn Show,
-        trusted: &TrustedContext<'_>,
-        data: &[u8],
-        hasher: &Keccak256,
-    ) -> Result<(), NotShown> {
-        let CallHead { to, data_len, .. } = self.call.head;
-        show.show(&Item::new(Label::To, Value::Address(to)))?;
-        let Some((selector, arguments)) = data.split_first_chunk::<4>() else {
-            return show.show(&match data {
-                [] => Item::new(Label::WithoutData, Value::None),
-                data => Item::new(Label::ShortData, bytes(data)),
-            });
-        };
-        let (words, rest) = arguments.as_chunks::<WORD>();
-        show_power(show, *selector, words)?;
-        let selector = FunctionSelector::new(*selector);
-        let signature = trusted.function(selector);
-        show.show(&Item::new(Label::CalledFunction, Value::Function { selector, signature }))?;
-        for (index, word) in words.iter().enumerate() {
-            let subject = Subject::new(signature, index * WORD);
-            show.show(&Item::new(Label::Argument, Value::Argument { subject, word: B256::new(*word) }))?;
-        }
-        let shown = 4 + WORD * words.len();
-        if data_len > shown as u64 || !rest.is_empty() {
-            // The call's own digest would be a second hash of all its data.
-            let digest = hasher.clone().finalize();
-            show.show(&Item::new(Label::MoreData, Value::Bytes { len: data_len, digest }))?;
         }
         Ok(())
     }
 }
 
-fn show_enabled(show: &mut dyn Show, trusted: &TrustedContext<'_>, module: Address) -> Result<(), NotShown> {
-    let (label, severity) = match trusted.role(module) {
+fn show_enabled(items: &mut Items<'_>, trusted: &TrustedContext<'_>, module: &Address) {
+    let (label, severity) = match trusted.role(*module) {
         Some(ContractRole::SessionKeyManager) => (Label::EnablesSessions, Severity::Info),
         Some(
             ContractRole::OwnershipModule
@@ -190,57 +166,85 @@ fn show_enabled(show: &mut dyn Show, trusted: &TrustedContext<'_>, module: Addre
         ) => (Label::EnablesKnownModule, Severity::Info),
         _ => (Label::EnablesModule, Severity::Danger),
     };
-    show.show(&Item::new(label, Value::Address(module)).with_severity(severity))
+    items.with_severity(severity).address(label, module);
 }
 
 /// A function that is read whole: what it does with the argument of the same label, and the others.
-fn show_function(
-    show: &mut dyn Show,
-    function: &ControlFunction,
-    words: &[[u8; WORD]],
-) -> Result<(), NotShown> {
-    let values = function.arguments.iter().zip(words).map(|(argument, word)| match argument {
-        Argument::Address(label) => (*label, Value::Address(control::address(word))),
-        Argument::Number(label) => (*label, Value::Number(control::number(word))),
-        Argument::Root => (function.label, Value::Hash(B256::new(*word))),
-    });
-    let what = values.clone().find(|(label, _)| *label == function.label);
-    let (label, value) = what.unwrap_or((function.label, Value::None));
-    show.show(&Item::new(label, value).with_severity(function.severity))?;
-    let mut rest = values.filter(|(label, _)| *label != function.label);
-    rest.try_for_each(|(label, value)| show.show(&Item::new(label, value)))
+fn show_function(items: &mut Items<'_>, function: &ControlFunction, words: &[[u8; WORD]]) {
+    items.with_severity(function.severity);
+    if function.arguments.is_empty() {
+        items.label(function.label);
+    }
+    for is_first in [true, false] {
+        for (argument, word) in function.arguments.iter().zip(words) {
+            match *argument {
+                Argument::Address(label) if (label == function.label) == is_first => {
+                    items.address(label, &control::address(word));
+                }
+                Argument::Number(label) if (label == function.label) == is_first => {
+                    items.number(label, &control::number(word));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn show_other(items: &mut Items<'_>, trusted: &TrustedContext<'_>, call: &CurrentCall, hasher: &Keccak256) {
+    let data = call.start.as_slice();
+    let Some((selector, arguments)) = data.split_first_chunk::<4>() else {
+        return match data {
+            [] => items.label(Label::WithoutData),
+            data => items.bytes(Label::ShortData, data),
+        };
+    };
+    let (words, rest) = arguments.as_chunks::<WORD>();
+    show_power(items, *selector, words);
+    let selector = FunctionSelector::new(*selector);
+    let signature = trusted.function(selector);
+    items.put(Label::CalledFunction, Value::Function { selector, signature });
+    for (index, word) in words.iter().enumerate() {
+        let subject = Subject::new(signature, index * WORD);
+        items.put(Label::Argument, Value::Argument { subject, word: B256::new(*word) });
+    }
+    let shown = 4 + WORD * words.len();
+    let len = call.head.data_len;
+    if len > shown as u64 || !rest.is_empty() {
+        // The call's own digest would be a second hash of all its data.
+        items.put(Label::MoreData, Value::Bytes { len, digest: digest(hasher) });
+    }
 }
 
 /// Says what a function of an unknown contract gives away, if it is one of those that usually do. What follows the arguments
 /// changes nothing: contracts do not read it.
-fn show_power(show: &mut dyn Show, selector: [u8; 4], words: &[[u8; WORD]]) -> Result<(), NotShown> {
-    let mut say = |severity, label, value| show.show(&Item::new(label, value).with_severity(severity));
+fn show_power(items: &mut Items<'_>, selector: [u8; 4], words: &[[u8; WORD]]) {
     match (selector, words) {
         (control::SET_MERKLE_ROOT, [root, ..]) => {
-            say(Severity::Danger, Label::UnknownRoot, Value::Hash(B256::new(*root)))
+            items.with_severity(Severity::Danger).hash(Label::UnknownRoot, &B256::new(*root));
         }
         (control::TRANSFER_OWNERSHIP, [owner, ..]) => {
-            say(Severity::Warning, Label::GivesAwayContract, Value::Address(control::address(owner)))
+            let owner = control::address(owner);
+            items.with_severity(Severity::Warning).address(Label::GivesAwayContract, &owner);
         }
-        (APPROVE | INCREASE_ALLOWANCE, [spender, amount, ..]) => show_allowance(show, spender, amount),
-        (PERMIT2_APPROVE, [_, spender, amount, _, ..]) => show_allowance(show, spender, amount),
+        (APPROVE | INCREASE_ALLOWANCE, [spender, amount, ..])
+        | (PERMIT2_APPROVE, [_, spender, amount, _, ..]) => show_allowance(items, spender, amount),
         (SET_APPROVAL_FOR_ALL, [operator, approved, ..]) if *approved != [0; WORD] => {
-            say(Severity::Danger, Label::AllowsAll, Value::Address(control::address(operator)))
+            let operator = control::address(operator);
+            items.with_severity(Severity::Danger).address(Label::AllowsAll, &operator);
         }
-        _ => Ok(()),
+        _ => {}
     }
 }
 
-fn show_allowance(show: &mut dyn Show, spender: &[u8; WORD], amount: &[u8; WORD]) -> Result<(), NotShown> {
+fn show_allowance(items: &mut Items<'_>, spender: &[u8; WORD], amount: &[u8; WORD]) {
     let amount = control::number(amount);
     let is_unlimited = amount.bit_len() > 128;
     let severity = if is_unlimited { Severity::Danger } else { Severity::Warning };
-    let allows = Item::new(Label::Allows, Value::Address(control::address(spender)));
-    show.show(&allows.with_severity(severity))?;
-    show.show(&match is_unlimited {
-        true => Item::new(Label::AllowedWithoutLimit, Value::None),
-        false => Item::new(Label::AllowedAmount, Value::Number(amount)),
-    })
+    items.with_severity(severity).address(Label::Allows, &control::address(spender));
+    match is_unlimited {
+        true => items.label(Label::AllowedWithoutLimit),
+        false => items.number(Label::AllowedAmount, &amount),
+    }
 }
 
 /// `approve(address,uint256)` of ERC-20; of ERC-721 the second argument is the token.

@@ -3,8 +3,12 @@
 use core::fmt;
 
 use crate::{
-    abi::signature_text::{self, Argument},
+    abi::{
+        WORD,
+        signature_text::{self, Argument},
+    },
     show::Safe,
+    written::{TextSink, Written, displays, write_text},
 };
 
 /// A word of a function's arguments.
@@ -31,17 +35,21 @@ impl<'a> Subject<'a> {
     }
 
     fn argument(&self) -> Option<Argument<'a>> {
-        let index = self.offset.is_multiple_of(32).then_some(self.offset / 32)?;
+        let index = self.offset.is_multiple_of(WORD).then_some(self.offset / WORD)?;
         signature_text::argument(self.function?, index)
     }
 }
 
-impl fmt::Display for Subject<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Written for Subject<'_> {
+    fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
         match self.argument().and_then(|argument| argument.name) {
-            Some(name) => write!(f, "{}", Safe(name)),
-            None if self.offset.is_multiple_of(32) => write!(f, "argument word {}", self.offset / 32),
-            None => write!(f, "the word at byte {} of the arguments", self.offset),
+            Some(name) => Safe(name).write(out),
+            None if self.offset.is_multiple_of(WORD) => {
+                write_text("argument word {}", &[&(self.offset / WORD)], out)
+            }
+            None => write_text("the word at byte {} of the arguments", &[&self.offset], out),
         }
     }
 }
+
+displays!(Subject<'_>);

@@ -4,7 +4,9 @@ use alloy_primitives::{Address, U256};
 
 use super::{
     error::ReviewError,
-    item::{Item, NotShown, Show, Value},
+    gas::{Gas, narrow},
+    item::Value,
+    items::Items,
     label::Label,
 };
 use crate::{
@@ -32,7 +34,7 @@ pub struct Domain {
 }
 
 /// A user operation of some entry point, all but its call data, which comes in pieces.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum OperationHead<'a> {
     V0_6(UserOperation<&'a [u8], ()>),
@@ -85,7 +87,7 @@ impl<'a> OperationHead<'a> {
     /// # Errors
     /// An operation that has no hash at its entry point.
     pub fn hash(&self, call_data: Digest, domain: Domain) -> Result<alloy_primitives::B256, HashError> {
-        Ok(self.hashed()?.finish(call_data, domain.entry_point, domain.chain_id))
+        Ok(self.hashed()?.finish(&call_data.0, domain.entry_point, domain.chain_id))
     }
 
     pub(super) fn hashed(&self) -> Result<HashedHead, HashError> {
@@ -98,29 +100,26 @@ impl<'a> OperationHead<'a> {
     }
 }
 
-/// Gas limits with what they are.
-type Gas<'a> = &'a [(Label, U256)];
-
 /// Shows an operation but for its call data.
 pub(super) fn show_head(
-    show: &mut dyn Show,
+    items: &mut Items<'_>,
     trusted: &TrustedContext<'_>,
     domain: Domain,
     head: &OperationHead<'_>,
 ) -> Result<(), ReviewError> {
-    show.show(&Item::new(Label::Account, Value::Address(head.sender())))?;
-    show.show(&Item::new(Label::Chain, Value::Number(U256::from(domain.chain_id))))?;
-    show_entry_point(show, trusted, domain.entry_point, head.version())?;
+    items.address(Label::Account, &head.sender());
+    items.number(Label::Chain, &U256::from(domain.chain_id));
+    show_entry_point(items, trusted, domain.entry_point, head.version())?;
     match head {
-        OperationHead::V0_6(operation) => show_v0_6(show, operation),
+        OperationHead::V0_6(operation) => show_v0_6(items, operation),
         OperationHead::V0_7(operation) | OperationHead::V0_8(operation) | OperationHead::V0_9(operation) => {
-            show_unpacked(show, operation, head.version())
+            show_unpacked(items, operation, head.version())
         }
     }
 }
 
 fn show_entry_point(
-    show: &mut dyn Show,
+    items: &mut Items<'_>,
     trusted: &TrustedContext<'_>,
     address: Address,
     version: EntryPointVersion,
@@ -132,123 +131,102 @@ fn show_entry_point(
         Some(ContractRole::EntryPoint(_)) => (Label::EntryPoint, Severity::Info),
         _ => (Label::UnknownEntryPoint, Severity::Warning),
     };
-    let item = Item::new(label, Value::EntryPoint { version, address });
-    Ok(show.show(&item.with_severity(severity))?)
+    items.with_severity(severity).put(label, Value::EntryPoint { version, address });
+    Ok(())
 }
 
-fn show_v0_6(show: &mut dyn Show, operation: &UserOperation<&[u8], ()>) -> Result<(), ReviewError> {
-    show.show(&Item::new(Label::Nonce, Value::Hex(operation.nonce)))?;
-    show_initialization(show, &operation.initialization()?)?;
+fn show_v0_6(items: &mut Items<'_>, operation: &UserOperation<&[u8], ()>) -> Result<(), ReviewError> {
+    items.put(Label::Nonce, Value::Hex(operation.nonce));
+    show_initialization(items, &operation.initialization()?);
     let paymaster = operation.paymaster()?;
     let pays = paymaster.as_ref().is_some_and(|paymaster| !paymaster.account_pays());
-    let validations = U256::from(if pays { 3 } else { 1 });
-    let most = operation
-        .call_gas_limit
-        .saturating_add(operation.verification_gas_limit.saturating_mul(validations))
-        .saturating_add(operation.pre_verification_gas);
-    let gas = [
-        (Label::CallGas, operation.call_gas_limit),
-        (Label::VerificationGas, operation.verification_gas_limit),
-        (Label::PreVerificationGas, operation.pre_verification_gas),
+    let numbers = [
+        &operation.max_fee_per_gas,
+        &operation.max_priority_fee_per_gas,
+        &operation.call_gas_limit,
+        &operation.verification_gas_limit,
+        &operation.pre_verification_gas,
+        &U256::ZERO,
+        &U256::ZERO,
     ];
-    show_fees(show, most, operation.max_fee_per_gas, operation.max_priority_fee_per_gas, &gas)?;
-    Ok(show_payer(show, paymaster.map(|it| (it.paymaster, it.data)), None)?)
+    let gas = Gas { numbers: numbers.map(narrow), has_paymaster: false, verifies_thrice: pays };
+    gas.show(items)?;
+    show_payer(items, paymaster.map(|it| (it.paymaster, it.data)), 0);
+    Ok(())
 }
 
 fn show_unpacked(
-    show: &mut dyn Show,
+    items: &mut Items<'_>,
     operation: &UnpackedUserOperation<&[u8], ()>,
     version: EntryPointVersion,
 ) -> Result<(), ReviewError> {
-    show.show(&Item::new(Label::Nonce, Value::Hex(operation.nonce)))?;
-    show_initialization(show, &operation.init)?;
-    let (verification, post_op) = operation
-        .paymaster
-        .as_ref()
-        .map_or((0, 0), |paymaster| (paymaster.verification_gas_limit, paymaster.post_op_gas_limit));
-    let gas = [
-        (Label::CallGas, U256::from(operation.call_gas_limit)),
-        (Label::VerificationGas, U256::from(operation.verification_gas_limit)),
-        (Label::PreVerificationGas, operation.pre_verification_gas),
-        (Label::PaymasterVerificationGas, U256::from(verification)),
-        (Label::PostOpGas, U256::from(post_op)),
+    items.put(Label::Nonce, Value::Hex(operation.nonce));
+    show_initialization(items, &operation.init);
+    let paymaster = operation.paymaster.as_ref();
+    let numbers = [
+        operation.max_fee_per_gas,
+        operation.max_priority_fee_per_gas,
+        operation.call_gas_limit,
+        operation.verification_gas_limit,
+        narrow(&operation.pre_verification_gas),
+        paymaster.map_or(0, |paymaster| paymaster.verification_gas_limit),
+        paymaster.map_or(0, |paymaster| paymaster.post_op_gas_limit),
     ];
-    let most = gas.iter().fold(U256::ZERO, |sum, (_, limit)| sum.saturating_add(*limit));
-    let shown = gas.get(..if operation.paymaster.is_some() { 5 } else { 3 }).unwrap_or(&gas);
-    let (fee, priority_fee) =
-        (U256::from(operation.max_fee_per_gas), U256::from(operation.max_priority_fee_per_gas));
-    show_fees(show, most, fee, priority_fee, shown)?;
-    let Some(paymaster) = &operation.paymaster else { return Ok(show_payer(show, None, None)?) };
+    let gas = Gas { numbers, has_paymaster: paymaster.is_some(), verifies_thrice: false };
+    gas.show(items)?;
+    let Some(paymaster) = paymaster else {
+        show_payer(items, None, 0);
+        return Ok(());
+    };
     if paymaster.account_pays() && version >= EntryPointVersion::V0_8 {
         return Err(UnpackError::ZeroPaymaster.into());
     }
-    let (data, signature) = signed_part(paymaster, version)?;
-    Ok(show_payer(show, Some((paymaster.paymaster, data)), signature)?)
+    let (data, unsigned) = signed_part(paymaster, version)?;
+    show_payer(items, Some((paymaster.paymaster, data)), unsigned);
+    Ok(())
 }
 
 /// What of a paymaster's data is signed, and the length of what is not.
 fn signed_part<'p>(
     paymaster: &'p Paymaster<&[u8]>,
     version: EntryPointVersion,
-) -> Result<(&'p [u8], Option<usize>), ReviewError> {
+) -> Result<(&'p [u8], usize), ReviewError> {
     if version < EntryPointVersion::V0_9 {
-        return Ok((paymaster.data, None));
+        return Ok((paymaster.data, 0));
     }
     let (data, signature) = paymaster.split_signature()?;
-    Ok((data, (!signature.is_empty()).then_some(signature.len())))
+    Ok((data, signature.len()))
 }
 
-fn show_initialization(show: &mut dyn Show, initialization: &Initialization<&[u8]>) -> Result<(), NotShown> {
-    match *initialization {
-        Initialization::Deployed => Ok(()),
+fn show_initialization(items: &mut Items<'_>, initialization: &Initialization<&[u8]>) {
+    match initialization {
+        Initialization::Deployed => {}
         Initialization::Factory { factory, data } => {
-            show.show(&Item::new(Label::Factory, Value::Address(factory)))?;
-            show.show(&Item::new(Label::FactoryData, bytes(data)))
+            items.address(Label::Factory, factory);
+            items.bytes(Label::FactoryData, data);
         }
         Initialization::Delegated { delegate, data } => {
-            let runs = Item::new(Label::Delegate, Value::Address(delegate));
-            show.show(&runs.with_severity(Severity::Warning))?;
-            show.show(&Item::new(Label::DelegateData, bytes(data)))
+            items.with_severity(Severity::Warning).address(Label::Delegate, delegate);
+            items.bytes(Label::DelegateData, data);
         }
     }
-}
-
-fn show_fees(
-    show: &mut dyn Show,
-    most_gas: U256,
-    max_fee_per_gas: U256,
-    max_priority_fee_per_gas: U256,
-    gas: Gas<'_>,
-) -> Result<(), ReviewError> {
-    let mut numbers = gas.iter().map(|(_, limit)| *limit).chain([max_fee_per_gas, max_priority_fee_per_gas]);
-    if numbers.any(|number| number.bit_len() > 120) {
-        return Err(ReviewError::GasOverflow);
-    }
-    show.show(&Item::new(Label::Fees, Value::Coin(most_gas.saturating_mul(max_fee_per_gas))))?;
-    show.show(&Item::new(Label::MaxFeePerGas, Value::Coin(max_fee_per_gas)))?;
-    show.show(&Item::new(Label::MaxPriorityFeePerGas, Value::Coin(max_priority_fee_per_gas)))?;
-    let mut gas = gas.iter().map(|(label, limit)| Item::new(*label, Value::Number(*limit)));
-    Ok(gas.try_for_each(|limit| show.show(&limit))?)
 }
 
 /// Where the paymaster is the zero address, entry points that take that have the account pay.
-fn show_payer(
-    show: &mut dyn Show,
-    paymaster: Option<(Address, &[u8])>,
-    unsigned: Option<usize>,
-) -> Result<(), NotShown> {
-    let Some((paymaster, data)) = paymaster else {
-        return show.show(&Item::new(Label::PaidByAccount, Value::None));
-    };
-    if paymaster.is_zero() {
-        show.show(&Item::new(Label::PaidByAccount, Value::None))?;
-        return show.show(&Item::new(Label::IgnoredPaymasterData, bytes(data)));
-    }
-    show.show(&Item::new(Label::Paymaster, Value::Address(paymaster)))?;
-    show.show(&Item::new(Label::PaymasterData, bytes(data)))?;
-    match unsigned {
-        Some(len) => show.show(&Item::new(Label::UnsignedPaymasterBytes, Value::Number(U256::from(len)))),
-        None => Ok(()),
+fn show_payer(items: &mut Items<'_>, paymaster: Option<(Address, &[u8])>, unsigned: usize) {
+    match paymaster {
+        None => items.label(Label::PaidByAccount),
+        Some((paymaster, data)) if paymaster.is_zero() => {
+            items.label(Label::PaidByAccount);
+            items.bytes(Label::IgnoredPaymasterData, data);
+        }
+        Some((paymaster, data)) => {
+            items.address(Label::Paymaster, &paymaster);
+            items.bytes(Label::PaymasterData, data);
+            if unsigned > 0 {
+                items.number(Label::UnsignedPaymasterBytes, &U256::from(unsigned));
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use super::{function::Subject, label::Label};
 use crate::{
     abi::selector::FunctionSelector, lint::severity::Severity, operation::entry_point::EntryPointVersion,
-    policy::condition::Condition,
+    policy::condition::Condition, texts, written::Written,
 };
 
 /// One thing that a review shows. It lives as long as the call that hands it over.
@@ -52,8 +52,9 @@ impl<S: Show + ?Sized> Show for &mut S {
 
 /// An item was not shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("the display did not show an item")]
 pub struct NotShown;
+
+texts!(NotShown => "the display did not show an item");
 
 impl From<fmt::Error> for NotShown {
     fn from(_: fmt::Error) -> Self {
@@ -61,7 +62,7 @@ impl From<fmt::Error> for NotShown {
     }
 }
 
-/// The value of an item. [`Display`](fmt::Display) writes it in at most one line.
+/// The value of an item.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Value<'i> {
@@ -128,7 +129,7 @@ pub enum Value<'i> {
     /// A word of the arguments, without its value.
     Subject(Subject<'i>),
     /// A reason, in words.
-    Reason(&'i dyn fmt::Display),
+    Reason(&'i dyn Written),
 }
 
 impl fmt::Debug for Value<'_> {

@@ -13,18 +13,39 @@ macro_rules! labels {
         impl Label {
             /// All of them, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$label,)*];
-
-            /// Its text, in English.
-            pub const fn text(self) -> &'static str {
-                match self { $(Self::$label => $text,)* }
-            }
-
-            /// 0 for what begins a part of the review, 1 for what belongs to it, 2 for what belongs to the item before.
-            pub const fn depth(self) -> usize {
-                match self { $(Self::$label => $depth,)* }
-            }
         }
+
+        /// All texts, one after the other.
+        const TEXTS: &str = concat!($($text),*);
+
+        /// Of each label its depth and the length of its text.
+        const SHAPES: &[(u8, u8)] = &[$(($depth, short_len($text))),*];
     };
+}
+
+/// A length of less than 256 bytes.
+const fn short_len(text: &str) -> u8 {
+    let [len, ..] = text.len().to_le_bytes();
+    assert!(len as usize == text.len(), "a label is too long");
+    len
+}
+
+impl Label {
+    /// Its text, in English.
+    pub fn text(self) -> &'static str {
+        let earlier = SHAPES.iter().take(self as usize).map(|(_, len)| usize::from(*len));
+        let start: usize = earlier.sum();
+        TEXTS.get(start..start + usize::from(self.shape().1)).unwrap_or_default()
+    }
+
+    /// 0 for what begins a part of the review, 1 for what belongs to it, 2 for what belongs to the item before.
+    pub fn depth(self) -> usize {
+        self.shape().0.into()
+    }
+
+    fn shape(self) -> (u8, u8) {
+        SHAPES.get(self as usize).copied().unwrap_or_default()
+    }
 }
 
 labels! {

@@ -47,14 +47,17 @@ mod calls;
 mod control;
 mod error;
 mod function;
+mod gas;
 mod head;
 mod item;
+mod items;
 pub(crate) mod key_request;
 mod label;
 mod multichain;
 mod session_use;
 mod sessions;
 mod state;
+mod steps;
 mod text;
 
 pub use self::{

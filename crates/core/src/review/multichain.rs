@@ -8,13 +8,16 @@ use super::{
     error::ReviewError,
     head::{Domain, OperationHead},
     item::{Item, NotShown, Show, Value},
+    items::Items,
     label::Label,
+    sessions::show_epoch,
     state::ReviewState,
 };
 use crate::{
     lint::severity::Severity,
     policy::epoch::SessionEpoch,
     session::{leaf::SessionLeaf, merkle, multichain::leaf},
+    texts,
     trusted::TrustedContext,
 };
 
@@ -150,9 +153,10 @@ impl<'a, S: Show, const OPERATIONS: usize, const CALLS: usize> MultichainReview<
         }
         self.stage = Stage::Within(epoch);
         let number = self.leaves.len() + 1;
-        let show = self.state.display();
-        show.show(&Item::new(Label::Operation, Value::Place { number, of: None }))?;
-        super::sessions::show_epoch(show, epoch)?;
+        let mut items = Items::new(self.state.display());
+        items.put(Label::Operation, Value::Place { number, of: None });
+        show_epoch(&mut items, epoch);
+        items.shown()?;
         self.within(|state| state.begin(domain, head))
     }
 
@@ -218,7 +222,6 @@ pub enum MultichainReviewError {
     #[error(transparent)]
     NotShown(#[from] NotShown),
     /// An operation is refused.
-    #[error("operation {operation} of the signature: {source}")]
     Operation {
         /// Which operation.
         operation: usize,
@@ -226,13 +229,10 @@ pub enum MultichainReviewError {
         source: ReviewError,
     },
     /// A step of an operation that was not begun.
-    #[error("no operation was begun that this belongs to")]
     NotBegun,
     /// A step after a refusal.
-    #[error("an operation was refused, and a signature is for all or none")]
     Over,
     /// The same operation with the same times.
-    #[error("operation {operation} is operation {earlier} again")]
     Duplicate {
         /// Which operation.
         operation: usize,
@@ -240,18 +240,26 @@ pub enum MultichainReviewError {
         earlier: usize,
     },
     /// More operations than there is room for.
-    #[error("one signature can be reviewed for at most {limit} operations")]
     TooManyOperations {
         /// The reviewer's room.
         limit: usize,
     },
     /// An operation was not reviewed to its end.
-    #[error("operation {operation} was not reviewed to its end; a signature is for all or none")]
     Unfinished {
         /// Which operation.
         operation: usize,
     },
     /// No operations.
-    #[error("there is no operation to sign")]
     Empty,
 }
+
+texts!(MultichainReviewError {
+    NotShown(error) => "{}",
+    Operation { operation, source } => "operation {} of the signature: {}",
+    NotBegun => "no operation was begun that this belongs to",
+    Over => "an operation was refused, and a signature is for all or none",
+    Duplicate { operation, earlier } => "operation {} is operation {} again",
+    TooManyOperations { limit } => "one signature can be reviewed for at most {} operations",
+    Unfinished { operation } => "operation {} was not reviewed to its end; a signature is for all or none",
+    Empty => "there is no operation to sign",
+});

@@ -2,16 +2,15 @@
 
 use alloy_primitives::{Address, U256};
 
-use super::{
-    error::ReviewError,
-    function::Subject,
-    item::{Item, NotShown, Show, Value},
-    label::Label,
-};
+use super::{error::ReviewError, function::Subject, item::Value, items::Items, label::Label};
 use crate::{
     lint::{context::LintContext, finding::Lint, severity::Severity},
     policy::{condition::Condition, epoch::SessionEpoch},
-    session::{erc20::Erc20SessionKeyData, leaf::SessionLeaf, session_key_data::ParsedSessionKeyData},
+    session::{
+        erc20::{Erc20Refusal, Erc20SessionKeyData},
+        leaf::SessionLeaf,
+        session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData},
+    },
     trusted::{ContractRole, TrustedContext},
 };
 
@@ -31,7 +30,7 @@ pub(super) struct Lints<'a> {
     now: Option<u64>,
     unenforced: &'a [Condition],
     /// By address, so that a program that never asks for lints does not hold their code.
-    show: fn(&Self, &SessionView<'_>, &mut dyn Show, &SessionLeaf<'_>) -> Result<(), NotShown>,
+    show: fn(&Self, &SessionView<'_>, &mut Items<'_>, &SessionLeaf<'_>),
 }
 
 impl<'a> Lints<'a> {
@@ -40,24 +39,17 @@ impl<'a> Lints<'a> {
     }
 
     /// Shows what is found, but for what is said where it stands.
-    fn show(
-        &self,
-        view: &SessionView<'_>,
-        show: &mut dyn Show,
-        leaf: &SessionLeaf<'_>,
-    ) -> Result<(), NotShown> {
+    fn show(&self, view: &SessionView<'_>, items: &mut Items<'_>, leaf: &SessionLeaf<'_>) {
         let context = LintContext {
             now: self.now,
             account: Some(view.account),
             trusted: view.trusted,
             unenforced: self.unenforced,
         };
-        let mut shown = Ok(());
         let mut found = |lint: Lint| {
             let is_said = matches!(lint, Lint::NoEnd | Lint::ControlsAccount { .. } | Lint::AnyTokenFunction);
-            if shown.is_ok() && !is_said {
-                let item = Item::new(Label::Lint, Value::Reason(&lint)).with_severity(lint.level());
-                shown = show.show(&item);
+            if !is_said {
+                items.with_severity(lint.level()).put(Label::Lint, Value::Reason(&lint));
             }
         };
         // Either was read before.
@@ -72,86 +64,93 @@ impl<'a> Lints<'a> {
                 let _ = data.and_then(|data| data.lint(leaf.epoch, &context, &mut found));
             }
         }
-        shown
     }
 }
 
 impl SessionView<'_> {
     /// Shows the key and what it may do.
-    pub(super) fn show(&self, show: &mut dyn Show, leaf: &SessionLeaf<'_>) -> Result<(), ReviewError> {
+    pub(super) fn show(&self, items: &mut Items<'_>, leaf: &SessionLeaf<'_>) -> Result<(), ReviewError> {
         let session = self.number;
         match self.trusted.role(leaf.validation_module) {
-            Some(ContractRole::AbiSessionValidationModule) => self.show_policy(show, leaf)?,
-            Some(ContractRole::Erc20SessionValidationModule) => self.show_erc20(show, leaf)?,
+            Some(ContractRole::AbiSessionValidationModule) => {
+                self.show_policy(items, leaf).map_err(|reason| ReviewError::Session { session, reason })?
+            }
+            Some(ContractRole::Erc20SessionValidationModule) => {
+                let reason = Erc20Refusal::MalformedSessionKeyData { len: leaf.session_key_data.len() };
+                self.show_erc20(items, leaf).ok_or(ReviewError::Erc20Session { session, reason })?;
+            }
             _ => return Err(ReviewError::UnknownModule { session, module: leaf.validation_module }),
         }
-        show_epoch(show, leaf.epoch)?;
-        match self.lints {
-            Some(lints) => Ok((lints.show)(&lints, self, show, leaf)?),
-            None => Ok(()),
-        }
-    }
-
-    fn show_policy(&self, show: &mut dyn Show, leaf: &SessionLeaf<'_>) -> Result<(), ReviewError> {
-        let malformed = |reason| ReviewError::Session { session: self.number, reason };
-        let data = ParsedSessionKeyData::parse(leaf.session_key_data).map_err(malformed)?;
-        let signature = self.trusted.function(data.selector());
-        show.show(&Item::new(Label::SessionKey, Value::Address(data.session_key())))?;
-        show_contract(show, &self.trusted, self.account, Label::Contract, data.contract())?;
-        let function = Value::Function { selector: data.selector(), signature };
-        show.show(&Item::new(Label::Function, function))?;
-        show.show(&Item::new(Label::ValueLimit, Value::Coin(U256::from(data.value_limit()))))?;
-        for rule in data.strict_rules() {
-            let rule = rule.map_err(malformed)?;
-            show.show(&Item::new(
-                Label::Rule,
-                Value::Rule {
-                    subject: Subject::new(signature, usize::from(rule.offset())),
-                    condition: rule.condition(),
-                    reference: rule.reference().word(),
-                },
-            ))?;
-        }
-        if data.rule_count() == 0 {
-            show.show(&Item::new(Label::AnyArguments, Value::None).with_severity(Severity::Warning))?;
+        show_epoch(items, leaf.epoch);
+        if let Some(lints) = self.lints {
+            (lints.show)(&lints, self, items, leaf);
         }
         Ok(())
     }
 
-    fn show_erc20(&self, show: &mut dyn Show, leaf: &SessionLeaf<'_>) -> Result<(), ReviewError> {
-        let malformed = |reason| ReviewError::Erc20Session { session: self.number, reason };
-        let data = Erc20SessionKeyData::parse_whole(leaf.session_key_data, leaf.epoch).map_err(malformed)?;
+    fn show_policy(
+        &self,
+        items: &mut Items<'_>,
+        leaf: &SessionLeaf<'_>,
+    ) -> Result<(), MalformedSessionKeyData> {
+        let data = ParsedSessionKeyData::parse(leaf.session_key_data)?;
+        let signature = self.trusted.function(data.selector());
+        items.address(Label::SessionKey, &data.session_key());
+        show_contract(items, &self.trusted, self.account, Label::Contract, data.contract());
+        items.put(Label::Function, Value::Function { selector: data.selector(), signature });
+        items.coin(Label::ValueLimit, &U256::from(data.value_limit()));
+        for rule in data.strict_rules() {
+            let rule = rule?;
+            let subject = Subject::new(signature, usize::from(rule.offset()));
+            let (condition, reference) = (rule.condition(), rule.reference().word());
+            items.put(Label::Rule, Value::Rule { subject, condition, reference });
+        }
+        if data.rule_count() == 0 {
+            items.with_severity(Severity::Warning).label(Label::AnyArguments);
+        }
+        Ok(())
+    }
+
+    fn show_erc20(&self, items: &mut Items<'_>, leaf: &SessionLeaf<'_>) -> Option<()> {
+        let data = Erc20SessionKeyData::read_whole(leaf.session_key_data, leaf.epoch)?;
         let policy = data.policy();
-        show.show(&Item::new(Label::SessionKey, Value::Address(data.session_key())))?;
-        show_contract(show, &self.trusted, self.account, Label::Token, policy.token)?;
-        show.show(&Item::new(Label::Recipient, Value::Address(policy.recipient)))?;
-        Ok(show.show(&Item::new(Label::MaxAmount, Value::Number(policy.max_amount)))?)
+        items.address(Label::SessionKey, &data.session_key());
+        show_contract(items, &self.trusted, self.account, Label::Token, policy.token);
+        items.address(Label::Recipient, &policy.recipient);
+        items.number(Label::MaxAmount, &policy.max_amount);
+        Some(())
     }
 }
 
 /// The contract that a session's key may call, and whether that may change who controls the account.
 pub(super) fn show_contract(
-    show: &mut dyn Show,
+    items: &mut Items<'_>,
     trusted: &TrustedContext<'_>,
     account: Address,
     label: Label,
     contract: Address,
-) -> Result<(), NotShown> {
-    show.show(&Item::new(label, Value::Address(contract)))?;
+) {
+    items.address(label, &contract);
     if contract == account || trusted.role(contract).is_some_and(ContractRole::controls_accounts) {
-        let item = Item::new(Label::ControlsAccount, Value::Address(contract));
-        show.show(&item.with_severity(Severity::Danger))?;
+        items.with_severity(Severity::Danger).address(Label::ControlsAccount, &contract);
     }
-    Ok(())
 }
 
-pub(super) fn show_epoch(show: &mut dyn Show, epoch: SessionEpoch) -> Result<(), NotShown> {
-    show.show(&match epoch.valid_after() {
-        0 => Item::new(Label::FromNow, Value::None),
-        start => Item::new(Label::From, Value::Time(start)),
-    })?;
-    show.show(&match epoch.valid_until() {
-        0 => Item::new(Label::WithoutEnd, Value::None).with_severity(Severity::Warning),
-        end => Item::new(Label::Until, Value::Time(end)),
-    })
+pub(super) fn show_epoch(items: &mut Items<'_>, epoch: SessionEpoch) {
+    show_start(items, epoch.valid_after());
+    show_end(items, epoch.valid_until());
+}
+
+pub(super) fn show_start(items: &mut Items<'_>, valid_after: u64) {
+    match valid_after {
+        0 => items.label(Label::FromNow),
+        start => items.put(Label::From, Value::Time(start)),
+    }
+}
+
+pub(super) fn show_end(items: &mut Items<'_>, valid_until: u64) {
+    match valid_until {
+        0 => items.with_severity(Severity::Warning).label(Label::WithoutEnd),
+        end => items.put(Label::Until, Value::Time(end)),
+    }
 }

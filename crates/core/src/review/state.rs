@@ -1,28 +1,18 @@
-//! The state of a review, and its steps in their order.
+//! A review in the caller's storage, and its steps in their order.
 
 use core::fmt;
 
-use alloy_primitives::{Address, B256, Keccak256};
+use alloy_primitives::{Address, B256};
 
 use super::{
-    call_stream::CallStream,
-    calls::Calls,
     error::ReviewError,
-    head::{Domain, OperationHead, show_head},
-    item::{Item, Show, Value},
-    label::Label,
-    sessions::{Lints, SessionView},
+    head::{Domain, OperationHead},
+    item::Show,
+    items::{self, Items},
+    sessions::Lints,
+    steps::{Stage, Steps},
 };
-use crate::{
-    lint::severity::Severity,
-    operation::{hashed_head::HashedHead, v0_6::Digest},
-    policy::condition::Condition,
-    session::{
-        leaf::SessionLeaf,
-        merkle::{self, RootBuilder},
-    },
-    trusted::TrustedContext,
-};
+use crate::{policy::condition::Condition, session::leaf::SessionLeaf, trusted::TrustedContext};
 
 /// What to do with call data that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,54 +32,20 @@ pub enum OnUnreadable {
 /// [`call_data`](Self::call_data) in pieces, [`finish`](Self::finish). A step that fails ends the review: nothing gives a
 /// hash then but a new one, which `begin` starts at any time.
 pub struct ReviewState<'a, S, const CALLS: usize = 8> {
-    trusted: TrustedContext<'a>,
     show: S,
-    on_unreadable: OnUnreadable,
-    lints: Option<Lints<'a>>,
-    stage: Stage,
-    domain: Domain,
-    /// There once a review has begun.
-    head: Option<HashedHead>,
-    hasher: Keccak256,
-    stream: CallStream<CALLS>,
-    is_blind: bool,
-    calls: Calls,
-    sessions: usize,
-    root: RootBuilder,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nothing was begun, or what was begun is refused or finished.
-    Idle,
-    Sessions,
-    CallData,
+    steps: Steps<'a, CALLS>,
 }
 
 impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     /// No review yet.
     pub fn new(trusted: TrustedContext<'a>, show: S) -> Self {
-        Self {
-            trusted,
-            show,
-            on_unreadable: OnUnreadable::Refuse,
-            lints: None,
-            stage: Stage::Idle,
-            domain: Domain { entry_point: Address::ZERO, chain_id: 0 },
-            head: None,
-            hasher: Keccak256::new(),
-            stream: CallStream::new(),
-            is_blind: false,
-            calls: Calls::new(Address::ZERO, Address::ZERO),
-            sessions: 0,
-            root: RootBuilder::new(),
-        }
+        Self { show, steps: Steps::new(trusted) }
     }
 
     /// Says what to do with call data that cannot be read; it is refused unless something else is said.
     #[must_use]
     pub const fn on_unreadable(mut self, on_unreadable: OnUnreadable) -> Self {
-        self.on_unreadable = on_unreadable;
+        self.steps.on_unreadable = on_unreadable;
         self
     }
 
@@ -98,7 +54,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     /// not to enforce.
     #[must_use]
     pub const fn with_lints(mut self, now: Option<u64>, unenforced: &'a [Condition]) -> Self {
-        self.lints = Some(Lints::new(now, unenforced));
+        self.steps.lints = Some(Lints::new(now, unenforced));
         self
     }
 
@@ -121,17 +77,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     /// What the entry point would not take; an item that is not shown.
     #[inline(never)]
     pub fn begin(&mut self, domain: Domain, head: &OperationHead<'_>) -> Result<(), ReviewError> {
-        self.stage = Stage::Sessions;
-        self.domain = domain;
-        self.hasher = Keccak256::new();
-        self.stream.clear();
-        self.is_blind = false;
-        self.calls = Calls::new(head.sender(), domain.entry_point);
-        self.sessions = 0;
-        self.root.clear();
-        let hashed = show_head(&mut self.show, &self.trusted, domain, head).and_then(|()| Ok(head.hashed()?));
-        self.head = self.end_if_refused(hashed).map(Some)?;
-        Ok(())
+        self.step(&mut |steps, items| steps.begin(items, domain, head))
     }
 
     /// Shows the next session that the account is to have. They come before the call data: all of them, in the order of
@@ -141,13 +87,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     /// A session that cannot be shown.
     #[inline(never)]
     pub fn session(&mut self, leaf: &SessionLeaf<'_>) -> Result<(), ReviewError> {
-        let taken = self.next_session().and_then(|number| {
-            let view =
-                SessionView { trusted: self.trusted, account: self.calls.account, number, lints: self.lints };
-            view.show(&mut self.show, leaf)?;
-            self.add_leaf(leaf.hash())
-        });
-        self.end_if_refused(taken)
+        self.step(&mut |steps, items| steps.session(items, leaf))
     }
 
     /// Shows a session that nobody here can read, and that the account keeps: it stands under the last root that this
@@ -164,17 +104,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
         proof: &[B256],
         signed: SignedRoot,
     ) -> Result<(), ReviewError> {
-        let taken = self.next_session().and_then(|session| {
-            let is_other = self.calls.kept_in.is_some_and(|manager| manager != signed.manager);
-            if is_other || proof.len() > merkle::DEPTH || !merkle::verify(signed.root, leaf, proof) {
-                return Err(ReviewError::NotKept { session });
-            }
-            self.calls.kept_in = Some(signed.manager);
-            let kept = Item::new(Label::KeptSession, Value::Hash(leaf)).with_severity(Severity::Danger);
-            self.show.show(&kept)?;
-            self.add_leaf(leaf)
-        });
-        self.end_if_refused(taken)
+        self.step(&mut |steps, items| steps.kept_session(items, &leaf, proof, &signed))
     }
 
     /// Takes the next piece of the call data, and shows the calls that are whole.
@@ -184,17 +114,7 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     /// is not that of the sessions shown.
     #[inline(never)]
     pub fn call_data(&mut self, piece: &[u8]) -> Result<(), ReviewError> {
-        let taken = self.expect_begun("call data").and_then(|()| {
-            self.stage = Stage::CallData;
-            let Self { stream, hasher, calls, show, trusted, .. } = self;
-            if self.is_blind {
-                hasher.update(piece);
-                return Ok(());
-            }
-            let read = stream.push(piece, hasher, &mut |event| calls.take(show, trusted, event));
-            self.or_blind(read)
-        });
-        self.end_if_refused(taken)
+        self.step(&mut |steps, items| steps.call_data(items, piece))
     }
 
     /// Ends the review, and gives the operation's hash: what is signed if the items are approved.
@@ -203,21 +123,12 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
     /// Call data that ends within a call, or sessions that are not granted.
     #[inline(never)]
     pub fn finish(&mut self) -> Result<B256, ReviewError> {
-        let hash = self.expect_begun("the end").and_then(|()| {
-            self.end_calls()?;
-            let times = self.calls.roots_set;
-            if times > 1 || (self.calls.shown_root.is_some() && times != 1) {
-                return Err(ReviewError::NotOneRoot { times });
-            }
-            let head = self.head.ok_or(BEGIN_FIRST)?;
-            let digest = Digest(core::mem::take(&mut self.hasher).finalize());
-            let hash = head.finish(digest, self.domain.entry_point, self.domain.chain_id);
-            self.show.show(&Item::new(Label::Hash, Value::Hash(hash)))?;
-            Ok(hash)
-        });
-        let hash = self.end_if_refused(hash);
-        self.stage = Stage::Idle;
-        hash
+        let mut hash = B256::ZERO;
+        self.step(&mut |steps, items| {
+            hash = steps.finish(items)?;
+            Ok(())
+        })?;
+        Ok(hash)
     }
 
     /// Where the items go.
@@ -225,83 +136,18 @@ impl<'a, S: Show, const CALLS: usize> ReviewState<'a, S, CALLS> {
         &mut self.show
     }
 
-    pub(super) fn parts(&mut self) -> (&TrustedContext<'a>, &mut S) {
-        (&self.trusted, &mut self.show)
-    }
-
-    fn end_calls(&mut self) -> Result<(), ReviewError> {
-        if self.is_blind {
-            return Ok(());
+    /// Takes a step; after one that fails nothing gives a hash.
+    pub(super) fn step(
+        &mut self,
+        step: &mut dyn FnMut(&mut Steps<'a, CALLS>, &mut Items<'_>) -> Result<(), ReviewError>,
+    ) -> Result<(), ReviewError> {
+        let taken = items::step(&mut self.show, &mut |items| step(&mut self.steps, items));
+        if taken.is_err() {
+            self.steps.stage = Stage::Idle;
         }
-        if !self.stream.has_begun() {
-            // Entry points do not call an account without call data.
-            return Ok(self.show.show(&Item::new(Label::NoCalls, Value::None))?);
-        }
-        let read = self.stream.finish();
-        self.or_blind(read)?;
-        if self.stream.is_without_calls() {
-            self.show.show(&Item::new(Label::NoCalls, Value::None))?;
-        }
-        Ok(())
-    }
-
-    /// Shows the place of the next session, and gives it.
-    fn next_session(&mut self) -> Result<usize, ReviewError> {
-        match self.stage {
-            Stage::Sessions => {}
-            Stage::CallData => {
-                return Err(ReviewError::OutOfOrder { given: "a session", expected: "more call data" });
-            }
-            Stage::Idle => return Err(BEGIN_FIRST),
-        }
-        self.sessions += 1;
-        let number = self.sessions;
-        self.show.show(&Item::new(Label::Session, Value::Place { number, of: None }))?;
-        Ok(number)
-    }
-
-    fn add_leaf(&mut self, leaf: B256) -> Result<(), ReviewError> {
-        self.root.push(leaf)?;
-        self.calls.shown_root = self.root.root();
-        Ok(())
-    }
-
-    fn expect_begun(&self, given: &'static str) -> Result<(), ReviewError> {
-        match self.stage {
-            Stage::Idle => Err(ReviewError::OutOfOrder { given, expected: "a new operation" }),
-            Stage::Sessions | Stage::CallData => Ok(()),
-        }
-    }
-
-    /// Goes on without reading where that is wanted, and where no sessions depend on it.
-    fn or_blind(&mut self, read: Result<(), ReviewError>) -> Result<(), ReviewError> {
-        match read {
-            Err(
-                error @ (ReviewError::Unreadable { .. }
-                | ReviewError::Ends { .. }
-                | ReviewError::TooManyCalls { .. }),
-            ) if self.on_unreadable == OnUnreadable::Show && self.calls.shown_root.is_none() => {
-                self.is_blind = true;
-                let item = Item::new(Label::Unreadable, Value::Reason(&error));
-                Ok(self.show.show(&item.with_severity(Severity::Danger))?)
-            }
-            read => read,
-        }
-    }
-
-    /// Shows a refusal, after which nothing gives a hash.
-    pub(super) fn end_if_refused<T>(&mut self, step: Result<T, ReviewError>) -> Result<T, ReviewError> {
-        if let Err(error) = &step {
-            self.stage = Stage::Idle;
-            let item = Item::new(Label::Refused, Value::Reason(error)).with_severity(Severity::Refused);
-            // A display that is gone shows no refusal either; the caller has it.
-            let _ = self.show.show(&item);
-        }
-        step
+        taken
     }
 }
-
-const BEGIN_FIRST: ReviewError = ReviewError::OutOfOrder { given: "a step", expected: "a new operation" };
 
 /// The last root that this device itself signed, of one account on one chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,9 +161,9 @@ pub struct SignedRoot {
 impl<S, const CALLS: usize> fmt::Debug for ReviewState<'_, S, CALLS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReviewState")
-            .field("stage", &self.stage)
-            .field("domain", &self.domain)
-            .field("sessions", &self.sessions)
+            .field("stage", &self.steps.stage)
+            .field("domain", &self.steps.domain)
+            .field("sessions", &self.steps.sessions)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,8 @@ use core::fmt;
 use super::item::{Item, NotShown, Show, Value};
 use crate::{
     lint::severity::Severity,
-    show::{Coin, Decimal, Safe, Time, Word},
+    show::{Coin, Safe, Time, Word},
+    written::{Hex, TextSink, Written, displays, write_text},
 };
 
 /// Shows each item as a line of text: two blanks for each step of its depth, a warning, the label, the value.
@@ -22,57 +23,59 @@ pub struct Text<W>(pub W);
 
 impl<W: fmt::Write> Show for Text<W> {
     fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
-        writeln!(self.0, "{item}").map_err(NotShown::from)
+        item.write(&mut |piece| self.0.write_str(piece))?;
+        Ok(self.0.write_str("\n")?)
     }
 }
 
 /// The item's line, without its end.
-impl fmt::Display for Item<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Written for Item<'_> {
+    fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
         let Self { severity, label, value } = self;
         for _ in 0..label.depth() {
-            f.write_str("  ")?;
+            out("  ")?;
         }
-        f.write_str(match severity {
+        out(match severity {
             Severity::Info | Severity::Refused => "",
             Severity::Warning => "WARNING: ",
             Severity::Danger => "DANGER: ",
         })?;
-        f.write_str(label.text())?;
+        out(label.text())?;
         if !label.text().is_empty() && !matches!(value, Value::None) {
-            f.write_str(" ")?;
+            out(" ")?;
         }
-        value.fmt(f)
+        value.write(out)
     }
 }
 
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::None => Ok(()),
-            Self::Address(address) => address.fmt(f),
-            Self::Hash(hash) => write!(f, "{hash:#x}"),
-            Self::Number(number) => Decimal(number).fmt(f),
-            Self::Hex(number) => write!(f, "{number:#x}"),
-            Self::Coin(amount) => Coin(amount).fmt(f),
-            Self::Time(seconds) => Time(seconds).fmt(f),
-            Self::Text(text) => write!(f, "\"{}\"", Safe(text)),
-            Self::Place { number, of: None } => number.fmt(f),
-            Self::Place { number, of: Some(of) } => write!(f, "{number} of {of}"),
-            Self::Bytes { len, digest } => write!(f, "{len} bytes, keccak {digest:#x}"),
-            Self::EntryPoint { version, address } => write!(f, "{version} {address}"),
+impl Written for Value<'_> {
+    fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
+        let (text, values): (&str, &[&dyn Written]) = match self {
+            Self::None => ("", &[]),
+            Self::Address(address) => ("{}", &[address]),
+            Self::Hash(hash) => ("{}", &[hash]),
+            Self::Number(number) => ("{}", &[number]),
+            Self::Hex(number) => ("{}", &[&Hex(number)]),
+            Self::Coin(amount) => ("{}", &[&Coin(*amount)]),
+            Self::Time(seconds) => ("{}", &[&Time(*seconds)]),
+            Self::Text(text) => ("\"{}\"", &[&Safe(text)]),
+            Self::Place { number, of: None } => ("{}", &[number]),
+            Self::Place { number, of: Some(of) } => ("{} of {}", &[number, of]),
+            Self::Bytes { len, digest } => ("{} bytes, keccak {}", &[len, digest]),
+            Self::EntryPoint { version, address } => ("{} {}", &[version, address]),
             Self::Function { selector, signature: Some(signature) } => {
-                write!(f, "{} ({selector})", Safe(signature))
+                ("{} ({})", &[&Safe(signature), selector])
             }
-            Self::Function { selector, signature: None } => {
-                write!(f, "{selector}, whose name is not known here")
-            }
+            Self::Function { selector, signature: None } => ("{}, whose name is not known here", &[selector]),
             Self::Rule { subject, condition, reference } => {
-                write!(f, "{subject} is {condition} {}", Word(reference, subject.kind()))
+                ("{} is {} {}", &[subject, condition, &Word(*reference, subject.kind())])
             }
-            Self::Argument { subject, word } => write!(f, "{subject} = {}", Word(word, subject.kind())),
-            Self::Subject(subject) => subject.fmt(f),
-            Self::Reason(reason) => reason.fmt(f),
-        }
+            Self::Argument { subject, word } => ("{} = {}", &[subject, &Word(*word, subject.kind())]),
+            Self::Subject(subject) => ("{}", &[subject]),
+            Self::Reason(reason) => ("{}", &[*reason]),
+        };
+        write_text(text, values, out)
     }
 }
+
+displays!(Item<'_>, Value<'_>);

@@ -6,8 +6,8 @@ use crate::{
     abi::{WORD, length_at, selector::FunctionSelector, word_at},
     operation::call::selectors,
     policy::epoch::SessionEpoch,
-    show::Decimal,
     sink::{BufferFull, Encode, Sink},
+    texts,
 };
 
 /// What a session key may do with one token.
@@ -58,16 +58,14 @@ impl Erc20SessionKeyData {
     /// # Errors
     /// [`Erc20Refusal::MalformedSessionKeyData`] for fewer than 128 bytes, and where an address is none.
     pub fn parse(bytes: &[u8], epoch: SessionEpoch) -> Result<Self, Erc20Refusal> {
-        let malformed = Erc20Refusal::MalformedSessionKeyData { len: bytes.len() };
-        let address = |at| address_at(bytes, at).ok_or(malformed);
-        let max_amount = word_at(bytes, 3 * WORD).ok_or(malformed)?;
-        let policy = Erc20Policy {
-            token: address(WORD)?,
-            recipient: address(2 * WORD)?,
-            max_amount: U256::from_be_bytes(*max_amount),
-            epoch,
-        };
-        Ok(Self { session_key: address(0)?, policy })
+        Self::read(bytes, epoch).ok_or(Erc20Refusal::MalformedSessionKeyData { len: bytes.len() })
+    }
+
+    fn read(bytes: &[u8], epoch: SessionEpoch) -> Option<Self> {
+        let [session_key, token, recipient] = [0, 1, 2].map(|word| address_at(bytes, word * WORD));
+        let max_amount = U256::from_be_bytes(*word_at(bytes, 3 * WORD)?);
+        let policy = Erc20Policy { token: token?, recipient: recipient?, max_amount, epoch };
+        Some(Self { session_key: session_key?, policy })
     }
 
     /// As [`parse`](Self::parse), of bytes that are all read.
@@ -75,10 +73,11 @@ impl Erc20SessionKeyData {
     /// # Errors
     /// [`Erc20Refusal::MalformedSessionKeyData`] also for more than 128 bytes.
     pub fn parse_whole(bytes: &[u8], epoch: SessionEpoch) -> Result<Self, Erc20Refusal> {
-        match bytes.len() {
-            len if len > 4 * WORD => Err(Erc20Refusal::MalformedSessionKeyData { len }),
-            _ => Self::parse(bytes, epoch),
-        }
+        Self::read_whole(bytes, epoch).ok_or(Erc20Refusal::MalformedSessionKeyData { len: bytes.len() })
+    }
+
+    pub(crate) fn read_whole(bytes: &[u8], epoch: SessionEpoch) -> Option<Self> {
+        if bytes.len() > 4 * WORD { None } else { Self::read(bytes, epoch) }
     }
 
     /// The key that may act.
@@ -159,27 +158,21 @@ fn address_at(bytes: &[u8], at: usize) -> Option<Address> {
 #[non_exhaustive]
 pub enum Erc20Refusal {
     /// The session key data is none.
-    #[error(
-        "the session key data of {len} bytes is not that of a token's session: three addresses and an amount"
-    )]
     MalformedSessionKeyData {
         /// The number of bytes found.
         len: usize,
     },
     /// The account's call data is cut, or an address in it is none.
-    #[error("the account's call data of {len} bytes does not decode")]
     MalformedCallData {
         /// The number of bytes of the account's call data.
         len: usize,
     },
     /// The account is asked for something other than one call.
-    #[error("the account's function {selector} is called, permitted are execute and execute_ncC")]
     NotExecute {
         /// The function called.
         selector: FunctionSelector,
     },
     /// Another contract is called.
-    #[error("contract {called} is called, permitted is the token {permitted}")]
     TokenForbidden {
         /// The contract called.
         called: Address,
@@ -187,19 +180,16 @@ pub enum Erc20Refusal {
         permitted: Address,
     },
     /// Value is sent.
-    #[error("{} wei are sent, permitted are none", Decimal(*value))]
     ValueForbidden {
         /// The value sent, in wei.
         value: U256,
     },
     /// The token is called with something else than an address and an amount.
-    #[error("the token is called with {len} bytes, which are not a selector, an address and an amount")]
     MalformedTransfer {
         /// The number of bytes.
         len: usize,
     },
     /// Somebody else would receive.
-    #[error("the recipient is {called}, permitted is {permitted}")]
     RecipientForbidden {
         /// The recipient in the call.
         called: Address,
@@ -207,7 +197,6 @@ pub enum Erc20Refusal {
         permitted: Address,
     },
     /// More is moved than permitted.
-    #[error("the amount is {}, permitted are at most {}", Decimal(*amount), Decimal(*limit))]
     AmountExceeded {
         /// The amount in the call.
         amount: U256,
@@ -215,6 +204,19 @@ pub enum Erc20Refusal {
         limit: U256,
     },
 }
+
+texts!(Erc20Refusal {
+    MalformedSessionKeyData { len } =>
+        "the session key data of {} bytes is not that of a token's session: three addresses and an amount",
+    MalformedCallData { len } => "the account's call data of {} bytes does not decode",
+    NotExecute { selector } => "the account's function {} is called, permitted are execute and execute_ncC",
+    TokenForbidden { called, permitted } => "contract {} is called, permitted is the token {}",
+    ValueForbidden { value } => "{} wei are sent, permitted are none",
+    MalformedTransfer { len } =>
+        "the token is called with {} bytes, which are not a selector, an address and an amount",
+    RecipientForbidden { called, permitted } => "the recipient is {}, permitted is {}",
+    AmountExceeded { amount, limit } => "the amount is {}, permitted are at most {}",
+});
 
 impl Erc20Refusal {
     /// The reason that the module reverts with on chain, if it gives one.

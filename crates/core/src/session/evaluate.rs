@@ -7,7 +7,7 @@ use crate::{
     operation::call::selectors,
     policy::condition::Condition,
     session::session_key_data::{MalformedSessionKeyData, ParsedSessionKeyData, RawRule},
-    show::Decimal,
+    texts,
 };
 
 /// Checks the account's call data against session key data as the ABI session validation module does, in its order,
@@ -119,22 +119,18 @@ impl Inner<'_> {
 #[non_exhaustive]
 pub enum Refusal {
     /// The session key data is none.
-    #[error("the session key data is malformed: {0}")]
     MalformedSessionKeyData(#[from] MalformedSessionKeyData),
     /// The account's call data ends before something that has to be read from it.
-    #[error("the account's call data, {len} bytes long, ends before what it says it holds")]
     CallDataTooShort {
         /// The number of bytes of the account's call data.
         len: usize,
     },
     /// The account is asked for something other than one call.
-    #[error("the account's function {selector} is called, permitted are execute and execute_ncC")]
     NotExecute {
         /// The function called.
         selector: FunctionSelector,
     },
     /// Another contract is called.
-    #[error("contract {called} is called, permitted is {permitted}")]
     DestinationForbidden {
         /// The contract called.
         called: Address,
@@ -142,13 +138,11 @@ pub enum Refusal {
         permitted: Address,
     },
     /// The contract is called without a selector.
-    #[error("the contract is called with {len} bytes, a selector has 4")]
     InnerCallDataTooShort {
         /// The number of bytes.
         len: usize,
     },
     /// Another function is called.
-    #[error("function {called} is called, permitted is {permitted}")]
     SelectorForbidden {
         /// The function called.
         called: FunctionSelector,
@@ -156,7 +150,6 @@ pub enum Refusal {
         permitted: FunctionSelector,
     },
     /// More value is sent than permitted.
-    #[error("{} wei are sent, permitted are at most {limit}", Decimal(*value))]
     ValueExceeded {
         /// The value sent, in wei.
         value: U256,
@@ -164,9 +157,6 @@ pub enum Refusal {
         limit: u128,
     },
     /// A rule speaks of a word that the call does not have.
-    #[error(
-        "rule {rule} reads 32 bytes at offset {offset} after the selector, the call data has {len} bytes in all"
-    )]
     WordOutOfBounds {
         /// Which rule, counted from 0.
         rule: usize,
@@ -176,7 +166,6 @@ pub enum Refusal {
         len: usize,
     },
     /// A rule's condition is unknown, so that the rule fails.
-    #[error("rule {rule} has condition {number}; conditions are 0 to 5")]
     UnknownCondition {
         /// Which rule, counted from 0.
         rule: usize,
@@ -184,7 +173,6 @@ pub enum Refusal {
         number: u8,
     },
     /// An argument is not as a rule demands.
-    #[error("rule {rule}: the word at offset {offset} is {word}, permitted is {condition} {reference}")]
     RuleViolated {
         /// Which rule, counted from 0.
         rule: usize,
@@ -198,6 +186,21 @@ pub enum Refusal {
         reference: B256,
     },
 }
+
+texts!(Refusal {
+    MalformedSessionKeyData(reason) => "the session key data is malformed: {}",
+    CallDataTooShort { len } => "the account's call data, {} bytes long, ends before what it says it holds",
+    NotExecute { selector } => "the account's function {} is called, permitted are execute and execute_ncC",
+    DestinationForbidden { called, permitted } => "contract {} is called, permitted is {}",
+    InnerCallDataTooShort { len } => "the contract is called with {} bytes, a selector has 4",
+    SelectorForbidden { called, permitted } => "function {} is called, permitted is {}",
+    ValueExceeded { value, limit } => "{} wei are sent, permitted are at most {}",
+    WordOutOfBounds { rule, offset, len } =>
+        "rule {} reads 32 bytes at offset {} after the selector, the call data has {} bytes in all",
+    UnknownCondition { rule, number } => "rule {} has condition {}; conditions are 0 to 5",
+    RuleViolated { rule, offset, word, condition, reference } =>
+        "rule {}: the word at offset {} is {}, permitted is {} {}",
+});
 
 impl Refusal {
     /// The reason that the module reverts with on chain, if it gives one.

@@ -1,8 +1,9 @@
 //! A session as the tree of an account's sessions holds it.
 
-use alloy_primitives::{Address, B256, Keccak256};
+use alloy_primitives::{Address, B256};
 
 use crate::{
+    keccak::hash_parts,
     policy::epoch::SessionEpoch,
     sink::{BufferFull, Encode, Sink},
 };
@@ -23,11 +24,11 @@ pub struct SessionLeaf<'a> {
 impl SessionLeaf<'_> {
     /// The leaf of the tree.
     pub fn hash(&self) -> B256 {
-        let mut hasher = Keccak256::new();
-        match self.write_to(&mut hasher) {
-            Ok(()) => hasher.finalize(),
-            Err(BufferFull) => unreachable!("a hasher takes any number of bytes"),
-        }
+        hash_parts(&[
+            self.epoch.packed().as_flattened(),
+            self.validation_module.as_slice(),
+            self.session_key_data,
+        ])
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the session validation module is given about a session: the key and its policy, packed.
 
+use core::iter;
+
 use alloy_primitives::{Address, B256};
 
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
         error::EncodeError,
     },
     sink::{BufferFull, Encode, Sink},
+    texts,
 };
 
 /// A session key and what it may do, as the ABI session validation module reads it.
@@ -127,14 +130,8 @@ impl<'a> ParsedSessionKeyData<'a> {
     /// The announced rules, in order; a rule that is announced and not there is an error.
     pub fn rules(&self) -> impl Iterator<Item = Result<RawRule, MalformedSessionKeyData>> + Clone + use<'a> {
         let mut rest = self.rules;
-        (0..usize::from(self.rule_count())).map(move |rule| {
-            let missing = MalformedSessionKeyData::RuleMissing { rule };
-            let (&[high, low, condition], after) = rest.split_first_chunk().ok_or(missing)?;
-            let (&reference, after) = after.split_first_chunk().ok_or(missing)?;
-            rest = after;
-            let offset = u16::from_be_bytes([high, low]);
-            Ok(RawRule { offset, condition, reference: B256::new(reference) })
-        })
+        (0..usize::from(self.rule_count()))
+            .map(move |rule| RawRule::split(&mut rest).ok_or(MalformedSessionKeyData::RuleMissing { rule }))
     }
 
     /// The policy that the data stands for, with `epoch`, which the data does not hold.
@@ -158,15 +155,18 @@ impl<'a> ParsedSessionKeyData<'a> {
     pub(crate) fn strict_rules(
         &self,
     ) -> impl Iterator<Item = Result<Rule, MalformedSessionKeyData>> + Clone + use<'a> {
-        let extra = self.rules.len().saturating_sub(RULE * usize::from(self.rule_count()));
-        let after = (extra > 0).then_some(Err(MalformedSessionKeyData::BytesAfterRules { len: extra }));
-        let rules = self.rules().enumerate().map(|(index, rule)| {
-            let RawRule { offset, condition, reference } = rule?;
-            let condition = Condition::try_from(condition)
-                .map_err(|source| MalformedSessionKeyData::UnknownCondition { rule: index, source })?;
-            Ok(Rule::new(offset, condition, reference))
-        });
-        rules.chain(after)
+        let (mut rest, mut rules) = (self.rules, 0..usize::from(self.rule_count()));
+        iter::from_fn(move || match (rules.next(), rest.len()) {
+            (None, 0) => None,
+            (None, len) => {
+                rest = &[];
+                Some(Err(MalformedSessionKeyData::BytesAfterRules { len }))
+            }
+            (Some(rule), _) => {
+                let raw = RawRule::split(&mut rest).ok_or(MalformedSessionKeyData::RuleMissing { rule });
+                Some(raw.and_then(|raw| raw.strict(rule)))
+            }
+        })
     }
 }
 
@@ -181,24 +181,40 @@ pub struct RawRule {
     pub reference: B256,
 }
 
+impl RawRule {
+    /// Takes the first rule off packed ones; where it is cut, nothing is left.
+    fn split(rules: &mut &[u8]) -> Option<Self> {
+        let (rule, rest) =
+            rules.split_first_chunk::<RULE>().map_or((None, &[][..]), |(rule, rest)| (Some(rule), rest));
+        *rules = rest;
+        let (&[high, low, condition], reference) = rule?.split_first_chunk()?;
+        let offset = u16::from_be_bytes([high, low]);
+        Some(Self { offset, condition, reference: B256::from_slice(reference) })
+    }
+
+    fn strict(self, rule: usize) -> Result<Rule, MalformedSessionKeyData> {
+        match Condition::try_from(self.condition) {
+            Ok(condition) => Ok(Rule::new(self.offset, condition, self.reference)),
+            Err(source) => Err(MalformedSessionKeyData::UnknownCondition { rule, source }),
+        }
+    }
+}
+
 /// Why bytes are not session key data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MalformedSessionKeyData {
     /// Fewer bytes than stand before the rules.
-    #[error("session key data has at least 62 bytes, this has {len}")]
     TooShort {
         /// The number of bytes found.
         len: usize,
     },
     /// A rule that is announced and not there.
-    #[error("rule {rule} is announced, but the data ends before it does")]
     RuleMissing {
         /// Which rule, counted from 0.
         rule: usize,
     },
     /// A rule that can never hold.
-    #[error("rule {rule}")]
     UnknownCondition {
         /// Which rule, counted from 0.
         rule: usize,
@@ -206,15 +222,21 @@ pub enum MalformedSessionKeyData {
         source: UnknownCondition,
     },
     /// Bytes that belong to nothing.
-    #[error("{len} bytes follow the last rule")]
     BytesAfterRules {
         /// The number of bytes.
         len: usize,
     },
     /// More rules than there is room for.
-    #[error("the session key data does not fit")]
     DoesNotFit(#[source] EncodeError),
 }
+
+texts!(MalformedSessionKeyData {
+    TooShort { len } => "session key data has at least 62 bytes, this has {}",
+    RuleMissing { rule } => "rule {} is announced, but the data ends before it does",
+    UnknownCondition { rule } => "rule {}",
+    BytesAfterRules { len } => "{} bytes follow the last rule",
+    DoesNotFit => "the session key data does not fit",
+});
 
 /// The bytes before the rules.
 const HEAD: usize = 20 + 20 + 4 + 16 + 2;

@@ -1,7 +1,10 @@
 //! Frames: postcard in COBS, each ended by a zero byte.
 
 use cobs::{DecodeResult, DecoderState};
+use quorate_core::texts;
 use serde::{Deserialize, Serialize};
+
+use super::{Numbered, ToDevice, reader::read_message};
 
 /// The longest frame in bytes, COBS and the zero at its end included: a session of 29 rules fits, and a proof of 32 hashes.
 pub const MAX_FRAME: usize = 1152;
@@ -11,12 +14,15 @@ pub const MAX_FRAME: usize = 1152;
 #[non_exhaustive]
 pub enum FrameError {
     /// More bytes than a frame may have.
-    #[error("a frame has more than {MAX_FRAME} bytes")]
     TooLong,
     /// Not the postcard of a message in COBS, or more than that.
-    #[error("a frame cannot be read")]
     Malformed,
 }
+
+texts!(FrameError {
+    TooLong => "a frame has more than {} bytes" and &MAX_FRAME,
+    Malformed => "a frame cannot be read",
+});
 
 /// Writes a frame into `buffer`, and gives the bytes to send.
 ///
@@ -81,6 +87,14 @@ impl FrameBuffer {
             Ok((message, [])) if self.is_whole => Ok(message),
             _ => Err(FrameError::Malformed),
         }
+    }
+
+    /// Reads the host's message of a whole frame, as [`decode`](Self::decode) does, which takes more of a device's flash.
+    ///
+    /// # Errors
+    /// [`FrameError::Malformed`] for bytes that are no message, or more than one.
+    pub fn decode_to_device(&self) -> Result<Numbered<ToDevice<'_>>, FrameError> {
+        read_message(&self.bytes).filter(|_| self.is_whole).ok_or(FrameError::Malformed)
     }
 
     /// The bytes of a whole frame, without COBS.

@@ -2,12 +2,21 @@
 
 use alloy_primitives::U256;
 use quorate_core::{Initialization, OperationHead, Paymaster, UnpackedUserOperation, UserOperation};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub(super) fn serialize<S: Serializer>(head: &OperationHead<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    Head::from(*head).serialize(serializer)
+}
+
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<OperationHead<'de>, D::Error> {
+    Head::deserialize(deserializer).map(OperationHead::from)
+}
 
 /// An operation without its call data. Numbers are big-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Head<'a> {
+#[derive(Serialize, Deserialize)]
+enum Head<'a> {
     #[serde(borrow)]
     V0_6(V0_6Frame<'a>),
     V0_7(UnpackedFrame<'a>),
@@ -16,53 +25,49 @@ pub enum Head<'a> {
 }
 
 /// The fields of EntryPoint v0.6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are the operation's")]
-pub struct V0_6Frame<'a> {
-    pub sender: [u8; 20],
-    pub nonce: [u8; 32],
-    pub init_code: &'a [u8],
-    pub call_gas_limit: [u8; 32],
-    pub verification_gas_limit: [u8; 32],
-    pub pre_verification_gas: [u8; 32],
-    pub max_fee_per_gas: [u8; 32],
-    pub max_priority_fee_per_gas: [u8; 32],
-    pub paymaster_and_data: &'a [u8],
+#[derive(Serialize, Deserialize)]
+struct V0_6Frame<'a> {
+    sender: [u8; 20],
+    nonce: [u8; 32],
+    init_code: &'a [u8],
+    call_gas_limit: [u8; 32],
+    verification_gas_limit: [u8; 32],
+    pre_verification_gas: [u8; 32],
+    max_fee_per_gas: [u8; 32],
+    max_priority_fee_per_gas: [u8; 32],
+    paymaster_and_data: &'a [u8],
 }
 
 /// The fields of the later entry points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are the operation's")]
-pub struct UnpackedFrame<'a> {
-    pub sender: [u8; 20],
-    pub nonce: [u8; 32],
+#[derive(Serialize, Deserialize)]
+struct UnpackedFrame<'a> {
+    sender: [u8; 20],
+    nonce: [u8; 32],
     #[serde(borrow)]
-    pub init: InitializationFrame<'a>,
-    pub call_gas_limit: u128,
-    pub verification_gas_limit: u128,
-    pub pre_verification_gas: [u8; 32],
-    pub max_fee_per_gas: u128,
-    pub max_priority_fee_per_gas: u128,
-    pub paymaster: Option<PaymasterFrame<'a>>,
+    init: InitializationFrame<'a>,
+    call_gas_limit: u128,
+    verification_gas_limit: u128,
+    pre_verification_gas: [u8; 32],
+    max_fee_per_gas: u128,
+    max_priority_fee_per_gas: u128,
+    paymaster: Option<PaymasterFrame<'a>>,
 }
 
 /// How the account comes to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "as in quorate_core::Initialization")]
-pub enum InitializationFrame<'a> {
+#[derive(Serialize, Deserialize)]
+enum InitializationFrame<'a> {
     Deployed,
     Factory { factory: [u8; 20], data: &'a [u8] },
     Delegated { delegate: [u8; 20], data: &'a [u8] },
 }
 
 /// Who pays, and what it is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "as in quorate_core::Paymaster")]
-pub struct PaymasterFrame<'a> {
-    pub paymaster: [u8; 20],
-    pub verification_gas_limit: u128,
-    pub post_op_gas_limit: u128,
-    pub data: &'a [u8],
+#[derive(Serialize, Deserialize)]
+struct PaymasterFrame<'a> {
+    paymaster: [u8; 20],
+    verification_gas_limit: u128,
+    post_op_gas_limit: u128,
+    data: &'a [u8],
 }
 
 impl<'a> From<OperationHead<'a>> for Head<'a> {

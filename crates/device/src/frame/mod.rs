@@ -2,13 +2,17 @@
 
 mod codec;
 mod head;
+mod reader;
+mod writer;
 
-use quorate_core::{Address, B256, SessionEpoch, SessionLeaf};
+use quorate_core::{Address, B256, Domain, OperationHead, SessionEpoch, SessionLeaf};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "use")]
+pub(crate) use self::reader::read_message;
 pub use self::{
     codec::{FrameBuffer, FrameError, MAX_FRAME, encode},
-    head::{Head, InitializationFrame, PaymasterFrame, UnpackedFrame, V0_6Frame},
+    writer::encode_from_device,
 };
 
 /// A message with the number of the request that it belongs to.
@@ -96,8 +100,15 @@ pub struct OperationFrame<'a> {
     /// The chain.
     pub chain_id: u64,
     /// The operation without its call data.
-    #[serde(borrow)]
-    pub head: Head<'a>,
+    #[serde(borrow, with = "head")]
+    pub head: OperationHead<'a>,
+}
+
+impl OperationFrame<'_> {
+    /// Where the operation is to run.
+    pub(crate) fn domain(&self) -> Domain {
+        Domain { entry_point: self.entry_point.into(), chain_id: self.chain_id }
+    }
 }
 
 /// What an owner signs to have a signing network make a key; see [`quorate_core::KeyRequest`].

@@ -258,7 +258,7 @@ fn operation_frame(domain: Domain, operation: &Operation) -> OperationFrame<'_> 
     OperationFrame {
         entry_point: domain.entry_point.into_array(),
         chain_id: domain.chain_id,
-        head: operation.head().into(),
+        head: operation.head(),
     }
 }
 

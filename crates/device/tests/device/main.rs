@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 mod attacks;
+mod frames;
 mod host;
 mod key_requests;
 mod keys;

@@ -11,7 +11,7 @@ use quorate_core::{
 use quorate_device::embedded_io::{ErrorType, Write};
 use quorate_device::host::{GrantedSession, OperationRequest};
 use quorate_device::{
-    Consent, Decision, Deterministic, Device, Display, FrameBuffer, FromDevice, Head, Key, MAX_FRAME, Memory,
+    Consent, Decision, Deterministic, Device, Display, FrameBuffer, FromDevice, Key, MAX_FRAME, Memory,
     NoMemory, Numbered, OperationFrame, SoftwareKey, ToDevice, encode,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -284,11 +284,10 @@ impl<K: Key + Send + 'static, M: Memory + Send + 'static> Rig<K, M> {
 
 pub(crate) fn begin(request: &OperationRequest) -> ToDevice<'_> {
     let OperationRequest { domain, operation, .. } = request;
-    let head = Head::from(operation.head());
     ToDevice::Begin(OperationFrame {
         entry_point: domain.entry_point.into_array(),
         chain_id: domain.chain_id,
-        head,
+        head: operation.head(),
     })
 }
 

@@ -7,8 +7,7 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m_rt::entry;
-use cortex_m_semihosting::hprintln;
-use quorate_firmware::stop;
+use quorate_firmware::{stop, tell};
 
 const INTACT: u32 = 0x51ac_ca9e;
 
@@ -17,9 +16,9 @@ static STATIC: AtomicU32 = AtomicU32::new(INTACT);
 
 #[entry]
 fn main() -> ! {
-    hprintln!("using up the stack");
+    tell("using up the stack\n", &[]);
     let depth = deeper(0);
-    hprintln!("a depth of {}", depth);
+    tell("a depth of {}\n", &[&depth]);
     stop("the stack has no end");
 }
 

@@ -12,7 +12,9 @@ use cortex_m_rt::entry;
 use k256::ecdsa::SigningKey;
 use k256::ecdsa::signature::hazmat::PrehashSigner as _;
 use quorate_device::embedded_io::{Read as _, Write as _};
-use quorate_device::{FrameBuffer, FromDevice, Numbered, SoftwareKey, ToDevice, checked_signature, encode};
+use quorate_device::{
+    FrameBuffer, FromDevice, Numbered, SoftwareKey, ToDevice, checked_signature, encode_from_device,
+};
 use quorate_firmware::{DEVELOPMENT_KEY, FixedEntropy, HostPort, Serial, ports, stop};
 
 const HASH: [u8; 32] = [1; 32];
@@ -41,7 +43,7 @@ fn serve(
         port.read(&mut byte)?;
         let Some(whole) = frame.push(byte[0]) else { continue };
         // All of the frame is decoded, as for the core.
-        match black_box(whole.and_then(|()| frame.decode::<Numbered<ToDevice<'_>>>())) {
+        match black_box(whole.and_then(|()| frame.decode_to_device())) {
             Ok(Numbered { request, message }) => match message {
                 ToDevice::Address => send(port, request, FromDevice::Address([2; 20]))?,
                 ToDevice::End => {
@@ -66,5 +68,5 @@ fn serve(
 
 fn send(port: &mut HostPort, request: u32, message: FromDevice<'_>) -> Result<(), Infallible> {
     let mut buffer = [0; 332];
-    port.write_all(encode(&Numbered { request, message }, &mut buffer).unwrap_or_default())
+    port.write_all(encode_from_device(&Numbered { request, message }, &mut buffer).unwrap_or_default())
 }

@@ -1,5 +1,6 @@
 //! A node's way to a gateway: one socket, kept alive by pings, dialled again whenever it breaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -8,13 +9,17 @@ use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript, socket_url};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_tungstenite::connect_async_tls_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::member::Member;
+use super::tls::{BindingError, GatewayTls, channel_binding};
+use crate::channel_binding::ChannelBinding;
 use crate::fail_points::{self, Point};
+use crate::observe::{self, ConnectedGateway, Dropped, NodeObserver};
 use crate::wire::{self, Frame as _, FrameError, FromNode, MAX_FRAME, OLDEST, ToNode};
 
 /// A socket on which the gateway knows who this node is.
@@ -23,6 +28,7 @@ pub(crate) struct Connection {
     node: NodeIndex,
     /// Of the frames, the newest that both sides speak.
     version: u8,
+    connected: ConnectedGateway,
 }
 
 /// A connection's way out.
@@ -41,6 +47,10 @@ pub(crate) enum ConnectionError {
     Socket(#[from] tungstenite::Error),
     #[error("the other side is not a gateway: {0}")]
     Greeting(&'static str),
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    #[error("the TLS connection has no exporter")]
+    Exporter(#[from] rustls::Error),
     #[error("the gateway's first frame cannot be read")]
     Frame(#[from] FrameError),
     #[error("no answer within {} s", DIAL.as_secs())]
@@ -105,25 +115,33 @@ impl Backoff {
 
 impl Connection {
     /// Connects to a gateway, and shows it who this node is.
-    pub(crate) async fn dial(member: &Member, gateway: &Url) -> Result<Self, ConnectionError> {
+    pub(crate) async fn dial(
+        member: &Member,
+        gateway: &Url,
+        tls: &GatewayTls,
+        observer: &Arc<NodeObserver>,
+    ) -> Result<Self, ConnectionError> {
         let newest = fail_points::newest_version(member.index);
         let url = node_url(gateway, newest);
         let limits =
             WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-        let connect = tokio_tungstenite::connect_async_with_config(url.as_str(), Some(limits), true);
+        let connector = Some(tls.connector(gateway));
+        let connect = connect_async_tls_with_config(url.as_str(), Some(limits), true, connector);
         let dial = async {
             let (mut socket, _) = connect.await?;
             let greeting = socket.next().await.ok_or(ConnectionError::Closed)??;
-            let (version, challenge) = match wire::decode_up_to(newest, &greeting.into_data())? {
-                ToNode::Greet { challenge } => (OLDEST, challenge),
-                ToNode::Welcome { version, challenge } => (version.min(newest), challenge),
+            let (version, challenge, is_bound) = match wire::decode_up_to(newest, &greeting.into_data())? {
+                ToNode::Greet { challenge } => (OLDEST, challenge, false),
+                ToNode::Welcome { version, challenge } => (version.min(newest), challenge, false),
+                ToNode::WelcomeBound { version, challenge } => (version.min(newest), challenge, true),
                 _ => return Err(ConnectionError::Greeting("its first frame is no greeting")),
             };
-            let digest = hello_digest(&member.network, member.index, &challenge);
+            let binding = tls.binding(gateway, is_bound, channel_binding(socket.get_ref())?)?;
+            let digest = hello_digest(&member.network, member.index, &challenge, binding);
             let signature = member.identity.sign(digest.as_slice()).to_bytes().to_vec();
             let hello = FromNode::Hello { node: member.index, signature };
             send(&mut socket, member.index, &hello).await?;
-            Ok(Self { socket, node: member.index, version })
+            Ok(Self { socket, node: member.index, version, connected: observer.connected(gateway) })
         };
         tokio::time::timeout(DIAL, dial).await.map_err(|_| ConnectionError::Deadline)?
     }
@@ -151,7 +169,7 @@ impl Connection {
                         Some(frame) => send(&mut sink, self.node, &frame).await?,
                         None => return Ok(()),
                     },
-                    _ = ping.tick() => sink.send(Message::Ping(Vec::new().into())).await?,
+                    _ = ping.tick() => sink.send(Message::Ping(observe::ping().to_vec().into())).await?,
                     () = leave.cancelled() => return Ok(sink.close().await?),
                 }
             }
@@ -162,6 +180,9 @@ impl Connection {
                 let next = tokio::time::timeout(SILENCE, stream.next()).await;
                 let message =
                     next.map_err(|_| ConnectionError::Silence)?.ok_or(ConnectionError::Closed)??;
+                if let Message::Ping(ping) = &message {
+                    observe::sent_at(ping).into_iter().for_each(|at| self.connected.clock(at));
+                }
                 let Message::Binary(bytes) = message else { continue };
                 match wire::decode_up_to(self.version, &bytes) {
                     Ok(frame) => {
@@ -171,6 +192,7 @@ impl Connection {
                     }
                     Err(error) => {
                         unreadable += 1;
+                        self.connected.dropped(Dropped::Unreadable);
                         if unreadable.is_power_of_two() {
                             tracing::warn!(%error, unreadable, "frames of the gateway cannot be read");
                         }
@@ -209,11 +231,19 @@ fn node_url(gateway: &Url, newest: u8) -> Url {
     url
 }
 
-/// What a node signs to show a gateway who it is.
-pub(crate) fn hello_digest(network: &NetworkDescriptor, node: NodeIndex, challenge: &[u8; 32]) -> B256 {
-    Transcript::new("node hello")
+/// What a node signs to show a gateway who it is: for one challenge, and on one connection if the gateway binds to it.
+pub(crate) fn hello_digest(
+    network: &NetworkDescriptor,
+    node: NodeIndex,
+    challenge: &[u8; 32],
+    binding: Option<ChannelBinding>,
+) -> B256 {
+    let transcript = Transcript::new("node hello")
         .field(network.id().as_slice())
         .number(node.get().into())
-        .field(challenge)
-        .finish()
+        .field(challenge);
+    match binding {
+        Some(binding) => transcript.field(binding.as_bytes()).finish(),
+        None => transcript.finish(),
+    }
 }

@@ -14,7 +14,6 @@ use super::function::Parameters;
 use crate::{
     abi::WORD,
     policy::{condition::Condition, error::EncodeError},
-    show::Decimal,
 };
 
 /// What points at an argument: its position as a `usize`, or its name as a `&str`.
@@ -290,7 +289,7 @@ pub enum ArgumentError {
         found: &'static str,
     },
     /// A number that the argument cannot be.
-    #[error("{} does not fit uint{bits}; give a number below 2^{bits}", Decimal(*value))]
+    #[error("{value} does not fit uint{bits}; give a number below 2^{bits}")]
     OutOfRange {
         /// The argument's bits.
         bits: usize,

@@ -33,15 +33,15 @@ pub(super) enum Event<'a> {
     },
 }
 
-/// A part of a call, as it is read.
-#[derive(Clone, Copy)]
-enum Part<'a> {
-    Begin { number: usize, of: usize, head: CallHead },
-    Data(&'a [u8]),
-    End,
-}
+type Report<'r> = dyn FnMut(Event<'_>) -> Result<(), ReviewError> + 'r;
 
-type Report<'r> = dyn FnMut(Part<'_>, &[u8]) -> Result<(), ReviewError> + 'r;
+/// Why a word is not one of calls.
+#[derive(Clone, Copy, Debug)]
+enum Misfit {
+    /// It does not belong there.
+    Word,
+    TooManyCalls(u64),
+}
 
 /// The reader, with room for a batch of `CALLS` calls.
 #[derive(Clone, Debug)]
@@ -49,6 +49,12 @@ pub(super) struct CallStream<const CALLS: usize> {
     /// The bytes taken so far.
     at: usize,
     place: Place,
+    /// Which of an array's items, or which call.
+    number: usize,
+    /// The bytes of the call's data that are to come.
+    rest: u64,
+    /// What was read last ends a call, which is to be reported.
+    call_ends: bool,
     word: [u8; WORD],
     filled: usize,
     calls: heapless::Vec<CallHead, CALLS>,
@@ -61,40 +67,27 @@ pub(super) struct CallStream<const CALLS: usize> {
 }
 
 /// What the next word is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Not yet a word: the selector.
     Selector,
-    Single(SingleField),
-    Batch(BatchField),
-    /// The length of a call's data.
-    Length {
-        number: usize,
-    },
-    /// The data, of which so many bytes are to come.
-    Data {
-        number: usize,
-        rest: u64,
-    },
-    End,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum SingleField {
+    /// Of a single call.
     To,
     Value,
-    Offset,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum BatchField {
-    /// Where the three arrays stand.
-    Offset(u8),
-    /// Their lengths: of the addresses, the values, the data.
-    Len(u8),
-    To(usize),
-    Value(usize),
-    DataOffset(usize),
+    DataOffset,
+    /// Where the three arrays of a batch stand.
+    ArrayOffset,
+    /// Each array's length, before its items.
+    Calls,
+    ToOf,
+    Values,
+    ValueOf,
+    Datas,
+    DataOffsetOf,
+    /// The length of a call's data.
+    Length,
+    Data,
+    End,
 }
 
 impl<const CALLS: usize> CallStream<CALLS> {
@@ -102,6 +95,9 @@ impl<const CALLS: usize> CallStream<CALLS> {
         Self {
             at: 0,
             place: Place::Selector,
+            number: 0,
+            rest: 0,
+            call_ends: false,
             word: [0; WORD],
             filled: 0,
             calls: heapless::Vec::new(),
@@ -116,32 +112,30 @@ impl<const CALLS: usize> CallStream<CALLS> {
         &mut self,
         bytes: &[u8],
         hasher: &mut Keccak256,
-        report: &mut dyn FnMut(Event<'_>) -> Result<(), ReviewError>,
+        report: &mut Report<'_>,
     ) -> Result<(), ReviewError> {
-        let mut to_hash = bytes;
-        let read = self.read(bytes, &mut |part, after: &[u8]| {
-            report(match part {
-                Part::Begin { number, of, head } => Event::Begin { number, of, head },
-                Part::Data(data) => Event::Data(data),
-                Part::End => {
-                    let (now, later) =
-                        to_hash.split_at_checked(to_hash.len() - after.len()).unwrap_or_default();
-                    hasher.update(now);
-                    to_hash = later;
-                    Event::End { hasher }
-                }
-            })
-        });
-        hasher.update(to_hash);
+        let mut rest = bytes;
+        let mut read = Ok(());
+        while read.is_ok() && !rest.is_empty() {
+            let before = rest;
+            read = self.read(&mut rest, report);
+            let (now, _) = before.split_at_checked(before.len() - rest.len()).unwrap_or_default();
+            hasher.update(now);
+            if read.is_ok() && self.call_ends {
+                self.call_ends = false;
+                read = report(Event::End { hasher });
+            }
+        }
+        hasher.update(rest);
         read
     }
 
-    /// Reads bytes, and reports each part of a call with the bytes that come after it.
-    fn read(&mut self, mut bytes: &[u8], report: &mut Report<'_>) -> Result<(), ReviewError> {
-        while !bytes.is_empty() {
-            if let Some(data) = self.whole_words_of_data(bytes) {
-                bytes = bytes.get(data.len()..).unwrap_or_default();
-                report(Part::Data(data), bytes)?;
+    /// Reads some of the bytes, up to the end of a call, and leaves the others.
+    fn read(&mut self, rest: &mut &[u8], report: &mut Report<'_>) -> Result<(), ReviewError> {
+        while !rest.is_empty() && !self.call_ends {
+            if let Some(data) = self.whole_words_of_data(rest) {
+                *rest = rest.get(data.len()..).unwrap_or_default();
+                report(Event::Data(data))?;
                 continue;
             }
             let wanted = match self.place {
@@ -149,16 +143,15 @@ impl<const CALLS: usize> CallStream<CALLS> {
                 Place::End => return Err(ReviewError::Unreadable { at: self.at }),
                 _ => WORD,
             };
-            let take = bytes.len().min(wanted - self.filled);
-            let (now, later) = bytes.split_at(take);
+            let take = rest.len().min(wanted - self.filled);
+            let (now, later) = rest.split_at(take);
             if let Some(room) = self.word.get_mut(self.filled..self.filled + take) {
                 room.copy_from_slice(now);
             }
             self.filled += take;
-            bytes = later;
+            *rest = later;
             if self.filled == wanted {
-                let word = self.word;
-                self.place = self.next(&word, &mut |part| report(part, bytes))?;
+                self.take_word(report)?;
                 self.at += wanted;
                 self.filled = 0;
             }
@@ -166,10 +159,33 @@ impl<const CALLS: usize> CallStream<CALLS> {
         Ok(())
     }
 
+    /// Takes a whole word, and reports what it is of a call.
+    fn take_word(&mut self, report: &mut Report<'_>) -> Result<(), ReviewError> {
+        let (place, number, word) = (self.place, self.number, self.word);
+        let here = self.rest_of_word();
+        self.place = self.next(&word).map_err(|misfit| match misfit {
+            Misfit::Word => ReviewError::Unreadable { at: self.at },
+            Misfit::TooManyCalls(calls) => ReviewError::TooManyCalls { calls, limit: CALLS },
+        })?;
+        match place {
+            Place::Length => {
+                let head = self.calls.get(number).copied().unwrap_or_default();
+                let head = CallHead { data_len: self.rest, ..head };
+                report(Event::Begin { number, of: self.calls.len(), head })?;
+            }
+            Place::Data => report(Event::Data(word.get(..here).unwrap_or_default()))?,
+            _ => return Ok(()),
+        }
+        self.call_ends = self.place != Place::Data;
+        Ok(())
+    }
     /// Begins with other call data.
     pub(super) fn clear(&mut self) {
         self.at = 0;
         self.place = Place::Selector;
+        self.number = 0;
+        self.rest = 0;
+        self.call_ends = false;
         self.filled = 0;
         self.calls.clear();
         self.data_offsets.clear();
@@ -183,13 +199,12 @@ impl<const CALLS: usize> CallStream<CALLS> {
 
     /// The whole words of a call's data that `bytes` begins with, but for the last one, behind which the call ends.
     fn whole_words_of_data<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let Place::Data { rest, .. } = &mut self.place else { return None };
-        let before_last = usize::try_from(rest.saturating_sub(1)).unwrap_or(usize::MAX);
+        let before_last = usize::try_from(self.rest.saturating_sub(1)).unwrap_or(usize::MAX);
         let len = bytes.len().min(before_last) / WORD * WORD;
-        if self.filled > 0 || len == 0 {
+        if self.place != Place::Data || self.filled > 0 || len == 0 {
             return None;
         }
-        *rest -= len as u64;
+        self.rest -= len as u64;
         self.at += len;
         bytes.get(..len)
     }
@@ -207,137 +222,119 @@ impl<const CALLS: usize> CallStream<CALLS> {
         }
     }
 
-    /// Takes a whole word, and says what the next one is.
-    fn next(
-        &mut self,
-        word: &[u8; WORD],
-        report: &mut dyn FnMut(Part<'_>) -> Result<(), ReviewError>,
-    ) -> Result<Place, ReviewError> {
-        let unreadable = ReviewError::Unreadable { at: self.at };
-        let must = |right: bool| if right { Ok(()) } else { Err(unreadable.clone()) };
+    /// What comes after this word, if it belongs there.
+    fn next(&mut self, word: &[u8; WORD]) -> Result<Place, Misfit> {
+        let len = self.calls.len();
+        let unless = |wrong: bool| if wrong { Err(Misfit::Word) } else { Ok(()) };
         Ok(match self.place {
             Place::Selector => match word.first_chunk() {
-                Some(&(selectors::EXECUTE | selectors::EXECUTE_NCC)) => Place::Single(SingleField::To),
-                Some(&(selectors::EXECUTE_BATCH | selectors::EXECUTE_BATCH_Y6U)) => {
-                    Place::Batch(BatchField::Offset(0))
-                }
-                _ => return Err(unreadable),
+                Some(&(selectors::EXECUTE | selectors::EXECUTE_NCC)) => Place::To,
+                Some(&(selectors::EXECUTE_BATCH | selectors::EXECUTE_BATCH_Y6U)) => Place::ArrayOffset,
+                _ => return Err(Misfit::Word),
             },
-            Place::Single(SingleField::To) => {
-                let to = address(word).ok_or(unreadable)?;
-                let head = CallHead { to, ..CallHead::default() };
-                self.calls.push(head).map_err(|_| ReviewError::TooManyCalls { calls: 1, limit: CALLS })?;
-                Place::Single(SingleField::Value)
+            Place::To | Place::ToOf => {
+                let to = address(word).ok_or(Misfit::Word)?;
+                let is_single = self.place == Place::To;
+                if is_single {
+                    self.make_room(1)?;
+                }
+                if let Some(call) = self.calls.get_mut(self.number) {
+                    call.to = to;
+                }
+                self.after_item(if is_single { Place::Value } else { Place::Values })
             }
-            Place::Single(SingleField::Value) => {
-                self.set_value(0, word);
-                Place::Single(SingleField::Offset)
+            Place::Value | Place::ValueOf => {
+                if let Some(call) = self.calls.get_mut(self.number) {
+                    call.value = U256::from_be_bytes(*word);
+                }
+                let is_single = self.place == Place::Value;
+                self.after_item(if is_single { Place::DataOffset } else { Place::Datas })
             }
-            Place::Single(SingleField::Offset) => {
-                must(*word == abi_word(3))?;
-                Place::Length { number: 0 }
+            Place::DataOffset => {
+                unless(*word != abi_word(3))?;
+                Place::Length
             }
-            Place::Batch(field) => self.batch(field, word)?,
-            Place::Length { number } => {
-                let data_len = number_in(word).ok_or(unreadable.clone())?;
-                must(self.data_offsets.get(number).is_none_or(|offset| *offset == self.data_offset))?;
-                let padded = data_len.checked_next_multiple_of(WORD as u64);
+            Place::ArrayOffset => {
+                match self.number.checked_sub(1) {
+                    None => unless(*word != abi_word(3))?,
+                    Some(array) => {
+                        if let Some(offset) = self.array_offsets.get_mut(array) {
+                            *offset = *word;
+                        }
+                    }
+                }
+                self.number += 1;
+                if self.number < 3 {
+                    return Ok(Place::ArrayOffset);
+                }
+                self.number = 0;
+                Place::Calls
+            }
+            Place::Calls => {
+                self.make_room(number_in(word).ok_or(Misfit::Word)?)?;
+                let len = self.calls.len();
+                unless(self.array_offsets != [abi_word(4 + len), abi_word(5 + 2 * len)])?;
+                self.data_offset = (len * WORD) as u64;
+                if len == 0 { Place::Values } else { Place::ToOf }
+            }
+            Place::Values | Place::Datas => {
+                unless(*word != self::word(len))?;
+                match (self.place, len) {
+                    (Place::Values, 0) => Place::Datas,
+                    (Place::Values, _) => Place::ValueOf,
+                    (_, 0) => Place::End,
+                    _ => Place::DataOffsetOf,
+                }
+            }
+            Place::DataOffsetOf => {
+                // There is room: there are as many as calls.
+                let _ = self.data_offsets.push(number_in(word).ok_or(Misfit::Word)?);
+                self.after_item(Place::Length)
+            }
+            Place::Length => {
+                self.rest = number_in(word).ok_or(Misfit::Word)?;
+                unless(self.data_offsets.get(self.number).is_some_and(|offset| *offset != self.data_offset))?;
+                let padded = self.rest.checked_next_multiple_of(WORD as u64);
                 let next =
                     padded.and_then(|padded| self.data_offset.checked_add(WORD as u64)?.checked_add(padded));
-                self.data_offset = next.ok_or(unreadable)?;
-
-                let head = self.calls.get(number).copied().unwrap_or_default();
-                report(Part::Begin { number, of: self.calls.len(), head: CallHead { data_len, ..head } })?;
-                match data_len {
-                    0 => self.end_call(number, report)?,
-                    rest => Place::Data { number, rest },
-                }
+                self.data_offset = next.ok_or(Misfit::Word)?;
+                self.after_data()
             }
-            Place::Data { number, rest } => {
-                let here = usize::try_from(rest).unwrap_or(WORD).min(WORD);
-                let (data, padding) = word.split_at(here);
-                must(padding.iter().all(|byte| *byte == 0))?;
-                report(Part::Data(data))?;
-                match rest - here as u64 {
-                    0 => self.end_call(number, report)?,
-                    rest => Place::Data { number, rest },
-                }
+            Place::Data => {
+                let here = self.rest_of_word();
+                unless(word.iter().skip(here).any(|padding| *padding != 0))?;
+                self.rest -= here as u64;
+                self.after_data()
             }
-            Place::End => return Err(unreadable),
+            Place::End => return Err(Misfit::Word),
         })
     }
 
-    fn batch(&mut self, field: BatchField, word: &[u8; WORD]) -> Result<Place, ReviewError> {
-        let unreadable = ReviewError::Unreadable { at: self.at };
-        let must = |right: bool| if right { Ok(()) } else { Err(unreadable.clone()) };
-        let len = self.calls.len();
-        Ok(Place::Batch(match field {
-            BatchField::Offset(0) => {
-                must(*word == abi_word(3))?;
-                BatchField::Offset(1)
-            }
-            BatchField::Offset(array) => {
-                if let Some(offset) = self.array_offsets.get_mut(usize::from(array) - 1) {
-                    *offset = *word;
-                }
-                if array == 1 { BatchField::Offset(2) } else { BatchField::Len(0) }
-            }
-            BatchField::Len(0) => {
-                let calls = number_in(word).ok_or(unreadable.clone())?;
-                let room = usize::try_from(calls).ok().filter(|calls| *calls <= CALLS);
-                let len = room.ok_or(ReviewError::TooManyCalls { calls, limit: CALLS })?;
-                must(self.array_offsets == [abi_word(4 + len), abi_word(5 + 2 * len)])?;
-                for _ in 0..len {
-                    // There is room: `len` was compared with it.
-                    let _ = self.calls.push(CallHead::default());
-                }
-                self.data_offset = (len * WORD) as u64;
-                if len == 0 { BatchField::Len(1) } else { BatchField::To(0) }
-            }
-            BatchField::To(number) => {
-                let to = address(word).ok_or(unreadable)?;
-                if let Some(call) = self.calls.get_mut(number) {
-                    call.to = to;
-                }
-                if number + 1 < len { BatchField::To(number + 1) } else { BatchField::Len(1) }
-            }
-            BatchField::Len(array) => {
-                must(*word == self::word(len))?;
-                match (array, len) {
-                    (1, 0) => BatchField::Len(2),
-                    (1, _) => BatchField::Value(0),
-                    (_, 0) => return Ok(Place::End),
-                    _ => BatchField::DataOffset(0),
-                }
-            }
-            BatchField::Value(number) => {
-                self.set_value(number, word);
-                if number + 1 < len { BatchField::Value(number + 1) } else { BatchField::Len(2) }
-            }
-            BatchField::DataOffset(number) => {
-                // There is room: there are as many as calls.
-                let _ = self.data_offsets.push(number_in(word).ok_or(unreadable)?);
-                if number + 1 == len {
-                    return Ok(Place::Length { number: 0 });
-                }
-                BatchField::DataOffset(number + 1)
-            }
-        }))
+    fn make_room(&mut self, calls: u64) -> Result<(), Misfit> {
+        let len = usize::try_from(calls).unwrap_or(usize::MAX);
+        self.calls.resize_default(len).map_err(|_| Misfit::TooManyCalls(calls))
     }
 
-    fn end_call(
-        &self,
-        number: usize,
-        report: &mut dyn FnMut(Part<'_>) -> Result<(), ReviewError>,
-    ) -> Result<Place, ReviewError> {
-        report(Part::End)?;
-        Ok(if number + 1 < self.calls.len() { Place::Length { number: number + 1 } } else { Place::End })
-    }
-
-    fn set_value(&mut self, number: usize, word: &[u8; WORD]) {
-        if let Some(call) = self.calls.get_mut(number) {
-            call.value = U256::from_be_bytes(*word);
+    fn after_item(&mut self, after_last: Place) -> Place {
+        self.number += 1;
+        if self.number < self.calls.len() {
+            return self.place;
         }
+        self.number = 0;
+        after_last
+    }
+
+    fn after_data(&mut self) -> Place {
+        if self.rest > 0 {
+            return Place::Data;
+        }
+        self.number += 1;
+        if self.number < self.calls.len() { Place::Length } else { Place::End }
+    }
+
+    /// The bytes of data in the next word.
+    fn rest_of_word(&self) -> usize {
+        usize::try_from(self.rest).unwrap_or(WORD).min(WORD)
     }
 }
 

@@ -115,9 +115,7 @@ fn walk(call_data: &mut Vec<u8>, stream: &CallStream<4>, words: &[[u8; WORD]], s
     // Of what may be anything, a few words stand for all.
     let any = [U256::from(2), U256::MAX].map(|number| number.to_be_bytes::<WORD>());
     let next = match stream.place {
-        Place::Data { .. }
-        | Place::Single(SingleField::To | SingleField::Value)
-        | Place::Batch(BatchField::To(_) | BatchField::Value(_)) => &any[..],
+        Place::Data | Place::To | Place::Value | Place::ToOf | Place::ValueOf => &any[..],
         _ => words,
     };
     for word in next {

@@ -14,10 +14,7 @@ use super::{
 };
 use crate::{
     lint::severity::Severity,
-    review::{
-        item::{Item, Show, Value},
-        label::Label,
-    },
+    review::{item::Value, items::Items, label::Label},
 };
 
 static EPHEMERAL_KEY: Block = Block(&[
@@ -83,15 +80,17 @@ impl EphemeralKey {
         Some(key)
     }
 
-    pub(super) fn show(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
-        show.show(&Item::new(Label::EphemeralKey, Value::Hash(self.key)))?;
-        let Some(expiry) = self.expiry else {
-            let item = Item::new(Label::EphemeralWithoutEnd, Value::None);
-            return Ok(show.show(&item.with_severity(Severity::Warning))?);
-        };
-        let name = text("the ephemeral key's name", &self.name, self.name.capacity())?;
-        show.show(&Item::new(Label::EphemeralName, name))?;
-        Ok(show.show(&Item::new(Label::EphemeralUntil, Value::Time(expiry)))?)
+    pub(super) fn show(&self, items: &mut Items<'_>) -> Result<(), KeyRequestError> {
+        items.hash(Label::EphemeralKey, &self.key);
+        match self.expiry {
+            None => items.with_severity(Severity::Warning).label(Label::EphemeralWithoutEnd),
+            Some(expiry) => {
+                let name = text("the ephemeral key's name", &self.name, self.name.capacity())?;
+                items.put(Label::EphemeralName, name);
+                items.put(Label::EphemeralUntil, Value::Time(expiry));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -117,10 +116,10 @@ impl PermissionsClaim {
         Some(claim)
     }
 
-    pub(super) fn show(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
-        show.show(&Item::new(Label::Chain, Value::Number(U256::from(self.chain_id))))?;
-        show.show(&Item::new(Label::Network, Value::Hash(self.network)))?;
-        Ok(show.show(&Item::new(Label::Permissions, Value::Hash(self.permissions)))?)
+    pub(super) fn show(&self, items: &mut Items<'_>) {
+        items.number(Label::Chain, &U256::from(self.chain_id));
+        items.hash(Label::Network, &self.network);
+        items.hash(Label::Permissions, &self.permissions);
     }
 }
 

@@ -9,18 +9,17 @@ mod text;
 
 pub use self::{error::KeyRequestError, state::KeyRequestReview};
 
-use alloy_primitives::{B256, Keccak256, U256, keccak256};
+use alloy_primitives::{B256, Keccak256, U256};
 
 use self::{
     entries::{EphemeralKey, PermissionsClaim, text},
     state::Begun,
 };
-use super::{
-    head,
-    item::{Item, Show, Value},
-    label::Label,
+use super::{items::Items, label::Label};
+use crate::{
+    keccak::{digest, hash_parts},
+    lint::severity::Severity,
 };
-use crate::lint::severity::Severity;
 
 /// What an owner signs to have a signing network make a key: EIP-712 typed data of the wallet-provider protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,50 +59,36 @@ impl KeyRequest<'_> {
     pub fn digest(&self) -> B256 {
         let mut entries = Keccak256::new();
         for TaggedValue { tag, value } in self.metadata {
-            let entry = [keccak256(TAGGED_VALUE).0, word(u32::from(*tag)), keccak256(value).0];
-            entries.update(keccak256(entry.as_flattened()));
+            entries.update(hash_struct(&[TAGGED_VALUE], &[word(u32::from(*tag)), hash(value)]));
         }
-        let mut setup_type = Keccak256::new();
-        setup_type.update(SETUP);
-        setup_type.update(TAGGED_VALUE);
-        let setup = [setup_type.finalize().0, word(self.threshold), word(self.nodes), entries.finalize().0];
-        let mut request_type = Keccak256::new();
-        for part in ["Request(KeygenSetupOpts setup,string challenge)", SETUP, TAGGED_VALUE] {
-            request_type.update(part);
-        }
-        let request =
-            [request_type.finalize().0, keccak256(setup.as_flattened()).0, keccak256(self.challenge).0];
-        let domain = [
-            keccak256("EIP712Domain(string name,string version)").0,
-            keccak256("SilentShard authentication").0,
-            keccak256("0.1.0").0,
-        ];
-        let mut digest = Keccak256::new();
-        digest.update([0x19, 0x01]);
-        digest.update(keccak256(domain.as_flattened()));
-        digest.update(keccak256(request.as_flattened()));
-        digest.finalize()
+        let setup = [word(self.threshold), word(self.nodes), digest(&entries).0];
+        let setup = hash_struct(&[SETUP, TAGGED_VALUE], &setup);
+        let request = "Request(KeygenSetupOpts setup,string challenge)";
+        let request = hash_struct(&[request, SETUP, TAGGED_VALUE], &[setup, hash(self.challenge)]);
+        let domain = "EIP712Domain(string name,string version)";
+        let domain = hash_struct(&[domain], &[hash("SilentShard authentication"), hash("0.1.0")]);
+        hash_parts(&[&[0x19, 0x01], &domain, &request])
     }
 
     /// Shows the request, and gives the digest that it has and what it claims.
-    fn show(&self, show: &mut dyn Show) -> Result<Begun, KeyRequestError> {
-        self.show_signers(show)?;
+    fn show(&self, items: &mut Items<'_>) -> Result<Begun, KeyRequestError> {
+        self.show_signers(items)?;
         let (mut ephemeral_key, mut admission_token) = (false, false);
         let mut claim = None;
         for (entry, TaggedValue { tag, value }) in self.metadata.iter().enumerate() {
             let unreadable = KeyRequestError::Unreadable { entry, tag: *tag };
             let is_again = match *tag {
                 TaggedValue::EPHEMERAL_KEY => {
-                    EphemeralKey::read(value).ok_or(unreadable)?.show(show)?;
+                    EphemeralKey::read(value).ok_or(unreadable)?.show(items)?;
                     core::mem::replace(&mut ephemeral_key, true)
                 }
                 TaggedValue::PERMISSIONS_CLAIM => {
                     let read = PermissionsClaim::read(value).ok_or(unreadable)?;
-                    read.show(show)?;
+                    read.show(items);
                     claim.replace(read).is_some()
                 }
                 TaggedValue::ADMISSION_TOKEN => {
-                    show.show(&Item::new(Label::AdmissionToken, head::bytes(value.as_bytes())))?;
+                    items.bytes(Label::AdmissionToken, value.as_bytes());
                     core::mem::replace(&mut admission_token, true)
                 }
                 _ => return Err(unreadable),
@@ -115,19 +100,19 @@ impl KeyRequest<'_> {
         if !ephemeral_key {
             return Err(KeyRequestError::NoEphemeralKey);
         }
-        show.show(&Item::new(Label::Challenge, text("the challenge", self.challenge, LONGEST_CHALLENGE)?))?;
+        items.put(Label::Challenge, text("the challenge", self.challenge, LONGEST_CHALLENGE)?);
         Ok(Begun::new(self.digest(), claim))
     }
 
-    fn show_signers(&self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
+    fn show_signers(&self, items: &mut Items<'_>) -> Result<(), KeyRequestError> {
         let Self { threshold, nodes, .. } = *self;
         if threshold == 0 || threshold > nodes {
             return Err(KeyRequestError::Threshold { threshold, nodes });
         }
-        show.show(&Item::new(Label::KeyRequest, Value::Number(U256::from(nodes))))?;
-        show.show(&Item::new(Label::Threshold, Value::Number(U256::from(threshold))))?;
+        items.number(Label::KeyRequest, &U256::from(nodes));
+        items.number(Label::Threshold, &U256::from(threshold));
         if threshold == 1 {
-            show.show(&Item::new(Label::OneNodeSigns, Value::None).with_severity(Severity::Danger))?;
+            items.with_severity(Severity::Danger).label(Label::OneNodeSigns);
         }
         Ok(())
     }
@@ -138,6 +123,17 @@ const LONGEST_CHALLENGE: usize = 256;
 const TAGGED_VALUE: &str = "TaggedValue(uint16 tag,string value)";
 const SETUP: &str = "KeygenSetupOpts(uint32 t,uint32 n,TaggedValue[] metadata)";
 
+/// `hashStruct` of EIP-712, of a type that is written in parts.
+fn hash_struct(encoded_type: &[&str], words: &[[u8; 32]]) -> [u8; 32] {
+    let mut hasher = Keccak256::new();
+    encoded_type.iter().for_each(|part| hasher.update(part));
+    hash_parts(&[digest(&hasher).as_slice(), words.as_flattened()]).0
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    hash_parts(&[text.as_bytes()]).0
+}
+
 fn word(number: u32) -> [u8; 32] {
     U256::from(number).to_be_bytes()
 }
@@ -147,7 +143,7 @@ mod tests {
     use std::{format, string::String, vec::Vec};
 
     use super::*;
-    use crate::{Text, TrustedContext};
+    use crate::{Item, NotShown, Show, Text, TrustedContext};
 
     const KEY: &str = "0x0101010101010101010101010101010101010101010101010101010101010101";
     const NETWORK: &str = "0x0202020202020202020202020202020202020202020202020202020202020202";
@@ -189,6 +185,40 @@ Hash of all this {}
             digest.unwrap()
         );
         assert_eq!(lines, expected);
+    }
+
+    /// Fails to show one item, and shows all others.
+    struct Failing {
+        shown: usize,
+        fails_at: usize,
+    }
+
+    impl Show for Failing {
+        fn show(&mut self, _: &Item<'_>) -> Result<(), NotShown> {
+            self.shown += 1;
+            if self.shown == self.fails_at { Err(NotShown) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn what_is_not_shown_is_not_signed() {
+        let entry = ephemeral("quorate");
+        let metadata = [TaggedValue { tag: 2, value: &entry }];
+        let request = KeyRequest { threshold: 3, nodes: 5, metadata: &metadata, challenge: "9f" };
+        let ask = |fails_at| {
+            let display = Failing { shown: 0, fails_at };
+            let mut review = KeyRequestReview::new(TrustedContext::CANONICAL, display);
+            let digest = review.begin(&request).and_then(|()| review.finish());
+            if digest.is_err() {
+                assert_eq!(review.finish(), Err(KeyRequestError::NotBegun));
+            }
+            (digest, review.display().shown)
+        };
+        let (digest, items) = ask(usize::MAX);
+        digest.unwrap();
+        for fails_at in 1..=items {
+            assert_eq!(ask(fails_at).0, Err(KeyRequestError::NotShown(NotShown)), "item {fails_at}");
+        }
     }
 
     #[test]

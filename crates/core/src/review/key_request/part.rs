@@ -13,10 +13,10 @@ pub(super) enum Part {
     Chain,
     /// The session validation module, which begins a policy.
     Module,
-    Contract,
-    /// The token, which the key may call.
-    Token,
-    Selector,
+    /// The contract that the key may call.
+    Contract(Label),
+    /// A function's selector, which the offsets after it are of.
+    Selector(Label),
     /// Begins a rule.
     Offset,
     Condition,
@@ -26,8 +26,6 @@ pub(super) enum Part {
     ValueLimit,
     ValidAfter,
     ValidUntil,
-    /// The selector of a limited argument, which its offset follows.
-    LimitedSelector,
     LimitedOffset,
     Paymaster,
     /// Of an ephemeral key.

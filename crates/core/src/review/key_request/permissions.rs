@@ -15,8 +15,10 @@ use crate::{
     policy::condition::Condition,
     review::{
         function::Subject,
-        item::{Item, Show, Value},
+        item::Value,
+        items::Items,
         label::Label,
+        sessions::{show_contract, show_end, show_start},
     },
     trusted::{ContractRole, TrustedContext},
 };
@@ -48,9 +50,9 @@ static POLICY: Block = Block(&[
 
 static ABI_POLICY: Block = Block(&[
     Text(r#"contract":""#),
-    Read(Part::Contract, Hex),
+    Read(Part::Contract(Label::Contract), Hex),
     Text(r#"","selector":""#),
-    Read(Part::Selector, Hex),
+    Read(Part::Selector(Label::Function), Hex),
     Text(r#"","rules":["#),
     Choice(&[(b'{', &RULE), (b']', &AFTER_RULES)]),
 ]);
@@ -72,7 +74,7 @@ static AFTER_RULES: Block = Block(&[Text(r#"],"valueLimit":""#), Read(Part::Valu
 
 static ERC20_POLICY: Block = Block(&[
     Text(r#"kind":"erc20","token":""#),
-    Read(Part::Token, Hex),
+    Read(Part::Contract(Label::Token), Hex),
     Text(r#"","recipient":""#),
     Read(Part::Address(Label::Recipient), Hex),
     Text(r#"","maxAmount":""#),
@@ -133,7 +135,7 @@ static ARGUMENT: Block = Block(&[
     Text(r#"{"contract":""#),
     Read(Part::Address(Label::LimitedContract), Hex),
     Text(r#"","selector":""#),
-    Read(Part::LimitedSelector, Hex),
+    Read(Part::Selector(Label::LimitedFunction), Hex),
     Text(r#"","offset":"#),
     Read(Part::LimitedOffset, Decimal),
     Text(r#","total":""#),
@@ -194,12 +196,12 @@ impl Permissions {
     /// Takes the next bytes, and shows each value that is whole.
     pub(super) fn push(
         &mut self,
-        show: &mut dyn Show,
+        items: &mut Items<'_>,
         trusted: &TrustedContext<'_>,
         bytes: &[u8],
     ) -> Result<(), KeyRequestError> {
         let Self { reader, reading } = self;
-        reader.push(bytes, &mut |part, value| reading.take(show, trusted, part, value))
+        reader.push(bytes, &mut |part, value| reading.take(items, trusted, part, value))
     }
 
     pub(super) const fn is_whole(&self) -> bool {
@@ -210,127 +212,89 @@ impl Permissions {
 impl Reading {
     fn take(
         &mut self,
-        show: &mut dyn Show,
+        items: &mut Items<'_>,
         trusted: &TrustedContext<'_>,
         part: Part,
         value: Scalar<'_>,
     ) -> Result<(), KeyRequestError> {
-        let item = match part {
-            Part::Address(label) => Item::new(label, Value::Address(value.address().ok_or(WRONG)?)),
-            Part::Number(label) => Item::new(label, Value::Number(value.number().ok_or(WRONG)?)),
-            Part::Coin(label) => Item::new(label, Value::Coin(value.number().ok_or(WRONG)?)),
+        match (part, value.decimal()) {
+            (Part::Chain, Some(found)) if found != self.chain_id => {
+                Err(KeyRequestError::OtherChain { claimed: self.chain_id, found })
+            }
+            _ => self.show(items, trusted, part, value).ok_or(KeyRequestError::PermissionsValue),
+        }
+    }
+
+    /// Shows a value, if it is one of its place.
+    fn show(
+        &mut self,
+        items: &mut Items<'_>,
+        trusted: &TrustedContext<'_>,
+        part: Part,
+        value: Scalar<'_>,
+    ) -> Option<()> {
+        match part {
+            Part::Address(label) => items.address(label, &value.address()?),
+            Part::Number(label) => items.number(label, &value.number()?),
+            Part::Coin(label) => items.coin(label, &value.number()?),
             Part::ValueLimit => {
                 if self.rules == 0 {
-                    let unruled = Item::new(Label::AnyArguments, Value::None);
-                    show.show(&unruled.with_severity(Severity::Warning))?;
+                    items.with_severity(Severity::Warning).label(Label::AnyArguments);
                 }
-                Item::new(Label::ValueLimit, Value::Coin(value.number().ok_or(WRONG)?))
+                items.coin(Label::ValueLimit, &value.number()?);
             }
             Part::Account => {
-                self.account = value.address().ok_or(WRONG)?;
-                Item::new(Label::PermittedAccount, Value::Address(self.account))
+                self.account = value.address()?;
+                items.address(Label::PermittedAccount, &self.account);
             }
             Part::Chain => {
-                let found = value.decimal().ok_or(WRONG)?;
-                if found != self.chain_id {
-                    return Err(KeyRequestError::OtherChain { claimed: self.chain_id, found });
-                }
-                return Ok(());
+                value.decimal()?;
             }
-            Part::Module => return self.begin_policy(show, trusted, value.address().ok_or(WRONG)?),
-            Part::Contract => {
-                return self.show_contract(show, trusted, Label::Contract, value.address().ok_or(WRONG)?);
-            }
-            Part::Token => {
-                return self.show_contract(show, trusted, Label::Token, value.address().ok_or(WRONG)?);
-            }
-            Part::Selector | Part::LimitedSelector => {
-                self.selector = FunctionSelector::new(value.bytes().ok_or(WRONG)?);
+            Part::Module => self.begin_policy(items, trusted, &value.address()?),
+            Part::Contract(label) => show_contract(items, trusted, self.account, label, value.address()?),
+            Part::Selector(label) => {
+                self.selector = FunctionSelector::new(value.bytes()?);
                 let signature = trusted.function(self.selector);
-                let function = Value::Function { selector: self.selector, signature };
-                let label = if part == Part::Selector { Label::Function } else { Label::LimitedFunction };
-                Item::new(label, function)
+                items.put(label, Value::Function { selector: self.selector, signature });
             }
-            Part::Offset => {
-                self.offset = small(value)?;
-                return Ok(());
+            Part::Offset => self.offset = value.decimal()?.try_into().ok()?,
+            Part::Condition => self.condition = value.decimal()?.try_into().ok()?,
+            Part::Reference => {
+                let reference = B256::new(value.bytes()?);
+                self.rules += 1;
+                let condition = Condition::try_from(self.condition).ok()?;
+                let subject = Subject::new(trusted.function(self.selector), self.offset.into());
+                items.put(Label::Rule, Value::Rule { subject, condition, reference });
             }
-            Part::Condition => {
-                self.condition = small(value)?;
-                return Ok(());
-            }
-            Part::Reference => self.rule(trusted, B256::new(value.bytes().ok_or(WRONG)?))?,
-            Part::ValidAfter => match value.decimal().ok_or(WRONG)? {
-                0 => Item::new(Label::FromNow, Value::None),
-                start => Item::new(Label::From, Value::Time(start)),
-            },
-            Part::ValidUntil => match value.decimal().ok_or(WRONG)? {
-                0 => Item::new(Label::WithoutEnd, Value::None).with_severity(Severity::Warning),
-                end => Item::new(Label::Until, Value::Time(end)),
-            },
+            Part::ValidAfter => show_start(items, value.decimal()?),
+            Part::ValidUntil => show_end(items, value.decimal()?),
             Part::LimitedOffset => {
-                let subject = Subject::new(trusted.function(self.selector), small(value)?);
-                Item::new(Label::LimitedArgument, Value::Subject(subject))
+                let offset = value.decimal()?.try_into().ok()?;
+                let subject = Subject::new(trusted.function(self.selector), offset);
+                items.put(Label::LimitedArgument, Value::Subject(subject));
             }
-            Part::Paymaster => match value.name().unwrap_or_default() {
-                "required" => Item::new(Label::PaymasterRequired, Value::None),
-                "forbidden" => Item::new(Label::PaymasterForbidden, Value::None),
-                _ => return Err(WRONG),
-            },
+            Part::Paymaster => items.label(match value.name()? {
+                "required" => Label::PaymasterRequired,
+                "forbidden" => Label::PaymasterForbidden,
+                _ => return None,
+            }),
             // These stand in a request's metadata.
             Part::EphemeralName | Part::EphemeralKey | Part::Expiry | Part::Network | Part::Permissions => {
-                return Err(WRONG);
+                return None;
             }
-        };
-        Ok(show.show(&item)?)
+        }
+        Some(())
     }
 
-    fn begin_policy(
-        &mut self,
-        show: &mut dyn Show,
-        trusted: &TrustedContext<'_>,
-        module: Address,
-    ) -> Result<(), KeyRequestError> {
+    fn begin_policy(&mut self, items: &mut Items<'_>, trusted: &TrustedContext<'_>, module: &Address) {
         self.policies += 1;
         self.rules = 0;
-        show.show(&Item::new(Label::Session, Value::Place { number: self.policies, of: None }))?;
-        let known = matches!(
-            trusted.role(module),
-            Some(ContractRole::AbiSessionValidationModule | ContractRole::Erc20SessionValidationModule)
-        );
-        let (label, severity) = if known {
-            (Label::ValidationModule, Severity::Info)
-        } else {
-            (Label::UnknownValidationModule, Severity::Danger)
-        };
-        Ok(show.show(&Item::new(label, Value::Address(module)).with_severity(severity))?)
-    }
-
-    fn show_contract(
-        &self,
-        show: &mut dyn Show,
-        trusted: &TrustedContext<'_>,
-        label: Label,
-        contract: Address,
-    ) -> Result<(), KeyRequestError> {
-        Ok(crate::review::sessions::show_contract(show, trusted, self.account, label, contract)?)
-    }
-
-    fn rule<'t>(
-        &mut self,
-        trusted: &TrustedContext<'t>,
-        reference: B256,
-    ) -> Result<Item<'t>, KeyRequestError> {
-        self.rules += 1;
-        let condition = Condition::try_from(self.condition).map_err(|_| WRONG)?;
-        let subject = Subject::new(trusted.function(self.selector), usize::from(self.offset));
-        Ok(Item::new(Label::Rule, Value::Rule { subject, condition, reference }))
+        items.put(Label::Session, Value::Place { number: self.policies, of: None });
+        match trusted.role(*module) {
+            Some(ContractRole::AbiSessionValidationModule | ContractRole::Erc20SessionValidationModule) => {
+                items.address(Label::ValidationModule, module);
+            }
+            _ => items.with_severity(Severity::Danger).address(Label::UnknownValidationModule, module),
+        }
     }
 }
-
-/// A number of an integer type that holds it.
-fn small<N: TryFrom<u64>>(value: Scalar<'_>) -> Result<N, KeyRequestError> {
-    value.decimal().and_then(|number| N::try_from(number).ok()).ok_or(WRONG)
-}
-
-const WRONG: KeyRequestError = KeyRequestError::PermissionsValue;

@@ -4,9 +4,11 @@ use alloy_primitives::{B256, Keccak256};
 
 use super::{KeyRequest, entries::PermissionsClaim, error::KeyRequestError, permissions::Permissions};
 use crate::{
+    keccak::digest,
     lint::severity::Severity,
     review::{
-        item::{Item, Show, Value},
+        item::Show,
+        items::{self, Items},
         label::Label,
     },
     trusted::TrustedContext,
@@ -66,8 +68,10 @@ impl<'a, S: Show> KeyRequestReview<'a, S> {
     /// An entry that cannot be read, or is there twice; a threshold of none or more than all; a text that is not shown.
     pub fn begin(&mut self, request: &KeyRequest<'_>) -> Result<(), KeyRequestError> {
         self.begun = None;
-        let begun = request.show(&mut self.show).map(|begun| self.begun = Some(begun));
-        self.end_if_refused(begun)
+        self.step(&mut |begun, _, items| {
+            *begun = Some(request.show(items)?);
+            Ok(())
+        })
     }
 
     /// Takes the next piece of the permissions' text, and shows what they allow.
@@ -75,17 +79,15 @@ impl<'a, S: Show> KeyRequestReview<'a, S> {
     /// # Errors
     /// Text that is not in the form that clients write, and permissions that the request does not name.
     pub fn permissions(&mut self, piece: &[u8]) -> Result<(), KeyRequestError> {
-        let Self { trusted, show, begun } = self;
-        let taken = match begun {
+        self.step(&mut |begun, trusted, items| match begun {
             None => Err(KeyRequestError::NotBegun),
             Some(Begun { permissions: None, .. }) => Err(KeyRequestError::Unclaimed),
             Some(Begun { permissions: Some(permissions), hasher, has_permissions, .. }) => {
                 *has_permissions = true;
                 hasher.update(piece);
-                permissions.push(show, trusted, piece)
+                permissions.push(items, trusted, piece)
             }
-        };
-        self.end_if_refused(taken)
+        })
     }
 
     /// Ends the review, and gives the digest to sign if the items are approved.
@@ -95,13 +97,15 @@ impl<'a, S: Show> KeyRequestReview<'a, S> {
     /// # Errors
     /// Permissions that are not whole, or not those that the request names.
     pub fn finish(&mut self) -> Result<B256, KeyRequestError> {
-        let digest = self.begun.take().ok_or(KeyRequestError::NotBegun).and_then(|begun| {
-            let digest = begun.digest;
-            begun.check_permissions(&mut self.show)?;
-            self.show.show(&Item::new(Label::Hash, Value::Hash(digest)))?;
-            Ok(digest)
-        });
-        self.end_if_refused(digest)
+        let mut digest = B256::ZERO;
+        self.step(&mut |begun, _, items| {
+            let mut begun = begun.take().ok_or(KeyRequestError::NotBegun)?;
+            begun.check_permissions(items)?;
+            digest = begun.digest;
+            items.hash(Label::Hash, &digest);
+            Ok(())
+        })?;
+        Ok(digest)
     }
 
     /// Where the items go.
@@ -109,17 +113,19 @@ impl<'a, S: Show> KeyRequestReview<'a, S> {
         &mut self.show
     }
 
-    /// Shows a refusal, after which nothing gives a digest.
-    fn end_if_refused<T>(&mut self, step: Result<T, KeyRequestError>) -> Result<T, KeyRequestError> {
-        if let Err(error) = &step {
-            self.begun = None;
-            let item = Item::new(Label::Refused, Value::Reason(error)).with_severity(Severity::Refused);
-            // A display that is gone shows no refusal either; the caller has it.
-            let _ = self.show.show(&item);
+    /// Takes a step; after one that fails nothing gives a digest.
+    fn step(&mut self, step: &mut Step<'_>) -> Result<(), KeyRequestError> {
+        let Self { trusted, show, begun } = self;
+        let taken = items::step(show, &mut |items| step(begun, trusted, items));
+        if taken.is_err() {
+            *begun = None;
         }
-        step
+        taken
     }
 }
+
+type Step<'s> =
+    dyn FnMut(&mut Option<Begun>, &TrustedContext<'_>, &mut Items<'_>) -> Result<(), KeyRequestError> + 's;
 
 impl Begun {
     pub(super) fn new(digest: B256, claim: Option<PermissionsClaim>) -> Self {
@@ -127,15 +133,15 @@ impl Begun {
         Self { digest, claim, permissions, hasher: Keccak256::new(), has_permissions: false }
     }
 
-    fn check_permissions(self, show: &mut dyn Show) -> Result<(), KeyRequestError> {
+    fn check_permissions(&mut self, items: &mut Items<'_>) -> Result<(), KeyRequestError> {
         let unseen = match (&self.claim, self.has_permissions) {
             (None, _) => Label::PermissionsNotSigned,
             (Some(_), false) => Label::PermissionsNotShown,
             (Some(claim), true) => {
-                if !self.permissions.is_some_and(|permissions| permissions.is_whole()) {
+                if !self.permissions.as_ref().is_some_and(Permissions::is_whole) {
                     return Err(KeyRequestError::PermissionsEnd);
                 }
-                let (shown, claimed) = (self.hasher.finalize(), claim.permissions);
+                let (shown, claimed) = (digest(&self.hasher), claim.permissions);
                 return if shown == claimed {
                     Ok(())
                 } else {
@@ -143,6 +149,7 @@ impl Begun {
                 };
             }
         };
-        Ok(show.show(&Item::new(unseen, Value::None).with_severity(Severity::Danger))?)
+        items.with_severity(Severity::Danger).label(unseen);
+        Ok(())
     }
 }

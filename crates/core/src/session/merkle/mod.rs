@@ -21,12 +21,15 @@
 mod root_builder;
 mod tree;
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
+
+use crate::texts;
 
 pub use self::root_builder::RootBuilder;
 #[cfg(feature = "alloc")]
 pub use self::tree::Tree;
 pub use self::tree::{Siblings, TreeRef};
+use crate::keccak::hash_parts;
 
 /// The root of the tree over `leaves`. Takes one keccak for each leaf but one, and 2 KiB of stack.
 ///
@@ -98,16 +101,13 @@ impl Proof {
 #[non_exhaustive]
 pub enum TreeError {
     /// No leaves.
-    #[error("a tree has at least one leaf")]
     Empty,
     /// More leaves than a proof has room for.
-    #[error("a tree has at most 2^32 leaves, this one has {leaves}")]
     TooManyLeaves {
         /// The number of leaves given.
         leaves: usize,
     },
     /// The memory for a tree has not room for all of its nodes.
-    #[error("the tree needs room for {needed} nodes, the memory given has room for {room}")]
     ScratchTooSmall {
         /// The number of nodes that the tree has.
         needed: usize,
@@ -115,12 +115,18 @@ pub enum TreeError {
         room: usize,
     },
     /// The leaf to prove is not among the leaves.
-    #[error("leaf {leaf} is not in the tree")]
     LeafNotFound {
         /// The leaf asked for.
         leaf: B256,
     },
 }
+
+texts!(TreeError {
+    Empty => "a tree has at least one leaf",
+    TooManyLeaves { leaves } => "a tree has at most 2^32 leaves, this one has {}",
+    ScratchTooSmall { needed, room } => "the tree needs room for {} nodes, the memory given has room for {}",
+    LeafNotFound { leaf } => "leaf {} is not in the tree",
+});
 
 /// The levels above the leaves.
 pub(crate) const DEPTH: usize = 32;
@@ -153,12 +159,14 @@ pub(crate) fn climb(node: B256, siblings: impl Iterator<Item = B256>) -> B256 {
 
 fn parent(one: &B256, other: &B256) -> B256 {
     let pair = if one <= other { [one.0, other.0] } else { [other.0, one.0] };
-    keccak256(pair.as_flattened())
+    hash_parts(&[pair.as_flattened()])
 }
 
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
+
+    use alloy_primitives::keccak256;
 
     use super::*;
 
