@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: runs the benchmarks, which are a program of their own.
 
-use crate::command::{cargo_command, execute};
+use std::path::PathBuf;
+
+use crate::command::{cargo, cargo_command, execute, fresh_folder, target_directory};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -25,5 +27,16 @@ pub(crate) fn quick() -> anyhow::Result<()> {
 fn run_with(profile: &str, arguments: &[String]) -> anyhow::Result<()> {
     let mut bench =
         cargo_command(&["run", "--quiet", "--profile", profile, "--package", "quorate-bench", "--"]);
-    execute(bench.args(arguments))
+    bench.args(arguments);
+    if arguments.first().is_some_and(|what| what == "network") {
+        bench.arg("--program").arg(program(profile)?).arg("--folder").arg(fresh_folder("bench-network")?);
+    }
+    execute(&mut bench)
+}
+
+/// Builds the program whose processes the network is made of.
+fn program(profile: &str) -> anyhow::Result<PathBuf> {
+    cargo(&["build", "--profile", profile, "--package", "quorate-cli"])?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(target_directory().join(folder).join("quorate"))
 }

@@ -1,11 +1,8 @@
 //! `cargo xtask chaos`: breaks the processes of a signing network while it signs, for longer than the tests do.
 
-use std::fs;
 use std::time::SystemTime;
 
-use anyhow::Context as _;
-
-use crate::command::{cargo, cargo_command, execute, target_directory};
+use crate::command::{cargo, cargo_command, execute, fresh_folder, target_directory};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -23,14 +20,10 @@ pub(crate) struct Arguments {
 /// Runs the programs in the release profile. The network's files and logs stay in the target folder until the next run.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     cargo(&["build", "--release", "--package", "quorate-cli"])?;
-    let target = target_directory();
-    let folder = target.join("tmp/chaos");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
+    let folder = fresh_folder("chaos")?;
     let seed = arguments.seed.unwrap_or_else(now);
     let mut chaos = cargo_command(&["run", "--quiet", "--release", "--package", "quorate-chaos", "--"]);
-    chaos.arg("--program").arg(target.join("release/quorate")).arg("--folder").arg(folder);
+    chaos.arg("--program").arg(target_directory().join("release/quorate")).arg("--folder").arg(folder);
     for (name, number) in
         [("--signatures", arguments.signatures.into()), ("--kills", arguments.kills.into()), ("--seed", seed)]
     {

@@ -32,7 +32,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Measure, and hold what is measured to its goals: `core`, with `--quick` or `--report FILE`.
+    /// Measure `core`, `client` or `network`, and hold what is measured to its goals; with `--quick` or `--report FILE`.
     Bench(bench::Arguments),
     /// Kill, stop and restart the processes of a signing network while it signs, and check what they have counted.
     Chaos(chaos::Arguments),

@@ -3,6 +3,7 @@
 mod client;
 mod core;
 mod goal;
+mod network;
 mod progress;
 mod ratio;
 
@@ -35,6 +36,8 @@ enum Bench {
         #[arg(long, default_value = "target/tmp/devnet")]
         cache: PathBuf,
     },
+    /// The signing network: five nodes and a gateway on this machine, against the computation of a signature alone.
+    Network(network::Arguments),
     /// Prints how many bytes it takes to list the sessions stored in a folder; `client` starts it.
     #[command(hide = true)]
     ListingMemory {
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let goals = match bench {
         Bench::Core => core::run(quick)?,
         Bench::Client { cache } => client::run(&cache, quick)?,
+        Bench::Network(arguments) => network::run(&arguments, quick)?,
         Bench::ListingMemory { folder } => {
             println!("{}", client::listing_memory(&folder)?);
             return Ok(ExitCode::SUCCESS);

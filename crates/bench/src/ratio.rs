@@ -44,9 +44,14 @@ impl Plan {
 
 /// The middle one; not a number where there is none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    percentile(values, 50)
+}
+
+/// The least one that so many percent of the others are below of; not a number where there is none.
+pub(crate) fn percentile(values: impl IntoIterator<Item = f64>, percent: usize) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    values.get(values.len() * percent / 100).copied().unwrap_or(f64::NAN)
 }
 
 /// A median, and between which numbers the one of all that could be measured lies, with 95 % confidence.
@@ -103,6 +108,14 @@ fn time<T>(work: &mut impl FnMut() -> T, times: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values = || (0..1000).map(f64::from);
+        assert_eq!([50, 99].map(|percent| percentile(values(), percent)), [500.0, 990.0]);
+        assert_eq!(percentile([7.0], 99), 7.0);
+        assert!(percentile([], 99).is_nan());
+    }
 
     /// The numbers of the usual tables of the sign test.
     #[test]

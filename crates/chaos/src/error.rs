@@ -70,6 +70,9 @@ pub enum ChaosError {
     /// An ephemeral key could not be registered.
     #[error("the ephemeral key cannot be registered")]
     Registration(#[source] NetworkError),
+    /// An ephemeral key could not be revoked.
+    #[error("the ephemeral key cannot be revoked")]
+    Revocation(#[source] NetworkError),
     /// The key's id is none.
     #[error("the network gave the key the id {0}")]
     KeyId(String),

@@ -7,6 +7,8 @@
 //!
 //! Which processes are broken, and after how many signatures, follows from a seed. Nothing is waited for by time: a process
 //! counts as back when the gateway says that its node is ready.
+//!
+//! [`Processes`] and [`Session`] serve benchmarks, too.
 
 mod count;
 mod crash;
@@ -21,6 +23,8 @@ mod session;
 pub use count::Violation;
 pub use crash::crash_everywhere;
 pub use error::ChaosError;
+pub use operations::Counts;
 pub use points::End;
-pub use processes::Part;
+pub use processes::{Part, Processes, Size};
 pub use run::{Report, Settings, run};
+pub use session::Session;

@@ -37,7 +37,7 @@ pub(crate) struct Outcome {
 
 /// What the client met on its way.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub struct Counts {
     retries: AtomicU64,
     lost_connections: AtomicU64,
 }
@@ -117,7 +117,8 @@ impl Counts {
         }
     }
 
-    pub(crate) fn retries(&self) -> u64 {
+    /// How often it tried again.
+    pub fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)
     }
 

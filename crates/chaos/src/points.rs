@@ -78,6 +78,8 @@ const fn way_to_write(write: Write) -> Option<Way> {
         Write::Ban => Some(Way::SignWithCheat),
         // The one takes a week, the other a gateway that gives a key to two requests.
         Write::Removal | Write::DeadKey => None,
+        // What one keeps for another comes of the other's end; the others are of a node that is restored, or does not run.
+        Write::SignedBan | Write::Seal | Write::Restored | Write::Release => None,
     }
 }
 
@@ -93,7 +95,8 @@ const fn way_to_frame(kind: FrameKind) -> Option<Way> {
         FrameKind::Confirmations => Way::StartWithPendingKey,
         FrameKind::Statements => Way::Register,
         FrameKind::StatementPage => Way::StartOfPeer,
-        // It ends anyway.
-        FrameKind::Leaving => return None,
+        FrameKind::Ban => Way::SignWithCheat,
+        // The first ends anyway, the others are of the other node's ends.
+        FrameKind::Leaving | FrameKind::BanKept | FrameKind::Recall | FrameKind::Recalled => return None,
     })
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use quorate_node::{GatewayConfig, Rate};
+use quorate_node::{GatewayConfig, NodeConfig, Rate};
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,7 +29,8 @@ pub enum Part {
 }
 
 /// The processes of a network, which are killed when this is dropped.
-pub(crate) struct Processes {
+#[derive(Debug)]
+pub struct Processes {
     program: PathBuf,
     folder: PathBuf,
     descriptor: NetworkDescriptor,
@@ -41,13 +42,17 @@ pub(crate) struct Processes {
 #[derive(Deserialize)]
 struct Health {
     ready: BTreeSet<NodeIndex>,
+    /// How many free keys it has.
+    keys: usize,
 }
 
 /// How many nodes a network has, and how many of them sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size {
-    pub(crate) threshold: u8,
-    pub(crate) nodes: u8,
+pub struct Size {
+    /// How many nodes sign.
+    pub threshold: u8,
+    /// How many nodes hold a share of each key.
+    pub nodes: u8,
 }
 
 /// Connections go out from 127.0.0.1, so none of them takes the gateway's port while the gateway is down.
@@ -59,13 +64,19 @@ const HANGS: Duration = Duration::from_secs(120);
 const PROBE: Duration = Duration::from_secs(2);
 
 impl Processes {
-    /// Writes a network's files and starts its processes; the gateway keeps so many keys ready.
-    pub(crate) async fn start(
+    /// Writes a network's files and starts its processes, of `program`, which is `quorate`; the gateway keeps so many keys
+    /// ready.
+    ///
+    /// # Errors
+    /// A folder that holds a network already or cannot be written, or a process that does not start or ends.
+    pub async fn start(
         program: &Path,
         folder: &Path,
         Size { threshold, nodes }: Size,
         free_keys: usize,
     ) -> Result<Self, ChaosError> {
+        // Paths in configurations are relative to the file, and these are not.
+        let folder = &std::path::absolute(folder).map_err(ChaosError::io("use", folder.display()))?;
         let gateway = free_address()?;
         let descriptor = quorate_node::init(folder, threshold, nodes, gateway, free_keys, None)?;
         admit_one_busy_client(&folder.join("gateway/gateway.toml"))?;
@@ -81,12 +92,39 @@ impl Processes {
     }
 
     /// The nodes of the network.
-    pub(crate) fn nodes(&self) -> BTreeSet<NodeIndex> {
+    pub fn nodes(&self) -> BTreeSet<NodeIndex> {
         self.descriptor.nodes().map(|(node, _)| node).collect()
     }
 
-    pub(crate) const fn descriptor(&self) -> &NetworkDescriptor {
+    /// What clients pin.
+    pub const fn descriptor(&self) -> &NetworkDescriptor {
         &self.descriptor
+    }
+
+    /// Where the gateway listens, for clients and nodes.
+    pub const fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// A process's id, while it runs.
+    pub fn pid(&self, part: Part) -> Option<u32> {
+        self.children.get(&part).and_then(Child::id)
+    }
+
+    /// Has a node be configured otherwise from its next start on.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub fn configure_node(
+        &self,
+        node: NodeIndex,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> Result<(), ChaosError> {
+        let file = self.folder.join(format!("node-{node}/node.toml"));
+        let mut config = NodeConfig::load(&file)?;
+        change(&mut config);
+        fs::write(&file, toml::to_string(&config).unwrap_or_default())
+            .map_err(ChaosError::io("write", file.display()))
     }
 
     /// The file with a node's ledgers.
@@ -95,7 +133,10 @@ impl Processes {
     }
 
     /// Starts a process, which then has its port and its database again.
-    pub(crate) fn spawn(&mut self, part: Part) -> Result<(), ChaosError> {
+    ///
+    /// # Errors
+    /// A program that cannot be run, or a log that cannot be written.
+    pub fn spawn(&mut self, part: Part) -> Result<(), ChaosError> {
         self.spawn_with(part, "")
     }
 
@@ -126,7 +167,10 @@ impl Processes {
     }
 
     /// Kills a process, which notices nothing of it.
-    pub(crate) async fn kill(&mut self, part: Part) -> Result<(), ChaosError> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn kill(&mut self, part: Part) -> Result<(), ChaosError> {
         let Some(mut child) = self.children.remove(&part) else { return Ok(()) };
         child.kill().await.map_err(ChaosError::io("kill", part))
     }
@@ -140,23 +184,47 @@ impl Processes {
 
     /// Sends a signal to a process.
     pub(crate) fn signal(&self, part: Part, signal: Signal) -> Result<(), ChaosError> {
-        let pid = self.children.get(&part).and_then(Child::id);
+        let pid = self.pid(part);
         // The kernel's type is the same.
         let Some(pid) = pid.map(|pid| Pid::from_raw(pid.cast_signed())) else { return Ok(()) };
         kill(pid, signal).map_err(|source| ChaosError::Signal { part, source })
     }
 
-    /// Waits until the gateway says of its nodes what is asked for.
-    pub(crate) async fn until(
+    /// Waits until the gateway says of its ready nodes what is asked for: `part` is `state`.
+    ///
+    /// # Errors
+    /// A process that has ended by itself, or a wait without end.
+    pub async fn until(
         &mut self,
         part: Part,
         state: &'static str,
         is_so: impl Fn(&BTreeSet<NodeIndex>) -> bool,
     ) -> Result<(), ChaosError> {
+        self.until_healthy(part, state, |health| is_so(&health.ready)).await
+    }
+
+    /// Waits until the gateway has so many free keys.
+    ///
+    /// # Errors
+    /// A process that has ended by itself, or a key that is never made.
+    pub async fn until_free_keys(&mut self, keys: usize) -> Result<(), ChaosError> {
+        for some in 1..=keys {
+            self.until_healthy(Part::Gateway, "given one more free key", |health| health.keys >= some)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn until_healthy(
+        &mut self,
+        part: Part,
+        state: &'static str,
+        is_so: impl Fn(&Health) -> bool,
+    ) -> Result<(), ChaosError> {
         let until = Instant::now() + HANGS;
         loop {
             self.check()?;
-            if self.ready().await.is_some_and(|ready| is_so(&ready)) {
+            if self.health().await.is_some_and(|health| is_so(&health)) {
                 return Ok(());
             }
             if Instant::now() > until {
@@ -167,7 +235,10 @@ impl Processes {
     }
 
     /// Tells all processes to end, and waits until they have.
-    pub(crate) async fn shutdown(&mut self) -> Result<(), ChaosError> {
+    ///
+    /// # Errors
+    /// A process that does not end, or not as one that was told to.
+    pub async fn shutdown(&mut self) -> Result<(), ChaosError> {
         for part in self.nodes().into_iter().map(Part::Node).chain([Part::Gateway]) {
             self.signal(part, Signal::SIGTERM)?;
             let status = self.ended(part).await?;
@@ -178,8 +249,8 @@ impl Processes {
         Ok(())
     }
 
-    /// The nodes that the gateway counts as ready; none if it does not answer.
-    async fn ready(&self) -> Option<BTreeSet<NodeIndex>> {
+    /// What the gateway says of itself, if it answers.
+    async fn health(&self) -> Option<Health> {
         let asked = async {
             let mut stream = TcpStream::connect(self.gateway).await.ok()?;
             stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await.ok()?;
@@ -188,7 +259,7 @@ impl Processes {
             let (_, body) = answer.split_once("\r\n\r\n")?;
             serde_json::from_str::<Health>(body).ok()
         };
-        Some(tokio::time::timeout(PROBE, asked).await.ok()??.ready)
+        tokio::time::timeout(PROBE, asked).await.ok()?
     }
 
     /// An error if a process has ended by itself.

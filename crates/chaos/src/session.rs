@@ -8,14 +8,18 @@ use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use quorate_core::{Call, Encode as _, Execute, FunctionSelector, Policy, UserOperation};
 use quorate_ledger::Dimension;
-use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, SigningNetwork};
+use quorate_network::{
+    AttestedKey, EphemeralKey, EphemeralKeys, NetworkDescriptor, NetworkError, Revocation, RevocationStatus,
+    SigningNetwork,
+};
 use quorate_protocol::{Limits, OperationMessage, Permissions, PermittedPolicy};
 
 use crate::ChaosError;
 use crate::operations::Counts;
 
 /// A key, and who may ask for its signatures.
-pub(crate) struct Session {
+#[derive(Debug)]
+pub struct Session {
     client: SigningNetwork,
     owner: PrivateKeySigner,
     key: AttestedKey,
@@ -41,7 +45,10 @@ const GAS: u64 = 350_000;
 
 impl Session {
     /// Makes a key that may be used for the first so many operations, and has gas for them.
-    pub(crate) async fn make(
+    ///
+    /// # Errors
+    /// What the network refuses, or no random bytes.
+    pub async fn make(
         descriptor: &NetworkDescriptor,
         operations: u64,
         counts: &Arc<Counts>,
@@ -72,13 +79,19 @@ impl Session {
         &self.limits
     }
 
-    /// Asks for the signature of an operation, by its number from 1.
-    pub(crate) async fn sign(&self, operation: u64) -> Result<(), NetworkError> {
+    /// Asks for the signature of an operation, by its number from 1, until it has it or is refused for good.
+    ///
+    /// # Errors
+    /// The last of the client's errors.
+    pub async fn sign(&self, operation: u64) -> Result<(), NetworkError> {
         self.sign_by(&self.client, &self.ephemeral, operation).await
     }
 
     /// Asks for it with another ephemeral key.
-    pub(crate) async fn sign_as(&self, ephemeral: &EphemeralKey, operation: u64) -> Result<(), NetworkError> {
+    ///
+    /// # Errors
+    /// The last of the client's errors.
+    pub async fn sign_as(&self, ephemeral: &EphemeralKey, operation: u64) -> Result<(), NetworkError> {
         self.sign_by(&self.client, ephemeral, operation).await
     }
 
@@ -88,11 +101,10 @@ impl Session {
     }
 
     /// Asks for it once with another ephemeral key.
-    pub(crate) async fn sign_once_as(
-        &self,
-        ephemeral: &EphemeralKey,
-        operation: u64,
-    ) -> Result<(), NetworkError> {
+    ///
+    /// # Errors
+    /// The client's first error.
+    pub async fn sign_once_as(&self, ephemeral: &EphemeralKey, operation: u64) -> Result<(), NetworkError> {
         self.sign_by(&self.client.clone().without_retries(), ephemeral, operation).await
     }
 
@@ -106,7 +118,10 @@ impl Session {
     }
 
     /// Registers one more ephemeral key.
-    pub(crate) async fn register(&self) -> Result<EphemeralKey, ChaosError> {
+    ///
+    /// # Errors
+    /// What the network refuses, or no random bytes.
+    pub async fn register(&self) -> Result<EphemeralKey, ChaosError> {
         let ephemeral = EphemeralKey::random()?;
         let claim = ephemeral.claim("chaos", now() + LIFETIME);
         let registering = self.client.prepare_registration(self.owner.address(), self.key_id(), &claim).await;
@@ -116,6 +131,30 @@ impl Session {
         let signature = self.owner.sign_hash_sync(&typed_data.digest())?;
         registering.submit(&signature).await.map_err(ChaosError::Registration)?;
         Ok(ephemeral)
+    }
+
+    /// Revokes an ephemeral key.
+    ///
+    /// # Errors
+    /// What the network refuses, or a gateway that cannot be reached.
+    pub async fn revoke(&self, ephemeral: &EphemeralKey) -> Result<RevocationStatus, ChaosError> {
+        let revocation = Revocation::new(
+            self.client.descriptor(),
+            self.owner.address(),
+            self.key_id(),
+            Some(ephemeral.public()),
+        );
+        let typed_data = revocation.typed_data().map_err(|error| ChaosError::Revocation(error.into()))?;
+        let signature = self.owner.sign_hash_sync(&typed_data.digest())?;
+        self.client.revoke(&revocation, signature).await.map_err(ChaosError::Revocation)
+    }
+
+    /// What the nodes hold of the key's ephemeral keys.
+    ///
+    /// # Errors
+    /// The client's error.
+    pub async fn ephemeral_keys(&self) -> Result<EphemeralKeys, NetworkError> {
+        self.client.ephemeral_keys(self.key_id()).await
     }
 }
 

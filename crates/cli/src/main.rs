@@ -48,12 +48,12 @@ enum Command {
     /// Set up a signing network, admit owners to it, and end its keys.
     #[command(subcommand)]
     Network(network::Command),
-    /// Run a signing node.
+    /// Make a signing node, have it join a network, run it, back it up and restore it.
     #[command(subcommand)]
-    Node(serve::Command),
+    Node(serve::NodeCommand),
     /// Run a signing network's gateway.
     #[command(subcommand)]
-    Gateway(serve::Command),
+    Gateway(serve::GatewayCommand),
     /// Encode policies, and ask what they allow; needs no network.
     #[command(subcommand)]
     Policy(policy::Command),

@@ -1,5 +1,8 @@
-//! `quorate network`: the files of a signing network, who is admitted to it, and the end of its keys.
+//! `quorate network`: the files of a signing network, who is admitted to it, what can be seen of it, and the end of its keys.
 
+mod assemble;
+mod keys;
+mod status;
 mod token;
 
 use std::collections::BTreeSet;
@@ -45,10 +48,18 @@ pub(crate) enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Write the descriptor of a network whose nodes their operators have made, of their cards.
+    Assemble(assemble::AssembleArguments),
     /// Write the key of an operator who issues admission tokens, and print the public key for the nodes.
     Issuer(token::IssuerArguments),
     /// Print a token that admits an owner whom no node's list names, for the owner's client to send.
     IssueToken(token::TokenArguments),
+    /// Show what each gateway says: which nodes are missing, what cannot work, and why.
+    Status(status::StatusArguments),
+    /// List the keys that a node has, by what has become of them; the node may be running.
+    Keys(keys::KeysArguments),
+    /// Show all that a node has of one key: its owner, who may ask, bans, and what counts against its limits.
+    Inspect(keys::InspectArguments),
     /// Show which ephemeral keys may ask for a key's signatures.
     EphemeralKeys(ListArguments),
     /// End a key, or one ephemeral key that asks for its signatures: at every node, for good.
@@ -102,8 +113,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             println!("for development: this machine has made the secrets of all nodes");
             Ok(())
         }
+        Command::Assemble(arguments) => assemble::run(arguments),
         Command::Issuer(arguments) => token::create_issuer(&arguments),
         Command::IssueToken(arguments) => token::issue(&arguments),
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Keys(arguments) => keys::list(arguments).await,
+        Command::Inspect(arguments) => keys::inspect(arguments).await,
         Command::EphemeralKeys(arguments) => list(arguments).await,
         Command::Revoke(arguments) => revoke(arguments).await,
     }

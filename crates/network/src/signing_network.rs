@@ -2,119 +2,46 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Signature};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::future::join_all;
 use quorate_protocol::{
-    AdmissionToken, AttestedKey, ClientError, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
-    NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, Refusal, RegistrationDraft,
-    RegistrationRequest, Revocation, RevocationStatus, SUBPROTOCOL, SignatureRequest, TypedDataSignature,
-    gateway_name, socket_url,
+    AdmissionToken, AttestedKey, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
+    NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, RegistrationDraft,
+    RegistrationRequest, RequestId, Revocation, RevocationStatus, SignatureRequest, TypedDataSignature,
+    gateway_name,
 };
-use quorate_transport::{RootCertificateError, platform_tls, tls_with_roots};
-use rustls::ClientConfig;
+use quorate_transport::{RootCertificateError, tls_with_roots};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
-use url::Url;
 
-use crate::EphemeralKey;
-use crate::retry::{Pauses, RetryListener};
+use crate::connection::{Call, Connection};
+use crate::gateways::Gateways;
+use crate::retry::{RetryListener, Window};
+use crate::{EphemeralKey, NetworkError};
 
-/// A signing network, reached through its gateway.
+/// A signing network, reached through its gateways.
+///
+/// Any of them serves a call. A client begins with the one that worked last; where that one cannot be reached, breaks off, is
+/// busy or too slow, the call goes on at the next one at once, and no call fails while one gateway works.
 #[derive(Clone, Debug)]
 pub struct SigningNetwork {
     descriptor: NetworkDescriptor,
-    /// None where the platform's root certificates are enough.
-    tls: Option<Arc<ClientConfig>>,
+    pub(crate) gateways: Gateways,
     admission_token: Option<AdmissionToken>,
     keygen_deadline: Duration,
     signing_deadline: Duration,
     is_retrying: bool,
-    retry_listener: Option<RetryListener>,
+    pub(crate) retry_listener: Option<RetryListener>,
 }
-
-/// The longest frame that a gateway's client takes, in bytes: what 255 nodes hold of a key is the most that one sends.
-const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// For how long a revocation is handed in again where nodes are missing, and how often.
 const REVOCATION: Duration = Duration::from_secs(5);
 const REVOCATION_PAUSE: Duration = Duration::from_millis(500);
 
-/// Why the network gave no result.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NetworkError {
-    /// The protocol's end: a refusal, or an answer that is not accepted.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// No random bytes for a request.
-    #[error("the system gave no random bytes")]
-    Random(#[from] getrandom::Error),
-    /// The gateway cannot be reached, or the connection broke.
-    #[error("the gateway {gateway} cannot be reached, or broke the connection")]
-    Connection {
-        /// The gateway, without user name, password or query.
-        gateway: String,
-        /// What the socket says.
-        source: Box<tungstenite::Error>,
-    },
-    /// The gateway closed before it answered.
-    #[error("the gateway closed the connection before it answered{}{reason}", if reason.is_empty() { "" } else { ": " })]
-    Closed {
-        /// The reason it gave; often empty.
-        reason: String,
-    },
-    /// Too slow.
-    #[error("no answer from the signing network at {gateway} within {after:?}")]
-    Deadline {
-        /// The gateway, without user name, password or query.
-        gateway: String,
-        /// How long was waited.
-        after: Duration,
-    },
-}
-
-impl NetworkError {
-    /// Whether the same call may succeed when it is made again: what was lost, late or spoilt on the way, and refusals
-    /// that other nodes or another challenge may change.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Client(error) => match error {
-                ClientError::Refused(refusal) => {
-                    refusal.is_transient() || matches!(refusal, Refusal::Challenge | Refusal::Replayed)
-                }
-                ClientError::Answer(_)
-                | ClientError::OtherAnswer
-                | ClientError::Challenge
-                | ClientError::Signature { .. } => true,
-                _ => false,
-            },
-            Self::Connection { source, .. } => {
-                use tungstenite::Error;
-                let is_wrong = matches!(**source, Error::Url(_) | Error::HttpFormat(_) | Error::Tls(_));
-                !is_wrong && !is_about_certificate(source)
-            }
-            Self::Closed { .. } | Self::Deadline { .. } => true,
-            Self::Random(_) => false,
-        }
-    }
-}
-
-/// Whether the gateway's certificate is none that is believed for it.
-fn is_about_certificate(error: &tungstenite::Error) -> bool {
-    let tungstenite::Error::Io(error) = error else { return false };
-    let tls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
-    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
-}
-
 impl SigningNetwork {
     /// The network that `descriptor` pins. A key may take 120 seconds, a signature 30.
-    pub const fn new(descriptor: NetworkDescriptor) -> Self {
+    pub fn new(descriptor: NetworkDescriptor) -> Self {
         Self {
+            gateways: Gateways::new(&descriptor),
             descriptor,
-            tls: None,
             admission_token: None,
             keygen_deadline: Duration::from_secs(120),
             signing_deadline: Duration::from_secs(30),
@@ -128,7 +55,7 @@ impl SigningNetwork {
     /// # Errors
     /// Text that is not PEM, or has no certificate or one that cannot be a root.
     pub fn with_root_certificates(mut self, pem: &[u8]) -> Result<Self, RootCertificateError> {
-        self.tls = Some(tls_with_roots(pem)?);
+        self.gateways.believe(tls_with_roots(pem)?);
         Ok(self)
     }
 
@@ -157,7 +84,7 @@ impl SigningNetwork {
         self
     }
 
-    /// The same with a listener that is told of each error after which a signature is asked for again.
+    /// The same with a listener that is told of each error after which something is asked for again, there or at another gateway.
     pub fn with_retry_listener(mut self, listener: impl Fn(&NetworkError) + Send + Sync + 'static) -> Self {
         self.retry_listener = Some(RetryListener(Arc::new(listener)));
         self
@@ -170,7 +97,7 @@ impl SigningNetwork {
 
     /// Asks for a key with these permissions, and returns what its owner has to sign.
     ///
-    /// The draft is good for 60 seconds, here or in another process: [`submit_key`](Self::submit_key) goes on.
+    /// The draft is good for 60 seconds, here or in another process and at any gateway: [`submit_key`](Self::submit_key) goes on.
     ///
     /// # Errors
     /// Permissions that nodes would refuse, an admission token of another owner or network, a gateway that cannot be
@@ -180,15 +107,16 @@ impl SigningNetwork {
         permissions: &Permissions,
         ephemeral: &EphemeralClaim,
     ) -> Result<KeyDraft, NetworkError> {
-        let prepare = async {
-            let request =
-                KeyRequest::new(&self.descriptor, permissions, ephemeral, self.admission_token.as_ref())?;
-            let mut connection = self.connect(Operation::Keygen, None).await?;
+        let request =
+            KeyRequest::new(&self.descriptor, permissions, ephemeral, self.admission_token.as_ref())?;
+        let (call, request) = (Call { with_nonces: true, ..Call::of(Operation::Keygen) }, &request);
+        self.anywhere(self.signing_deadline, call, |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
-            let challenge = connection.receive().await?;
-            Ok(request.challenged(&challenge)?)
-        };
-        self.within(self.signing_deadline, prepare).await
+            let draft = request.clone().challenged(&connection.receive().await?)?;
+            connection.is_challenged(draft.challenge());
+            Ok(draft)
+        })
+        .await
     }
 
     /// Hands in the owner's signature over the draft's typed data, and waits for the key.
@@ -204,19 +132,22 @@ impl SigningNetwork {
         signature: impl Into<TypedDataSignature>,
     ) -> Result<AttestedKey, NetworkError> {
         let authentication = draft.authentication(signature)?;
-        let submit = async {
-            let mut connection = self.connect(Operation::Keygen, Some(draft.challenge())).await?;
-            connection.send(draft.setup()).await?;
-            let challenge = connection.receive().await?;
-            if challenge != draft.challenge() {
-                // Not a challenge but the gateway's last word.
-                return Ok(draft.accept(&self.descriptor, &challenge)?);
-            }
-            connection.send(&authentication).await?;
-            let answer = connection.receive().await?;
-            Ok(draft.accept(&self.descriptor, &answer)?)
+        let (resume, authentication) = (draft.resume(), authentication.as_str());
+        let resume = resume.as_deref();
+        let call = Call {
+            operation: Operation::Keygen,
+            challenge: Some(draft.challenge()),
+            with_nonces: resume.is_some(),
         };
-        self.within(self.keygen_deadline, submit).await
+        self.anywhere(self.keygen_deadline, call, |mut connection: Connection| async move {
+            let answer = take_up(&mut connection, resume, draft.setup(), draft.challenge()).await?;
+            if let Some(last_word) = answer {
+                return Ok(draft.accept(&self.descriptor, &last_word)?);
+            }
+            connection.send(authentication).await?;
+            Ok(draft.accept(&self.descriptor, &connection.receive().await?)?)
+        })
+        .await
     }
 
     /// Asks for the signature of a session key over an operation of one call, and checks it.
@@ -260,20 +191,24 @@ impl SigningNetwork {
         request: &SignatureRequest,
         ephemeral: &EphemeralKey,
     ) -> Result<Signature, NetworkError> {
-        self.within_retried(self.signing_deadline, || async {
-            let mut connection = self.connect(Operation::Sign, None).await?;
+        let ask = |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
             let challenge = connection.receive().await?;
+            connection.is_challenged(&challenge);
             connection.send(&request.authentication(&challenge, ephemeral.signing_key())?).await?;
-            let answer = connection.receive().await?;
-            Ok(request.accept(&answer)?)
-        })
-        .await
+            Ok(request.accept(&connection.receive().await?)?)
+        };
+        let (call, window) = (Call::of(Operation::Sign), Window::new(self.signing_deadline));
+        if self.is_retrying {
+            self.again_and_again(window, call, ask).await
+        } else {
+            self.at_next(&mut self.gateways.round(), window, call, &ask).await
+        }
     }
 
     /// Asks that another ephemeral key may ask for the signatures of an owner's key, and gives what the owner has to sign.
     ///
-    /// The connection stays open: the owner has 60 seconds.
+    /// The owner has 60 seconds.
     ///
     /// # Errors
     /// A gateway that cannot be reached, or a network of which nodes are missing.
@@ -283,23 +218,24 @@ impl SigningNetwork {
         key_id: &str,
         ephemeral: &EphemeralClaim,
     ) -> Result<PendingRegistration<'_>, NetworkError> {
-        let prepare = async {
-            let request = RegistrationRequest::new(&self.descriptor, owner, key_id, ephemeral);
-            let mut connection = self.connect(Operation::AddEphemeralKey, None).await?;
+        let request = &RegistrationRequest::new(&self.descriptor, owner, key_id, ephemeral);
+        let call = Call { with_nonces: true, ..Call::of(Operation::AddEphemeralKey) };
+        self.anywhere(self.signing_deadline, call, |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
-            let challenge = connection.receive().await?;
-            Ok(PendingRegistration { network: self, draft: request.challenged(&challenge)?, connection })
-        };
-        self.within(self.signing_deadline, prepare).await
+            let draft = request.clone().challenged(&connection.receive().await?)?;
+            connection.is_challenged(draft.challenge());
+            Ok(PendingRegistration { network: self, draft })
+        })
+        .await
     }
 
     /// Hands in the owner's revocation, and says which nodes have stored it and which are missing.
     ///
-    /// It is handed in again for a few seconds while nodes are missing. Those that have it tell the others as soon as they
+    /// It goes to every gateway, since one might withhold it, and is handed in again for a few seconds while nodes are missing. Those that have it tell the others as soon as they
     /// can be reached; it can be handed in again at any time, by anybody.
     ///
     /// # Errors
-    /// A refusal, or a gateway that cannot be reached.
+    /// A refusal, or no gateway that can be reached.
     pub async fn revoke(
         &self,
         revocation: &Revocation,
@@ -308,18 +244,34 @@ impl SigningNetwork {
         let until = Instant::now() + REVOCATION;
         let authentication = revocation.authentication(signature)?;
         loop {
-            let hand_in = async {
-                let mut connection = self.connect(Operation::Revoke, None).await?;
-                connection.send(revocation.setup()).await?;
-                connection.send(&authentication).await?;
-                let answer = connection.receive().await?;
-                Ok(revocation.accept(&self.descriptor, &answer)?)
-            };
-            let revoked = self.within(self.signing_deadline, hand_in).await?;
-            if revoked.missing.is_empty() || Instant::now() > until {
-                return Ok(revoked);
+            let (gateways, tls) = (self.gateways.urls().iter(), self.gateways.tls());
+            let patience = Window::new(self.signing_deadline).part(gateways.len());
+            let handed_in = gateways.map(|gateway| async {
+                let step = async {
+                    let mut connection = Connection::dial(gateway, Call::of(Operation::Revoke), tls).await?;
+                    connection.is_about(RequestId::of_setup(revocation.setup()));
+                    connection.send(revocation.setup()).await?;
+                    connection.send(&authentication).await?;
+                    Ok(revocation.accept(&self.descriptor, &connection.receive().await?)?)
+                };
+                let late = |_| NetworkError::Deadline { gateway: gateway_name(gateway), after: patience };
+                tokio::time::timeout(patience, step).await.map_err(late)?
+            });
+            let answers = join_all(handed_in).await;
+            let revoked = answers.into_iter().reduce(|one: Result<RevocationStatus, NetworkError>, other| {
+                match (one, other) {
+                    (Ok(one), Ok(other)) => Ok(one.merged(other)),
+                    (Ok(revoked), Err(_)) | (Err(_), Ok(revoked)) => Ok(revoked),
+                    (Err(one), Err(other)) => Err(other.or(Some(one))),
+                }
+            });
+            match revoked {
+                Some(Ok(revoked)) if !revoked.missing.is_empty() && Instant::now() < until => {
+                    tokio::time::sleep(REVOCATION_PAUSE).await;
+                }
+                Some(done) => return done,
+                None => return Err(NetworkError::Closed { reason: String::new() }),
             }
-            tokio::time::sleep(REVOCATION_PAUSE).await;
         }
     }
 
@@ -330,78 +282,35 @@ impl SigningNetwork {
     pub async fn ephemeral_keys(&self, key_id: &str) -> Result<EphemeralKeys, NetworkError> {
         let mut nonce = B256::ZERO;
         getrandom::fill(nonce.as_mut_slice())?;
-        let request = ListSetup { network: self.descriptor.id(), key_id: key_id.to_owned(), nonce };
-        let ask = async {
-            let mut connection = self.connect(Operation::List, None).await?;
-            connection.send(&request.text()).await?;
-            Ok(request.accept(&self.descriptor, &connection.receive().await?)?)
-        };
-        self.within(self.signing_deadline, ask).await
+        let request = &ListSetup { network: self.descriptor.id(), key_id: key_id.to_owned(), nonce };
+        self.anywhere(
+            self.signing_deadline,
+            Call::of(Operation::List),
+            |mut connection: Connection| async move {
+                let setup = request.text();
+                connection.is_about(RequestId::of_setup(&setup));
+                connection.send(&setup).await?;
+                Ok(request.accept(&self.descriptor, &connection.receive().await?)?)
+            },
+        )
+        .await
     }
+}
 
-    async fn connect(&self, operation: Operation, resume: Option<&str>) -> Result<Connection, NetworkError> {
-        let mut url = socket_url(self.gateway(), operation.path());
-        if let Some(challenge) = resume {
-            url.query_pairs_mut().append_pair("challenge", challenge);
-        }
-        let gateway = self.gateway_name();
-        let failed = |source| NetworkError::Connection { gateway: gateway.clone(), source: Box::new(source) };
-        let mut request = url.as_str().into_client_request().map_err(failed)?;
-        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
-        let limits =
-            WebSocketConfig::default().max_message_size(Some(MAX_ANSWER)).max_frame_size(Some(MAX_ANSWER));
-        let connector = match url.scheme() {
-            "wss" => Connector::Rustls(self.tls.clone().unwrap_or_else(platform_tls)),
-            _ => Connector::Plain,
-        };
-        let connected = connect_async_tls_with_config(request, Some(limits), true, Some(connector)).await;
-        let (socket, _) = connected.map_err(failed)?;
-        Ok(Connection { socket, gateway: self.gateway_name() })
+/// Takes up a draft; gives the gateway's last word, where it does not go on.
+async fn take_up(
+    connection: &mut Connection,
+    resume: Option<&str>,
+    setup: &str,
+    challenge: &str,
+) -> Result<Option<String>, NetworkError> {
+    connection.is_challenged(challenge);
+    if let Some(nonces) = resume {
+        connection.send(nonces).await?;
     }
-
-    async fn within<T>(
-        &self,
-        deadline: Duration,
-        step: impl Future<Output = Result<T, NetworkError>>,
-    ) -> Result<T, NetworkError> {
-        let late = |_| NetworkError::Deadline { gateway: self.gateway_name(), after: deadline };
-        tokio::time::timeout(deadline, step).await.map_err(late)?
-    }
-
-    /// Tries a step until it succeeds or fails for good. At the deadline the last error says more than that it is late.
-    async fn within_retried<T, F>(&self, deadline: Duration, step: impl Fn() -> F) -> Result<T, NetworkError>
-    where
-        F: Future<Output = Result<T, NetworkError>>,
-    {
-        let until = Instant::now() + deadline;
-        let mut pauses = Pauses::default();
-        let mut last_error = None;
-        loop {
-            let late = |_| NetworkError::Deadline { gateway: self.gateway_name(), after: deadline };
-            let error = match tokio::time::timeout_at(until, step()).await.map_err(late) {
-                Ok(Err(error)) if self.is_retrying && error.is_transient() => error,
-                Ok(done) => return done,
-                Err(late) => return Err(last_error.unwrap_or(late)),
-            };
-            let pause = pauses.draw();
-            if Instant::now() + pause >= until {
-                return Err(error);
-            }
-            if let Some(RetryListener(listener)) = &self.retry_listener {
-                listener(&error);
-            }
-            last_error = Some(error);
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    fn gateway(&self) -> &Url {
-        &self.descriptor.gateways()[0]
-    }
-
-    fn gateway_name(&self) -> String {
-        gateway_name(self.gateway())
-    }
+    connection.send(setup).await?;
+    let answer = connection.receive().await?;
+    Ok((answer != challenge).then_some(answer))
 }
 
 /// An ephemeral key that waits for the owner's signature to be registered.
@@ -409,7 +318,6 @@ impl SigningNetwork {
 pub struct PendingRegistration<'a> {
     network: &'a SigningNetwork,
     draft: RegistrationDraft,
-    connection: Connection,
 }
 
 impl PendingRegistration<'_> {
@@ -418,52 +326,28 @@ impl PendingRegistration<'_> {
         &self.draft
     }
 
-    /// Hands in the owner's signature over the draft's typed data.
+    /// Hands in the owner's signature over the draft's typed data, at any gateway.
     ///
     /// # Errors
-    /// A refusal, or a gateway that went away.
-    pub async fn submit(mut self, signature: impl Into<TypedDataSignature>) -> Result<(), NetworkError> {
-        let authentication = self.draft.authentication(signature)?;
-        let submit = async {
-            self.connection.send(&authentication).await?;
-            Ok(self.draft.accept(&self.connection.receive().await?)?)
+    /// A refusal, an expired draft, or no gateway that can be reached.
+    pub async fn submit(self, signature: impl Into<TypedDataSignature>) -> Result<(), NetworkError> {
+        let Self { network, draft } = &self;
+        let (authentication, resume) = (&draft.authentication(signature)?, draft.resume());
+        let resume = resume.as_deref();
+        let call = Call {
+            operation: Operation::AddEphemeralKey,
+            challenge: Some(draft.challenge()),
+            with_nonces: resume.is_some(),
         };
-        self.network.within(self.network.signing_deadline, submit).await
-    }
-}
-
-#[derive(Debug)]
-struct Connection {
-    socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
-    gateway: String,
-}
-
-impl Connection {
-    async fn send(&mut self, text: &str) -> Result<(), NetworkError> {
-        let sent = self.socket.send(Message::Text(text.into())).await;
-        sent.map_err(|source| NetworkError::Connection {
-            gateway: self.gateway.clone(),
-            source: Box::new(source),
-        })
-    }
-
-    async fn receive(&mut self) -> Result<String, NetworkError> {
-        loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-                Some(Ok(Message::Close(frame))) => {
-                    let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
-                    return Err(NetworkError::Closed { reason });
+        network
+            .anywhere(network.signing_deadline, call, |mut connection: Connection| async move {
+                let answer = take_up(&mut connection, resume, draft.setup(), draft.challenge()).await?;
+                if let Some(last_word) = answer {
+                    return Ok(draft.accept(&last_word)?);
                 }
-                Some(Ok(_)) => {}
-                Some(Err(source)) => {
-                    return Err(NetworkError::Connection {
-                        gateway: self.gateway.clone(),
-                        source: Box::new(source),
-                    });
-                }
-                None => return Err(NetworkError::Closed { reason: String::new() }),
-            }
-        }
+                connection.send(authentication).await?;
+                Ok(draft.accept(&connection.receive().await?)?)
+            })
+            .await
     }
 }

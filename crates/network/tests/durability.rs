@@ -72,8 +72,16 @@ fn relies_on(write: Write) -> &'static [FrameKind] {
         Write::Statement => &[FrameKind::Done, FrameKind::Statements],
         // The hello is the first.
         Write::Charge => &[FrameKind::Relay],
-        Write::Ban => &[FrameKind::Done, FrameKind::Relay],
-        Write::Removal | Write::DeadKey | Write::Attestations | Write::Withdrawal => &[],
+        Write::Ban => &[FrameKind::Done, FrameKind::Relay, FrameKind::Ban],
+        Write::Release => &[FrameKind::Done],
+        // One ban may be said to be kept while another is written.
+        Write::SignedBan
+        | Write::Removal
+        | Write::DeadKey
+        | Write::Attestations
+        | Write::Withdrawal
+        | Write::Seal
+        | Write::Restored => &[],
     }
 }
 
@@ -92,8 +100,8 @@ async fn no_frame_leaves_a_node_before_the_write_that_it_relies_on_is_durable() 
 
     let writes = record.writes();
     let reached: BTreeSet<_> = writes.iter().map(|(_, write, _)| *write).collect();
-    // A week has to pass before a pending key is removed, and no key is given to two requests here.
-    let others = [Write::Removal, Write::DeadKey];
+    // A week has to pass before a pending key is removed, no key is given to two requests here, and no node is restored.
+    let others = [Write::Removal, Write::DeadKey, Write::Seal, Write::Restored, Write::Release];
     let all: BTreeSet<_> = Write::ALL.into_iter().filter(|write| !others.contains(write)).collect();
     assert_eq!(reached, all);
     for (node, write, sent) in writes {

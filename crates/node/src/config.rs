@@ -8,6 +8,8 @@ use quorate_transport::{BuildError, Endpoint, RootCertificateError};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::seal::SealSource;
+
 /// A node's configuration file (TOML). Paths are relative to the file; unknown keys are errors.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,8 +20,11 @@ pub struct NodeConfig {
     pub network: PathBuf,
     /// The node's Ed25519 identity: a file with 64 hex digits.
     pub identity: PathBuf,
-    /// The key under which shares are stored: a file with 64 hex digits.
-    pub seal: PathBuf,
+    /// The key under which shares are stored: 64 hex digits in a file, or in an environment variable.
+    pub seal: SealSource,
+    /// The seal key before this one, where a rotation was under way. The database tells which of them fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_before: Option<SealSource>,
     /// The SQLite database.
     pub database: PathBuf,
     /// The gateways to connect to (`ws` or `wss`), where they are not those of the descriptor: behind a private name, or
@@ -40,21 +45,28 @@ pub struct NodeConfig {
     /// nothing new. They are kept for good, since a limit counts for good.
     #[serde(default = "most_journal_bytes")]
     pub most_journal_bytes: u64,
+    /// How many nodes may be bad when this one is restored from a backup: it signs nothing until so many others have told it
+    /// what it has forgotten that those cannot hide it. One fewer than sign, unless it is stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_nodes: Option<u8>,
     /// Who may have keys.
     #[serde(default)]
     pub admission: Admission,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The chains on which owners may be contracts.
     #[serde(default, skip_serializing_if = "ChainConfigs::is_empty")]
     pub chains: ChainConfigs,
 }
 
 /// The default of [`NodeConfig::most_free_keys`].
-pub(crate) const fn most_free_keys() -> u64 {
+const fn most_free_keys() -> u64 {
     64
 }
 
 /// The default of [`NodeConfig::most_journal_bytes`]: about 20 000 operations of the usual size.
-pub(crate) const fn most_journal_bytes() -> u64 {
+const fn most_journal_bytes() -> u64 {
     64 * 1024 * 1024
 }
 
@@ -108,6 +120,9 @@ pub struct GatewayConfig {
     /// Where to listen for nodes, and for nobody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_nodes: Option<SocketAddr>,
+    /// Where to answer `/health`, `/ready` and `/metrics`, for the operator alone; nowhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<SocketAddr>,
     /// The network descriptor.
     pub network: PathBuf,
     /// How many free keys are kept ready, made while no client is served. Where there is none, a client waits for one.
@@ -204,6 +219,14 @@ pub enum ConfigError {
     /// The gateways of a node's file.
     #[error("`gateways` in the node's configuration cannot be used")]
     Gateways(#[source] DescriptorError),
+    /// A node that is in no network yet.
+    #[error(
+        "{path} has no `index`: the node has joined no network; run `quorate node join` with the network's descriptor"
+    )]
+    NotJoined {
+        /// The file.
+        path: String,
+    },
     /// An index beyond the network.
     #[error("the configuration is for node {index}, but the network has {size} nodes")]
     NoSuchNode {
@@ -211,6 +234,22 @@ pub enum ConfigError {
         index: NodeIndex,
         /// The number of nodes.
         size: u8,
+    },
+    /// A node that was to be given up for lost, and is none of the others.
+    #[error("node {index} is none of the other nodes; the network has {size}")]
+    NoPeer {
+        /// The index named.
+        index: NodeIndex,
+        /// The number of nodes.
+        size: u8,
+    },
+    /// As many bad nodes as sign.
+    #[error("bad_nodes is {found}; at most {most} of the nodes can be bad")]
+    BadNodes {
+        /// The number configured.
+        found: u8,
+        /// The most.
+        most: u8,
     },
     /// A chain's RPC.
     #[error("the RPC of chain {chain_id} cannot be used")]
@@ -302,6 +341,27 @@ impl fmt::Debug for ChainConfig {
 }
 
 impl NodeConfig {
+    /// The configuration of a node whose files are all in one folder, with the defaults of the rest.
+    pub(crate) fn in_folder(index: NodeIndex) -> Self {
+        Self {
+            index,
+            network: PathBuf::from("network.json"),
+            identity: PathBuf::from("identity.key"),
+            seal: PathBuf::from("seal.key").into(),
+            seal_before: None,
+            database: PathBuf::from("node.db"),
+            root_certificates: None,
+            behind_proxy: Vec::new(),
+            gateways: None,
+            most_free_keys: most_free_keys(),
+            most_journal_bytes: most_journal_bytes(),
+            bad_nodes: None,
+            observe: None,
+            admission: Admission::default(),
+            chains: ChainConfigs::default(),
+        }
+    }
+
     /// Reads the network's descriptor, with the gateways that this node connects to.
     pub(crate) fn load_descriptor(&self) -> Result<NetworkDescriptor, ConfigError> {
         let network = load_descriptor(&self.network)?;
@@ -316,10 +376,20 @@ impl NodeConfig {
     /// # Errors
     /// A file that cannot be read, or has a missing, unknown or malformed key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read_toml(path)?;
-        let files = [&mut config.network, &mut config.identity, &mut config.seal, &mut config.database];
+        let mut config: Self = match read_toml(path) {
+            Err(ConfigError::Toml { .. }) if !read_toml::<toml::Table>(path)?.contains_key("index") => {
+                return Err(ConfigError::NotJoined { path: path.display().to_string() });
+            }
+            read => read?,
+        };
+        let files = [&mut config.network, &mut config.identity, &mut config.database];
         for file in files.into_iter().chain(&mut config.root_certificates) {
             *file = beside(path, file);
+        }
+        for seal in [Some(&mut config.seal), config.seal_before.as_mut()].into_iter().flatten() {
+            if let SealSource::File(file) = seal {
+                *file = beside(path, file);
+            }
         }
         Ok(config)
     }

@@ -5,10 +5,7 @@ use ed25519_dalek::SigningKey;
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use url::Url;
 
-use crate::config::{
-    Admission, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NodeConfig, most_free_keys,
-    most_journal_bytes,
-};
+use crate::config::{ClientLimits, ConfigError, GatewayConfig, NodeConfig};
 use crate::node::NodeError;
 use crate::seal::{create_key_file, random_key, write_key_file};
 
@@ -19,7 +16,7 @@ use crate::seal::{create_key_file, random_key, write_key_file};
 /// that is another one than the address says.
 ///
 /// This is for development: one machine makes all secrets, so whoever controls it has every key. Operators make their own
-/// (`quorate node init`).
+/// ([`init_node`](crate::init_node)).
 ///
 /// # Errors
 /// An impossible quorum, a `public` URL that is not a WebSocket's, or a folder that holds a network already or cannot be written.
@@ -45,20 +42,8 @@ pub fn init(
         create_folder(&home)?;
         write_key_file(&home.join("identity.key"), identity)?;
         create_key_file(&home.join("seal.key"))?;
-        let config = NodeConfig {
-            index,
-            network: PathBuf::from("../network.json"),
-            identity: PathBuf::from("identity.key"),
-            seal: PathBuf::from("seal.key"),
-            database: PathBuf::from("node.db"),
-            root_certificates: None,
-            behind_proxy: Vec::new(),
-            gateways: None,
-            most_free_keys: most_free_keys(),
-            most_journal_bytes: most_journal_bytes(),
-            admission: Admission::default(),
-            chains: ChainConfigs::default(),
-        };
+        let network = PathBuf::from("../network.json");
+        let config = NodeConfig { network, ..NodeConfig::in_folder(index) };
         write(&home.join("node.toml"), &toml::to_string(&config).unwrap_or_default())?;
     }
     let home = folder.join("gateway");
@@ -67,6 +52,7 @@ pub fn init(
     let config = GatewayConfig {
         listen,
         listen_nodes: None,
+        observe: None,
         network,
         free_keys,
         trusted_proxies: Vec::new(),

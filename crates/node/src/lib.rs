@@ -2,7 +2,8 @@
 //!
 //! A [`Node`] connects to the [`Gateway`] and opens no port. It verifies every request by itself, evaluates the
 //! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
-//! sealed end to end, so the gateway relays without reading. [`init`] writes the files of a new network.
+//! sealed end to end, so the gateway relays without reading. [`init_node`] makes a node on its operator's machine,
+//! [`join_network`] puts it into a network, and [`init`] writes the files of a whole network for development.
 
 #[cfg(feature = "adversaries")]
 pub mod adversary;
@@ -14,7 +15,10 @@ pub mod fail_points;
 mod gateway;
 mod init;
 mod issuer;
+mod maintenance;
 mod node;
+mod observe;
+mod operators;
 mod seal;
 mod storage;
 mod wire;
@@ -26,6 +30,12 @@ pub use config::{
 pub use gateway::{CertificateError, CertificateReload, Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
-pub use node::{Node, NodeError, UnsetClock};
-pub use seal::{KeyFileError, SealBroken};
-pub use storage::{StorageError, read_ledgers};
+pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
+pub use node::{ClockError, Node, NodeError};
+pub use observe::{GatewayHealth, Work};
+pub use operators::{OperatorError, init_node, join_network};
+pub use seal::{KeyFileError, SealBroken, SealSource, Variable};
+pub use storage::{
+    InspectedEphemeralKey, InspectedKey, InspectedLimit, KeyState, ListedKey, StorageError, inspect_key,
+    list_keys, read_ledgers,
+};

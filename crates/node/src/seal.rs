@@ -1,5 +1,7 @@
 //! Encryption at rest: key shares are stored under a key that is not in the database.
 
+mod source;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
@@ -9,9 +11,17 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
+pub use self::source::{SealSource, Variable};
+
 /// The key under which a node's shares are stored: 32 bytes from a file of its own, so that a stolen backup of
 /// the database alone opens nothing.
 pub(crate) struct SealKey(XChaCha20Poly1305);
+
+/// The seal key in use, and the one before where a rotation may be under way: the database tells which of them fits.
+pub(crate) struct SealKeys {
+    current: SealKey,
+    before: Option<SealKey>,
+}
 
 /// A sealed share that does not open: another key, or altered bytes.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +57,28 @@ impl SealKey {
     }
 }
 
+impl SealKeys {
+    pub(crate) const fn new(current: SealKey, before: Option<SealKey>) -> Self {
+        Self { current, before }
+    }
+
+    /// The key for what is sealed from now on.
+    pub(crate) fn into_current(self) -> SealKey {
+        self.current
+    }
+
+    /// The one that something was sealed with.
+    pub(crate) fn that_opens(self, context: &[u8], sealed: &[u8]) -> Option<SealKey> {
+        [Some(self.current), self.before].into_iter().flatten().find(|key| key.open(context, sealed).is_ok())
+    }
+}
+
+impl From<SealKey> for SealKeys {
+    fn from(current: SealKey) -> Self {
+        Self::new(current, None)
+    }
+}
+
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +96,18 @@ pub enum KeyFileError {
     Form {
         /// The file.
         path: String,
+    },
+    /// An environment variable that is missing or not text.
+    #[error("the environment variable {name} holds no key; set it to 64 hex digits, or name a file")]
+    NoVariable {
+        /// The variable.
+        name: String,
+    },
+    /// An environment variable without 32 bytes of hex.
+    #[error("the environment variable {name} does not hold 64 hex digits")]
+    Variable {
+        /// The variable.
+        name: String,
     },
     /// Readable by others.
     #[error("the key file {path} can be read by other users; run `chmod 600 {path}`")]
@@ -83,14 +127,31 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileE
 /// Reads a file that nobody but its owner may read.
 pub(crate) fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |source| io(path, source);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
-            return Err(KeyFileError::Exposed { path: path.display().to_string() });
-        }
+    if is_exposed(path).map_err(io)? {
+        return Err(KeyFileError::Exposed { path: path.display().to_string() });
     }
     std::fs::read_to_string(path).map(Zeroizing::new).map_err(io)
+}
+
+/// Reads 32 secret bytes from an environment variable. This program's copies are wiped; what the system keeps of the
+/// environment a process began with is out of its reach.
+fn read_key_variable(name: &str) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+    let missing = |_| KeyFileError::NoVariable { name: name.to_owned() };
+    let text = Zeroizing::new(std::env::var(name).map_err(missing)?);
+    let key =
+        hex::decode_to_array(text.trim()).map_err(|_| KeyFileError::Variable { name: name.to_owned() })?;
+    Ok(Zeroizing::new(key))
+}
+
+/// Whether others than a file's owner may read it, or write to it.
+pub(crate) fn is_exposed(path: &Path) -> std::io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        Ok(std::fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    std::fs::metadata(path).map(|_| false)
 }
 
 /// Writes 32 fresh random bytes to a new file that nobody but its owner may read, and gives them.
@@ -143,6 +204,16 @@ mod tests {
         assert!(key.open(b"share of key b", &sealed).is_err());
         assert!(SealKey::new(&[2; 32]).open(b"share of key a", &sealed).is_err());
         assert!(key.open(b"share of key a", &sealed[..20]).is_err());
+    }
+
+    #[test]
+    fn derived_keys_and_what_they_are_derived_with_are_wiped() {
+        fn is_wiped<T: zeroize::ZeroizeOnDrop>() {}
+        is_wiped::<XChaCha20Poly1305>();
+        is_wiped::<chacha20poly1305::ChaCha20Poly1305>();
+        // The state of HKDF.
+        is_wiped::<sha2::Sha256>();
+        is_wiped::<x25519_dalek::StaticSecret>();
     }
 
     #[test]

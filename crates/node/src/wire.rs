@@ -6,13 +6,17 @@
 //! The gateway routes them and can read the requests, the answers and what nodes write to each other outside a run,
 //! which carry their own signatures; what they send each other in a run is sealed.
 
+mod recall;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use alloy_primitives::{Address, B256};
-use quorate_protocol::{Answer, Attestation, NodeIndex, Nonce, SignedRequest, Voucher};
+use quorate_protocol::{Answer, Attestation, Ban, NodeIndex, Nonce, SignedRequest, Voucher};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
+
+pub(crate) use self::recall::{KeyMemory, Recall, RecallPart, Recalled};
 
 /// The newest version of the frames that this program speaks.
 pub(crate) const VERSION: u8 = 2;
@@ -142,6 +146,14 @@ pub(crate) enum PeerMessage {
     StatementsAfter { journal: B256, place: u64 },
     /// Statements in the sender's order, each with its place.
     StatementPage { journal: B256, statements: Vec<(u64, ShownStatement)> },
+    /// A ban, to be kept for its maker.
+    Ban(Ban),
+    /// A ban of the receiver's is kept.
+    BanKept { key_id: String, accused: NodeIndex },
+    /// A restored node's question about what it has forgotten.
+    Recall(Recall),
+    /// The answer.
+    Recalled(Box<Recalled>),
 }
 
 /// By what a signature is known to be a key's.
@@ -211,11 +223,15 @@ pub enum FrameKind {
     Statements,
     StatementsAfter,
     StatementPage,
+    Ban,
+    BanKept,
+    Recall,
+    Recalled,
 }
 
 impl FrameKind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Hello,
         Self::Nonce,
         Self::WhichKey,
@@ -232,6 +248,10 @@ impl FrameKind {
         Self::Statements,
         Self::StatementsAfter,
         Self::StatementPage,
+        Self::Ban,
+        Self::BanKept,
+        Self::Recall,
+        Self::Recalled,
     ];
 }
 
@@ -255,7 +275,14 @@ impl Frame for FromNode {
     }
 }
 
-impl Frame for PeerMessage {}
+impl Frame for PeerMessage {
+    fn since(&self) -> u8 {
+        match self {
+            Self::Ban(_) | Self::BanKept { .. } | Self::Recall(_) | Self::Recalled(_) => 2,
+            _ => OLDEST,
+        }
+    }
+}
 
 impl From<&FromNode> for FrameKind {
     fn from(frame: &FromNode) -> Self {
@@ -277,6 +304,10 @@ impl From<&FromNode> for FrameKind {
                 PeerMessage::Statements { .. } => Self::Statements,
                 PeerMessage::StatementsAfter { .. } => Self::StatementsAfter,
                 PeerMessage::StatementPage { .. } => Self::StatementPage,
+                PeerMessage::Ban(_) => Self::Ban,
+                PeerMessage::BanKept { .. } => Self::BanKept,
+                PeerMessage::Recall(_) => Self::Recall,
+                PeerMessage::Recalled(_) => Self::Recalled,
             },
         }
     }
@@ -301,6 +332,10 @@ impl fmt::Display for FrameKind {
             Self::Statements => "statements",
             Self::StatementsAfter => "statements after",
             Self::StatementPage => "a page of statements",
+            Self::Ban => "a ban",
+            Self::BanKept => "a kept ban",
+            Self::Recall => "what a restored node asks",
+            Self::Recalled => "what a restored node is told",
         })
     }
 }

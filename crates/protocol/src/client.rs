@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256, Signature, hex, keccak256};
 use ed25519_dalek::{Signer as _, SigningKey};
 use k256::elliptic_curve::sec1::ToSec1Point as _;
@@ -9,8 +11,9 @@ use crate::json::{self, JsonError};
 use crate::{
     AdmissionToken, AdmissionTokenError, Answer, AnswerError, Attestation, Authentication,
     AuthenticationError, Birth, ContractAccount, EphemeralClaim, EphemeralError, KeyText, KeygenSetup,
-    NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, PermissionsClaim, PermissionsError,
-    Refusal, Setup, SetupError, SignSetup, TypedData, TypedDataSignature, Unattested,
+    NetworkDescriptor, NodeIndex, Nonce, Operation, OperationMessage, Owner, Permissions, PermissionsClaim,
+    PermissionsError, ProvenChallenge, Refusal, Setup, SetupError, SignSetup, TypedData, TypedDataSignature,
+    Unattested,
 };
 
 /// A request for a new key, before the network's challenge: its setup is the first frame to send.
@@ -22,14 +25,17 @@ pub struct KeyRequest {
 
 /// A challenged request for a new key, waiting for its owner's signature.
 ///
-/// It can be stored and go on elsewhere: the owner's wallet is often in a browser or on a device. The challenge
-/// is good for 60 seconds.
+/// It can be stored and go on elsewhere, at any gateway: the owner's wallet is often in a browser or on a device. The
+/// challenge is good for 60 seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyDraft {
     owner: Owner,
     setup: String,
     challenge: String,
+    /// What the challenge was made of; a draft of version 0.1.0 has none, and is known to its own gateway alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    nonces: BTreeMap<NodeIndex, Nonce>,
 }
 
 /// A key that enough nodes of the pinned network attest to.
@@ -187,14 +193,14 @@ impl KeyRequest {
         &self.setup
     }
 
-    /// Takes the network's challenge.
+    /// Takes the network's challenge: bare, or [with its nonces](crate::ProvenChallenge).
     ///
     /// # Errors
-    /// A refusal; or a challenge that is not 32 bytes of hex, so that no gateway has the owner sign text of its
-    /// choice.
+    /// A refusal; a challenge that is not 32 bytes of hex, so that no gateway has the owner sign text of its
+    /// choice; or nonces of another challenge.
     pub fn challenged(self, challenge: &str) -> Result<KeyDraft, ClientError> {
-        check_challenge(challenge)?;
-        Ok(KeyDraft { owner: self.owner, setup: self.setup, challenge: challenge.to_owned() })
+        let ProvenChallenge { challenge, nonces } = ProvenChallenge::read(&self.setup, challenge)?;
+        Ok(KeyDraft { owner: self.owner, setup: self.setup, challenge, nonces })
     }
 }
 
@@ -222,6 +228,11 @@ impl KeyDraft {
     /// The first frame, for a connection that takes the request up again.
     pub fn setup(&self) -> &str {
         &self.setup
+    }
+
+    /// What goes ahead of the setup where the request is taken up at another gateway; none in a draft without nonces.
+    pub fn resume(&self) -> Option<String> {
+        ProvenChallenge::resume(&self.challenge, &self.nonces)
     }
 
     /// What the owner signs.

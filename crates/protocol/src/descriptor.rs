@@ -6,9 +6,9 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::Transcript;
 use crate::gateway::gateway_name;
 use crate::json::{self, JsonError};
+use crate::{Fingerprint, Transcript};
 
 /// A node's place in its network: 1 … n, the same number its key shares carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ use crate::json::{self, JsonError};
 pub struct NodeIndex(NonZeroU8);
 
 impl NodeIndex {
+    /// The first node's.
+    pub const FIRST: Self = Self(NonZeroU8::MIN);
+
     /// An index from 1 to 255; none for 0.
     pub const fn new(index: u8) -> Option<Self> {
         match NonZeroU8::new(index) {
@@ -195,6 +198,11 @@ impl NetworkDescriptor {
         self.id
     }
 
+    /// What operators compare before they join: it covers what the [id](Self::id) covers, so not the gateways.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.id)
+    }
+
     /// How many nodes sign (t).
     pub const fn threshold(&self) -> u8 {
         self.threshold
@@ -237,6 +245,11 @@ impl NetworkDescriptor {
         let signature = ed25519_dalek::Signature::from_slice(signature);
         matches!((self.identity(node), signature), (Some(identity), Ok(signature))
             if identity.verify_strict(digest.as_slice(), &signature).is_ok())
+    }
+
+    /// The index of the node with this identity; none if the network has no such node.
+    pub fn index_of(&self, identity: &VerifyingKey) -> Option<NodeIndex> {
+        self.nodes().find_map(|(index, node)| (node == identity).then_some(index))
     }
 
     /// Every node with its identity, by index.
@@ -284,7 +297,7 @@ fn check_gateways(gateways: &[Url]) -> Result<(), DescriptorError> {
     Ok(())
 }
 
-fn parse_identity(text: &str) -> Option<VerifyingKey> {
+pub(crate) fn parse_identity(text: &str) -> Option<VerifyingKey> {
     let bytes: [u8; 32] = hex::decode_to_array(text).ok()?;
     VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak())
 }

@@ -277,11 +277,18 @@ pub enum Refusal {
         /// What went wrong.
         reason: ShortText,
     },
-    /// The node's database was restored from a backup, so it signs nothing.
-    #[error("node {node} was restored from a backup and signs nothing; other nodes can")]
+    /// The node was restored from a backup, and has not read from enough others yet what it has forgotten.
+    #[error(
+        "node {node} was restored from a backup and signs nothing before {needed} others have told it what it has \
+         forgotten, {answered} of them so far; other nodes can sign"
+    )]
     Quarantined {
         /// The node.
         node: NodeIndex,
+        /// How many others have told it all.
+        answered: u8,
+        /// How many have to.
+        needed: u8,
     },
     /// Too much at once.
     #[error("the network is busy; try again later")]
@@ -289,6 +296,51 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The refusal's stable name, as in the `code` of its JSON form.
+    ///
+    /// ```
+    /// # use quorate_protocol::Refusal;
+    /// assert_eq!(Refusal::NoPermissions.code(), "noPermissions");
+    /// ```
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::TooLong { .. } => "tooLong",
+            Self::Unauthenticated { .. } => "unauthenticated",
+            Self::Challenge => "challenge",
+            Self::Replayed => "replayed",
+            Self::Quorum { .. } => "quorum",
+            Self::UnknownKey { .. } => "unknownKey",
+            Self::EphemeralKey { .. } => "ephemeralKey",
+            Self::UnservedChain { .. } => "unservedChain",
+            Self::OtherChain { .. } => "otherChain",
+            Self::ChainUnavailable { .. } => "chainUnavailable",
+            Self::Behind { .. } => "behind",
+            Self::OldBlock { .. } => "oldBlock",
+            Self::NoContract { .. } => "noContract",
+            Self::Owner { .. } => "owner",
+            Self::NotAdmitted { .. } => "notAdmitted",
+            Self::Quota { .. } => "quota",
+            Self::NoPermissions => "noPermissions",
+            Self::UnsignedPermissions => "unsignedPermissions",
+            Self::OtherPermissions { .. } => "otherPermissions",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Uncountable { .. } => "uncountable",
+            Self::Limit { .. } => "limit",
+            Self::Contended { .. } => "contended",
+            Self::JournalFull { .. } => "journalFull",
+            Self::Revoked { .. } => "revoked",
+            Self::Split { .. } => "split",
+            Self::Nodes { .. } => "nodes",
+            Self::Banned { .. } => "banned",
+            Self::Silent { .. } => "silent",
+            Self::Failed { .. } => "failed",
+            Self::Unfinished { .. } => "unfinished",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Busy => "busy",
+        }
+    }
+
     /// Whether the same request may succeed when other nodes are asked.
     pub const fn is_transient(&self) -> bool {
         matches!(
@@ -355,4 +407,34 @@ fn because(reason: &Option<ShortText>) -> String {
 /// Nodes by their numbers: `2, 5`.
 fn list(nodes: &[NodeIndex]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One refusal in JSON for every name that serde takes, which it lists where it takes none.
+    fn codes() -> Vec<String> {
+        let error = serde_json::from_str::<Refusal>(r#"{"code":"?"}"#).unwrap_err().to_string();
+        error.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_refusal_is_called_as_in_its_json_form() {
+        let codes = codes();
+        assert!(codes.len() > 30 && codes.contains(&"busy".to_owned()), "{codes:?}");
+        let fields = r#""reason":"","what":"","len":0,"limit":"0x0","asked":"","has":"","keyId":"","node":1,"chainId":1,
+            "found":1,"block":"0x0000000000000000000000000000000000000000000000000000000000000000","age":1,
+            "account":"eip155:1:0x0000000000000000000000000000000000000000",
+            "owner":"0x0000000000000000000000000000000000000000","keys":1,"expected":"","threshold":1,"size":1,
+            "limited":"","total":"0x0","held":1,"most":1,"ready":1,"needed":1,"missing":[],"peer":1"#;
+        let numbered = fields.replace(r#""limit":"0x0""#, r#""limit":1"#);
+        let texts = fields.replace(r#""found":1"#, r#""found":"""#);
+        for code in codes {
+            let read = |fields: &str| serde_json::from_str(&format!(r#"{{"code":"{code}",{fields}}}"#));
+            let read: Result<Refusal, serde_json::Error> =
+                read(fields).or_else(|_| read(&numbered)).or_else(|_| read(&texts));
+            assert_eq!(read.unwrap().code(), code);
+        }
+    }
 }

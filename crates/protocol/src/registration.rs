@@ -1,9 +1,10 @@
 //! One more ephemeral key for a key, as our own client asks for it.
 
-use crate::client::check_challenge;
+use std::collections::BTreeMap;
+
 use crate::{
-    AddEphemeralKeySetup, Answer, Authentication, ClientError, EphemeralClaim, NetworkDescriptor, Operation,
-    Owner, Setup, TypedData, TypedDataSignature,
+    AddEphemeralKeySetup, Answer, Authentication, ClientError, EphemeralClaim, NetworkDescriptor, NodeIndex,
+    Nonce, Operation, Owner, ProvenChallenge, Setup, TypedData, TypedDataSignature,
 };
 
 /// A request to register an ephemeral key, before the network's challenge: its setup is the first frame to send.
@@ -20,6 +21,7 @@ pub struct RegistrationDraft {
     owner: Owner,
     setup: String,
     challenge: String,
+    nonces: BTreeMap<NodeIndex, Nonce>,
 }
 
 impl RegistrationRequest {
@@ -38,13 +40,13 @@ impl RegistrationRequest {
         &self.setup
     }
 
-    /// Takes the network's challenge.
+    /// Takes the network's challenge: bare, or [with its nonces](crate::ProvenChallenge).
     ///
     /// # Errors
-    /// A refusal, or a challenge that is not 32 bytes of hex.
+    /// A refusal, a challenge that is not 32 bytes of hex, or nonces of another challenge.
     pub fn challenged(self, challenge: &str) -> Result<RegistrationDraft, ClientError> {
-        check_challenge(challenge)?;
-        Ok(RegistrationDraft { owner: self.owner, setup: self.setup, challenge: challenge.to_owned() })
+        let ProvenChallenge { challenge, nonces } = ProvenChallenge::read(&self.setup, challenge)?;
+        Ok(RegistrationDraft { owner: self.owner, setup: self.setup, challenge, nonces })
     }
 }
 
@@ -52,6 +54,22 @@ impl RegistrationDraft {
     /// Who has to sign.
     pub const fn owner(&self) -> Owner {
         self.owner
+    }
+
+    /// The challenge.
+    pub fn challenge(&self) -> &str {
+        &self.challenge
+    }
+
+    /// The first frame, for a connection that takes the request up again.
+    pub fn setup(&self) -> &str {
+        &self.setup
+    }
+
+    /// What goes ahead of the setup where the request is taken up on another connection; none where the gateway gave no
+    /// nonces, which goes on where it began.
+    pub fn resume(&self) -> Option<String> {
+        ProvenChallenge::resume(&self.challenge, &self.nonces)
     }
 
     /// What the owner signs.

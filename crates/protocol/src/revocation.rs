@@ -188,6 +188,13 @@ impl RevocationStatus {
         self.stored_by.len().checked_sub(needed).and_then(|bad| u8::try_from(bad).ok())
     }
 
+    /// What both say of one network: a node that has stored it is not missing.
+    pub fn merged(self, other: Self) -> Self {
+        let stored_by: BTreeSet<_> = &self.stored_by | &other.stored_by;
+        let missing = &(&self.missing | &other.missing) - &stored_by;
+        Self { stored_by, missing, recent: &self.recent | &other.recent, threshold: self.threshold }
+    }
+
     /// What it has come to once these nodes of a network have stored it.
     pub fn of_nodes(threshold: u8, size: u8, stored_by: impl IntoIterator<Item = NodeIndex>) -> Self {
         let stored_by: BTreeSet<_> = stored_by.into_iter().collect();

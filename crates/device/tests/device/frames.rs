@@ -177,14 +177,20 @@ proptest! {
     }
 
     #[test]
-    fn a_device_reads_numbers_as_serde_does(
-        variant in 0..10_u8,
-        numbers in vec(prop_oneof![Just(0), Just(0x7f), Just(0x80), Just(0xff), any::<u8>()], 1..48),
-    ) {
-        let frame = framed(&[&[1, variant][..], &numbers].concat());
-        prop_assert_eq!(frame.decode_to_device(), frame.decode::<Numbered<ToDevice<'_>>>());
-        let frame = framed(&numbers);
-        prop_assert_eq!(frame.decode_to_device(), frame.decode::<Numbered<ToDevice<'_>>>());
+    fn a_device_reads_numbers_as_serde_does(more in vec(0x80..=0xff_u8, 0..20), last in 0..0x80_u8) {
+        let number = [more, vec![last]].concat();
+        // Messages with a number of each width, before and after which all is zero or the shortest.
+        let messages: [(&[u8], usize); 5] = [
+            (&[], 1),
+            (&[1, 2], 22),
+            (&[1, 4], 0),
+            (&[1, 5, 0, 0, 1], 4),
+            (&[&[1, 1][..], &[0; 21], &[1], &[0; 53]].concat(), 36),
+        ];
+        for (before, after) in messages {
+            let frame = framed(&[before, &number, &vec![0; after]].concat());
+            prop_assert_eq!(frame.decode_to_device(), frame.decode::<Numbered<ToDevice<'_>>>());
+        }
     }
 
     #[test]

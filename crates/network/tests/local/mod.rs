@@ -65,6 +65,17 @@ impl LocalNetwork {
         network.serve(gateway, |_| {}).await
     }
 
+    /// A network whose gateway and nodes are configured otherwise.
+    pub(crate) async fn start_observed(
+        change: impl FnOnce(&mut GatewayConfig),
+        configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
+    ) -> Self {
+        let address = free_address();
+        let mut network = Self::new(address, address);
+        network.configure = Box::new(configure);
+        network.serve(address, change).await
+    }
+
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         Self::new(gateway, nodes_go_to).serve(gateway, |_| {}).await
@@ -86,12 +97,50 @@ impl LocalNetwork {
         let mut config = GatewayConfig::load(&self.folder.path().join("gateway/gateway.toml")).unwrap();
         config.listen = gateway;
         change(&mut config);
-        let gateway = Gateway::open(config).await.unwrap();
-        let stop = CancellationToken::new();
-        self.gateway = Some((stop.clone(), tokio::spawn(gateway.serve(stop))));
+        self.start_gateway(config).await;
         self.start_nodes().await;
         self.until_ready().await;
         self
+    }
+
+    async fn start_gateway(&mut self, config: GatewayConfig) {
+        let (stop, gateway) = (CancellationToken::new(), Gateway::open(config).await.unwrap());
+        self.gateway = Some((stop.clone(), tokio::spawn(gateway.serve(stop))));
+    }
+
+    /// Stops the gateway, and starts another at its address, which knows nothing of what the first one knew.
+    pub(crate) async fn replace_gateway(&mut self) {
+        self.stop_gateway().await;
+        let mut config = GatewayConfig::load(&self.folder.path().join("gateway/gateway.toml")).unwrap();
+        config.listen = self.descriptor.gateways()[0].socket_addrs(|| None).unwrap()[0];
+        self.start_gateway(config).await;
+        self.until_ready().await;
+    }
+
+    /// Starts another gateway beside the first one, and waits until all nodes are connected to it.
+    pub(crate) async fn start_second_gateway(&mut self, listen: SocketAddr) {
+        let mut config = GatewayConfig::load(&self.folder.path().join("gateway/gateway.toml")).unwrap();
+        config.listen = listen;
+        tokio::spawn(Gateway::open(config).await.unwrap().serve(CancellationToken::new()));
+        let connected = async {
+            while health_of(listen).await != Some(5) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), connected).await.expect("nodes dial both gateways");
+    }
+
+    /// The nodes of folders `node-1` and so on, as their operators have made them, behind a gateway with the defaults.
+    pub(crate) async fn of_operators(folder: TempDir, descriptor: NetworkDescriptor) -> Self {
+        let gateway = descriptor.gateways()[0].socket_addrs(|| None).unwrap()[0];
+        let home = folder.path().join("gateway");
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(home.join("network.json"), descriptor.to_json()).unwrap();
+        let config = format!("listen = \"{gateway}\"\nnetwork = \"network.json\"\nfree_keys = 0\n");
+        std::fs::write(home.join("gateway.toml"), config).unwrap();
+        Self { descriptor, folder, gateway: None, configure: Box::new(|_| {}), nodes: BTreeMap::new() }
+            .serve(gateway, |_| {})
+            .await
     }
 
     /// Five nodes that go to an address at which the test listens itself.
@@ -111,7 +160,7 @@ impl LocalNetwork {
         let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0, None).unwrap().to_json();
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
-        Self { descriptor, folder, configure: Box::new(|_| {}), nodes: BTreeMap::new(), gateway: None }
+        Self { descriptor, folder, gateway: None, configure: Box::new(|_| {}), nodes: BTreeMap::new() }
     }
 
     async fn start_nodes(&mut self) {
@@ -170,13 +219,7 @@ impl LocalNetwork {
 
     /// How many nodes the gateway counts.
     pub(crate) async fn health(&self) -> Option<u64> {
-        let gateway = self.descriptor.gateways()[0].socket_addrs(|| None).ok()?;
-        let mut stream = TcpStream::connect(gateway.as_slice()).await.ok()?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        serde_json::from_str::<serde_json::Value>(body).ok()?.get("nodes")?.as_u64()
+        health_of(self.descriptor.gateways()[0].socket_addrs(|| None).ok()?[0]).await
     }
 
     /// A fresh key for a new owner.
@@ -200,6 +243,16 @@ impl LocalNetwork {
     pub(crate) fn client(&self) -> SigningNetwork {
         SigningNetwork::new(self.descriptor.clone())
     }
+}
+
+/// How many nodes a gateway counts.
+async fn health_of(gateway: SocketAddr) -> Option<u64> {
+    let mut stream = TcpStream::connect(gateway).await.ok()?;
+    stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    serde_json::from_str::<serde_json::Value>(body).ok()?.get("nodes")?.as_u64()
 }
 
 pub(crate) fn free_address() -> SocketAddr {

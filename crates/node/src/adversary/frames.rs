@@ -54,9 +54,11 @@ mod tests {
     static KEPT: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/frames");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        files
-            .map(|file| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap()))
-            .collect()
+        let read =
+            files.map(|file| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap()));
+        let mut kept: Vec<_> = read.collect();
+        kept.sort();
+        kept
     });
 
     #[test]

@@ -352,7 +352,7 @@ impl Shared {
 
 /// Greets a node and gives who it says it is; nobody hostile asks for a proof.
 async fn greet(socket: &mut Socket) -> Result<Option<NodeIndex>, tungstenite::Error> {
-    let greeting = wire::encode(&ToNode::Greet { challenge: [0; 32] });
+    let greeting = wire::encode(&ToNode::Welcome { version: wire::VERSION, challenge: [0; 32] });
     socket.send(Message::Binary(greeting.into())).await?;
     let Some(message) = socket.next().await else { return Ok(None) };
     match wire::decode(&message?.into_data()) {

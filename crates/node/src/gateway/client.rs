@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use quorate_protocol::{
-    Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation, Refusal,
-    SUBPROTOCOL, Setup, Signed, SignedRequest, challenge,
+    Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation,
+    ProvenChallenge, Refusal, RequestId, SUBPROTOCOL, Setup, Signed, SignedRequest,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::{Span, field};
 
 use super::admission::Admission;
 use super::connections::{Event, NodeConnections, Wait};
@@ -21,6 +22,7 @@ use super::signing::Signatures;
 use super::statements::{list, register, revoke};
 use crate::error::reasons;
 use crate::node::NONCE_LIFETIME;
+use crate::observe::{GatewayMetrics, one_line};
 use crate::wire::ToNode;
 
 /// What serves clients.
@@ -34,6 +36,7 @@ pub(super) struct Clients {
     places: Semaphore,
     /// The zero of the times in drafts and budgets.
     began: Instant,
+    metrics: Arc<GatewayMetrics>,
 }
 
 /// A client, before it has shown who it is.
@@ -41,6 +44,8 @@ pub(super) struct Visitor {
     pub(super) operation: Operation,
     /// The challenge of a draft that it takes up again.
     pub(super) resume: Option<String>,
+    /// Whether it asks for the nonces of its challenge, or sends those of the draft ahead.
+    pub(super) with_nonces: bool,
     pub(super) address: IpAddr,
 }
 
@@ -56,6 +61,21 @@ struct Verified {
     request: SignedRequest,
     setup: Setup,
     ephemeral: Option<[u8; 32]>,
+}
+
+/// The nonces of a draft that a client takes up.
+enum Drafted {
+    /// This gateway has gathered them.
+    Here(BTreeMap<NodeIndex, Nonce>),
+    /// They came with the client; the nodes know whether they are theirs.
+    Elsewhere(BTreeMap<NodeIndex, Nonce>),
+}
+
+/// Why a client has no answer of the nodes.
+enum Unserved {
+    Refused(Refusal),
+    /// It went away. One that waits for its owner's signature does, and comes back.
+    Gone,
 }
 
 /// A socket of an address, counted until it is dropped.
@@ -92,6 +112,7 @@ impl Clients {
         signatures: Signatures,
         keys: Arc<Keys>,
         admission: Admission,
+        metrics: Arc<GatewayMetrics>,
     ) -> Self {
         Self {
             network,
@@ -102,6 +123,7 @@ impl Clients {
             admission: Mutex::new(admission),
             places: Semaphore::new(MOST_CLIENTS),
             began: Instant::now(),
+            metrics,
         }
     }
 
@@ -113,7 +135,21 @@ impl Clients {
         visitor: Visitor,
         stop: &CancellationToken,
     ) -> Answer {
-        self.answer(socket, visitor, stop).await.unwrap_or_else(Answer::Refused)
+        let operation = visitor.operation.path();
+        let answer = match self.answer(socket, visitor, stop).await {
+            Ok(answer) => answer,
+            Err(Unserved::Refused(refusal)) => {
+                tracing::debug!(reason = one_line(&refusal), "refused");
+                Answer::Refused(refusal)
+            }
+            Err(Unserved::Gone) => {
+                tracing::debug!("the client went away");
+                self.metrics.requests.answered(operation, "gone");
+                return Answer::Refused(malformed("the client went away"));
+            }
+        };
+        self.metrics.answered(operation, &answer);
+        answer
     }
 
     /// Forgets drafts whose time is over, again and again.
@@ -129,35 +165,94 @@ impl Clients {
         socket: &mut WebSocket,
         visitor: Visitor,
         stop: &CancellationToken,
-    ) -> Result<Answer, Refusal> {
-        let Ok(_place) = self.places.try_acquire() else { return Err(Refusal::Busy) };
+    ) -> Result<Answer, Unserved> {
+        let Ok(_place) = self.places.try_acquire() else { return Err(Refusal::Busy.into()) };
         let _counted = self.count(visitor.address)?;
         self.keys.disturb();
+        let operation = visitor.operation;
         let asked = stop.run_until_cancelled(self.ask(socket, visitor)).await;
-        match asked.unwrap_or_else(|| Err(stopping()))? {
-            Asked::List(text) => while_pinging(socket, list(&self.connections, &text)).await,
-            Asked::Request(verified) => while_pinging(socket, self.perform(*verified)).await,
+        match asked.unwrap_or_else(|| Err(stopping().into()))? {
+            Asked::List(text) => {
+                self.timed(operation, while_pinging(socket, list(&self.connections, &text))).await
+            }
+            Asked::Request(verified) => {
+                self.timed(operation, while_pinging(socket, self.perform(*verified))).await
+            }
         }
     }
 
     /// Takes what a client wants, up to the last frame that it has to send for it.
-    async fn ask(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Asked, Refusal> {
+    async fn ask(&self, socket: &mut WebSocket, visitor: Visitor) -> Result<Asked, Unserved> {
+        let proven = self.proven(socket, &visitor).await?;
         let text = next_text(socket, SETUP_DEADLINE, "setup").await?;
         SignedRequest::check_setup_len(&text)?;
-        let setup = Setup::parse(visitor.operation, &text).map_err(|error| malformed(reasons(&error)))?;
+        let operation = visitor.operation;
+        let setup = Setup::parse(operation, &text).map_err(|error| malformed(reasons(&error)))?;
         if let Setup::List(_) = setup {
+            Span::current().record("request", field::display(RequestId::of_setup(&text)));
             return Ok(Asked::List(text));
         }
-        let is_keygen = visitor.operation == Operation::Keygen;
-        if is_keygen && visitor.resume.is_none() {
+        let is_keygen = operation == Operation::Keygen;
+        let drafted = self.take_up(&visitor, proven, &text)?;
+        // Whoever sends nonces along may have made them up.
+        if is_keygen && !matches!(drafted, Some(Drafted::Here(_))) {
             self.admission().key_for_address(visitor.address, self.now())?;
         }
         if is_keygen {
             self.keys.want();
         }
         let address = visitor.address;
-        let request = self.receive(socket, visitor, text).await?;
+        let request = self.receive(socket, visitor, text, drafted).await?;
         Ok(Asked::Request(Box::new(self.verify(request, setup, address)?)))
+    }
+
+    /// Notes how long the nodes take over a request, and that it is answered.
+    async fn timed(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<Answer, Refusal>>,
+    ) -> Result<Answer, Unserved> {
+        let began = Instant::now();
+        let answer = work.await;
+        let (took, outcome) = (began.elapsed(), answer.as_ref().map_or_else(Refusal::code, |_| "ok"));
+        self.metrics.requests.took(operation.path(), took);
+        tracing::info!(outcome, took = took.as_secs_f64(), "answered");
+        Ok(answer?)
+    }
+
+    /// The challenge that a client proves by its nonces, to take up a draft of any gateway.
+    async fn proven(
+        &self,
+        socket: &mut WebSocket,
+        visitor: &Visitor,
+    ) -> Result<Option<ProvenChallenge>, Unserved> {
+        let (Some(challenge), true) = (&visitor.resume, visitor.with_nonces) else { return Ok(None) };
+        let text = next_text(socket, SETUP_DEADLINE, "nonces").await?;
+        if text.len() > ProvenChallenge::MAX_LEN {
+            let (len, limit) = (text.len(), ProvenChallenge::MAX_LEN);
+            return Err(Refusal::TooLong { what: "nonces".into(), len, limit }.into());
+        }
+        let proven = ProvenChallenge::from_json(&text).map_err(|error| malformed(reasons(&error)))?;
+        let are_of_nodes = proven.nonces.keys().all(|node| self.network.identity(*node).is_some());
+        if proven.challenge != *challenge || !are_of_nodes {
+            return Err(Refusal::Challenge.into());
+        }
+        Ok(Some(proven))
+    }
+
+    /// The draft that a client takes up, if it does: one that was made here, or one that its nonces prove.
+    fn take_up(
+        &self,
+        visitor: &Visitor,
+        proven: Option<ProvenChallenge>,
+        setup: &str,
+    ) -> Result<Option<Drafted>, Refusal> {
+        let Some(challenge) = &visitor.resume else { return Ok(None) };
+        if let Some(nonces) = self.drafts().take_up(challenge, setup, self.now()) {
+            return Ok(Some(Drafted::Here(nonces)));
+        }
+        let proven = proven.filter(|proven| proven.is_of(setup)).ok_or(Refusal::Challenge)?;
+        Ok(Some(Drafted::Elsewhere(proven.nonces)))
     }
 
     /// Sends the challenge, and takes the authentication.
@@ -166,22 +261,26 @@ impl Clients {
         socket: &mut WebSocket,
         visitor: Visitor,
         setup: String,
-    ) -> Result<SignedRequest, Refusal> {
+        drafted: Option<Drafted>,
+    ) -> Result<SignedRequest, Unserved> {
         let operation = visitor.operation;
-        let nonces = match visitor.resume {
+        let is_new = drafted.is_none();
+        let nonces = match drafted {
             _ if !operation.is_challenged() => BTreeMap::new(),
-            Some(challenge) => {
-                self.drafts().take_up(&challenge, &setup, self.now()).ok_or(Refusal::Challenge)?
-            }
+            Some(Drafted::Here(nonces) | Drafted::Elsewhere(nonces)) => nonces,
             None => self.gather_nonces(operation).await?,
         };
+        let proven = ProvenChallenge::new(&setup, nonces.clone());
+        if let Some(request) = RequestId::of_challenge(&proven.challenge) {
+            Span::current().record("request", field::display(request));
+        }
         if operation.is_challenged() {
-            let challenge = challenge(&setup, &nonces);
-            if operation == Operation::Keygen && speaks_json(socket) {
-                self.drafts().insert(&challenge, &setup, &nonces, self.now() + NONCE_LIFETIME);
+            if is_new && operation == Operation::Keygen && speaks_json(socket) {
+                self.drafts().insert(&proven.challenge, &setup, &nonces, self.now() + NONCE_LIFETIME);
             }
-            let closed = |_| malformed("the client went away");
-            socket.send(Message::Text(challenge.into())).await.map_err(closed)?;
+            let gives_nonces = is_new && visitor.with_nonces && speaks_json(socket);
+            let frame = if gives_nonces { proven.to_json() } else { proven.challenge };
+            socket.send(Message::Text(frame.into())).await.map_err(|_| Unserved::Gone)?;
         }
         let authentication = next_text(socket, AUTHENTICATION_DEADLINE, "authentication").await?;
         SignedRequest::check_authentication_len(&authentication)?;
@@ -305,6 +404,12 @@ impl Clients {
     }
 }
 
+impl From<Refusal> for Unserved {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.clients.admission().close(self.address);
@@ -342,17 +447,17 @@ async fn while_pinging<T>(socket: &mut WebSocket, work: impl Future<Output = T>)
     }
 }
 
-async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Refusal> {
+async fn next_text(socket: &mut WebSocket, deadline: Duration, what: &str) -> Result<String, Unserved> {
     let next = async {
         loop {
             match tokio::time::timeout(PING, socket.recv()).await {
                 Ok(Some(Ok(Message::Text(text)))) => return Ok(text.to_string()),
                 Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                Ok(Some(Ok(_))) => return Err(malformed(format!("the {what} is not a text frame"))),
-                Ok(Some(Err(_)) | None) => return Err(malformed("the client went away")),
+                Ok(Some(Ok(_))) => return Err(malformed(format!("the {what} is not a text frame")).into()),
+                Ok(Some(Err(_)) | None) => return Err(Unserved::Gone),
                 Err(_) => {
                     let sent = socket.send(Message::Ping(Vec::new().into())).await;
-                    sent.map_err(|_| malformed("the client went away"))?;
+                    sent.map_err(|_| Unserved::Gone)?;
                 }
             }
         }

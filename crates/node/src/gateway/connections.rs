@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
@@ -13,12 +13,12 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::occasionally::Occasionally;
 use super::queue::{self, Full, queue};
 use super::quorum::Progress;
 use crate::channel_binding::ChannelBinding;
 use crate::fail_points::newest_version_of_gateways;
 use crate::node::hello_digest;
+use crate::observe::{self, Clocks, Dropped, GatewayMetrics, Occasionally};
 use crate::wire::{self, Frame as _, FrameError, FromNode, KeyRecord, TaskId, ToNode};
 
 /// The nodes connected to a gateway, and the tasks under way among them.
@@ -29,6 +29,10 @@ pub(super) struct NodeConnections {
     rejected: Occasionally,
     unreadable: Occasionally,
     lost: Occasionally,
+    /// Of each node's comings and goings.
+    moved: BTreeMap<NodeIndex, Occasionally>,
+    metrics: Arc<GatewayMetrics>,
+    pub(super) clocks: Clocks<NodeIndex>,
 }
 
 #[derive(Default)]
@@ -140,6 +144,9 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// How often in ten seconds it is told that a node came or went.
+const MOVES: u32 = 6;
+
 /// How many free keys of a node are looked at; nodes keep 64.
 const MOST_FREE_KEYS: usize = 1024;
 
@@ -163,9 +170,13 @@ impl Event {
 }
 
 impl NodeConnections {
-    pub(super) fn new(network: NetworkDescriptor) -> Self {
+    pub(super) fn new(network: NetworkDescriptor, metrics: Arc<GatewayMetrics>) -> Self {
+        let moved = network.nodes().map(|(node, _)| (node, Occasionally::times(MOVES))).collect();
         Self {
             network,
+            moved,
+            metrics,
+            clocks: Clocks::default(),
             next_id: AtomicU64::new(1),
             state: Mutex::default(),
             rejected: Occasionally::default(),
@@ -179,6 +190,11 @@ impl NodeConnections {
         let state = self.state();
         let staying = state.nodes.iter().filter(|(_, connection)| !connection.is_leaving);
         staying.map(|(node, _)| *node).collect()
+    }
+
+    /// The bytes that wait for each of them.
+    pub(super) fn queued(&self) -> BTreeMap<NodeIndex, usize> {
+        self.state().nodes.iter().map(|(node, connection)| (*node, connection.frames.bytes())).collect()
     }
 
     /// Checks that at least `needed` of the network's nodes are among these.
@@ -291,7 +307,7 @@ impl NodeConnections {
         let (frames, mut queue) = queue();
         let connection = NodeConnection { id, version, frames, is_leaving: false, free: Vec::new() };
         self.state().nodes.insert(node, connection);
-        tracing::info!(%node, version, "node connected");
+        self.tell_moved(node, "connected");
 
         let (mut sink, mut stream) = socket.split();
         let writer = async {
@@ -302,7 +318,7 @@ impl NodeConnections {
                         Some(frame) => Message::Binary(frame.into()),
                         None => return "it connected again",
                     },
-                    _ = ping.tick() => Message::Ping(Vec::new().into()),
+                    _ = ping.tick() => Message::Ping(observe::ping().to_vec().into()),
                 };
                 if sink.send(message).await.is_err() {
                     return "it cannot be written to";
@@ -313,6 +329,9 @@ impl NodeConnections {
             loop {
                 match tokio::time::timeout(SILENCE, stream.next()).await {
                     Ok(Some(Ok(Message::Binary(bytes)))) => self.read(node, version, &bytes),
+                    Ok(Some(Ok(Message::Ping(ping)))) => {
+                        observe::sent_at(&ping).into_iter().for_each(|at| self.clocks.note(node, at));
+                    }
                     Ok(Some(Ok(_))) => {}
                     Ok(Some(Err(_)) | None) => return "it closed",
                     Err(_) => return "it was silent for too long",
@@ -324,7 +343,14 @@ impl NodeConnections {
             reason = reader => reason,
         };
         self.disconnect(node, id);
-        tracing::info!(%node, reason, "node gone");
+        self.tell_moved(node, reason);
+    }
+
+    /// Logs that a node came or went; one that does so all the time is told of less often.
+    fn tell_moved(&self, node: NodeIndex, what: &'static str) {
+        if let Some(times) = self.moved.get(&node).and_then(Occasionally::count) {
+            tracing::info!(%node, what, times, "a node came or went");
+        }
     }
 
     async fn greet(
@@ -358,6 +384,7 @@ impl NodeConnections {
         match wire::decode_up_to(version, bytes) {
             Ok(frame) => self.route(from, frame),
             Err(error) => {
+                self.metrics.frames.dropped(Dropped::Unreadable);
                 if let Some(times) = self.unreadable.count() {
                     tracing::warn!(node = %from, %error, times, "a node's frame cannot be read");
                 }
@@ -384,9 +411,11 @@ impl NodeConnections {
                 }
             }
             FromNode::Peer { to, message } => {
-                if state.send(to, &ToNode::Peer { from, message }).is_err()
-                    && let Some(times) = self.lost.count()
-                {
+                if state.send(to, &ToNode::Peer { from, message }).is_ok() {
+                    return;
+                }
+                self.metrics.frames.dropped(Dropped::Full);
+                if let Some(times) = self.lost.count() {
                     tracing::warn!(node = %to, times, "what other nodes wrote to a node that does not keep up is lost");
                 }
             }
@@ -409,6 +438,7 @@ impl NodeConnections {
                 let Some(sender) = state.participant(task, from).filter(|_| is_peer) else { return };
                 sender.sent.extend(round.map(|round| (round, to)));
                 if state.send(to, &ToNode::Relay { task, from, payload }).is_err() {
+                    self.metrics.frames.dropped(Dropped::Full);
                     state.report(task, to, Event::Gone);
                 }
             }
@@ -420,6 +450,7 @@ impl NodeConnections {
         let mut state = self.state();
         if state.nodes.get(&node).is_some_and(|connection| connection.id == id) {
             state.nodes.remove(&node);
+            self.clocks.forget(node);
         }
         let is_over_it = |task: &TaskState| {
             task.participants.get(&node).is_some_and(|participant| participant.connection == Some(id))

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::connections::{Event, NodeConnections, Wait};
 use super::pool::{Pool, Refill};
 use super::refusals::Refusals;
+use crate::observe::one_line;
 use crate::wire::ToNode;
 
 /// The keys that a gateway has its nodes make and assign.
@@ -73,6 +74,12 @@ impl Keys {
     /// Has a key made if there is none: by the time that the owner has signed, there is one.
     pub(super) fn want(&self) {
         self.wanted.notify_one();
+    }
+
+    /// Whether so many keys are nobody's that no more are made.
+    pub(super) fn are_capped(&self) -> bool {
+        let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
+        self.pool.refill(&free, unassigned, 1) == Refill::Capped
     }
 
     /// How many nodes it takes to give a request a key now.
@@ -252,7 +259,7 @@ impl Keys {
         match self.make_free_key(wanted).await {
             Ok(()) => true,
             Err(refusal) => {
-                tracing::warn!(%refusal, "no key could be made ahead; trying again later");
+                tracing::warn!(reason = one_line(&refusal), "no key could be made ahead; trying again later");
                 false
             }
         }

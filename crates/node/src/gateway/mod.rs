@@ -2,9 +2,9 @@ mod admission;
 mod client;
 mod connections;
 mod drafts;
+mod health;
 mod key_records;
 mod keys;
-mod occasionally;
 mod places;
 mod pool;
 mod queue;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{ConfigError, GatewayConfig, load_descriptor};
+use crate::observe::{GatewayMetrics, Listener};
 
 #[cfg(feature = "adversaries")]
 pub(crate) use self::connections::round_of;
@@ -47,6 +48,8 @@ pub struct Gateway {
     listener: TcpListener,
     /// Where nodes come, if not where clients do.
     node_listener: Option<TcpListener>,
+    /// Where operators ask.
+    observe: Listener,
     network: NetworkDescriptor,
     config: GatewayConfig,
     certificate: Option<Arc<Certificate>>,
@@ -102,8 +105,19 @@ impl Gateway {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
+        let observe = Listener::bind(config.observe).await;
+        let observe = observe.map_err(|(address, source)| GatewayError::Listen { address, source })?;
         let check_certificate_every = CHECK_CERTIFICATE;
-        Ok(Self { listener, node_listener, network, config, certificate, reload, check_certificate_every })
+        Ok(Self {
+            listener,
+            node_listener,
+            observe,
+            network,
+            config,
+            certificate,
+            reload,
+            check_certificate_every,
+        })
     }
 
     /// The same where the files of the certificate are looked at so often; otherwise every 5 seconds.
@@ -120,8 +134,16 @@ impl Gateway {
 
     /// Serves nodes and clients until `stop` is cancelled; then takes no new requests, and answers those under way.
     pub async fn serve(self, stop: CancellationToken) {
-        let Self { listener, node_listener, network, config, certificate, check_certificate_every, .. } =
-            self;
+        let Self {
+            listener,
+            node_listener,
+            observe,
+            network,
+            config,
+            certificate,
+            check_certificate_every,
+            ..
+        } = self;
         let places = || Places::new(&config.limits, &config.trusted_proxies);
         let (for_clients, for_nodes) = (places(), places());
         let door = Arc::new(open_door(network, config, certificate, stop.clone()));
@@ -132,6 +154,7 @@ impl Gateway {
                 door.stop.run_until_cancelled(work).await
             }
         });
+        tokio::spawn(observe.serve(Arc::clone(&door), door.cut.clone()));
         if let Some(certificate) = door.certificate.clone() {
             let keep_current = async move { certificate.keep_current(check_certificate_every).await };
             tokio::spawn(stop.clone().run_until_cancelled_owned(keep_current));
@@ -171,16 +194,26 @@ fn open_door(
     certificate: Option<Arc<Certificate>>,
     stop: CancellationToken,
 ) -> Door {
-    let connections = Arc::new(NodeConnections::new(network.clone()));
-    let signatures = Signatures::new(network.clone(), Arc::clone(&connections));
+    let metrics = Arc::new(GatewayMetrics::default());
+    let connections = Arc::new(NodeConnections::new(network.clone(), Arc::clone(&metrics)));
+    let signatures = Signatures::new(network.clone(), Arc::clone(&connections), Arc::clone(&metrics));
     let keys = Arc::new(Keys::new(network.clone(), Arc::clone(&connections), config.free_keys));
     let admission = Admission::new(config.limits);
-    let clients = Clients::new(network, Arc::clone(&connections), signatures, Arc::clone(&keys), admission);
+    let clients = Clients::new(
+        network.clone(),
+        Arc::clone(&connections),
+        signatures,
+        Arc::clone(&keys),
+        admission,
+        Arc::clone(&metrics),
+    );
     let trusted_proxies = config.trusted_proxies;
     Door {
+        network,
         connections,
         keys,
         clients,
+        metrics,
         trusted_proxies,
         certificate,
         stop,

@@ -32,6 +32,11 @@ pub(super) fn queue() -> (Sender, Receiver) {
 }
 
 impl Sender {
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Puts a frame in, if there is room. Callers take turns.
     pub(super) fn push(&self, frame: Vec<u8>) -> Result<(), Full> {
         let len = frame.len();

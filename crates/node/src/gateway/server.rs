@@ -4,22 +4,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, Request};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
+use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use quorate_protocol::{Answer, Operation, SUBPROTOCOL, SignedRequest};
+use quorate_protocol::{Answer, NetworkDescriptor, Operation, RequestId, SUBPROTOCOL, SignedRequest};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span, field};
 
 use super::admission::client_address;
 use super::client::{Clients, Visitor, close, stopping};
@@ -28,13 +29,16 @@ use super::keys::Keys;
 use super::places::{Place, Places};
 use super::tls::Certificate;
 use crate::channel_binding::ChannelBinding;
+use crate::observe::{GatewayHealth, GatewayMetrics, Occasionally};
 use crate::wire::MAX_FRAME;
 
 /// What the routes share.
 pub(super) struct Door {
+    pub(super) network: NetworkDescriptor,
     pub(super) connections: Arc<NodeConnections>,
     pub(super) keys: Arc<Keys>,
     pub(super) clients: Clients,
+    pub(super) metrics: Arc<GatewayMetrics>,
     pub(super) trusted_proxies: Vec<IpAddr>,
     /// With what connections are encrypted; none where they are in the clear.
     pub(super) certificate: Option<Arc<Certificate>>,
@@ -56,9 +60,13 @@ struct Peer {
     binding: Option<ChannelBinding>,
 }
 
+/// What our own client says in the query. Third-party clients say nothing there.
 #[derive(Deserialize)]
-struct Resume {
+struct Draft {
+    /// The challenge of a draft that it takes up.
     challenge: Option<String>,
+    /// It asks for the challenge's nonces, or has those of the draft.
+    nonces: Option<String>,
 }
 
 /// The newest version of the frames that a node speaks. The first program did not say it.
@@ -96,6 +104,7 @@ pub(super) fn node_routes(door: &Arc<Door>) -> Router {
 
 /// Accepts connections until the gateway stops.
 pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places, door: &Door) {
+    let refused = Occasionally::new();
     let accept = async {
         while let Some(permit) = places.free().await {
             match listener.accept().await {
@@ -108,7 +117,9 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, places: Places,
                     tokio::spawn(async move { cut.run_until_cancelled(connection).await });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
+                    if let Some(times) = refused.count() {
+                        tracing::warn!(%error, times, "a connection cannot be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -126,7 +137,7 @@ async fn serve_connection(
 ) {
     // The rounds of a signature are many small messages, each of which the next one waits for.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::warn!(%error, "small messages may be delayed on a socket");
+        tracing::debug!(%error, "small messages may be delayed on a socket");
     }
     let peer = Peer { address: from.ip(), place: Arc::new(place), binding: None };
     let Some(certificate) = certificate else { return serve_http(stream, peer, routes).await };
@@ -157,9 +168,8 @@ async fn serve_http(
     }
 }
 
-async fn health(State(door): State<Arc<Door>>) -> Response {
-    let (ready, keys) = (door.connections.ready(), door.connections.free_keys().len());
-    axum::Json(serde_json::json!({ "nodes": ready.len(), "ready": ready, "keys": keys })).into_response()
+async fn health(State(door): State<Arc<Door>>) -> Json<GatewayHealth> {
+    Json(door.health())
 }
 
 async fn node(
@@ -180,7 +190,7 @@ async fn node(
 }
 
 /// The parts of a client's request.
-type Parts = (State<Arc<Door>>, Extension<Peer>, HeaderMap, Query<Resume>, WebSocketUpgrade);
+type Parts = (State<Arc<Door>>, Extension<Peer>, HeaderMap, Query<Draft>, WebSocketUpgrade);
 
 async fn keygen(parts: Parts) -> Response {
     client(parts, Operation::Keygen)
@@ -203,19 +213,31 @@ async fn ephemeral_keys(parts: Parts) -> Response {
 }
 
 fn client(parts: Parts, operation: Operation) -> Response {
-    let (State(door), Extension(peer), headers, Query(resume), upgrade) = parts;
+    let (State(door), Extension(peer), headers, Query(draft), upgrade) = parts;
     let forwarded = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
     let address = client_address(peer.address, forwarded, &door.trusted_proxies);
-    let visitor = Visitor { operation, resume: resume.challenge, address };
+    let with_nonces = draft.nonces.is_some();
+    let visitor = Visitor { operation, resume: draft.challenge, with_nonces, address };
+    let span = span(operation, &headers);
     let upgrade =
         upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_CLIENT_FRAME).max_frame_size(MAX_CLIENT_FRAME);
     upgrade.on_upgrade(move |mut socket| {
         let tracker = door.client_sockets.clone();
-        tracker.track_future(async move {
+        let served = async move {
             let _place = peer.place;
             let served = door.clients.serve(&mut socket, visitor, &door.stop);
             let answer = door.cut.run_until_cancelled(served).await;
             close(socket, &answer.unwrap_or_else(|| Answer::Refused(stopping()))).await;
-        })
+        };
+        tracker.track_future(served.instrument(span))
     })
+}
+
+/// What a client's request is called in the log: what the client calls its connection, and from the challenge on what everybody
+/// calls the request.
+fn span(operation: Operation, headers: &HeaderMap) -> Span {
+    let named = headers.get(RequestId::HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let connection =
+        named.unwrap_or_else(|| RequestId::new(getrandom::u64().unwrap_or_default().to_be_bytes()));
+    tracing::info_span!("client", operation = operation.path(), %connection, request = field::Empty)
 }

@@ -11,6 +11,7 @@ use super::connections::{Event, NodeConnections, Task};
 use super::key_records::{KeyRecords, is_by};
 use super::quorum::{Attempts, Laggards, Memory, Next, Outcome, Quorum};
 use crate::error::reasons;
+use crate::observe::{GatewayMetrics, one_line};
 use crate::wire::ToNode;
 
 /// The signatures that a gateway has its nodes make.
@@ -22,6 +23,7 @@ pub(super) struct Signatures {
     /// When the gateway began: the zero of the memory's times.
     began: Instant,
     turns: Semaphore,
+    metrics: Arc<GatewayMetrics>,
 }
 
 /// How many signatures are under way at once, and how long a further one waits for its turn.
@@ -32,7 +34,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const MORE_PATIENCE: usize = 3;
 
 impl Signatures {
-    pub(super) fn new(network: NetworkDescriptor, connections: Arc<NodeConnections>) -> Self {
+    pub(super) fn new(
+        network: NetworkDescriptor,
+        connections: Arc<NodeConnections>,
+        metrics: Arc<GatewayMetrics>,
+    ) -> Self {
         let (memory, began) = (Mutex::default(), Instant::now());
         Self {
             network,
@@ -41,6 +47,7 @@ impl Signatures {
             memory,
             began,
             turns: Semaphore::new(AT_ONCE),
+            metrics,
         }
     }
 
@@ -66,6 +73,7 @@ impl Signatures {
                     let willing = attempts.willing(&present);
                     let missing = self.connections.enough(&willing, self.network.threshold()).err();
                     let refusal = attempts.worst_refusal().cloned().or(missing);
+                    self.metrics.signed(attempt);
                     return Err(refusal.unwrap_or_else(|| unfinished("no quorum signed in time")));
                 }
                 Next::Pause(pause) => tokio::time::sleep(pause).await,
@@ -75,17 +83,13 @@ impl Signatures {
                     let asked = tokio::time::timeout(left, work).await;
                     let (outcome, answer) = asked.unwrap_or((Outcome::Slow(Laggards::Nobody), None));
                     if !matches!(outcome, Outcome::Signed { .. }) {
-                        tracing::info!(
-                            key_id = setup.key_id,
-                            attempt,
-                            ?quorum,
-                            ?outcome,
-                            "a quorum did not sign"
-                        );
+                        let outcome = one_line(&outcome);
+                        tracing::debug!(attempt, ?quorum, outcome, "a quorum did not sign");
                     }
                     attempts.note(&mut self.memory(), self.now(), &quorum, outcome);
                     attempt += 1;
                     if let Some(answer) = answer {
+                        self.metrics.signed(attempt);
                         return Ok(answer);
                     }
                 }

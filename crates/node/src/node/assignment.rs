@@ -127,6 +127,11 @@ impl Assignments {
         heard: &Attestations,
         now: u64,
     ) -> Option<(Verified<ApprovedKeygen>, u64, Option<u64>)> {
+        // What this node has said itself, before it was restored from a backup: it is bound by that.
+        let signed = match (signed, heard.get(&self.member.index)) {
+            (Signed::Verified(approved), Some(own)) => return Some((approved, own.ephemeral_until, None)),
+            (signed, _) => signed,
+        };
         let mut ends: Vec<_> = heard.values().map(|attestation| attestation.ephemeral_until).collect();
         ends.sort_unstable();
         // At least one honest node's end is as late as the t-th smallest.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
-use quorate_ledger::{Entry, Judgement, Nonce, Page, PageRequest, SigningRun};
+use quorate_ledger::{Entry, Judgement, KeyId, Nonce, Page, PageRequest, SigningRun};
 use quorate_protocol::{NodeIndex, SignedRequest};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -23,6 +23,7 @@ use super::lies;
 use super::run::Run;
 use super::statements::{KeyStatements, Registration, Statements};
 use crate::error::reasons;
+use crate::observe::Occasionally;
 use crate::storage::{Storage, StoredKey};
 use crate::wire::{self, ShownStatement, fitting};
 
@@ -66,6 +67,8 @@ struct Pair {
 
 /// The most messages that two signers tell each other in one run.
 const MOST_MESSAGES: usize = 64;
+
+static NOT_GENUINE: Occasionally = Occasionally::new();
 
 impl CatchUp<'_> {
     /// Tells the other signers and is told, until nobody has more; then the run's operation can be settled.
@@ -178,23 +181,36 @@ impl CatchUp<'_> {
     ) -> Result<(), TaskError> {
         let unusable = |error: &dyn std::error::Error| TaskError::Peer { peer, reason: reasons(error) };
         let page = Page::decode(page).map_err(|error| unusable(&error))?;
-        let page = page.judge(peer, |entry| self.judge(peer, entry, statements));
+        let RequestedOperation { key_id, key: id, .. } = self.operation;
+        let judge = EntryJudge { key_id, id: *id, key: self.key, statements };
+        let page = page.judge(peer, |entry| judge.judge(peer, entry));
         let page = page.map_err(|withheld| unusable(&withheld))?;
         match self.ledgers.merge(self.operation.key, run, page, self.now).await {
             Err(LedgerError::Page(error)) => Err(unusable(&error)),
             merged => Ok(merged?),
         }
     }
+}
 
+/// By what the entries of other nodes' ledgers of one key are judged.
+#[derive(Clone, Copy)]
+pub(crate) struct EntryJudge<'a> {
+    pub(crate) key_id: &'a str,
+    pub(crate) id: KeyId,
+    pub(crate) key: &'a StoredKey,
+    pub(crate) statements: &'a KeyStatements,
+}
+
+impl EntryJudge<'_> {
     /// Judges an entry by the key's permissions and by what is said about the key; time is no matter: it was let through
     /// while its ephemeral key and its policy were valid.
-    fn judge(&self, peer: NodeIndex, entry: &Entry, statements: &KeyStatements) -> Judgement {
+    pub(crate) fn judge(&self, peer: NodeIndex, entry: &Entry) -> Judgement {
         let request = postcard::from_bytes::<SignedRequest>(&entry.request).ok();
         let operation = request.and_then(|request| judge::operation(&request).ok());
-        let Some(operation) = operation.filter(|operation| operation.key == self.operation.key) else {
+        let Some(operation) = operation.filter(|operation| operation.key == self.id) else {
             return self.not_genuine(peer, entry);
         };
-        match statements.registers(entry.statement, operation.ephemeral.as_bytes()) {
+        match self.statements.registers(entry.statement, operation.ephemeral.as_bytes()) {
             Registration::Unknown => return Judgement::StatementMissing,
             Registration::OfAnother => return self.not_genuine(peer, entry),
             Registration::Genuine => {}
@@ -208,8 +224,10 @@ impl CatchUp<'_> {
     }
 
     fn not_genuine(&self, peer: NodeIndex, entry: &Entry) -> Judgement {
-        let (key_id, place) = (&self.operation.key_id, entry.place.get());
-        tracing::warn!(node = %self.me, %key_id, %peer, place, "left out an entry that is not genuine");
+        let (key_id, place) = (self.key_id, entry.place.get());
+        if let Some(times) = NOT_GENUINE.count() {
+            tracing::warn!(%key_id, %peer, place, times, "left out an entry that is not genuine");
+        }
         Judgement::NotGenuine
     }
 }

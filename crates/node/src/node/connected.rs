@@ -1,12 +1,14 @@
 //! A node on one connection: which of its parts each frame of the gateway is for.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use alloy_primitives::{B256, keccak256};
-use quorate_protocol::{Answer, NodeIndex, Refusal};
+use alloy_primitives::B256;
+use quorate_protocol::{Answer, NodeIndex, Operation, Refusal, RequestId, SignedRequest};
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::Parts;
 use super::error::TaskError;
@@ -15,10 +17,32 @@ use super::peer_queue::PeerQueue;
 use super::peers::Peers;
 use super::run::Outgoing;
 use super::signing::Quorum;
+use crate::observe::{Dropped, Occasionally, one_line};
 use crate::wire::{AnswerText, FromNode, KeyRecord, TaskId, ToNode};
 
 /// How many messages of a run may wait to become frames.
 const QUEUE: usize = 64;
+
+static WITHOUT_RESULT: Occasionally = Occasionally::times(6);
+
+/// What a task is called in metrics and logs.
+#[derive(Clone, Copy)]
+struct Named {
+    operation: &'static str,
+    request: RequestId,
+}
+
+impl Named {
+    fn of(request: &SignedRequest) -> Self {
+        Self { operation: request.operation.path(), request: request.id() }
+    }
+
+    /// No client asks for a key's making: it has a name of its own.
+    fn making(making: B256) -> Self {
+        let name = *making.first_chunk().unwrap_or(&[0; 8]);
+        Self { operation: "make", request: RequestId::new(name) }
+    }
+}
 
 /// A node on one connection.
 #[derive(Clone)]
@@ -55,14 +79,14 @@ impl Connected {
                 self.send(FromNode::KeyRecord { task, record }).await;
             }
             ToNode::Sign { task, attempt, participants, request } => {
-                self.work(task, tasks, request.hash(), async move |this, inbox| {
+                self.work(task, tasks, Named::of(&request), async move |this, inbox| {
                     let quorum = Quorum { attempt, participants, inbox, outbox: this.outbox(task) };
                     this.parts.signing.sign(&request, quorum, &this.peers).await.map(Answer::Signature)
                 })
                 .await;
             }
             ToNode::Assign { task, key_id, request } => {
-                self.work(task, tasks, request.hash(), async move |this, _| {
+                self.work(task, tasks, Named::of(&request), async move |this, _| {
                     let answer = this.parts.assign(&key_id, &request, &this.peers).await;
                     this.peers.report_free_keys().await;
                     answer
@@ -70,19 +94,20 @@ impl Connected {
                 .await;
             }
             ToNode::List { task, setup } => {
-                self.work(task, tasks, keccak256(&setup), async move |this, _| {
+                let named = Named { operation: Operation::List.path(), request: RequestId::of_setup(&setup) };
+                self.work(task, tasks, named, async move |this, _| {
                     this.parts.list(&setup, &this.peers).await
                 })
                 .await;
             }
             ToNode::Register { task, request } => {
-                self.work(task, tasks, request.hash(), async move |this, _| {
+                self.work(task, tasks, Named::of(&request), async move |this, _| {
                     this.parts.register(&request, &this.peers).await
                 })
                 .await;
             }
             ToNode::Make { task, making } => {
-                self.work(task, tasks, making, async move |this, inbox| {
+                self.work(task, tasks, Named::making(making), async move |this, inbox| {
                     let answer = this.parts.make_key(making, inbox, this.outbox(task)).await;
                     this.peers.report_free_keys().await;
                     answer
@@ -90,9 +115,15 @@ impl Connected {
                 .await;
             }
             ToNode::Relay { task, from, payload } => {
-                self.in_flight.deliver(task, from, payload.into_vec());
+                if !self.in_flight.deliver(task, from, payload.into_vec()) {
+                    self.parts.observer.frames.dropped(Dropped::Full);
+                }
             }
-            ToNode::Peer { from, message } => self.written.put(from, message),
+            ToNode::Peer { from, message } => {
+                if !self.written.put(from, message) {
+                    self.parts.observer.frames.dropped(Dropped::Full);
+                }
+            }
             ToNode::Cancel { task } => self.in_flight.end(task),
         }
     }
@@ -103,48 +134,64 @@ impl Connected {
         &self,
         task: TaskId,
         tasks: &TaskTracker,
-        request: B256,
+        named: Named,
         work: impl FnOnce(Self, Inbox) -> F,
     ) where
         F: Future<Output = Result<Answer, TaskError>> + Send + 'static,
     {
+        let Named { operation, request } = named;
+        let began = Instant::now();
+        let refuse = async |refusal| {
+            let answer = Answer::Refused(refusal);
+            self.parts.observer.answered(operation, &answer, began.elapsed());
+            self.answer(task, &answer).await;
+        };
         let inbox = match self.in_flight.begin(task) {
             Ok(inbox) => inbox,
             Err(NotBegun::Twice) => return,
-            Err(NotBegun::Busy) => return self.answer(task, &Answer::Refused(Refusal::Busy)).await,
+            Err(NotBegun::Busy) => return refuse(Refusal::Busy).await,
             Err(NotBegun::Stopping) => {
                 let reason = format!("node {} is stopping", self.me());
-                let refusal = Refusal::Unfinished { reason: reason.into() };
-                return self.answer(task, &Answer::Refused(refusal)).await;
+                return refuse(Refusal::Unfinished { reason: reason.into() }).await;
             }
         };
+        let span = tracing::info_span!("task", node = %self.me(), operation, %request);
         let this = self.clone();
-        let work = work(self.clone(), inbox);
-        tasks.spawn(async move {
+        let work = work(self.clone(), inbox).instrument(span.clone());
+        let answer = async move {
             let answer = match tokio::spawn(work).await {
-                Ok(outcome) => this.conclude(request, outcome),
-                Err(error) => this.conclude(request, Err(TaskError::Stopped(error))),
+                Ok(outcome) => this.conclude(outcome),
+                Err(error) => this.conclude(Err(TaskError::Stopped(error))),
             };
+            this.parts.observer.answered(operation, &answer, began.elapsed());
             this.answer(task, &answer).await;
             this.in_flight.end(task);
-        });
+        };
+        tasks.spawn(answer.instrument(span));
     }
 
     /// Whatever happens becomes an answer.
-    fn conclude(&self, request: B256, outcome: Result<Answer, TaskError>) -> Answer {
-        let node = self.me();
+    fn conclude(&self, outcome: Result<Answer, TaskError>) -> Answer {
         match outcome {
             Ok(answer) => {
-                tracing::info!(%node, %request, "done");
+                match &answer {
+                    // Anybody may ask for a list, as often as the gateway lets them.
+                    Answer::Listed { .. } => tracing::debug!("done"),
+                    _ => tracing::info!("done"),
+                }
                 answer
             }
             Err(TaskError::Refused(refusal)) => {
-                tracing::info!(%node, %request, %refusal, "refused");
+                tracing::debug!(reason = one_line(&refusal), "refused");
                 Answer::Refused(refusal)
             }
             Err(error) => {
-                let refusal = error.into_refusal(node);
-                tracing::warn!(%node, %request, %refusal, "without a result");
+                let refusal = error.into_refusal(self.me());
+                let reason = one_line(&refusal);
+                match WITHOUT_RESULT.count() {
+                    Some(times) => tracing::warn!(reason, times, "without a result"),
+                    None => tracing::debug!(reason, "without a result"),
+                }
                 Answer::Refused(refusal)
             }
         }

@@ -1,5 +1,6 @@
 //! A node's way to a gateway: one socket, kept alive by pings, dialled again whenever it breaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -18,6 +19,7 @@ use super::member::Member;
 use super::tls::{BindingError, GatewayTls, channel_binding};
 use crate::channel_binding::ChannelBinding;
 use crate::fail_points::{self, Point};
+use crate::observe::{self, ConnectedGateway, Dropped, NodeObserver};
 use crate::wire::{self, Frame as _, FrameError, FromNode, MAX_FRAME, OLDEST, ToNode};
 
 /// A socket on which the gateway knows who this node is.
@@ -26,6 +28,7 @@ pub(crate) struct Connection {
     node: NodeIndex,
     /// Of the frames, the newest that both sides speak.
     version: u8,
+    connected: ConnectedGateway,
 }
 
 /// A connection's way out.
@@ -116,6 +119,7 @@ impl Connection {
         member: &Member,
         gateway: &Url,
         tls: &GatewayTls,
+        observer: &Arc<NodeObserver>,
     ) -> Result<Self, ConnectionError> {
         let newest = fail_points::newest_version(member.index);
         let url = node_url(gateway, newest);
@@ -137,7 +141,7 @@ impl Connection {
             let signature = member.identity.sign(digest.as_slice()).to_bytes().to_vec();
             let hello = FromNode::Hello { node: member.index, signature };
             send(&mut socket, member.index, &hello).await?;
-            Ok(Self { socket, node: member.index, version })
+            Ok(Self { socket, node: member.index, version, connected: observer.connected(gateway) })
         };
         tokio::time::timeout(DIAL, dial).await.map_err(|_| ConnectionError::Deadline)?
     }
@@ -165,7 +169,7 @@ impl Connection {
                         Some(frame) => send(&mut sink, self.node, &frame).await?,
                         None => return Ok(()),
                     },
-                    _ = ping.tick() => sink.send(Message::Ping(Vec::new().into())).await?,
+                    _ = ping.tick() => sink.send(Message::Ping(observe::ping().to_vec().into())).await?,
                     () = leave.cancelled() => return Ok(sink.close().await?),
                 }
             }
@@ -176,6 +180,9 @@ impl Connection {
                 let next = tokio::time::timeout(SILENCE, stream.next()).await;
                 let message =
                     next.map_err(|_| ConnectionError::Silence)?.ok_or(ConnectionError::Closed)??;
+                if let Message::Ping(ping) = &message {
+                    observe::sent_at(ping).into_iter().for_each(|at| self.connected.clock(at));
+                }
                 let Message::Binary(bytes) = message else { continue };
                 match wire::decode_up_to(self.version, &bytes) {
                     Ok(frame) => {
@@ -185,6 +192,7 @@ impl Connection {
                     }
                     Err(error) => {
                         unreadable += 1;
+                        self.connected.dropped(Dropped::Unreadable);
                         if unreadable.is_power_of_two() {
                             tracing::warn!(%error, unreadable, "frames of the gateway cannot be read");
                         }

@@ -17,6 +17,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::judge::unauthenticated;
 use crate::config::{ChainConfig, ChainConfigs, ConfigError};
 use crate::error::reasons;
+use crate::observe::{Occasionally, one_line};
 
 /// The chains that a node asks.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ const PLACES: usize = 8;
 
 /// The longest answer that is read: a block names all its transactions.
 const LONGEST_ANSWER: usize = 2 << 20;
+
+static NO_ANSWER: Occasionally = Occasionally::new();
 
 impl Chains {
     /// # Errors
@@ -144,7 +147,10 @@ impl Chain {
     /// What became of the call stands in the log only, without the secrets of its URL.
     fn unavailable(&self, error: &TransportError) -> Refusal {
         let (node, chain_id) = (self.node, self.chain_id);
-        tracing::warn!(%node, chain_id, error = reasons(error), "no answer of the chain's RPC");
+        if let Some(times) = NO_ANSWER.count() {
+            let error = one_line(reasons(error));
+            tracing::warn!(%node, chain_id, error, times, "no answer of the chain's RPC");
+        }
         Refusal::ChainUnavailable { node, chain_id }
     }
 }

@@ -17,7 +17,7 @@ use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// What is agreed before a run starts, and signed by each participant's [`Hello`].
 #[derive(Clone, Debug)]
@@ -132,7 +132,8 @@ impl Opening {
             if !shared.was_contributory() {
                 return Err(peer);
             }
-            let keys = Hkdf::<Sha256>::new(Some(session.as_slice()), shared.as_bytes());
+            let (mut extracted, keys) = Hkdf::<Sha256>::extract(Some(session.as_slice()), shared.as_bytes());
+            extracted.as_mut_slice().zeroize();
             channels.sending.insert(peer, cipher(&keys, self.me, peer));
             channels.receiving.insert(peer, cipher(&keys, peer, self.me));
         }

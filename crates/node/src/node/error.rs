@@ -34,6 +34,9 @@ pub(crate) enum TaskError {
     /// A peer that this node's share is never used together with.
     #[error("node {peer} is banned: this node never uses the key together with it again")]
     Banned { peer: NodeIndex },
+    /// A peer that has cheated just now; its ban is on disk.
+    #[error("node {peer} cheated, and is banned: this node never uses the key together with it again")]
+    Cheated { peer: NodeIndex },
     /// A signature of no key.
     #[error("the signature that came out is not the session key's, and is withheld")]
     BadSignature,
@@ -57,7 +60,7 @@ impl TaskError {
             Self::Run(RunError::Silent { peer, .. }) => Refusal::Silent { node: me, peer },
             Self::Run(RunError::Degenerate(peer)) => failed(peer, reasons(&RunError::Degenerate(peer))),
             Self::Peer { peer, reason } => failed(peer, reason),
-            Self::Banned { peer } => Refusal::Banned { node: me, peer },
+            Self::Banned { peer } | Self::Cheated { peer } => Refusal::Banned { node: me, peer },
             Self::Abort(abort) => match abort.blamed().and_then(|party| NodeIndex::new(party.get())) {
                 Some(peer) if peer != me => failed(peer, reasons(&abort)),
                 _ => unfinished(me, &abort),

@@ -15,6 +15,8 @@ use super::connection::{Backoff, Connection, ConnectionError, ToGateway};
 use super::in_flight::InFlight;
 use super::peer_queue::PeerQueue;
 use super::peers::Peers;
+use crate::error::reasons;
+use crate::observe::one_line;
 use crate::wire::FromNode;
 
 /// How long what runs has to finish when the node is told to stop.
@@ -36,7 +38,7 @@ impl Parts {
         while !stop.is_cancelled() {
             backoff.begin();
             let connection = tokio::select! {
-                connection = Connection::dial(&self.member, &gateway, &self.tls) => connection,
+                connection = Connection::dial(&self.member, &gateway, &self.tls, &self.observer) => connection,
                 () = stop.cancelled() => break,
             };
             let ended = match connection {
@@ -47,7 +49,7 @@ impl Parts {
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
-                tracing::warn!(%node, gateway = %name, %error, "no connection to the gateway");
+                tracing::warn!(%node, gateway = %name, error = one_line(reasons(&error)), "no connection to the gateway");
             }
             tokio::select! {
                 () = backoff.wait() => {}
@@ -105,7 +107,11 @@ impl Parts {
             storage: self.storage.clone(),
             assignments: self.assignments.clone(),
             statements: self.statements.clone(),
+            ledgers: self.signing.ledgers.clone(),
+            bans: self.bans.clone(),
+            quarantine: self.quarantine.clone(),
             free_keys: self.free_keys.clone(),
+            observer: self.observer.clone(),
             read: Arc::new(Mutex::default()),
             outgoing,
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quorate_protocol::NodeIndex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::observe::Occasionally;
 use crate::wire::TaskId;
 
 /// How many tasks a node works on at once; the gateway is told that it is busy beyond that.
@@ -16,6 +17,8 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many messages may wait for one task: several of each of the most participants that a network has.
 const MOST_MESSAGES: usize = 1024;
+
+static NO_ROOM: Occasionally = Occasionally::new();
 
 /// The tasks under way on one connection.
 pub(crate) struct InFlight {
@@ -74,19 +77,23 @@ impl InFlight {
         Ok(Inbox(receiver))
     }
 
-    /// Hands a task a message. One for which there is no room ends the task: a run without it would come to nothing.
-    pub(crate) fn deliver(&self, task: TaskId, from: NodeIndex, payload: Vec<u8>) {
+    /// Hands a task a message. One for which there is no room ends the task: a run without it would come to nothing. Whether
+    /// there was room, or no such task.
+    pub(crate) fn deliver(&self, task: TaskId, from: NodeIndex, payload: Vec<u8>) -> bool {
         let mut inboxes = self.lock();
-        let Some(inbox) = inboxes.by_task.get(&task) else { return };
+        let Some(inbox) = inboxes.by_task.get(&task) else { return true };
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let is_delivered = self.bytes.clone().try_acquire_many_owned(length).is_ok_and(|bytes| {
             let relayed = Relayed { from, payload, _bytes: bytes };
             !matches!(inbox.try_send(relayed), Err(mpsc::error::TrySendError::Full(_)))
         });
         if !is_delivered {
-            tracing::warn!(task, "more messages wait than there is room for; the task ends");
+            if let Some(times) = NO_ROOM.count() {
+                tracing::warn!(task, times, "more messages wait than there is room for; the task ends");
+            }
             inboxes.by_task.remove(&task);
         }
+        is_delivered
     }
 
     /// Closes a task's inbox, which ends a run that still waits for messages.

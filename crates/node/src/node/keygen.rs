@@ -17,6 +17,7 @@ use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 
 use super::error::TaskError;
 use super::member::Member;
+use crate::observe::Occasionally;
 use crate::storage::{PendingKey, Storage, StorageError};
 use crate::wire::{Confirmations, KeyConfirmations};
 
@@ -39,6 +40,8 @@ pub(crate) struct KeysBeingMade<'a> {
     /// Seconds since 1970.
     pub(crate) now: u64,
 }
+
+static FALSE_CONFIRMATIONS: Occasionally = Occasionally::new();
 
 /// After how many seconds a pending key is given up.
 ///
@@ -153,7 +156,9 @@ impl KeysBeingMade<'_> {
             let genuine = self.member.network.has_signed(*node, statement, bytes);
             if !genuine {
                 let key_id = &pending.key_id;
-                tracing::warn!(node = %self.member.index, key_id, signer = %node, "dropped a false confirmation");
+                if let Some(times) = FALSE_CONFIRMATIONS.count() {
+                    tracing::warn!(node = %self.member.index, key_id, signer = %node, times, "dropped a false confirmation");
+                }
             }
             genuine
         });

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate_ledger::{
     AttemptId, Barrier, ChargeError, JudgedPage, KeyId, KeyLedger, Limits, MissingRequest, Operation, Page,
-    PageError, PageRequest, SettleError, SigningRun, Timestamp,
+    PageError, PageOutline, PageRequest, Reading, SettleError, SigningRun, Timestamp,
 };
 use quorate_protocol::NodeIndex;
 use tokio::runtime::Handle;
@@ -92,8 +92,53 @@ impl Ledgers {
             self.load(&mut slot, key).await?.signing_page(run, request)
         };
         let next = outline.next_request();
+        Ok((self.fill(key, outline).await?, next))
+    }
+
+    /// The page that a restored node asks for, outside a run.
+    pub(crate) async fn catch_up_page(&self, key: KeyId, request: PageRequest) -> Result<Page, LedgerError> {
+        let outline = {
+            let slot = self.slot(key);
+            let mut slot = slot.lock().await;
+            self.load(&mut slot, key).await?.catch_up_page(request)
+        };
+        self.fill(key, outline).await
+    }
+
+    async fn fill(&self, key: KeyId, outline: PageOutline) -> Result<Page, LedgerError> {
         let mut requests: BTreeMap<_, _> = self.storage.ledger_requests(key, outline.places()).await?;
-        Ok((outline.fill(|place| requests.remove(&place))?, next))
+        Ok(outline.fill(|place| requests.remove(&place))?)
+    }
+
+    /// Begins to read another node's ledger of a key, outside a run.
+    pub(crate) async fn catch_up(&self, key: KeyId, peer: NodeIndex) -> Result<Reading, LedgerError> {
+        let slot = self.slot(key);
+        let mut slot = slot.lock().await;
+        Ok(self.load(&mut slot, key).await?.catch_up(peer))
+    }
+
+    /// Takes over a page that was read outside a run, durably.
+    pub(crate) async fn merge_catch_up(
+        &self,
+        key: KeyId,
+        reading: &mut Reading,
+        page: JudgedPage,
+        now: u64,
+    ) -> Result<(), LedgerError> {
+        let slot = self.slot(key);
+        let mut slot = slot.lock().await;
+        let ledger = self.load(&mut slot, key).await?;
+        ledger.merge_catch_up(reading, page, Timestamp::new(now))?;
+        let pending = ledger.flush().map_err(ChargeError::from)?;
+        match self.storage.save_ledger(key, pending.changes(), Write::Charge).await {
+            Ok(()) => pending.commit(),
+            Err(error) => {
+                drop(pending);
+                *slot = None;
+                return Err(error.into());
+            }
+        }
+        Ok(())
     }
 
     /// Takes over another signer's page.

@@ -3,6 +3,7 @@
 mod admission;
 mod assignment;
 mod attempts;
+mod bans;
 mod catch_up;
 mod clock;
 mod connected;
@@ -23,6 +24,8 @@ mod member;
 mod nonces;
 mod peer_queue;
 mod peers;
+mod quarantine;
+mod recall;
 mod rounds;
 mod run;
 mod signing;
@@ -30,9 +33,11 @@ mod statements;
 mod tasks;
 mod tls;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
-use ed25519_dalek::SigningKey;
+use quorate_protocol::NodeIndex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,18 +45,21 @@ use url::Url;
 
 #[cfg(feature = "adversaries")]
 pub(crate) use self::catch_up::{Remark, Told};
-pub use self::clock::UnsetClock;
+pub use self::clock::ClockError;
 pub(crate) use self::connection::hello_digest;
+pub(crate) use self::member::Member;
 pub(crate) use self::nonces::NONCE_LIFETIME;
 #[cfg(feature = "adversaries")]
 pub(crate) use self::run::RunMessage;
 
 use self::assignment::Assignments;
 use self::attempts::Attempts;
+use self::bans::Bans;
 use self::contract_owners::Chains;
 use self::ledgers::Ledgers;
-use self::member::Member;
+pub(crate) use self::member::{load_member, load_seals};
 use self::nonces::Nonces;
+use self::quarantine::Quarantine;
 use self::rounds::Cores;
 use self::run::Pace;
 use self::signing::Signing;
@@ -60,7 +68,8 @@ use self::tls::GatewayTls;
 use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;
-use crate::seal::{KeyFileError, SealKey, read_key_file};
+use crate::observe::{Listener, NodeObserver};
+use crate::seal::KeyFileError;
 use crate::storage::{Storage, StorageError};
 
 /// A signing node: it holds one share of each key, decides by itself what it signs, and reaches the others
@@ -68,6 +77,8 @@ use crate::storage::{Storage, StorageError};
 pub struct Node {
     config: NodeConfig,
     parts: Arc<Parts>,
+    /// Where operators ask.
+    observe: Listener,
 }
 
 /// What a node consists of, whatever it is connected to.
@@ -79,6 +90,9 @@ struct Parts {
     assignments: Arc<Assignments>,
     statements: Arc<Statements>,
     signing: Signing,
+    bans: Arc<Bans>,
+    quarantine: Arc<Quarantine>,
+    observer: Arc<NodeObserver>,
     cores: Cores,
     /// How long the rounds of key generations take.
     keygen_pace: Pace,
@@ -106,7 +120,15 @@ pub enum NodeError {
     Storage(#[from] StorageError),
     /// The clock.
     #[error(transparent)]
-    Clock(#[from] UnsetClock),
+    Clock(#[from] ClockError),
+    /// The address at which operators ask.
+    #[error("cannot listen on {address}, where `observe` says; is another program using the port?")]
+    Observe {
+        /// The address configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 impl Node {
@@ -118,31 +140,27 @@ impl Node {
     pub async fn open(config: NodeConfig) -> Result<Self, NodeError> {
         #[cfg(feature = "fail-points")]
         fail_points::arm();
-        clock::check()?;
-        let network = config.load_descriptor()?;
-        let identity = SigningKey::from_bytes(&*read_key_file(&config.identity)?);
-        match network.identity(config.index) {
-            None => {
-                return Err(ConfigError::NoSuchNode { index: config.index, size: network.size() }.into());
-            }
-            Some(pinned) if *pinned != identity.verifying_key() => {
-                return Err(ConfigError::OtherIdentity { index: config.index }.into());
-            }
-            Some(_) => {}
-        }
+        clock::check(clock::now(), 0)?;
+        let member = load_member(&config)?;
         let chains = Chains::new(config.index, &config.chains)?;
         let tls = GatewayTls::new(&config)?;
-        let seal = SealKey::new(&*read_key_file(&config.seal)?);
-        let storage = Storage::open(&config.database, seal, network.id(), config.index).await?;
-        let member = Member { network, index: config.index, identity };
-        let parts = Arc::new(Parts::new(member, storage, chains, tls, &config));
-        Ok(Self { config, parts })
+        let observe = Listener::bind(config.observe).await;
+        let observe = observe.map_err(|(address, source)| NodeError::Observe { address, source })?;
+        let storage =
+            Storage::open(&config.database, load_seals(&config)?, member.network.id(), config.index).await?;
+        clock::check(clock::now(), storage.newest_time().await?)?;
+        let lost = storage.lost_nodes().await?;
+        let parts = Arc::new(Parts::new(member, storage, chains, tls, lost, &config));
+        Ok(Self { config, parts, observe })
     }
 
     /// Serves all its gateways until `stop` is cancelled, connecting again whenever one goes away; then takes nothing new,
     /// lets what runs finish, and closes the database.
     pub async fn serve(self, stop: CancellationToken) {
         let (parts, tasks) = (self.parts, TaskTracker::new());
+        let observing = CancellationToken::new();
+        tokio::spawn(self.observe.serve(parts.observer.clone(), observing.clone()));
+        let _observing = observing.drop_guard();
         let gateways = parts.gateways.iter().cloned();
         let served = gateways.map(|gateway| parts.serve_gateway(gateway, &stop, &tasks));
         futures_util::future::join_all(served).await;
@@ -154,37 +172,59 @@ impl Node {
 }
 
 impl Parts {
-    fn new(member: Member, storage: Storage, chains: Chains, tls: GatewayTls, config: &NodeConfig) -> Self {
+    fn new(
+        member: Member,
+        storage: Storage,
+        chains: Chains,
+        tls: GatewayTls,
+        lost: BTreeSet<NodeIndex>,
+        config: &NodeConfig,
+    ) -> Self {
         let (member, storage) = (Arc::new(member), Arc::new(storage));
         let (nonces, attempts) = (Arc::new(Nonces::default()), Arc::new(Attempts::default()));
         let statements = Arc::new(Statements::new(member.clone(), storage.clone(), attempts.clone()));
         let cores = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+        let ledgers = Arc::new(Ledgers::new(storage.clone(), config.most_journal_bytes));
+        let assignments =
+            Arc::new(Assignments::new(member.clone(), storage.clone(), config.admission.clone()));
+        let needed = quarantine::needed(&member.network, config.bad_nodes, lost.len());
+        let quarantine = Quarantine {
+            member: member.clone(),
+            storage: storage.clone(),
+            assignments: assignments.clone(),
+            statements: statements.clone(),
+            ledgers: ledgers.clone(),
+            lost,
+            needed,
+            readers: tokio::sync::Mutex::default(),
+            answered: Mutex::default(),
+        };
         let signing = Signing {
             member: member.clone(),
             storage: storage.clone(),
             nonces: nonces.clone(),
-            ledgers: Arc::new(Ledgers::new(storage.clone(), config.most_journal_bytes)),
+            ledgers: ledgers.clone(),
             statements: statements.clone(),
             attempts,
             cores: cores.clone(),
             pace: Pace::default(),
         };
         let gateways = member.network.gateways().to_vec();
+        let observer = NodeObserver::new(&member, &gateways, storage.clone(), config.database.clone());
         Self {
             gateways,
             tls,
             free_keys: Arc::default(),
-            assignments: Arc::new(Assignments::new(
-                member.clone(),
-                storage.clone(),
-                config.admission.clone(),
-            )),
+            assignments,
+            bans: Arc::new(Bans::new(member.clone(), storage.clone())),
+            quarantine: Arc::new(quarantine),
             member,
             storage,
             nonces,
             chains,
             statements,
             signing,
+            observer: Arc::new(observer),
             cores,
             keygen_pace: Pace::default(),
             most_free_keys: config.most_free_keys,

@@ -41,16 +41,18 @@ impl PeerQueue {
         Self { waiting: Mutex::new(waiting), arrived: Notify::new(), began: Instant::now() }
     }
 
-    /// Adds a message, unless its sender has no room or writes too often.
-    pub(crate) fn put(&self, from: NodeIndex, message: PeerMessage) {
+    /// Adds a message, unless its sender has no room or writes too often. Whether it did.
+    pub(crate) fn put(&self, from: NodeIndex, message: PeerMessage) -> bool {
         let now = self.began.elapsed();
         let mut waiting = self.waiting();
         let Waiting { messages, rates, .. } = &mut *waiting;
         let of_sender = messages.entry(from).or_default();
-        if of_sender.len() < ROOM && rates.take(from, now) {
+        let has_room = of_sender.len() < ROOM && rates.take(from, now);
+        if has_room {
             of_sender.push_back(message);
             self.arrived.notify_one();
         }
+        has_room
     }
 
     /// The next message: of another node than the last one, if one is there. It waits for one.
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn messages_of_a_node_keep_their_order() {
         let queue = PeerQueue::new();
-        (0..3).for_each(|number| queue.put(node(2), message(number)));
+        assert!((0..3).all(|number| queue.put(node(2), message(number))));
         for number in 0..3 {
             assert_eq!(queue.take().now_or_never().unwrap(), (node(2), message(number)));
         }

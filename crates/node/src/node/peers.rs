@@ -13,13 +13,19 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::assignment::Assignments;
+use super::bans::Bans;
 use super::clock;
 use super::connection::ToGateway;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, StillPending};
+use super::ledgers::Ledgers;
 use super::member::Member;
 use super::peer_queue::PeerQueue;
+use super::quarantine::Quarantine;
+use super::recall;
 use super::statements::Statements;
+use crate::error::reasons;
+use crate::observe::{NodeObserver, Occasionally, one_line};
 use crate::storage::{Added, Storage, StorageError, StoredKey};
 use crate::wire::{FromNode, KeyConfirmations, PeerMessage, ShownStatement, fitting};
 
@@ -30,21 +36,31 @@ pub(crate) struct Peers {
     pub(crate) storage: Arc<Storage>,
     pub(crate) assignments: Arc<Assignments>,
     pub(crate) statements: Arc<Statements>,
+    pub(crate) ledgers: Arc<Ledgers>,
+    pub(crate) bans: Arc<Bans>,
+    pub(crate) quarantine: Arc<Quarantine>,
     /// How far the other nodes' statements were read, by their journals.
     pub(crate) read: Arc<Mutex<BTreeMap<NodeIndex, (B256, u64)>>>,
     /// Told whenever the keys that can be assigned here may be others.
     pub(crate) free_keys: Arc<watch::Sender<()>>,
+    pub(crate) observer: Arc<NodeObserver>,
     pub(crate) outgoing: ToGateway,
 }
 
 /// How often the other nodes are asked about pending keys and for statements.
 const INQUIRY: Duration = Duration::from_secs(15);
 
+/// How often a restored node looks who owes it an answer.
+const RECALL: Duration = Duration::from_millis(500);
+
 /// How long they have to answer on a connection before keys that are pending for too long are given up.
 const LAST_CHANCE: Duration = Duration::from_secs(600);
 
 /// How many statements are read at once.
 const STATEMENTS: u32 = 64;
+
+static NOT_DEALT_WITH: Occasionally = Occasionally::new();
+static LEFT_OUT: Occasionally = Occasionally::new();
 
 impl Peers {
     /// A key that is somebody's.
@@ -75,6 +91,12 @@ impl Peers {
         }
     }
 
+    /// Shows all others a ban of this node's own, and waits a little until they keep it.
+    pub(crate) async fn show_ban(&self, key_id: &str, accused: NodeIndex) {
+        self.write_to_all(&PeerMessage::Ban(self.bans.own(key_id, accused))).await;
+        self.bans.wait_until_kept(key_id, accused).await;
+    }
+
     /// Tells every gateway which keys can be assigned here, and this one before anything that is sent to it from now on.
     pub(crate) async fn report_free_keys(&self) {
         self.tell_free_keys().await;
@@ -82,6 +104,9 @@ impl Peers {
     }
 
     async fn tell_free_keys(&self) {
+        if self.quarantine.check().is_err() {
+            return self.outgoing.send(FromNode::Free { keys: Vec::new() }).await;
+        }
         match self.storage.free_keys().await {
             Ok(keys) => self.outgoing.send(FromNode::Free { keys }).await,
             Err(error) => {
@@ -104,10 +129,12 @@ impl Peers {
         let mut free_keys = self.free_keys.subscribe();
         self.tell_free_keys().await;
         let mut inquiry = tokio::time::interval(INQUIRY);
+        let mut recall = tokio::time::interval(RECALL);
         let mut last_chance = tokio::time::interval_at(Instant::now() + LAST_CHANCE, LAST_CHANCE);
         loop {
             let dealt_with = tokio::select! {
                 _ = inquiry.tick() => self.inquire().await,
+                _ = recall.tick(), if self.quarantine.check().is_err() => self.recall().await,
                 _ = last_chance.tick() => self.being_made().give_up().await.map_err(Into::into),
                 (from, message) = written.take() => self.answer(from, message).await,
                 _ = free_keys.changed() => {
@@ -115,8 +142,11 @@ impl Peers {
                     Ok(())
                 }
             };
-            if let Err(error) = dealt_with {
-                tracing::error!(node = %self.member.index, %error, "what the other nodes write cannot be dealt with");
+            if let Err(error) = dealt_with
+                && let Some(times) = NOT_DEALT_WITH.count()
+            {
+                let error = one_line(reasons(&error));
+                tracing::error!(node = %self.member.index, error, times, "what the other nodes write cannot be dealt with");
             }
         }
     }
@@ -127,6 +157,9 @@ impl Peers {
         for peer in self.member.peers() {
             for key_id in self.assignments.unattested_by(peer, clock::now()).await? {
                 self.write(peer, PeerMessage::WhoseKey { key_id }).await;
+            }
+            for ban in self.bans.not_kept_by(peer).await? {
+                self.write(peer, PeerMessage::Ban(ban)).await;
             }
             let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied();
             let (journal, place) = read.unwrap_or_default();
@@ -177,13 +210,41 @@ impl Peers {
                 let place = if journal == own { place } else { 0 };
                 let mut statements = self.storage.statements_after(place, STATEMENTS).await?;
                 statements.truncate(fitting(statements.iter().map(|(_, statement)| statement)));
-                if !statements.is_empty() || journal != own {
-                    self.write(from, PeerMessage::StatementPage { journal: own, statements }).await;
-                }
+                self.write(from, PeerMessage::StatementPage { journal: own, statements }).await;
             }
             PeerMessage::StatementPage { journal, statements } => {
                 self.read_page(from, journal, statements).await?;
             }
+            PeerMessage::Ban(ban) => {
+                if let Some((maker, kept)) = self.bans.keep(ban).await? {
+                    self.write(maker, kept).await;
+                }
+            }
+            PeerMessage::BanKept { key_id, accused } => self.bans.note_kept(from, key_id, accused),
+            PeerMessage::Recall(question) => {
+                if self.member.network.identity(from).is_some() {
+                    let told = recall::tell(self, from, question).await?;
+                    self.write(from, PeerMessage::Recalled(Box::new(told))).await;
+                }
+            }
+            PeerMessage::Recalled(told) => {
+                if let Some(next) = self.quarantine.hear(from, *told).await? {
+                    self.write(from, PeerMessage::Recall(next)).await;
+                } else if self.quarantine.end_if_possible().await? {
+                    self.report_free_keys().await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the others what a restored node has forgotten.
+    async fn recall(&self) -> Result<(), TaskError> {
+        for (peer, question) in self.quarantine.questions().await? {
+            self.write(peer, PeerMessage::Recall(question)).await;
+        }
+        if self.quarantine.end_if_possible().await? {
+            self.report_free_keys().await;
         }
         Ok(())
     }
@@ -195,6 +256,9 @@ impl Peers {
         journal: B256,
         statements: Vec<(u64, ShownStatement)>,
     ) -> Result<(), TaskError> {
+        if statements.is_empty() {
+            self.observer.read_journal(from);
+        }
         let mut last = None;
         for (place, statement) in &statements {
             if !self.learn(from, statement).await? {
@@ -226,7 +290,10 @@ impl Peers {
             }
             Ok(_) => {}
             Err(TaskError::Refused(refusal)) => {
-                tracing::warn!(node = %self.member.index, key_id, %from, %refusal, "left out a statement");
+                if let Some(times) = LEFT_OUT.count() {
+                    let reason = one_line(&refusal);
+                    tracing::warn!(node = %self.member.index, key_id, %from, reason, times, "left out a statement");
+                }
             }
             Err(error) => return Err(error),
         }

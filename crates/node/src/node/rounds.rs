@@ -163,7 +163,7 @@ impl SignatureRounds<'_> {
             Some(peer) => {
                 self.storage.ban(self.key_id, peer, &reasons(&abort), self.now).await?;
                 tracing::error!(key_id = self.key_id, %peer, error = reasons(&abort), "banned");
-                Ok(TaskError::Banned { peer })
+                Ok(TaskError::Cheated { peer })
             }
         }
     }

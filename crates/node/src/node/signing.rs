@@ -71,9 +71,7 @@ impl Signing {
         quorum: Quorum,
         peers: &Peers,
     ) -> Result<SignatureText, TaskError> {
-        if self.storage.is_quarantined() {
-            return Err(Refusal::Quarantined { node: self.member.index }.into());
-        }
+        peers.quarantine.check()?;
         let operation = judge::operation(request)?;
         operation.check_threshold(&self.member)?;
         quorum.check(&self.member)?;
@@ -84,7 +82,11 @@ impl Signing {
             let key = peers.key(&operation.key_id).await?;
             let statements = self.statements_for(&operation, &key, peers, now).await?;
             let task = Task { signing: self, request, operation: &operation, key: &key, now };
-            task.sign(quorum, &statements, &attempt).await
+            let signed = task.sign(quorum, &statements, &attempt).await;
+            if let Err(TaskError::Cheated { peer }) = &signed {
+                peers.show_ban(&operation.key_id, *peer).await;
+            }
+            signed
         };
         tokio::select! {
             signed = signature => signed,

@@ -41,6 +41,7 @@ impl Parts {
     ) -> Result<Answer, TaskError> {
         let unfinished = |reason: String| TaskError::from(Refusal::Unfinished { reason: reason.into() });
         let node = self.member.index;
+        self.quarantine.check()?;
         // For another gateway: it may be this one's, too, when it is made.
         let Ok(_turn) = self.making.try_lock() else { return Err(Refusal::Busy.into()) };
         let free = self.storage.free_keys().await?.len() + self.storage.pending_keys().await?.len();
@@ -75,9 +76,7 @@ impl Parts {
         request: &SignedRequest,
         peers: &Peers,
     ) -> Result<Answer, TaskError> {
-        if self.storage.is_quarantined() {
-            return Err(Refusal::Quarantined { node: self.member.index }.into());
-        }
+        self.quarantine.check()?;
         // The hash covers all that was verified when the key was assigned, so this holds however late it is repeated.
         let assigned = match self.storage.key_of(request.hash()).await? {
             Some(assigned) => assigned,

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate_protocol::NodeIndex;
+use quorate_protocol::{Ban, NodeIndex};
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::{Storage, StorageError, Write, seconds};
 
@@ -32,17 +33,75 @@ impl Storage {
         Ok(self.commit(transaction, Write::Ban).await?)
     }
 
-    /// The nodes that a key is never used together with.
+    /// The nodes that a key is never used together with: those that this one has banned, and those that have banned it.
     pub(crate) async fn banned(&self, key_id: &str) -> Result<BTreeSet<NodeIndex>, StorageError> {
-        let rows =
-            sqlx::query("SELECT peer FROM bans WHERE key_id = ?").bind(key_id).fetch_all(&self.pool).await?;
-        let damaged = || StorageError::Damaged { what: "ban", key_id: key_id.to_owned() };
-        let peer = |row: &sqlx::sqlite::SqliteRow| {
-            let peer = u8::try_from(row.try_get::<i64, _>(0)?).ok().and_then(NodeIndex::new);
-            peer.ok_or_else(damaged)
-        };
-        rows.iter().map(peer).collect()
+        let rows = sqlx::query(
+            "SELECT peer FROM bans WHERE key_id = ?1 \
+             UNION SELECT accused FROM signed_bans WHERE key_id = ?1 AND maker = ?2 \
+             UNION SELECT maker FROM signed_bans WHERE key_id = ?1 AND accused = ?2",
+        )
+        .bind(key_id)
+        .bind(i64::from(self.node.get()))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| node(row.try_get(0)?, key_id)).collect()
     }
+
+    /// All bans of this node's own: the key and whom it banned.
+    pub(crate) async fn own_bans(&self) -> Result<Vec<(String, NodeIndex)>, StorageError> {
+        let rows = sqlx::query("SELECT key_id, peer FROM bans ORDER BY created_at DESC, key_id")
+            .fetch_all(&self.pool)
+            .await?;
+        let ban = |row: &SqliteRow| {
+            let key_id: String = row.try_get(0)?;
+            let accused = node(row.try_get(1)?, &key_id)?;
+            Ok((key_id, accused))
+        };
+        rows.iter().map(ban).collect()
+    }
+
+    /// Keeps a genuine ban, if it is of a key that this node has a share of. Whether it is kept.
+    pub(crate) async fn keep_ban(&self, ban: &Ban) -> Result<bool, StorageError> {
+        let has_it = self.kept_bans(&ban.key_id, ban.maker).await?;
+        if has_it.iter().any(|kept| kept.accused == ban.accused) {
+            return Ok(true);
+        }
+        let mut transaction = self.begin().await?;
+        let kept = sqlx::query(
+            "INSERT INTO signed_bans (key_id, maker, accused, signature) SELECT ?1, ?2, ?3, ?4 \
+             WHERE EXISTS (SELECT 1 FROM shares WHERE key_id = ?1) ON CONFLICT DO NOTHING",
+        )
+        .bind(&ban.key_id)
+        .bind(i64::from(ban.maker.get()))
+        .bind(i64::from(ban.accused.get()))
+        .bind(&ban.signature)
+        .execute(&mut *transaction)
+        .await?;
+        if kept.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.commit(transaction, Write::SignedBan).await?;
+        Ok(true)
+    }
+
+    /// The bans of a key that are kept for their maker.
+    pub(crate) async fn kept_bans(&self, key_id: &str, maker: NodeIndex) -> Result<Vec<Ban>, StorageError> {
+        let rows = sqlx::query("SELECT accused, signature FROM signed_bans WHERE key_id = ? AND maker = ?")
+            .bind(key_id)
+            .bind(i64::from(maker.get()))
+            .fetch_all(&self.pool)
+            .await?;
+        let ban = |row: &SqliteRow| {
+            let (accused, signature) = (node(row.try_get(0)?, key_id)?, row.try_get(1)?);
+            Ok(Ban { key_id: key_id.to_owned(), maker, accused, signature })
+        };
+        rows.iter().map(ban).collect()
+    }
+}
+
+fn node(stored: i64, key_id: &str) -> Result<NodeIndex, StorageError> {
+    let node = u8::try_from(stored).ok().and_then(NodeIndex::new);
+    node.ok_or_else(|| StorageError::Damaged { what: "ban", key_id: key_id.to_owned() })
 }
 
 #[cfg(test)]

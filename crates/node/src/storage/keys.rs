@@ -64,6 +64,12 @@ impl Storage {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// All keys that this node has a share of, also a pending one.
+    pub(crate) async fn all_keys(&self) -> Result<Vec<String>, StorageError> {
+        let keys = sqlx::query_scalar("SELECT key_id FROM shares UNION SELECT key_id FROM pending_keys");
+        Ok(keys.fetch_all(&self.pool).await?)
+    }
+
     /// The public key of a finished key that is nobody's yet.
     pub(crate) async fn free_key(&self, key_id: &str) -> Result<Option<[u8; 33]>, StorageError> {
         let row = sqlx::query(

@@ -98,17 +98,22 @@ impl Storage {
 pub async fn read_ledgers(database: &Path) -> Result<BTreeMap<KeyId, KeyLedger>, StorageError> {
     let options = SqliteConnectOptions::new().filename(database).read_only(true);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-    let journal: Vec<u8> = sqlx::query_scalar("SELECT journal FROM node").fetch_one(&pool).await?;
     let keys: Vec<String> = sqlx::query_scalar("SELECT key_id FROM ledgers").fetch_all(&pool).await?;
     let mut ledgers = BTreeMap::new();
     for key_id in keys {
-        let damaged = || StorageError::Damaged { what: "ledger", key_id: key_id.clone() };
-        let journal = B256::try_from(journal.as_slice()).map_err(|_| damaged())?;
-        let key: KeyId = key_id.parse().map_err(|_| damaged())?;
-        ledgers.insert(key, load(&pool, journal, key).await?);
+        let damaged = |_| StorageError::Damaged { what: "ledger", key_id: key_id.clone() };
+        let key: KeyId = key_id.parse().map_err(damaged)?;
+        ledgers.insert(key, ledger_of(&pool, key).await?);
     }
     pool.close().await;
     Ok(ledgers)
+}
+
+/// The ledger of a key in a database that is only read.
+pub(super) async fn ledger_of(pool: &SqlitePool, key: KeyId) -> Result<KeyLedger, StorageError> {
+    let journal: Vec<u8> = sqlx::query_scalar("SELECT journal FROM node").fetch_one(pool).await?;
+    let damaged = |_| StorageError::Damaged { what: "ledger", key_id: text(key) };
+    load(pool, B256::try_from(journal.as_slice()).map_err(damaged)?, key).await
 }
 
 async fn load(pool: &SqlitePool, journal: B256, key: KeyId) -> Result<KeyLedger, StorageError> {

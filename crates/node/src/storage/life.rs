@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::StorageError;
+use super::{StorageError, with_suffix};
 
 /// A database's lock, and what it says of earlier starts.
 pub(super) struct Life {
@@ -20,10 +20,8 @@ pub(super) struct Life {
 impl Life {
     /// Locks the database at `path`.
     pub(super) fn begin(path: &Path) -> Result<Self, StorageError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".life");
-        let beside = PathBuf::from(name);
-        let failed = |source| StorageError::Life { path: beside.display().to_string(), source };
+        let beside = with_suffix(path, ".life");
+        let failed = |source| StorageError::File { path: beside.display().to_string(), source };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -53,6 +51,11 @@ impl Life {
         self.starts.is_none_or(|here| here > starts)
     }
 
+    /// How often a database was opened here.
+    pub(super) fn starts(&self) -> u64 {
+        self.starts.unwrap_or_default()
+    }
+
     /// Notes a start, after the database has.
     pub(super) fn record(&self, starts: u64) -> Result<(), StorageError> {
         let mut file = &self.file;
@@ -60,7 +63,7 @@ impl Life {
         let text = format!("{starts:020}\n");
         let written =
             file.rewind().and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.sync_all());
-        written.map_err(|source| StorageError::Life { path: self.path.display().to_string(), source })
+        written.map_err(|source| StorageError::File { path: self.path.display().to_string(), source })
     }
 }
 

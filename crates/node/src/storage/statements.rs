@@ -150,6 +150,28 @@ impl Storage {
         Ok(statements)
     }
 
+    /// The statements about a key that this node came to know after a place, the oldest `most` of them, each with its place.
+    pub(crate) async fn statements_of_after(
+        &self,
+        key_id: &str,
+        place: u64,
+        most: u32,
+    ) -> Result<Vec<(u64, ShownStatement)>, StorageError> {
+        let rows = sqlx::query(
+            "SELECT place, key_id, id, request FROM statements WHERE key_id = ? AND place > ? ORDER BY place LIMIT ?",
+        )
+        .bind(key_id)
+        .bind(seconds(place))
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut statements = Vec::new();
+        for row in &rows {
+            statements.push((unsigned(row.try_get(0)?), self.shown(row).await?));
+        }
+        Ok(statements)
+    }
+
     /// A statement from a row of key_id, id, request.
     async fn shown(&self, row: &SqliteRow) -> Result<ShownStatement, StorageError> {
         let (key_id, id): (&str, &[u8]) = (row.try_get("key_id")?, row.try_get("id")?);
@@ -192,7 +214,7 @@ async fn insert_vouchers(
     Ok(())
 }
 
-fn says(bytes: &[u8], key_id: &str) -> Result<Says, StorageError> {
+pub(super) fn says(bytes: &[u8], key_id: &str) -> Result<Says, StorageError> {
     postcard::from_bytes(bytes).map_err(|_| damaged(key_id))
 }
 

@@ -29,11 +29,19 @@ pub enum Write {
     Withdrawal,
     /// A node that cheated.
     Ban,
+    /// That a node has cheated, as the one that it cheated says.
+    SignedBan,
+    /// All shares, under another seal key.
+    Seal,
+    /// That a backup is in the database's place.
+    Restored,
+    /// The end of a quarantine.
+    Release,
 }
 
 impl Write {
     /// All writes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Start,
         Self::Life,
         Self::PendingKey,
@@ -47,6 +55,10 @@ impl Write {
         Self::Charge,
         Self::Withdrawal,
         Self::Ban,
+        Self::SignedBan,
+        Self::Seal,
+        Self::Restored,
+        Self::Release,
     ];
 }
 
@@ -66,6 +78,10 @@ impl fmt::Display for Write {
             Self::Charge => "a charge",
             Self::Withdrawal => "a withdrawal",
             Self::Ban => "a ban",
+            Self::SignedBan => "another node's ban",
+            Self::Seal => "shares under another seal key",
+            Self::Restored => "a restored database",
+            Self::Release => "the end of a quarantine",
         })
     }
 }

@@ -29,7 +29,7 @@ async fn a_network_that_never_answers_ends_at_the_deadline() {
     let silent = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = silent.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let descriptor = quorate_node::init(folder.path(), 3, 5, address, 0).unwrap().to_json();
+    let descriptor = quorate_node::init(folder.path(), 3, 5, address, 0, None).unwrap().to_json();
     let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
     let network = SigningNetwork::new(descriptor).with_signing_deadline(Duration::from_millis(50));
 

@@ -12,6 +12,7 @@ mod search;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use quorate_protocol::{NodeIndex, Refusal};
@@ -109,6 +110,23 @@ const MOST_PAUSE_DOUBLINGS: u32 = 5;
 
 /// Refusals that are kept to be told to the client.
 const MOST_REFUSALS: usize = 64;
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signed { took } => write!(f, "signed in {took:?}"),
+            Self::NotTheKeys { node } => write!(f, "the signature of node {node} is not the key's"),
+            Self::Refused { node, refusal } => write!(f, "node {node}: {}: {refusal}", refusal.code()),
+            Self::Gone { node } => write!(f, "node {node} went away"),
+            Self::Slow(Laggards::Pairs(pairs)) => {
+                f.write_str("slow:")?;
+                pairs.iter().try_for_each(|Pair(one, other)| write!(f, " {one} and {other}"))
+            }
+            Self::Slow(Laggards::Node(node)) => write!(f, "slow: node {node}"),
+            Self::Slow(Laggards::Nobody) => f.write_str("slow"),
+        }
+    }
+}
 
 impl Pair {
     pub(crate) fn new(one: NodeIndex, other: NodeIndex) -> Self {

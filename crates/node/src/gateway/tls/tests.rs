@@ -130,7 +130,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn files_are_read_when_somebody_asks() {
-    let certificate = Files::new(&fresh_pair()).open();
+    let files = Files::new(&fresh_pair());
+    let certificate = files.open();
     let mut current = certificate.current.subscribe();
     certificate.reload.notify_one();
     tokio::select! {
