@@ -1,4 +1,6 @@
-use quorate_device::{FrameBuffer, FrameError, FromDevice, MAX_FRAME, Numbered, ToDevice, encode, encode_from_device};
+use quorate_device::{
+    FrameBuffer, FrameError, FromDevice, MAX_FRAME, Numbered, ToDevice, encode, encode_from_device,
+};
 
 /// Frames of a host and a device that are read are written and read again as the same.
 pub fn device_frames(bytes: &[u8]) -> bool {
