@@ -34,8 +34,10 @@ impl Entropy for FixedEntropy {
     }
 }
 
-/// The port to the host, and the port that stands for screen and button. To be called once.
+/// The port to the host, and the port that stands for screen and button. To be called once, at the beginning: from then on too
+/// much of the stack is a fault.
 pub fn ports() -> (HostPort, Serial) {
+    stack::guard();
     // SAFETY: these are the board's first two UARTs, and no other code has their addresses.
     let (host, user) =
         unsafe { (Serial::new(0x4000_4000 as *mut u32), Serial::new(0x4000_5000 as *mut u32)) };

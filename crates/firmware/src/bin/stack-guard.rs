@@ -7,7 +7,7 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m_rt::entry;
-use quorate_firmware::{stop, tell};
+use quorate_firmware::{ports, stop, tell};
 
 const INTACT: u32 = 0x51ac_ca9e;
 
@@ -16,6 +16,7 @@ static STATIC: AtomicU32 = AtomicU32::new(INTACT);
 
 #[entry]
 fn main() -> ! {
+    let _ports = ports();
     tell("using up the stack\n", &[]);
     let depth = deeper(0);
     tell("a depth of {}\n", &[&depth]);
