@@ -95,8 +95,12 @@ const fn way_to_frame(kind: FrameKind) -> Option<Way> {
         FrameKind::Confirmations => Way::StartWithPendingKey,
         FrameKind::Statements => Way::Register,
         FrameKind::StatementPage => Way::StartOfPeer,
-        FrameKind::Ban => Way::SignWithCheat,
-        // The first ends anyway, the others are of the other node's ends.
-        FrameKind::Leaving | FrameKind::BanKept | FrameKind::Recall | FrameKind::Recalled => return None,
+        // One that leaves ends anyway. A ban is told at once, and again at each start until all keep it, which depends on the ends
+        // before; the others are answers, or of a node that is restored.
+        FrameKind::Leaving
+        | FrameKind::Ban
+        | FrameKind::BanKept
+        | FrameKind::Recall
+        | FrameKind::Recalled => return None,
     })
 }

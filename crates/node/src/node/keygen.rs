@@ -16,14 +16,14 @@ use quorate_mpc::{InvalidPartyIndex, PartyIndex, Unconfirmed};
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
 
 use super::error::TaskError;
-use super::member::Member;
+use super::member::{Member, listed};
 use crate::observe::Occasionally;
 use crate::storage::{PendingKey, Storage, StorageError};
 use crate::wire::{Confirmations, KeyConfirmations};
 
 /// A key that cannot be used yet.
 #[derive(Debug, thiserror::Error)]
-#[error("key {key_id} is unusable until these nodes confirm it, too: {}", list(missing))]
+#[error("key {key_id} is unusable until these nodes confirm it, too: {}", listed(missing))]
 pub(crate) struct StillPending {
     key_id: String,
     missing: Vec<NodeIndex>,
@@ -195,10 +195,6 @@ fn key_id(unconfirmed: &Unconfirmed) -> String {
         .field(confirmation.public_key())
         .finish();
     hex::encode(hash)
-}
-
-fn list(nodes: &[NodeIndex]) -> String {
-    nodes.iter().map(NodeIndex::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -39,3 +39,8 @@ pub(crate) fn load_seals(config: &NodeConfig) -> Result<SealKeys, NodeError> {
     let before = config.seal_before.as_ref().map(SealSource::read).transpose()?;
     Ok(SealKeys::new(config.seal.read()?, before))
 }
+
+/// Nodes in words, for people.
+pub(crate) fn listed<'a>(nodes: impl IntoIterator<Item = &'a NodeIndex>) -> String {
+    nodes.into_iter().map(NodeIndex::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -18,7 +18,7 @@ use super::catch_up::EntryJudge;
 use super::clock;
 use super::error::TaskError;
 use super::ledgers::{LedgerError, Ledgers};
-use super::member::Member;
+use super::member::{Member, listed};
 use super::statements::Statements;
 use crate::error::reasons;
 use crate::storage::{Storage, StoredKey};
@@ -169,14 +169,16 @@ impl Quarantine {
         self.answered().clone_from(&answered);
         let (node, needed) = (self.member.index, self.needed);
         if is_news && let Some(Progress { missing, lost, .. }) = self.progress() {
-            tracing::warn!(%node, ?answered, ?missing, ?lost, needed, "restored from a backup: this node signs nothing yet");
+            let [answered, missing, lost] = [&answered, &missing, &lost].map(listed);
+            tracing::warn!(%node, answered, missing, lost, needed, "restored from a backup: this node signs nothing yet");
         }
         if answered.len() < needed && !keys.is_empty() {
             return Ok(false);
         }
         self.storage.release().await?;
         readers.clear();
-        tracing::warn!(%node, ?answered, lost = ?self.lost, "the restored node signs again");
+        let [answered, lost] = [&answered, &self.lost].map(listed);
+        tracing::warn!(%node, answered, lost, "the restored node signs again");
         Ok(true)
     }
 

@@ -1,13 +1,9 @@
 //! Two gateways of one network give keys at the same time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-
 use std::collections::BTreeSet;
 
+use crate::local::{LocalNetwork, claim, free_address, permissions, sign};
 use alloy_signer_local::PrivateKeySigner;
-use local::{LocalNetwork, claim, free_address, permissions, sign};
 use quorate_network::{EphemeralKey, KeyDraft, SigningNetwork};
 
 /// A network whose nodes dial two gateways, and a client of each.

@@ -1,19 +1,14 @@
 //! Owners that are contracts: a smart account on a real chain says by itself what it signed (ERC-1271), and each of five
 //! nodes asks it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod databases;
-mod local;
-
 use std::path::Path;
 
+use crate::databases::until;
+use crate::local::{ACCOUNT, CHAIN, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
 use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolValue as _;
-use databases::until;
-use local::{ACCOUNT, CHAIN, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
 use quorate_contracts::{Deployment, account};
 use quorate_devnet::Devnet;
 use quorate_network::{

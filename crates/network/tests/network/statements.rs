@@ -1,16 +1,12 @@
 //! What an owner says about a key after it was made: another ephemeral key, and the end of one or of the key. On real
 //! sockets and real databases.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-
 use std::time::Duration;
 
+use crate::local::{LocalNetwork, Session, claim, mint_with_nonce, now, permissions, refusal};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use ed25519_dalek::VerifyingKey;
-use local::{LocalNetwork, Session, claim, mint_with_nonce, now, permissions, refusal};
 use quorate_network::{EphemeralKey, EphemeralKeys, Refusal, Revocation, RevocationStatus};
 use quorate_protocol::{Limits, OperationMessage, Permissions};
 

@@ -1,17 +1,14 @@
 //! Who is given a key by a network whose operator admits owners by token: on real sockets and real databases, through our own
 //! client, and behind a gateway that is hostile.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod attacked;
-mod local;
-
+use crate::attacked::scene::{nodes, to_all, within};
+use crate::attacked::start_hostile_with;
+use crate::local::{
+    ACCOUNT, LocalNetwork, Session, claim, free_address, mint_to, now, permissions, refusal, sign,
+};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
-use attacked::scene::{nodes, to_all, within};
-use attacked::start_hostile_with;
 use ed25519_dalek::SigningKey;
-use local::{ACCOUNT, LocalNetwork, Session, claim, free_address, mint_to, now, permissions, refusal, sign};
 use quorate_core::{Address, B256};
 use quorate_network::{EphemeralKey, NetworkError, Refusal};
 use quorate_node::NodeConfig;

@@ -1,15 +1,13 @@
 //! A whole network of five nodes and a gateway, on real sockets and real databases, and our own client.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::local::{
+    ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, NFT, claim, mint_to, permissions, refusal, sign,
+};
 use alloy_signer_local::PrivateKeySigner;
 use futures_util::{SinkExt as _, StreamExt as _};
-use local::{ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, NFT, claim, mint_to, permissions, refusal, sign};
 use quorate_core::{Address, signing_hash};
 use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
 use quorate_protocol::{Answer, ClientError, KeyDraft, OperationMessage, SUBPROTOCOL};

@@ -1,17 +1,13 @@
 //! TLS at the gateway: certificates that are replaced while a network works, and who may stand between it and its nodes.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-#[path = "tls/scene.rs"]
 mod scene;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::local::{ACCOUNT, Session, claim, free_address, mint_with_nonce, permissions, sign};
 use alloy_signer_local::PrivateKeySigner;
 use futures_util::{SinkExt as _, StreamExt as _};
-use local::{ACCOUNT, Session, claim, free_address, mint_with_nonce, permissions, sign};
 use quorate_network::{EphemeralKey, NetworkError, SigningNetwork};
 use scene::{Middle, Scene, until};
 use tokio_tungstenite::client_async;

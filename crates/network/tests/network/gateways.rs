@@ -1,16 +1,11 @@
 //! Where a network is reached: gateways behind path prefixes, and several of them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-mod proxy;
-
-use alloy_signer::SignerSync as _;
-use alloy_signer_local::PrivateKeySigner;
-use local::{
+use crate::local::{
     ACCOUNT, LocalNetwork, Session, claim, free_address, mint_to, mint_with_nonce, permissions, refusal, sign,
 };
-use proxy::{Fault, Way};
+use crate::proxy::{Fault, Way};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
 use quorate_network::{EphemeralKey, KeyDraft, NetworkError, Refusal, Revocation, SigningNetwork};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,18 +1,14 @@
 //! The unmodified npm clients of the wallet-provider protocol, run by Node.js against five nodes and a gateway.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::local::{ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, mint_to, permissions};
 use alloy_primitives::{Address, hex};
 use alloy_signer_local::PrivateKeySigner;
 use futures_util::{SinkExt as _, StreamExt as _};
-use local::{ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, mint_to, permissions};
 use quorate_devnet::{Quiet, Toolchain};
 use quorate_network::EphemeralKey;
 use quorate_protocol::{OperationMessage, address_of};

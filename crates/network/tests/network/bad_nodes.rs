@@ -1,16 +1,11 @@
 //! Bad nodes among honest ones, behind an honest gateway: signatures go on, no honest node is banned for
 //! it, and the gateway names what it cannot do.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod attacked;
-mod local;
-
 use std::time::{Duration, Instant};
 
+use crate::attacked::{bans, rows};
+use crate::local::{ACCOUNT, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal, sign};
 use alloy_signer_local::PrivateKeySigner;
-use attacked::{bans, rows};
-use local::{ACCOUNT, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal, sign};
 use quorate_network::{EphemeralKey, Refusal};
 use quorate_node::NodeConfig;
 use quorate_node::adversary::{BadNode, Misbehaviour};

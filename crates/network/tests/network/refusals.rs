@@ -1,17 +1,12 @@
 //! Requests that nodes refuse and that no client of ours sends, on real sockets and real databases.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod attacked;
-mod local;
-
 use std::path::Path;
 
+use crate::attacked::scene::{nodes, to_all, uses, within};
+use crate::attacked::start_hostile;
+use crate::local::{claim, free_address, permissions};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
-use attacked::scene::{nodes, to_all, uses, within};
-use attacked::start_hostile;
-use local::{claim, free_address, permissions};
 use quorate_network::{EphemeralKey, NetworkDescriptor, Refusal};
 use quorate_node::adversary::HostileGateway;
 use quorate_node::{Node, NodeConfig, init};

@@ -1,13 +1,11 @@
 //! Limits that the nodes count, on real sockets and real databases.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-
 use std::num::NonZeroU64;
 
+use crate::local::{
+    ACCOUNT, LocalNetwork, NFT, Session, mint_with_nonce, now, permissions, refusal, selector,
+};
 use futures_util::future::join_all;
-use local::{ACCOUNT, LocalNetwork, NFT, Session, mint_with_nonce, now, permissions, refusal, selector};
 use quorate_core::{Address, Call, Encode as _, ExecuteBatch, U256};
 use quorate_network::Refusal;
 use quorate_protocol::{ArgumentLimit, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit};

@@ -1,7 +1,5 @@
 //! What our client makes of a gateway that loses, spoils and refuses: it asks again within its deadline, and no longer.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its gateway has failed")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,16 +1,12 @@
 //! A hostile gateway against honest nodes, on real sockets and real databases: no choice of frames signs what the owner's
 //! limits forbid, and none makes an honest node ban another.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod attacked;
-mod databases;
-mod local;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::attacked::scene::{
+    Attempt, Held, Key, Scene, ephemeral, mint, nodes, to_all, uses, within, worth,
+};
 use alloy_signer_local::PrivateKeySigner;
-use attacked::scene::{Attempt, Held, Key, Scene, ephemeral, mint, nodes, to_all, uses, within, worth};
 use ed25519_dalek::SigningKey;
 use quorate_core::U256;
 use quorate_network::Refusal;

@@ -1,18 +1,13 @@
 //! A relay that loses, repeats, swaps and spoils what nodes send: signatures go on, nobody is banned for it, and nothing is
 //! charged twice.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod attacked;
-mod local;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use attacked::bans;
+use crate::attacked::bans;
+use crate::local::{ACCOUNT, LocalNetwork, free_address, mint_with_nonce, permissions, refusal};
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
-use local::{ACCOUNT, LocalNetwork, free_address, mint_with_nonce, permissions, refusal};
 use quorate_network::Refusal;
 use quorate_protocol::{Limits, Permissions};
 use tokio::net::TcpListener;

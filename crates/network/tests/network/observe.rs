@@ -1,14 +1,10 @@
 //! What a gateway and a node let be seen: health, readiness and metrics, asked as an operator's tools ask.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use local::{ACCOUNT, LocalNetwork, NFT, free_address, mint_to, mint_with_nonce, permissions};
+use crate::local::{ACCOUNT, LocalNetwork, NFT, free_address, mint_to, mint_with_nonce, permissions};
 use quorate_protocol::Limits;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

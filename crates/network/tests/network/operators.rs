@@ -1,10 +1,6 @@
 //! Five operators whose folders never meet: their cards and the descriptor are all that travels.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its network has failed")]
-
-mod local;
-
-use local::{ACCOUNT, LocalNetwork, free_address, mint_to, permissions};
+use crate::local::{ACCOUNT, LocalNetwork, free_address, mint_to, permissions};
 use quorate_network::NetworkDescriptor;
 use quorate_node::{init_node, join_network};
 use quorate_protocol::NodeCard;
