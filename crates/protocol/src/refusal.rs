@@ -427,7 +427,7 @@ mod tests {
             "found":1,"block":"0x0000000000000000000000000000000000000000000000000000000000000000","age":1,
             "account":"eip155:1:0x0000000000000000000000000000000000000000",
             "owner":"0x0000000000000000000000000000000000000000","keys":1,"expected":"","threshold":1,"size":1,
-            "limited":"","total":"0x0","held":1,"most":1,"ready":1,"needed":1,"missing":[],"peer":1"#;
+            "limited":"","total":"0x0","held":1,"most":1,"ready":1,"needed":1,"missing":[],"peer":1,"answered":1"#;
         let numbered = fields.replace(r#""limit":"0x0""#, r#""limit":1"#);
         let texts = fields.replace(r#""found":1"#, r#""found":"""#);
         for code in codes {

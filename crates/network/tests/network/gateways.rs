@@ -11,11 +11,11 @@ use quorate_network::{EphemeralKey, KeyDraft, NetworkError, Refusal, Revocation,
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_prefix_is_kept_on_the_sockets_of_nodes_and_clients() {
     let gateway = free_address();
-    let url = proxy::prefixed(gateway).await;
+    let url = crate::proxy::prefixed(gateway).await;
     let nodes_go_to = url.parse::<url::Url>().unwrap();
     let network =
         LocalNetwork::start_at(gateway, move |node| node.gateways = Some(vec![nodes_go_to.clone()])).await;
-    let client = SigningNetwork::new(proxy::behind(network.descriptor(), &[&url]));
+    let client = SigningNetwork::new(crate::proxy::behind(network.descriptor(), &[&url]));
     let session = network.key(permissions).await;
     let signed =
         client.sign(&session.key.key_id, session.key.address, &mint_to(ACCOUNT), &session.ephemeral).await;
@@ -28,7 +28,7 @@ async fn a_path_prefix_is_kept_on_the_sockets_of_nodes_and_clients() {
 async fn two_ways(network: &LocalNetwork) -> (Way, Way, SigningNetwork) {
     let gateway = network.descriptor().gateways()[0].as_str();
     let (one, other) = (Way::to(gateway).await, Way::to(gateway).await);
-    let client = SigningNetwork::new(proxy::behind(network.descriptor(), &[&one.url, &other.url]));
+    let client = SigningNetwork::new(crate::proxy::behind(network.descriptor(), &[&one.url, &other.url]));
     (one, other, client)
 }
 

@@ -299,7 +299,7 @@ async fn keys_offered_differently_to_different_nodes_are_each_given_once_and_att
 
     // Both keys are dead: free nowhere, and each request is told that it can have none.
     for index in 1..=5 {
-        databases::until(&scene.network, index, "SELECT COUNT(*) FROM dead_keys", 2).await;
+        crate::databases::until(&scene.network, index, "SELECT COUNT(*) FROM dead_keys", 2).await;
     }
     for (_, answer) in scene.offered(&to_all(one), &request).await {
         assert!(matches!(answer, Answer::Refused(Refusal::Split { .. })), "{answer:?}");

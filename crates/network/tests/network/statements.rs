@@ -10,7 +10,7 @@ use ed25519_dalek::VerifyingKey;
 use quorate_network::{EphemeralKey, EphemeralKeys, Refusal, Revocation, RevocationStatus};
 use quorate_protocol::{Limits, OperationMessage, Permissions};
 
-const ACCOUNT: quorate_core::Address = local::ACCOUNT;
+const ACCOUNT: quorate_core::Address = crate::local::ACCOUNT;
 
 fn mint(nonce: u64) -> OperationMessage {
     mint_with_nonce(ACCOUNT, nonce)
@@ -102,7 +102,7 @@ async fn a_revoked_key_signs_nothing_at_any_node() {
     let revoked = revoke(&session, &owner, None).await;
     assert!(revoked.missing.is_empty(), "{:?}", revoked.missing);
     assert_eq!(revoked.bad_nodes_withstood(), Some(2));
-    let hash = mint(1).operation.hash(local::ENTRY_POINT, local::CHAIN);
+    let hash = mint(1).operation.hash(crate::local::ENTRY_POINT, crate::local::CHAIN);
     assert!(
         revoked.recent.iter().any(|operation| operation.hash == hash),
         "it was signed within the last minute"
