@@ -143,11 +143,7 @@ impl Storage {
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
-        let mut statements = Vec::new();
-        for row in &rows {
-            statements.push((unsigned(row.try_get(0)?), self.shown(row).await?));
-        }
-        Ok(statements)
+        self.placed(&rows).await
     }
 
     /// The statements about a key that this node came to know after a place, the oldest `most` of them, each with its place.
@@ -165,8 +161,13 @@ impl Storage {
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
+        self.placed(&rows).await
+    }
+
+    /// Statements, each with its place, from rows of place, key_id, id, request.
+    async fn placed(&self, rows: &[SqliteRow]) -> Result<Vec<(u64, ShownStatement)>, StorageError> {
         let mut statements = Vec::new();
-        for row in &rows {
+        for row in rows {
             statements.push((unsigned(row.try_get(0)?), self.shown(row).await?));
         }
         Ok(statements)
