@@ -49,7 +49,7 @@ pub use operation::{
     v0_6::{CallDataDigest, Digest, SignedUserOperation, UserOperation, signing_hash},
 };
 #[cfg(feature = "abi")]
-pub use policy::arguments::{ArgIndex, ArgumentError, Arguments, FunctionError, IntoFunction};
+pub use policy::arguments::{ArgIndex, ArgumentError, ArgumentWord, Arguments, FunctionError, IntoFunction};
 pub use policy::{
     Policy, Rule,
     builder::{ContractPolicy, PolicyBuilder, PolicyError, PolicyErrors, Words},

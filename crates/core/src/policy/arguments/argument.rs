@@ -42,7 +42,7 @@ mod sealed {
 
 impl Parameters {
     /// Finds the word of the argument that `path` points at.
-    pub(super) fn locate(&self, path: &str) -> Result<Word<'_>, ArgumentError> {
+    pub(super) fn locate(&self, path: &str) -> Result<ArgumentWord<'_>, ArgumentError> {
         let mut steps = steps(path)?.into_iter();
         let mut place = match steps.next() {
             Some(Step::Element(_)) | None => return Err(ArgumentError::NotAPath { at: 0 }),
@@ -138,7 +138,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn word(self) -> Result<Word<'a>, ArgumentError> {
+    fn word(self) -> Result<ArgumentWord<'a>, ArgumentError> {
         let ty = self.ty;
         if ty.is_dynamic() {
             return Err(ArgumentError::Dynamic { ty: ty.to_string() });
@@ -148,7 +148,7 @@ impl<'a> Place<'a> {
         }
         let offset = self.words.saturating_mul(WORD);
         match offset.try_into() {
-            Ok(offset) => Ok(Word { offset, ty }),
+            Ok(offset) => Ok(ArgumentWord { offset, ty }),
             Err(_) => Err(ArgumentError::TooFar { offset }),
         }
     }
@@ -195,15 +195,22 @@ fn head_words(ty: &DynSolType) -> usize {
     }
 }
 
-/// A word of the head, of which a rule may demand something.
-pub(super) struct Word<'a> {
+/// An argument that is one word, of which a rule may demand something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgumentWord<'a> {
     offset: u16,
     ty: &'a DynSolType,
 }
 
-impl Word<'_> {
-    pub(super) const fn offset(&self) -> u16 {
+impl<'a> ArgumentWord<'a> {
+    /// Where it stands, in bytes from the end of the selector.
+    pub const fn offset(&self) -> u16 {
         self.offset
+    }
+
+    /// Its type: a number, a boolean, an address, `bytesN` or a function.
+    pub const fn ty(&self) -> &'a DynSolType {
+        self.ty
     }
 
     pub(super) fn type_name(&self) -> Cow<'static, str> {

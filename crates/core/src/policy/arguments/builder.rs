@@ -7,7 +7,7 @@ use alloy_primitives::{B256, U256};
 use alloy_sol_types::{JsonAbiExt, SolCall, SolValue};
 
 use super::{
-    argument::{ArgIndex, ArgumentError},
+    argument::{ArgIndex, ArgumentError, ArgumentWord},
     function::{FunctionError, IntoFunction, Parameters},
 };
 use crate::{
@@ -98,6 +98,25 @@ impl PolicyBuilder<Arguments> {
             self.report(PolicyError::Argument { argument: path.clone(), error });
         }
         self
+    }
+
+    /// Where the argument that `index` points at stands, and its type; `index` as for [`arg`](Self::arg).
+    ///
+    /// ```
+    /// use quorate_core::{Address, Policy};
+    ///
+    /// let fill = Policy::on(Address::repeat_byte(0xaa)).allow_fn("fill((address, int24 tick) order)")?;
+    /// let tick = fill.argument("order.tick")?;
+    /// assert_eq!((tick.offset(), tick.ty().to_string()), (32, "int24".into()));
+    /// assert!(fill.argument("order").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ArgumentError`] where nothing stands there, or something that is not one word in the head.
+    pub fn argument(&self, index: impl ArgIndex) -> Result<ArgumentWord<'_>, ArgumentError> {
+        let parameters = self.function.0.as_ref().ok_or(ArgumentError::Nameless)?;
+        parameters.locate(&index.to_path())
     }
 }
 

@@ -6,7 +6,7 @@ mod function;
 mod text;
 
 pub use self::{
-    argument::{ArgIndex, ArgumentError},
+    argument::{ArgIndex, ArgumentError, ArgumentWord},
     builder::Arguments,
     function::{FunctionError, IntoFunction},
 };

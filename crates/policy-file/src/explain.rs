@@ -1,0 +1,278 @@
+//! What a policy file allows, in words, and who holds each part of it.
+
+use std::fmt;
+
+use alloy_dyn_abi::DynSolType;
+use alloy_primitives::{Address, B256, I256, U256, hex};
+use quorate_core::{Condition, SessionEpoch};
+use quorate_protocol::PaymasterRule;
+
+use crate::amount::Amount;
+use crate::compile::Compiled;
+use crate::file::{Allow, Rule};
+use crate::operand::Operand;
+use crate::time;
+
+/// Who has the session key, and so what holds a policy besides the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A key that one program has: only the chain's module holds the policy.
+    ChainAlone,
+    /// A key that a signing network has: its nodes hold the policy, too, and they count.
+    Network,
+}
+
+/// Whether the chain's session validation module holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnChain {
+    /// It does.
+    Held,
+    /// It does not.
+    NotHeld,
+    /// Its published versions differ, and nobody has asked this chain's.
+    NotProbed,
+}
+
+/// Who holds one statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HeldBy {
+    /// Whether the chain does.
+    pub chain: OnChain,
+    /// Whether the network's nodes do before they sign.
+    pub nodes: bool,
+}
+
+/// One thing that a policy file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The entry that it is about, from 0; `None` for what is of all of them.
+    pub entry: Option<usize>,
+    /// What it says.
+    pub text: String,
+    /// Who holds it.
+    pub held_by: HeldBy,
+}
+
+/// What a policy file allows, in words. [`Display`](fmt::Display) writes it as lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    target: Target,
+    statements: Vec<Statement>,
+}
+
+impl Explanation {
+    /// Everything that it says: what is of all entries, then the entries in their order, each with its function first.
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// What the chain does not hold, or perhaps not.
+    pub fn not_on_chain(&self) -> impl Iterator<Item = &Statement> {
+        self.statements.iter().filter(|statement| statement.held_by.chain != OnChain::Held)
+    }
+}
+
+impl Compiled<'_> {
+    /// Says in words what is allowed, and who holds it for a key of `target`.
+    ///
+    /// `unenforced` are the conditions that a probe found this chain's module not to enforce; `None` without a probe: then
+    /// `!=` is not certain, which a published version of the module lets always pass.
+    pub fn explain(&self, target: Target, unenforced: Option<&[Condition]>) -> Explanation {
+        let mut writer = Writer { target, unenforced, statements: Vec::new() };
+        writer.on_chain(None, validity(self.epoch()));
+        for (place, (allow, _)) in self.entries().enumerate() {
+            writer.entry(place, allow);
+        }
+        writer.limits(self);
+        Explanation { target, statements: writer.statements }
+    }
+}
+
+struct Writer<'a> {
+    target: Target,
+    unenforced: Option<&'a [Condition]>,
+    statements: Vec<Statement>,
+}
+
+impl Writer<'_> {
+    fn entry(&mut self, place: usize, allow: &Allow) {
+        let entry = Some(place);
+        self.on_chain(entry, format!("{} of {}", allow.function.value, allow.contract.value));
+        for rule in &allow.rules {
+            let chain = self.chain_holds(rule.condition);
+            self.push(entry, format!("only if {} is {}", argument(rule), compared(rule)), chain, true);
+        }
+        let value = match &allow.value {
+            Some(value) if !is_zero(&value.value) => format!("each call sends at most {}", coin(&value.value)),
+            _ => "no call sends any of the chain's coin".to_owned(),
+        };
+        self.on_chain(entry, value);
+        for total in &allow.totals {
+            let text = format!("{} of all calls of this function together is {}", argument(total), compared(total));
+            self.counted(entry, text);
+        }
+    }
+
+    fn limits(&mut self, compiled: &Compiled<'_>) {
+        let written = &compiled.file.limits;
+        let limits = compiled.limits();
+        if let Some(uses) = limits.uses {
+            self.counted(None, format!("at most {uses} operations in all"));
+        }
+        if let Some((rate, window)) = written.rate.as_deref().zip(limits.window) {
+            let text = format!("at most {rate}, in windows of {} s that begin at 1970", window.seconds);
+            self.counted(None, text);
+        }
+        if let Some(value) = &written.value {
+            self.counted(None, format!("all operations together send at most {}", coin(value)));
+        }
+        if let Some(gas) = &written.gas {
+            self.counted(None, format!("the gas of all operations together costs at most {}", coin(gas)));
+        }
+        match written.paymaster() {
+            PaymasterRule::Any => {}
+            PaymasterRule::Required => self.counted(None, "a paymaster has to pay".to_owned()),
+            PaymasterRule::Forbidden => self.counted(None, "no paymaster may pay".to_owned()),
+        }
+    }
+
+    fn chain_holds(&self, condition: Condition) -> OnChain {
+        match self.unenforced {
+            Some(unenforced) if unenforced.contains(&condition) => OnChain::NotHeld,
+            None if condition == Condition::NotEqual => OnChain::NotProbed,
+            _ => OnChain::Held,
+        }
+    }
+
+    fn on_chain(&mut self, entry: Option<usize>, text: String) {
+        self.push(entry, text, OnChain::Held, true);
+    }
+
+    fn counted(&mut self, entry: Option<usize>, text: String) {
+        self.push(entry, text, OnChain::NotHeld, true);
+    }
+
+    fn push(&mut self, entry: Option<usize>, text: String, chain: OnChain, nodes: bool) {
+        let held_by = HeldBy { chain, nodes: nodes && self.target == Target::Network };
+        self.statements.push(Statement { entry, text, held_by });
+    }
+}
+
+fn validity(epoch: SessionEpoch) -> String {
+    match (epoch.valid_after(), epoch.valid_until()) {
+        (0, 0) => "from now on, without an end".to_owned(),
+        (0, until) => format!("from now on until {}", time::shown(until)),
+        (from, 0) => format!("from {} on, without an end", time::shown(from)),
+        (from, until) => format!("from {} until {}", time::shown(from), time::shown(until)),
+    }
+}
+
+fn argument(rule: &Rule) -> String {
+    match rule.argument.starts_with(|first: char| first.is_ascii_digit()) {
+        true => format!("argument {}", rule.argument),
+        false => rule.argument.clone(),
+    }
+}
+
+/// `at most 25 USDC`.
+fn compared(rule: &Rule) -> String {
+    let written = &rule.value.value;
+    // A name that stands for an address is shown with it.
+    let address = match &rule.operand {
+        Operand::Word(word) if rule.ty == DynSolType::Address && !written.starts_with("0x") => {
+            format!(" ({})", Address::from_word(*word))
+        }
+        _ => String::new(),
+    };
+    format!("{} {written}{address}", rule.condition)
+}
+
+/// A word as a value of its argument's type; what is none is shown as it is.
+pub(crate) fn shown_word(word: B256, ty: &DynSolType) -> String {
+    let number = U256::from_be_bytes(word.0);
+    match *ty {
+        DynSolType::Address if number.bit_len() <= 160 => Address::from_word(word).to_string(),
+        DynSolType::Bool if number <= U256::ONE => (!number.is_zero()).to_string(),
+        DynSolType::Uint(_) => number.to_string(),
+        DynSolType::Int(_) => I256::from_raw(number).to_string(),
+        DynSolType::FixedBytes(len) if word.iter().skip(len).all(|byte| *byte == 0) => {
+            hex::encode_prefixed(word.get(..len).unwrap_or_default())
+        }
+        _ => word.to_string(),
+    }
+}
+
+fn is_zero(amount: &Amount) -> bool {
+    amount.wei() == Ok(U256::ZERO)
+}
+
+/// An amount of coin with its unit.
+fn coin(amount: &Amount) -> String {
+    match amount.text.ends_with(|last: char| last.is_ascii_alphabetic()) && !amount.text.starts_with("0x") {
+        true => amount.text.clone(),
+        false => format!("{} wei", amount.text),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (of_all, of_entries): (Vec<_>, Vec<_>) =
+            self.statements.iter().partition(|statement| statement.entry.is_none());
+        let [validity, limits @ ..] = of_all.as_slice() else { return Ok(()) };
+        write!(f, "Allowed {}, each call by one of:", validity.text)?;
+        let mut entry = None;
+        for statement in of_entries {
+            if statement.entry != entry {
+                entry = statement.entry;
+                write!(f, "\n\n{}. {}", entry.unwrap_or_default() + 1, statement.text)?;
+            } else {
+                write!(f, "\n   - {}{}", statement.text, note(statement.held_by))?;
+            }
+        }
+        if !limits.is_empty() {
+            f.write_str("\n\nOver all of them:")?;
+        }
+        limits.iter().try_for_each(|limit| write!(f, "\n   - {}{}", limit.text, note(limit.held_by)))?;
+        let marks = self.statements.iter().map(|statement| note(statement.held_by));
+        let mut marks: Vec<_> = marks.filter(|mark| !mark.is_empty()).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        if !marks.is_empty() {
+            f.write_str("\n")?;
+        }
+        marks.into_iter().try_for_each(|mark| write!(f, "\n{} {}", mark.trim(), legend(mark)))?;
+        f.write_str("\n\n")?;
+        f.write_str(match self.target {
+            Target::ChainAlone => {
+                "The key is in one program. The chain checks each call by itself and counts nothing: whoever has the key can \
+                 make every call that is allowed again and again until the end."
+            }
+            Target::Network => {
+                "The key is in a signing network. Its nodes check each call as the chain does, and count before they sign; \
+                 the chain checks each call again and counts nothing."
+            }
+        })
+    }
+}
+
+/// The mark of who does not hold a statement.
+const fn note(held_by: HeldBy) -> &'static str {
+    match (held_by.chain, held_by.nodes) {
+        (OnChain::Held, _) => "",
+        (OnChain::NotHeld, true) => " [nodes alone]",
+        (OnChain::NotHeld, false) => " [not held]",
+        (OnChain::NotProbed, true) => " [nodes, and perhaps the chain]",
+        (OnChain::NotProbed, false) => " [perhaps not held]",
+    }
+}
+
+fn legend(mark: &str) -> &'static str {
+    match mark {
+        " [nodes alone]" => "The network's nodes hold this; the chain does not.",
+        " [not held]" => "Nothing holds this: neither the chain nor a network.",
+        _ => {
+            "One published version of the chain's module lets every call pass a rule with !=, so ask the chain's own \
+             module before you rely on it."
+        }
+    }
+}

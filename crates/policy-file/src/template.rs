@@ -1,0 +1,85 @@
+//! A policy file to start from.
+
+use std::fmt::Write as _;
+
+use alloy_dyn_abi::DynSolType;
+use alloy_json_abi::{Function, Param};
+use alloy_primitives::Address;
+
+/// A commented policy file in TOML that allows one function of one contract, with a rule for each argument that can have
+/// one; without a function, a transfer of a token. It is valid as it is, but for what has to be filled in.
+pub fn template(contract: Option<Address>, function: Option<&Function>) -> String {
+    let contract = contract.unwrap_or(Address::repeat_byte(0x11));
+    let transfer = Function::parse("transfer(address to, uint256 amount)").ok();
+    let function = function.or(transfer.as_ref());
+    let signature = function.map(declaration).unwrap_or_default();
+    let mut rules = String::new();
+    for param in function.map(|it| it.inputs.as_slice()).unwrap_or_default() {
+        rule(&mut rules, param);
+    }
+    format!(
+        r#"# What a session may do. Every field but [[allow]] can be left out.
+
+# The last day, in UTC; or a time, "2026-12-31T18:00:00Z". Likewise `from`; `for = "7 days"` counts from the grant.
+for = "7 days"
+
+# Counted by the nodes of a signing network before they sign. The chain counts nothing.
+[limits]
+uses = 100              # operations in all
+rate = "10 per day"     # operations in each window of time
+# value = "1 ether"     # the chain's coin that all of them send
+# gas = "0.05 ether"    # what their gas may cost
+# paymaster = "required"
+
+# Tokens, whose names are units in rules and stand for their addresses. Decimals are asked of the token.
+[tokens]
+# USDC = "0x…"
+# DAI = {{ address = "0x…", decimals = 18 }}
+
+# A function that may be called; write [[allow]] again for another one.
+[[allow]]
+contract = "{contract}" # fill in the contract
+function = "{signature}"
+# Every rule has to hold: == != < <= > >= and a value, as "amount <= 25 USDC".
+rules = [
+{rules}]
+# value = "0.1 ether"   # the most that each call sends; nothing unless given
+# totals = ["amount <= 500 USDC"] # of all calls together; counted by the nodes
+"#
+    )
+}
+
+/// The function as the file has it, with the names of its arguments.
+fn declaration(function: &Function) -> String {
+    let params: Vec<_> = function.inputs.iter().map(declared).collect();
+    format!("{}({})", function.name, params.join(", "))
+}
+
+fn declared(param: &Param) -> String {
+    let ty = match param.ty.strip_prefix("tuple") {
+        Some(lengths) => {
+            let components: Vec<_> = param.components.iter().map(declared).collect();
+            format!("({}){lengths}", components.join(", "))
+        }
+        None => param.ty.clone(),
+    };
+    format!("{ty} {}", param.name).trim_end().to_owned()
+}
+
+/// A line for one argument, which is left open: only its owner knows the value.
+fn rule(lines: &mut String, param: &Param) {
+    let Ok(ty) = DynSolType::parse(&param.selector_type()) else { return };
+    let (name, example) = match (param.name.as_str(), &ty) {
+        ("", _) => return,
+        (name, DynSolType::Uint(_)) => (name, "<= 1000"),
+        (name, DynSolType::Int(_)) => (name, "== -1"),
+        (name, DynSolType::Bool) => (name, "== true"),
+        (name, DynSolType::Address) => (name, "== 0x2222222222222222222222222222222222222222"),
+        (name, DynSolType::FixedBytes(_)) => (name, "== 0x…"),
+        (name, other) => {
+            let _ = writeln!(lines, "    # {name}: {other} is more than one word, or has no fixed place; no rule can hold it");
+            return;
+        }
+    };
+    let _ = writeln!(lines, "    # \"{name} {example}\",");
+}
