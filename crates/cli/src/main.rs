@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::offline::{account, grant, key_request, policy, user_op};
+use crate::offline::{Ended, account, grant, key_request, policy, user_op};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,10 +26,13 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast::<Ended>() {
+            Ok(ended) => ended.exit(),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
@@ -54,7 +57,7 @@ enum Command {
     /// Run a signing network's gateway.
     #[command(subcommand)]
     Gateway(serve::GatewayCommand),
-    /// Encode policies, and ask what they allow; needs no network.
+    /// Write, explain and encode policies, and ask what they allow; needs no network.
     #[command(subcommand)]
     Policy(policy::Command),
     /// Review what a grant allows; needs no network.

@@ -1,9 +1,10 @@
-//! Commands that need no network: JSON on stdin, and the answer on stdout.
+//! Commands that need no network: JSON on stdin or a policy file, and the answer on stdout.
 //!
 //! With `--json` the answer is one line of JSON, so that any language can use the core through them.
 
 pub(crate) mod account;
 mod arguments;
+mod ended;
 pub(crate) mod grant;
 mod json;
 pub(crate) mod key_request;
@@ -19,6 +20,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use ended::Ended;
 use json::Json;
 
 /// How the answer is written.
@@ -26,7 +28,7 @@ use json::Json;
 pub(crate) struct Output {
     /// Write one line of JSON instead of text for people.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 impl Output {

@@ -28,6 +28,19 @@ pub(crate) enum Unit {
     Token(usize),
 }
 
+/// Reads an amount of the chain's coin as a policy file has it, in wei.
+///
+/// ```
+/// assert_eq!(quorate_policy_file::wei("3 gwei")?.to_string(), "3000000000");
+/// # Ok::<(), quorate_policy_file::NumberError>(())
+/// ```
+///
+/// # Errors
+/// [`NumberError`] where it is none.
+pub fn wei(text: &str) -> Result<U256, NumberError> {
+    Amount::parse(text, &[])?.wei()
+}
+
 /// The units of the chain's coin.
 pub(crate) const COIN_UNITS: [(&str, u8); 3] = [("wei", 0), ("gwei", 9), ("ether", 18)];
 
@@ -131,7 +144,8 @@ impl Amount {
 
 impl Unit {
     fn named(name: &str, tokens: &[&str]) -> Result<Self, NumberError> {
-        let coin = COIN_UNITS.iter().find(|(unit, _)| *unit == name).map(|(_, decimals)| Self::Coin(*decimals));
+        let coin =
+            COIN_UNITS.iter().find(|(unit, _)| *unit == name).map(|(_, decimals)| Self::Coin(*decimals));
         let token = || tokens.iter().position(|token| *token == name).map(Self::Token);
         coin.or_else(token).ok_or_else(|| {
             let known = COIN_UNITS.iter().map(|(unit, _)| *unit).chain(tokens.iter().copied());

@@ -185,7 +185,9 @@ impl Compiled<'_> {
     /// What is demanded, and what the call has.
     fn compared(&self, allow: &Allow, refusal: &Refusal) -> (String, String) {
         match *refusal {
-            Refusal::DestinationForbidden { called, permitted } => (permitted.to_string(), called.to_string()),
+            Refusal::DestinationForbidden { called, permitted } => {
+                (permitted.to_string(), called.to_string())
+            }
             Refusal::SelectorForbidden { called, permitted } => {
                 (format!("{} ({permitted})", allow.function.value), called.to_string())
             }
@@ -202,7 +204,9 @@ impl Compiled<'_> {
                     let reference = shown_word(reference, &rule.ty);
                     let expected = match rule.value.value == reference {
                         true => format!("{} {} {reference}", rule.argument, rule.condition),
-                        false => format!("{} {} {} ({reference})", rule.argument, rule.condition, rule.value.value),
+                        false => {
+                            format!("{} {} {} ({reference})", rule.argument, rule.condition, rule.value.value)
+                        }
                     };
                     (expected, shown_word(word, &rule.ty))
                 }

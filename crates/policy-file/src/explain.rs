@@ -103,12 +103,15 @@ impl Writer<'_> {
             self.push(entry, format!("only if {} is {}", argument(rule), compared(rule)), chain, true);
         }
         let value = match &allow.value {
-            Some(value) if !is_zero(&value.value) => format!("each call sends at most {}", coin(&value.value)),
+            Some(value) if !is_zero(&value.value) => {
+                format!("each call sends at most {}", coin(&value.value))
+            }
             _ => "no call sends any of the chain's coin".to_owned(),
         };
         self.on_chain(entry, value);
         for total in &allow.totals {
-            let text = format!("{} of all calls of this function together is {}", argument(total), compared(total));
+            let text =
+                format!("{} of all calls of this function together is {}", argument(total), compared(total));
             self.counted(entry, text);
         }
     }

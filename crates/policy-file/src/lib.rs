@@ -13,11 +13,14 @@ mod read;
 mod template;
 mod time;
 
+pub use amount::{NumberError, wei};
 pub use check::{Refused, RefusedBecause, Verdict};
 pub use compile::{Compiled, Facts};
 pub use explain::{Explanation, HeldBy, OnChain, Statement, Target};
 pub use file::{PolicyFile, Token};
 pub use lint::Finding;
 pub use mistake::{Mistake, MistakeKind, Mistakes, Place};
+pub use operand::OperandError;
 pub use read::Format;
 pub use template::template;
+pub use time::TimeError;

@@ -428,7 +428,9 @@ fn argument_help(error: &ArgumentError) -> Option<String> {
 
 /// The nearest of some names, if it is near.
 pub(crate) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let known = known.into_iter().map(|it| (strsim::damerau_levenshtein(&name.to_lowercase(), &it.to_lowercase()), it));
+    let known = known
+        .into_iter()
+        .map(|it| (strsim::damerau_levenshtein(&name.to_lowercase(), &it.to_lowercase()), it));
     let (distance, nearest) = known.min_by_key(|(distance, _)| *distance)?;
     (distance <= 2 && distance < nearest.len()).then_some(nearest)
 }

@@ -53,7 +53,9 @@ impl OperandError {
                 Some("write 0x and 40 hex digits, or the name of a token".to_owned())
             }
             Self::OtherType { .. } => Some("write 0x and two hex digits for each byte".to_owned()),
-            Self::OtherLength { .. } => Some("write all bytes: zeros are not added on either side".to_owned()),
+            Self::OtherLength { .. } => {
+                Some("write all bytes: zeros are not added on either side".to_owned())
+            }
             Self::Number(error) => error.help(),
             Self::OutOfRange { .. } | Self::Address(_) => None,
         }
@@ -62,7 +64,11 @@ impl OperandError {
 
 impl Operand {
     /// Reads a value of an argument that is one word.
-    pub(crate) fn parse(text: &str, ty: &DynSolType, tokens: &[(&str, Address)]) -> Result<Self, OperandError> {
+    pub(crate) fn parse(
+        text: &str,
+        ty: &DynSolType,
+        tokens: &[(&str, Address)],
+    ) -> Result<Self, OperandError> {
         let other_type = || OperandError::OtherType { ty: ty.to_string() };
         match ty {
             DynSolType::Bool => match text {

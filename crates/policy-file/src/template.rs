@@ -14,8 +14,8 @@ pub fn template(contract: Option<Address>, function: Option<&Function>) -> Strin
     let function = function.or(transfer.as_ref());
     let signature = function.map(declaration).unwrap_or_default();
     let mut rules = String::new();
-    for param in function.map(|it| it.inputs.as_slice()).unwrap_or_default() {
-        rule(&mut rules, param);
+    for (place, param) in function.map(|it| it.inputs.as_slice()).unwrap_or_default().iter().enumerate() {
+        rule(&mut rules, place, param);
     }
     format!(
         r#"# What a session may do. Every field but [[allow]] can be left out.
@@ -67,17 +67,18 @@ fn declared(param: &Param) -> String {
 }
 
 /// A line for one argument, which is left open: only its owner knows the value.
-fn rule(lines: &mut String, param: &Param) {
+fn rule(lines: &mut String, place: usize, param: &Param) {
     let Ok(ty) = DynSolType::parse(&param.selector_type()) else { return };
-    let (name, example) = match (param.name.as_str(), &ty) {
-        ("", _) => return,
-        (name, DynSolType::Uint(_)) => (name, "<= 1000"),
-        (name, DynSolType::Int(_)) => (name, "== -1"),
-        (name, DynSolType::Bool) => (name, "== true"),
-        (name, DynSolType::Address) => (name, "== 0x2222222222222222222222222222222222222222"),
-        (name, DynSolType::FixedBytes(_)) => (name, "== 0x…"),
-        (name, other) => {
-            let _ = writeln!(lines, "    # {name}: {other} is more than one word, or has no fixed place; no rule can hold it");
+    let name = if param.name.is_empty() { place.to_string() } else { param.name.clone() };
+    let example = match ty {
+        DynSolType::Uint(_) => "<= 1000",
+        DynSolType::Int(_) => "== -1",
+        DynSolType::Bool => "== true",
+        DynSolType::Address => "== 0x2222222222222222222222222222222222222222",
+        DynSolType::FixedBytes(_) => "== 0x…",
+        other => {
+            let reason = "is more than one word, or has no fixed place";
+            let _ = writeln!(lines, "    # {name}: {other} {reason}");
             return;
         }
     };

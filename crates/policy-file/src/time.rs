@@ -82,9 +82,8 @@ pub(crate) fn fixed_seconds(text: &str) -> Result<u64, TimeError> {
     let one = format!("1 {text}");
     let text = if text.starts_with(|first: char| first.is_ascii_digit()) { text } else { one.as_str() };
     let span: Span = text.parse().map_err(|_| TimeError::NotADuration)?;
-    let duration: SignedDuration = span
-        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| TimeError::NotADuration)?;
+    let duration: SignedDuration =
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| TimeError::NotADuration)?;
     match u64::try_from(duration.as_secs()) {
         Ok(seconds) if seconds > 0 => Ok(seconds),
         _ => Err(TimeError::NotADuration),
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(after(january, duration("7 days").unwrap()), Ok(january + 7 * 86_400));
         assert_eq!(after(january, duration("1 month").unwrap()), Ok(january + 31 * 86_400));
         for text in ["", "-1 day", "0 days", "soon", "7"] {
-            assert_eq!(duration(text), Err(TimeError::NotADuration), "{text}");
+            assert_eq!(duration(text).err(), Some(TimeError::NotADuration), "{text}");
         }
         assert_eq!(fixed_seconds("day"), Ok(86_400));
         assert_eq!(fixed_seconds("6 hours"), Ok(21_600));

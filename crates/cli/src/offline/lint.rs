@@ -24,6 +24,21 @@ pub(crate) struct LintArguments {
     pub(super) strict: bool,
 }
 
+impl LintArguments {
+    /// Gives what findings depend on: the clock, the account, and functions that were given by hand.
+    pub(super) fn with_context<T>(&self, lint: impl FnOnce(LintContext<'_>) -> T) -> T {
+        self.with_functions(&[], lint)
+    }
+
+    /// As [`with_context`](Self::with_context), with more functions, after those that were given by hand: these name the
+    /// arguments.
+    fn with_functions<T>(&self, more: &[String], lint: impl FnOnce(LintContext<'_>) -> T) -> T {
+        let functions = arguments::known_functions(self.functions.iter().chain(more));
+        let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
+        lint(LintContext { now: now(), account: self.account, trusted, unenforced: &[] })
+    }
+}
+
 /// More rules than the cost of a signature lets anybody use.
 pub(super) type Policy = SessionPolicy<256>;
 
@@ -65,24 +80,21 @@ impl Policies {
         Ok(Self { policies, signatures: signatures.collect() })
     }
 
-    /// What is found in them. Signatures that were given by hand, which name the arguments, come first.
+    /// What is found in them.
     pub(super) fn lint(&self, arguments: &LintArguments) -> Findings {
-        let now = now();
-        let given = arguments.functions.iter().chain(&self.signatures);
-        let functions = arguments::known_functions(given);
-        let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
-        let context = LintContext { now, account: arguments.account, trusted, unenforced: &[] };
         let mut findings = Vec::new();
-        for (place, SessionPolicy { policy, .. }) in self.policies.iter().enumerate() {
-            policy.lint(&context, &mut |lint| {
-                findings.push(Finding {
-                    policy: place,
-                    level: lint.level().to_string(),
-                    lint: lint.name(),
-                    text: lint.to_string(),
+        arguments.with_functions(&self.signatures, |context| {
+            for (place, SessionPolicy { policy, .. }) in self.policies.iter().enumerate() {
+                policy.lint(&context, &mut |lint| {
+                    findings.push(Finding {
+                        policy: place,
+                        level: lint.level().to_string(),
+                        lint: lint.name(),
+                        text: lint.to_string(),
+                    });
                 });
-            });
-        }
+            }
+        });
         Findings { findings }
     }
 }

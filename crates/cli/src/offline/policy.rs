@@ -1,4 +1,13 @@
-//! `quorate policy`: sessions from policies, and whether a policy allows a call.
+//! `quorate policy`: policy files, sessions from policies, and whether a policy allows a call.
+
+mod check;
+mod encode;
+mod explain;
+mod file;
+mod findings;
+mod new;
+
+use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use clap::Subcommand;
@@ -9,17 +18,34 @@ use quorate_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::lint::{Findings, LintArguments, Policies, Policy};
+use self::file::Decimals;
+use super::lint::{Findings, LintArguments, Policies};
 use super::{Output, arguments, read_json, read_stdin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a policy file to start from.
+    ///
+    /// It allows one function of one contract, and says what else there is.
+    New(new::Arguments),
+    /// Say in words what a policy file allows, and what the chain does not hold of it.
+    ///
+    /// Gives {targets: [{target, statements: [{entry, text, chain, nodes}]}]}.
+    Explain(explain::Arguments),
     /// Encode policies as the sessions of one account.
     ///
-    /// Reads an array of {sessionKeyAddress, contractAddress, functionSelector, valueLimit?, rules?, interval?}; gives
-    /// {sessions: [{sessionKeyData, leaf, proof}], root, setMerkleRoot}. What `lint` would point out stands on stderr, and is
-    /// refused with --strict.
+    /// Reads a policy file, or from stdin an array of {sessionKeyAddress, contractAddress, functionSelector, valueLimit?, rules?,
+    /// interval?}; gives {sessions: [{sessionKeyData, leaf, proof}], root, setMerkleRoot}, and of a file {limits}. What `lint`
+    /// would point out stands on stderr, and is refused with --strict.
     Encode {
+        /// A policy file: TOML, or JSON where its name ends in .json. JSON is read from stdin without one.
+        #[arg(requires = "session_key")]
+        file: Option<PathBuf>,
+        /// The address of the key that the sessions of a policy file are for.
+        #[arg(long, requires = "file", value_parser = arguments::address)]
+        session_key: Option<Address>,
+        #[command(flatten)]
+        decimals: Decimals,
         /// The session validation module that checks the policies.
         #[arg(long, value_parser = arguments::address, default_value_t = canonical(ContractRole::AbiSessionValidationModule))]
         validation_module: Address,
@@ -30,8 +56,13 @@ pub(crate) enum Command {
     },
     /// Point out what policies allow and most owners would not.
     ///
-    /// Reads policies as `encode` does; gives {findings: [{policy, level, lint, text}]}.
+    /// Reads a policy file, or policies on stdin as `encode` does; gives {findings: [{policy, level, lint, text}]}, each of a file
+    /// with its {place}.
     Lint {
+        /// A policy file: TOML, or JSON where its name ends in .json. JSON is read from stdin without one.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        decimals: Decimals,
         #[command(flatten)]
         lint: LintArguments,
         #[command(flatten)]
@@ -39,9 +70,18 @@ pub(crate) enum Command {
     },
     /// Say whether a session allows a call, as the contract would.
     ///
-    /// Reads {sessionKeyData, to, value, data}, where the last three are the call that the account is to make; gives
-    /// {allowed, reason}, with the reason for which the contract would revert.
+    /// Reads from stdin {sessionKeyData, to, value, data}, where the last three are the call that the account is to make; gives
+    /// {allowed, reason}, with the reason for which the contract would revert. Or it reads a policy file, and gives {allowed,
+    /// reason, entry, expected, actual, place} of the call --to, --data and --value now; then it fails with code 1 where the call is
+    /// not allowed.
     Check {
+        /// A policy file: TOML, or JSON where its name ends in .json. JSON is read from stdin without one.
+        #[arg(requires_all = ["to", "data"])]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        decimals: Decimals,
+        #[command(flatten)]
+        call: check::CallArguments,
         #[command(flatten)]
         output: Output,
     },
@@ -49,7 +89,14 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Encode { validation_module, lint, output } => {
+        Command::New(arguments) => new::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Encode { file: Some(file), session_key, decimals, validation_module, lint, output } => {
+            let encode =
+                encode::Encode { session_key: session_key.unwrap_or_default(), validation_module, lint };
+            encode.run(&file, &decimals, output)
+        }
+        Command::Encode { validation_module, lint, output, .. } => {
             let policies = Policies::read(&read_json("an array of policies")?)?;
             let findings = policies.lint(&lint);
             findings.lines().for_each(|line| eprintln!("{line}"));
@@ -58,13 +105,19 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             }
             output.write(&Tree::of(&policies.policies, validation_module)?, Tree::text)
         }
-        Command::Lint { lint, output } => {
+        Command::Lint { file: Some(file), decimals, lint, output } => {
+            findings::run(&file, &decimals, &lint, output)
+        }
+        Command::Lint { lint, output, .. } => {
             let policies = Policies::read(&read_json("an array of policies")?)?;
             let findings = policies.lint(&lint);
             output.write(&findings, Findings::text)?;
             if lint.strict { findings.refuse_any() } else { Ok(()) }
         }
-        Command::Check { output } => {
+        Command::Check { file: Some(file), decimals, call, output } => {
+            check::run(&file, &decimals, &call, output)
+        }
+        Command::Check { output, .. } => {
             let question: Question = read_stdin("a question {sessionKeyData, to, value, data}")?;
             output.write(&question.answer(), Answer::text)
         }
@@ -94,7 +147,10 @@ struct Session {
 }
 
 impl Tree {
-    fn of(policies: &[Policy], validation_module: Address) -> anyhow::Result<Self> {
+    fn of<const RULES: usize>(
+        policies: &[SessionPolicy<RULES>],
+        validation_module: Address,
+    ) -> anyhow::Result<Self> {
         let encoded: Vec<(Vec<u8>, B256)> = policies
             .iter()
             .map(|SessionPolicy { session_key, policy }| {

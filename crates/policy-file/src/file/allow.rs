@@ -4,7 +4,8 @@ use alloy_dyn_abi::DynSolType;
 use alloy_primitives::Address;
 use quorate_core::json::parse_address;
 use quorate_core::{
-    ArgumentError, Arguments, Condition, FunctionError, FunctionSelector, Policy, PolicyBuilder, SelectorError,
+    ArgumentError, Arguments, Condition, FunctionError, FunctionSelector, Policy, PolicyBuilder,
+    SelectorError,
 };
 use quorate_protocol::Permissions;
 
@@ -33,7 +34,8 @@ pub(super) fn read(
         }
         None => {}
     }
-    let mut reader = Reader { source, tokens: tokens.iter().map(|it| (it.name.as_str(), it.address)).collect() };
+    let mut reader =
+        Reader { source, tokens: tokens.iter().map(|it| (it.name.as_str(), it.address)).collect() };
     nodes.iter().filter_map(|node| reader.entry(node, found)).collect()
 }
 
@@ -106,7 +108,15 @@ impl Reader<'_> {
         let value = Spanned::new(parts.value.to_owned(), written.part(parts.value));
         let operand = found.ok(Operand::parse(parts.value, &ty, &self.tokens), value.span.clone())?;
         let Parts { condition, argument, .. } = parts;
-        Some(Rule { span: written.span(), argument: argument.to_owned(), condition, value, offset, ty, operand })
+        Some(Rule {
+            span: written.span(),
+            argument: argument.to_owned(),
+            condition,
+            value,
+            offset,
+            ty,
+            operand,
+        })
     }
 
     /// A rule that the nodes hold for a sum.

@@ -46,7 +46,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn number(&self, key: &'static str, found: &mut Found) -> Option<Written<'a>> {
         let node = self.node(key)?;
         match &node.value {
-            Value::Text(text) | Value::Number(text) => Some(Written { source: self.source, text, span: &node.span }),
+            Value::Text(text) | Value::Number(text) => {
+                Some(Written { source: self.source, text, span: &node.span })
+            }
             _ => wrong_type(key, "a number, or a text", node, found),
         }
     }
@@ -55,7 +57,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn time(&self, key: &'static str, found: &mut Found) -> Option<Written<'a>> {
         let node = self.node(key)?;
         match &node.value {
-            Value::Text(text) | Value::Time(text) => Some(Written { source: self.source, text, span: &node.span }),
+            Value::Text(text) | Value::Time(text) => {
+                Some(Written { source: self.source, text, span: &node.span })
+            }
             _ => wrong_type(key, "a date, or a text", node, found),
         }
     }

@@ -16,10 +16,11 @@ pub(super) fn parse(text: &str, found: &mut Found) -> Option<Vec<Entry>> {
 }
 
 fn entries(text: &str, table: &DeTable<'_>) -> Vec<Entry> {
-    let entry = |(key, value): (&toml::Spanned<std::borrow::Cow<'_, str>>, &toml::Spanned<DeValue<'_>>)| Entry {
-        key: Spanned::new(key.get_ref().clone().into_owned(), key.span()),
-        value: node(text, value.get_ref(), value.span()),
-    };
+    let entry =
+        |(key, value): (&toml::Spanned<std::borrow::Cow<'_, str>>, &toml::Spanned<DeValue<'_>>)| Entry {
+            key: Spanned::new(key.get_ref().clone().into_owned(), key.span()),
+            value: node(text, value.get_ref(), value.span()),
+        };
     table.iter().map(entry).collect()
 }
 
