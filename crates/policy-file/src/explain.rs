@@ -10,7 +10,6 @@ use quorate_protocol::PaymasterRule;
 use crate::amount::Amount;
 use crate::compile::Compiled;
 use crate::file::{Allow, Rule};
-use crate::operand::Operand;
 use crate::time;
 
 /// Who has the session key, and so what holds a policy besides the chain.
@@ -80,11 +79,22 @@ impl Compiled<'_> {
     pub fn explain(&self, target: Target, unenforced: Option<&[Condition]>) -> Explanation {
         let mut writer = Writer { target, unenforced, statements: Vec::new() };
         writer.on_chain(None, validity(self.epoch()));
-        for (place, (allow, _)) in self.entries().enumerate() {
-            writer.entry(place, allow);
+        let mut totals = self.limits().arguments.iter().map(|limit| B256::from(limit.total));
+        for (place, (allow, policy)) in self.entries().enumerate() {
+            let words = policy.rules().iter().map(|rule| rule.reference().word());
+            let totals = totals.by_ref().take(allow.totals.len());
+            writer.entry(place, self.name_of(allow.contract.value), allow, words, totals);
         }
         writer.limits(self);
         Explanation { target, statements: writer.statements }
+    }
+
+    /// A contract with its name in the file, if it has one.
+    fn name_of(&self, contract: Address) -> String {
+        match self.file.tokens().find(|token| token.address == contract) {
+            Some(token) => format!("{contract} ({})", token.name),
+            None => contract.to_string(),
+        }
     }
 }
 
@@ -95,12 +105,20 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn entry(&mut self, place: usize, allow: &Allow) {
+    /// Says what an entry allows; `words` and `totals` are what its rules and totals were compiled to.
+    fn entry(
+        &mut self,
+        place: usize,
+        contract: String,
+        allow: &Allow,
+        words: impl Iterator<Item = B256>,
+        totals: impl Iterator<Item = B256>,
+    ) {
         let entry = Some(place);
-        self.on_chain(entry, format!("{} of {}", allow.function.value, allow.contract.value));
-        for rule in &allow.rules {
+        self.on_chain(entry, format!("{} on {contract}", allow.function.value));
+        for (rule, word) in allow.rules.iter().zip(words) {
             let chain = self.chain_holds(rule.condition);
-            self.push(entry, format!("only if {} is {}", argument(rule), compared(rule)), chain, true);
+            self.push(entry, format!("only if {} is {}", argument(rule), compared(rule, word)), chain);
         }
         let value = match &allow.value {
             Some(value) if !is_zero(&value.value) => {
@@ -109,9 +127,9 @@ impl Writer<'_> {
             _ => "no call sends any of the chain's coin".to_owned(),
         };
         self.on_chain(entry, value);
-        for total in &allow.totals {
-            let text =
-                format!("{} of all calls of this function together is {}", argument(total), compared(total));
+        for (total, word) in allow.totals.iter().zip(totals) {
+            let compared = compared(total, word);
+            let text = format!("{} of all calls of this function together is {compared}", argument(total));
             self.counted(entry, text);
         }
     }
@@ -148,15 +166,15 @@ impl Writer<'_> {
     }
 
     fn on_chain(&mut self, entry: Option<usize>, text: String) {
-        self.push(entry, text, OnChain::Held, true);
+        self.push(entry, text, OnChain::Held);
     }
 
     fn counted(&mut self, entry: Option<usize>, text: String) {
-        self.push(entry, text, OnChain::NotHeld, true);
+        self.push(entry, text, OnChain::NotHeld);
     }
 
-    fn push(&mut self, entry: Option<usize>, text: String, chain: OnChain, nodes: bool) {
-        let held_by = HeldBy { chain, nodes: nodes && self.target == Target::Network };
+    fn push(&mut self, entry: Option<usize>, text: String, chain: OnChain) {
+        let held_by = HeldBy { chain, nodes: self.target == Target::Network };
         self.statements.push(Statement { entry, text, held_by });
     }
 }
@@ -177,17 +195,14 @@ fn argument(rule: &Rule) -> String {
     }
 }
 
-/// `at most 25 USDC`.
-fn compared(rule: &Rule) -> String {
+/// `at most 25 USDC (25000000)`: as it is written, and what the chain compares with where that is something else.
+fn compared(rule: &Rule, word: B256) -> String {
     let written = &rule.value.value;
-    // A name that stands for an address is shown with it.
-    let address = match &rule.operand {
-        Operand::Word(word) if rule.ty == DynSolType::Address && !written.starts_with("0x") => {
-            format!(" ({})", Address::from_word(*word))
-        }
-        _ => String::new(),
-    };
-    format!("{} {written}{address}", rule.condition)
+    let shown = shown_word(word, &rule.ty);
+    match shown.eq_ignore_ascii_case(written) {
+        true => format!("{} {written}", rule.condition),
+        false => format!("{} {written} ({shown})", rule.condition),
+    }
 }
 
 /// A word as a value of its argument's type; what is none is shown as it is.

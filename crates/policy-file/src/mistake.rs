@@ -55,7 +55,6 @@ impl Diagnostic for Mistakes {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{kind}")]
 pub struct Mistake {
-    #[source]
     kind: MistakeKind,
     source_code: Source,
     places: Vec<Place>,
@@ -78,7 +77,8 @@ impl Place {
     }
 
     pub(crate) fn labeled(&self) -> LabeledSpan {
-        LabeledSpan::new(Some(self.label.to_owned()), self.offset, self.len)
+        let label = (!self.label.is_empty()).then(|| self.label.to_owned());
+        LabeledSpan::new(label, self.offset, self.len)
     }
 }
 
@@ -265,7 +265,7 @@ pub enum MistakeKind {
     #[error("this is no rule")]
     NotARule,
     /// An argument that no rule can be about.
-    #[error("no rule can be about this: {0}")]
+    #[error(transparent)]
     Argument(#[from] ArgumentError),
     /// Not a value of the argument.
     #[error(transparent)]

@@ -7,9 +7,9 @@ use alloy_json_abi::{Function, Param};
 use alloy_primitives::Address;
 
 /// A commented policy file in TOML that allows one function of one contract, with a rule for each argument that can have
-/// one; without a function, a transfer of a token. It is valid as it is, but for what has to be filled in.
+/// one; without a function, a transfer of a token. Without a contract it has to be filled in before the file can be read.
 pub fn template(contract: Option<Address>, function: Option<&Function>) -> String {
-    let contract = contract.unwrap_or(Address::repeat_byte(0x11));
+    let contract = contract.map_or("0x…".to_owned(), |contract| contract.to_string());
     let transfer = Function::parse("transfer(address to, uint256 amount)").ok();
     let function = function.or(transfer.as_ref());
     let signature = function.map(declaration).unwrap_or_default();
@@ -38,7 +38,7 @@ rate = "10 per day"     # operations in each window of time
 
 # A function that may be called; write [[allow]] again for another one.
 [[allow]]
-contract = "{contract}" # fill in the contract
+contract = "{contract}"
 function = "{signature}"
 # Every rule has to hold: == != < <= > >= and a value, as "amount <= 25 USDC".
 rules = [

@@ -314,7 +314,7 @@ proptest! {
         }
         let mut drawn = String::new();
         GraphicalReportHandler::new().render_report(&mut drawn, &mistakes).unwrap();
-        prop_assert!(drawn.contains(&mistakes.as_slice()[0].kind().name()));
+        prop_assert!(drawn.contains(mistakes.as_slice()[0].kind().name()));
     }
 }
 

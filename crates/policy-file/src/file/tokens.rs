@@ -26,8 +26,9 @@ fn token(source: &str, Entry { key, value: node }: &Entry, found: &mut Found) ->
         Value::Text(_) => (Written::of_text(source, node), None),
         _ => return wrong_type(&key.value, "an address, or a table", node, found),
     };
-    let address = address?;
-    let address = found.ok(parse_address(address.text), address.span())?;
+    // The name is known all the same, so that its uses are no mistakes as well.
+    let address = address.and_then(|written| found.ok(parse_address(written.text), written.span()));
+    let address = address.unwrap_or_default();
     Some(WrittenToken { name: key.value.clone(), address, decimals })
 }
 

@@ -43,7 +43,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (_, None) => None,
     };
     let text = template(arguments.contract, function.as_ref());
-    if let Err(mistakes) = PolicyFile::parse("the new file", &text, Format::Toml) {
+    // The contract is to be filled in, and everything else is right as it is.
+    let filled_in = template(Some(Address::repeat_byte(1)), function.as_ref());
+    if let Err(mistakes) = PolicyFile::parse("the new file", &filled_in, Format::Toml) {
         return Err(Ended::bad_input(drawn(&mistakes, &std::io::stderr())).into());
     }
     let file = arguments.file.as_deref();
