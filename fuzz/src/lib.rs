@@ -11,6 +11,7 @@ mod device;
 mod granted;
 mod json;
 mod network;
+mod policy_file;
 mod read;
 mod reviewed;
 mod signed;
@@ -19,6 +20,7 @@ pub use device::device_frames;
 pub use granted::grant;
 pub use json::{policy_json, text, user_operation_json};
 pub use network::{answer, authentication, ledger, operation_message, permissions, setup};
+pub use policy_file::policy_file;
 #[cfg(feature = "nodes")]
 pub use quorate_node::adversary::check_frames as frames;
 pub use read::{call_data, evaluate, session_key_data};
@@ -45,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "key_request", check: key_request },
     Target { name: "device_frames", check: device_frames },
     Target { name: "policy_json", check: policy_json },
+    Target { name: "policy_file", check: policy_file },
     Target { name: "user_operation_json", check: user_operation_json },
     Target { name: "text", check: text },
     Target { name: "setup", check: setup },

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use snapbox::{Data, assert_data_eq};
+use snapbox::{Assert, Data};
 
 const KEY: &str = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf";
 const FRIEND: &str = "0x2222222222222222222222222222222222222222";
@@ -54,7 +54,8 @@ fn is_as_before(arguments: &[&str], snapshot: &str) {
         }
     }
     seen.push_str(&format!("--- code {code}\n"));
-    assert_data_eq!(seen, Data::read_from(&folder().join(snapshot), None).raw());
+    let assert = Assert::new().action_env("SNAPSHOTS").normalize_paths(false);
+    assert.eq(seen, Data::read_from(&folder().join(snapshot), None));
 }
 
 fn files(folder: &Path) -> Vec<String> {
@@ -144,7 +145,7 @@ fn calls_are_allowed_or_refused_with_the_line() {
     let arguments = check(USDC, &transfer(FRIEND, 25_000_001), &[]);
     let (_, answer) = json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(answer["reason"], "ABISV Arg Rule Violated");
-    assert_eq!(answer["expected"], "amount at most 25 USDC (25000000)");
+    assert_eq!(answer["expected"], "`amount` at most 25 USDC (25000000)");
     assert_eq!((&answer["actual"], &answer["place"]["line"]), (&"25000001".into(), &15.into()));
 }
 

@@ -3,6 +3,7 @@
 use alloy_primitives::U256;
 
 use crate::mistake::similar;
+use crate::read::one_line;
 
 /// A number as it is written, with what one of its units is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Amount {
             None => decimal(number)?,
         };
         let unit = if unit.is_empty() { Unit::Smallest } else { Unit::named(unit, tokens)? };
-        Ok(Self { is_negative, digits, fraction, unit, text: text.to_owned() })
+        Ok(Self { is_negative, digits, fraction, unit, text: one_line(text) })
     }
 
     /// A whole number of things, such as uses.

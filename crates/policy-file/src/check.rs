@@ -197,15 +197,18 @@ impl Compiled<'_> {
             }
             Refusal::WordOutOfBounds { rule, len, .. } => {
                 let argument = allow.rules.get(rule).map_or("", |rule| rule.argument.as_str());
-                (format!("{argument}, whole"), format!("call data of {len} bytes"))
+                (format!("all of `{argument}`"), format!("call data of {len} bytes"))
             }
             Refusal::RuleViolated { rule, word, reference, .. } => match allow.rules.get(rule) {
                 Some(rule) => {
                     let reference = shown_word(reference, &rule.ty);
                     let expected = match rule.value.value == reference {
-                        true => format!("{} {} {reference}", rule.argument, rule.condition),
+                        true => format!("`{}` {} {reference}", rule.argument, rule.condition),
                         false => {
-                            format!("{} {} {} ({reference})", rule.argument, rule.condition, rule.value.value)
+                            format!(
+                                "`{}` {} {} ({reference})",
+                                rule.argument, rule.condition, rule.value.value
+                            )
                         }
                     };
                     (expected, shown_word(word, &rule.ty))

@@ -258,6 +258,9 @@ pub enum MistakeKind {
         /// The token.
         token: Address,
     },
+    /// A selector, which says nothing of the arguments.
+    #[error("a selector says nothing of the arguments")]
+    OnlySelector,
     /// Something that is no function.
     #[error(transparent)]
     Function(#[from] FunctionError),
@@ -334,7 +337,7 @@ impl MistakeKind {
             Self::Decimals => "decimals",
             Self::OtherDecimals { .. } => "other-decimals",
             Self::UnknownDecimals { .. } => "unknown-decimals",
-            Self::Function(_) => "not-a-function",
+            Self::OnlySelector | Self::Function(_) => "not-a-function",
             Self::NotARule => "not-a-rule",
             Self::Argument(_) => "argument",
             Self::Operand(_) => "not-a-value",
@@ -391,9 +394,9 @@ impl MistakeKind {
             }
             Self::OtherDecimals { .. } => "leave `decimals` out, or write the token's own".to_owned(),
             Self::UnknownDecimals { name, .. } => {
-                format!("write `{name} = {{ address = \"0x…\", decimals = 6 }}` under [tokens], or ask the token")
+                format!("write `{name} = {{ address = \"0x…\", decimals = 6 }}` under [tokens], with the token's own decimals")
             }
-            Self::Function(_) => "write it as Solidity does: `transfer(address to, uint256 amount)`".to_owned(),
+            Self::OnlySelector | Self::Function(_) => "write it as Solidity does: `transfer(address to, uint256 amount)`".to_owned(),
             Self::NotARule => "write an argument, one of == != < <= > >=, and a value: `amount <= 25 USDC`".to_owned(),
             Self::Argument(error) => return argument_help(error),
             Self::Operand(error) => return error.help(),

@@ -31,7 +31,7 @@ rate = "10 per day"     # operations in each window of time
 # gas = "0.05 ether"    # what their gas may cost
 # paymaster = "required"
 
-# Tokens, whose names are units in rules and stand for their addresses. Decimals are asked of the token.
+# Tokens, whose names are units in rules and stand for their addresses. `decimals` are needed where nobody asks the token.
 [tokens]
 # USDC = "0x…"
 # DAI = {{ address = "0x…", decimals = 18 }}

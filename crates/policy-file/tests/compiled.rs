@@ -382,3 +382,51 @@ fn limits_are_those_of_the_network() {
     assert_eq!(compiled.policies()[0].rules()[1].reference().to_uint(), U256::from(5_000_000));
     assert_eq!(compiled.epoch().valid_until(), 1_798_675_200);
 }
+
+/// The names of the mistakes.
+fn mistakes(text: &str, format: Format, facts: &Facts) -> Vec<&'static str> {
+    let mistakes = match PolicyFile::parse("policy", text, format) {
+        Ok(file) => file.compile(facts).err().unwrap(),
+        Err(mistakes) => mistakes,
+    };
+    mistakes.as_slice().iter().map(|mistake| mistake.kind().name()).collect()
+}
+
+#[test]
+fn what_only_a_caller_can_do_wrong() {
+    let allow = format!("[[allow]]\ncontract = \"{TOKEN}\"\nfunction = \"f()\"");
+    let none = Facts::default();
+    assert_eq!(mistakes(&format!("for = \"7 days\"\n{allow}"), Format::Toml, &none), ["no-clock"]);
+    assert_eq!(mistakes(&format!("#{}\n{allow}", "x".repeat(1 << 17)), Format::Toml, &none), ["too-long"]);
+    // Years that no time has.
+    let late = Facts { now: Some(253_402_300_799), ..none };
+    assert_eq!(mistakes(&format!("for = \"7 days\"\n{allow}"), Format::Toml, &late), ["not-a-time"]);
+}
+
+#[test]
+fn deep_texts_are_refused() {
+    let deep = "[".repeat(60_000);
+    let none = Facts::default();
+    assert_eq!(mistakes(&format!("{{\"allow\":{deep}"), Format::Json, &none), ["syntax"]);
+    assert!(!mistakes(&format!("allow = {deep}"), Format::Toml, &none).is_empty());
+    let keys = vec!["a"; 30_000].join(".");
+    assert!(!mistakes(&format!("{keys} = 1"), Format::Toml, &none).is_empty());
+    let tables = "{\"a\":".repeat(20_000);
+    assert_eq!(mistakes(&tables, Format::Json, &none), ["syntax"]);
+}
+
+#[test]
+fn what_is_shown_of_a_text_is_one_line() {
+    let text = format!(
+        "[[allow]]\ncontract = \"{TOKEN}\"\nfunction = \"f(uint256\\n\\na)\"\nrules = [\"a <= 1 \\n gwei\"]\nvalue = \"2\\n\\n wei\""
+    );
+    let file = PolicyFile::parse("policy", &text, Format::Toml).unwrap();
+    let compiled = file.compile(&Facts::default()).unwrap();
+    let explained = compiled.explain(Target::ChainAlone, None);
+    let texts: Vec<_> = explained.statements().iter().map(|it| it.text.as_str()).collect();
+    let function = format!("f(uint256 a) on {TOKEN}");
+    assert_eq!(
+        texts[1..],
+        [&function, "only if a is at most 1 gwei (1000000000)", "each call sends at most 2 wei"]
+    );
+}

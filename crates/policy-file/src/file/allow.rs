@@ -13,7 +13,7 @@ use super::{Allow, Rule, WrittenToken};
 use crate::amount::Amount;
 use crate::mistake::{Found, MistakeKind};
 use crate::operand::Operand;
-use crate::read::{Fields, Node, Span, Spanned, Value, Written, wrong_type};
+use crate::read::{Fields, Node, Span, Spanned, Value, Written, one_line, wrong_type};
 
 const FIELDS: &[&str] = &["contract", "function", "rules", "value", "totals"];
 
@@ -105,7 +105,7 @@ impl Reader<'_> {
             let error = ArgumentError::NotOrdered { ty: ty.to_string(), condition: parts.condition };
             found.report(error, written.part(parts.comparison));
         }
-        let value = Spanned::new(parts.value.to_owned(), written.part(parts.value));
+        let value = Spanned::new(one_line(parts.value), written.part(parts.value));
         let operand = found.ok(Operand::parse(parts.value, &ty, &self.tokens), value.span.clone())?;
         let Parts { condition, argument, .. } = parts;
         Some(Rule {
@@ -142,8 +142,12 @@ fn function(written: &Written<'_>, found: &mut Found) -> Option<Function> {
     match Policy::on(Address::ZERO).allow_fn(written.text) {
         Ok(arguments) => {
             let selector = arguments.clone().build().ok()?.selector();
-            let written = Spanned::new(written.text.to_owned(), written.span());
+            let written = Spanned::new(one_line(written.text), written.span());
             Some(Function { selector, arguments, written })
+        }
+        Err(FunctionError::OnlySelector { .. }) => {
+            found.report(MistakeKind::OnlySelector, written.span());
+            None
         }
         Err(error) => {
             let span = function_place(&error, written);

@@ -7,7 +7,7 @@ use quorate_protocol::{Limits, PaymasterRule, WindowLimit};
 use super::WrittenLimits;
 use crate::amount::Amount;
 use crate::mistake::{Found, MistakeKind};
-use crate::read::{Fields, Written};
+use crate::read::{Fields, Written, one_line};
 use crate::time;
 
 const FIELDS: &[&str] = &["uses", "rate", "value", "gas", "paymaster"];
@@ -30,7 +30,7 @@ pub(super) fn read(source: &str, fields: &Fields<'_>, found: &mut Found) -> Writ
     let paymaster = fields.text("paymaster", found).and_then(|written| paymaster(&written, found));
     let paymaster = paymaster.unwrap_or_default();
     let limits = Limits { uses, window, native_value, gas_cost, arguments: Vec::new(), paymaster };
-    WrittenLimits { limits, value, gas, rate: rate.map(|rate| rate.text.to_owned()) }
+    WrittenLimits { limits, value, gas, rate: rate.map(|rate| one_line(rate.text)) }
 }
 
 /// Reads `10 per day`, `3 per 6 hours`.

@@ -39,7 +39,7 @@ fn decimals(written: &Written<'_>, found: &mut Found) -> Option<Spanned<u8>> {
 
 fn is_name(name: &str) -> bool {
     let reserved = COIN_UNITS.iter().map(|(unit, _)| *unit).chain(["true", "false"]);
-    name.starts_with(char::is_alphabetic)
-        && name.chars().all(|letter| letter.is_alphanumeric() || "_-.+".contains(letter))
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.+".contains(letter))
         && !reserved.into_iter().any(|it| it == name)
 }

@@ -91,3 +91,8 @@ pub(crate) fn part(source: &str, whole: &Span, text: &str, part: Span) -> Span {
     let found = start.map(|start| whole.start + start + part.start..whole.start + start + part.end);
     found.filter(|found| !text.is_empty() && source.get(found.clone()).is_some()).unwrap_or(whole.clone())
 }
+
+/// A text with single spaces for all that is white: what is shown of it is one line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
