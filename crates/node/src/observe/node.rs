@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +19,7 @@ use url::Url;
 use super::listener::Observed;
 use super::metrics::{self, Frames, OfNode, OfState, Requests};
 use super::{Clocks, disk};
+use crate::clock;
 use crate::error::reasons;
 use crate::node::Member;
 use crate::storage::{Storage, StorageError};
@@ -127,7 +128,7 @@ impl NodeObserver {
             gateways.len() - 1
         });
         if let Some(gateway) = gateways.get_mut(gateway) {
-            gateway.since = Some(seconds_since_1970());
+            gateway.since = Some(clock::now());
         }
         drop(gateways);
         ConnectedGateway { observer: self.clone(), gateway }
@@ -190,7 +191,7 @@ impl Observed for NodeObserver {
             "gateways": self.gateways_said(),
             "quarantined": is_quarantined,
             "disk": { "writable": disk.is_ok(), "reason": disk.err() },
-            "clock": seconds_since_1970(),
+            "clock": clock::now(),
             "journalAges": ages.collect::<BTreeMap<_, _>>(),
         });
         (is_ready, said)
@@ -228,10 +229,6 @@ impl Drop for ConnectedGateway {
             gateway.since = None;
         }
     }
-}
-
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn gauge(number: u64) -> i64 {
