@@ -68,11 +68,21 @@ pub(crate) enum Command {
     Revoke(RevokeArguments),
 }
 
+/// A network that runs.
 #[derive(Debug, Args)]
-pub(crate) struct ListArguments {
+pub(crate) struct RunningNetwork {
     /// The network's descriptor.
     #[arg(long)]
     network: PathBuf,
+    /// Root certificates, in PEM, by which its gateways are believed beside the platform's.
+    #[arg(long)]
+    root_certificates: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    network: RunningNetwork,
     /// The key's id at the network: 64 hex digits.
     #[arg(long)]
     key: String,
@@ -80,9 +90,8 @@ pub(crate) struct ListArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArguments {
-    /// The network's descriptor.
-    #[arg(long)]
-    network: PathBuf,
+    #[command(flatten)]
+    network: RunningNetwork,
     /// The key's id at the network: 64 hex digits.
     #[arg(long)]
     key: String,
@@ -125,7 +134,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn list(ListArguments { network, key }: ListArguments) -> anyhow::Result<()> {
-    let network = SigningNetwork::new(descriptor(&network)?);
+    let network = network.client()?;
     let keys = network.ephemeral_keys(&key).await?;
     print!("{}", table(&keys, network.descriptor().threshold()));
     Ok(())
@@ -157,7 +166,7 @@ fn listed(nodes: &BTreeSet<NodeIndex>) -> String {
 
 async fn revoke(arguments: RevokeArguments) -> anyhow::Result<()> {
     let RevokeArguments { network, key, ephemeral, owner, signature, block } = arguments;
-    let network = SigningNetwork::new(descriptor(&network)?);
+    let network = network.client()?;
     let ephemeral = ephemeral.map(|key| VerifyingKey::from_bytes(&key.0)).transpose();
     let ephemeral = ephemeral.context("--ephemeral is not an Ed25519 public key")?;
     let revocation = Revocation::new(network.descriptor(), owner, &key, ephemeral);
@@ -212,6 +221,21 @@ fn report(revoked: &RevocationStatus) -> String {
         lines.push(format!("may have been signed within the last minute: {}", operation.hash));
     }
     lines.join("\n") + "\n"
+}
+
+impl RunningNetwork {
+    fn client(&self) -> anyhow::Result<SigningNetwork> {
+        let client = SigningNetwork::new(descriptor(&self.network)?);
+        let Some((file, pem)) = self.roots()? else { return Ok(client) };
+        client.with_root_certificates(&pem).with_context(|| format!("{} is refused", file.display()))
+    }
+
+    /// The file of the root certificates, and what stands in it.
+    fn roots(&self) -> anyhow::Result<Option<(&Path, Vec<u8>)>> {
+        let Some(file) = &self.root_certificates else { return Ok(None) };
+        let pem = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        Ok(Some((file, pem)))
+    }
 }
 
 fn descriptor(path: &Path) -> anyhow::Result<NetworkDescriptor> {

@@ -37,6 +37,21 @@ pub(crate) struct Arguments {
     /// Also sign for five minutes at 80 % of what was sustained, and compare the memory after 1 000 and 10 000 signatures.
     #[arg(long)]
     long: bool,
+    /// Only these, beside the signatures of one client, against which they are held.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Killed,
+    Sustained,
+    Far,
+    Keys,
+    Slow,
+    Revocations,
+    Memory,
 }
 
 /// How often each thing is done.
@@ -98,8 +113,14 @@ impl Rounds {
 const FAR: u64 = 25;
 const SLOW: u64 = 500;
 
+impl Arguments {
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, quick: bool) -> anyhow::Result<Vec<Goal>> {
-    let Arguments { program, folder, long } = arguments;
+    let Arguments { program, folder, long, .. } = arguments;
     let rounds = Rounds::new(quick);
     let progress = Progress::default();
     progress.begin("the reference: a signature's computation alone");
@@ -107,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments, quick: bool) -> anyhow::Result<Vec<Goal
     let goals = Runtime::new()?.block_on(async {
         progress.begin("starting a gateway and five nodes");
         let mut scene = Scene::start(program, folder, rounds.pool).await?;
-        let goals = measure(&mut scene, folder, reference, rounds, *long, &progress).await?;
+        let goals = measure(&mut scene, arguments, reference, rounds, &progress).await?;
         scene.shutdown().await?;
         anyhow::Ok(goals)
     })?;
@@ -121,16 +142,15 @@ pub(crate) fn run(arguments: &Arguments, quick: bool) -> anyhow::Result<Vec<Goal
 /// The lines, in their order.
 async fn measure(
     scene: &mut Scene,
-    folder: &std::path::Path,
+    arguments: &Arguments,
     reference: Reference,
     rounds: Rounds,
-    long: bool,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Goal>> {
     progress.begin("keys from the pool");
     let key = keys(scene, rounds).await?;
     progress.begin("durable writes");
-    let fsync = fsync::measure(folder, rounds.fsyncs)?;
+    let fsync = fsync::measure(&arguments.folder, rounds.fsyncs)?;
     let allowed = 1.2 * reference.milliseconds + fsync;
     let mut goals = vec![
         Goal::shown("reference, three signers on one thread, milliseconds", reference.milliseconds),
@@ -146,52 +166,63 @@ async fn measure(
         Goal::at_most("signature, 99th percentile / median", near.percentile(99) / local, 2.5),
     ]);
 
-    progress.begin("signatures without two nodes");
-    let gone = scene.nodes().into_iter().take(SPARE).collect();
-    scene.kill(&gone).await?;
-    let fewer = signatures(scene, rounds, rounds.signatures).await?;
-    scene.revive(&gone).await?;
-    goals.extend([
-        Goal::shown("two nodes killed, milliseconds", fewer.median()),
-        Goal::at_most("two nodes killed / (1.2 references + 1 fsync)", fewer.median() / allowed, 1.0),
-        Goal::at_most(
-            "two nodes killed, 99th percentile / median",
-            fewer.percentile(99) / fewer.median(),
-            2.5,
-        ),
-    ]);
-
-    goals.extend(sustained::run(scene, reference, rounds, long, progress).await?);
-
-    progress.begin("signatures where the nodes are 25 ms away");
-    let all = scene.nodes();
-    scene.delay(&all, Some(Duration::from_millis(FAR))).await?;
-    let far = signatures(scene, rounds, rounds.far).await?;
-    scene.delay(&all, None).await?;
-    goals.extend([
-        Goal::shown("nodes 25 ms away, milliseconds", far.median()),
-        Goal::at_most("nodes 25 ms away, one-way delays", (far.median() - local) / FAR as f64, 12.0),
-    ]);
-
-    goals.extend([
-        Goal::shown("key from the pool, milliseconds", key),
-        Goal::at_most("key from the pool / signature", key / local, 5.0),
-    ]);
-
-    progress.begin("signatures where one node is slow");
-    let slow = scene.nodes().into_iter().take(1).collect();
-    scene.delay(&slow, Some(Duration::from_millis(SLOW))).await?;
-    let hindered = signatures(scene, rounds, rounds.signatures).await?;
-    scene.delay(&slow, None).await?;
-    goals.extend([
-        Goal::shown("one node 1 s slow, milliseconds", hindered.median()),
-        Goal::at_most("one node 1 s slow, 99th percentile / signature", hindered.percentile(99) / local, 2.0),
-    ]);
-
-    progress.begin("revocations");
-    let slowest = revocation::slowest(scene, rounds.revocations).await?;
-    goals.push(Goal::at_most("revocation at all nodes, seconds", slowest, 1.0));
-    if long {
+    if arguments.measures(Part::Killed) {
+        progress.begin("signatures without two nodes");
+        let gone = scene.nodes().into_iter().take(SPARE).collect();
+        scene.kill(&gone).await?;
+        let fewer = signatures(scene, rounds, rounds.signatures).await?;
+        scene.revive(&gone).await?;
+        goals.extend([
+            Goal::shown("two nodes killed, milliseconds", fewer.median()),
+            Goal::at_most("two nodes killed / (1.2 references + 1 fsync)", fewer.median() / allowed, 1.0),
+            Goal::at_most(
+                "two nodes killed, 99th percentile / median",
+                fewer.percentile(99) / fewer.median(),
+                2.5,
+            ),
+        ]);
+    }
+    if arguments.measures(Part::Sustained) {
+        goals.extend(sustained::run(scene, reference, rounds, arguments.long, progress).await?);
+    }
+    if arguments.measures(Part::Far) {
+        progress.begin("signatures where the nodes are 25 ms away");
+        let all = scene.nodes();
+        scene.delay(&all, Some(Duration::from_millis(FAR))).await?;
+        let far = signatures(scene, rounds, rounds.far).await?;
+        scene.delay(&all, None).await?;
+        goals.extend([
+            Goal::shown("nodes 25 ms away, milliseconds", far.median()),
+            Goal::at_most("nodes 25 ms away, one-way delays", (far.median() - local) / FAR as f64, 12.0),
+        ]);
+    }
+    if arguments.measures(Part::Keys) {
+        goals.extend([
+            Goal::shown("key from the pool, milliseconds", key),
+            Goal::at_most("key from the pool / signature", key / local, 5.0),
+        ]);
+    }
+    if arguments.measures(Part::Slow) {
+        progress.begin("signatures where one node is slow");
+        let slow = scene.nodes().into_iter().take(1).collect();
+        scene.delay(&slow, Some(Duration::from_millis(SLOW))).await?;
+        let hindered = signatures(scene, rounds, rounds.signatures).await?;
+        scene.delay(&slow, None).await?;
+        goals.extend([
+            Goal::shown("one node 1 s slow, milliseconds", hindered.median()),
+            Goal::at_most(
+                "one node 1 s slow, 99th percentile / signature",
+                hindered.percentile(99) / local,
+                2.0,
+            ),
+        ]);
+    }
+    if arguments.measures(Part::Revocations) {
+        progress.begin("revocations");
+        let slowest = revocation::slowest(scene, rounds.revocations).await?;
+        goals.push(Goal::at_most("revocation at all nodes, seconds", slowest, 1.0));
+    }
+    if arguments.long && arguments.measures(Part::Memory) {
         progress.begin("memory after 10 000 signatures");
         goals.push(memory::run(scene).await?);
     }

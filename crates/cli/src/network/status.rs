@@ -1,7 +1,6 @@
 //! `quorate network status`: what each gateway says of the network, and what cannot work.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,16 +8,16 @@ use clap::Args;
 use quorate::{NetworkDescriptor, NodeIndex};
 use quorate_node::{GatewayHealth, Work};
 use quorate_protocol::{gateway_name, socket_url};
+use reqwest::Certificate;
 use serde::Serialize;
 use url::Url;
 
-use super::{descriptor, listed};
+use super::{RunningNetwork, descriptor, listed};
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
-    /// The network's descriptor.
-    #[arg(long)]
-    network: PathBuf,
+    #[command(flatten)]
+    network: RunningNetwork,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -56,8 +55,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const LONGEST: usize = 256 * 1024;
 
 pub(super) async fn run(StatusArguments { network, json }: StatusArguments) -> anyhow::Result<()> {
-    let network = descriptor(&network)?;
-    let client = reqwest::Client::builder().timeout(DEADLINE).build()?;
+    let client = http_client(&network)?;
+    let network = descriptor(&network.network)?;
     let mut gateways = Vec::new();
     for url in network.gateways() {
         gateways.push(GatewayStatus::new(url, &network, ask(&client, url).await));
@@ -69,6 +68,14 @@ pub(super) async fn run(StatusArguments { network, json }: StatusArguments) -> a
         false => print!("{}", in_words(&status)),
     }
     Ok(())
+}
+
+fn http_client(network: &RunningNetwork) -> anyhow::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder().timeout(DEADLINE);
+    let Some((file, pem)) = network.roots()? else { return Ok(builder.build()?) };
+    let roots = Certificate::from_pem_bundle(&pem);
+    let roots = roots.with_context(|| format!("{} is refused", file.display()))?;
+    Ok(builder.tls_certs_merge(roots).build()?)
 }
 
 async fn ask(client: &reqwest::Client, gateway: &Url) -> anyhow::Result<GatewayHealth> {

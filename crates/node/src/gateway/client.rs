@@ -1,6 +1,6 @@
 //! One client's frames: setup, challenge, authentication, answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, field};
 
 use super::admission::Admission;
-use super::connections::{Event, NodeConnections, Wait};
+use super::connections::NodeConnections;
 use super::drafts::Drafts;
 use super::keys::{KEYGEN_DEADLINE, Keys};
+use super::nonces;
 use super::signing::Signatures;
 use super::statements::{list, register, revoke};
 use crate::error::reasons;
 use crate::node::NONCE_LIFETIME;
 use crate::observe::{GatewayMetrics, one_line};
-use crate::wire::ToNode;
 
 /// What serves clients.
 pub(super) struct Clients {
@@ -87,9 +87,6 @@ struct Counted<'a> {
 /// How long each of a client's frames may take.
 const SETUP_DEADLINE: Duration = Duration::from_secs(10);
 const AUTHENTICATION_DEADLINE: Duration = NONCE_LIFETIME;
-
-const NONCE_DEADLINE: Duration = Duration::from_secs(5);
-const NONCE_GRACE: Duration = Duration::from_millis(250);
 
 /// How long a request for a key may be repeated after a node has answered it: nodes give the same key again.
 const KEY_RESUME: Duration = Duration::from_secs(600);
@@ -268,7 +265,7 @@ impl Clients {
         let nonces = match drafted {
             _ if !operation.is_challenged() => BTreeMap::new(),
             Some(Drafted::Here(nonces) | Drafted::Elsewhere(nonces)) => nonces,
-            None => self.gather_nonces(operation).await?,
+            None => self.nonces_for(operation).await?,
         };
         let proven = ProvenChallenge::new(&setup, nonces.clone());
         if let Some(request) = RequestId::of_challenge(&proven.challenge) {
@@ -349,31 +346,13 @@ impl Clients {
         answer
     }
 
-    /// The nonces of the nodes that are there, without waiting for those that were late with the last ones.
-    async fn gather_nonces(&self, operation: Operation) -> Result<BTreeMap<NodeIndex, Nonce>, Refusal> {
-        let ready = self.connections.ready();
+    /// The nonces of a new challenge. Ephemeral keys sign at once; owners may be asked by their wallets first.
+    async fn nonces_for(&self, operation: Operation) -> Result<BTreeMap<NodeIndex, Nonce>, Refusal> {
         let needed = self.needed(operation);
-        self.connections.enough(&ready, needed)?;
-        let late = self.connections.late();
-        let wait = |events: &BTreeMap<NodeIndex, Event>| {
-            let given = events.values().filter(|event| matches!(event, Event::Nonce(_))).count();
-            let is_enough = given >= usize::from(needed);
-            let are_all_in = ready.iter().all(|node| events.contains_key(node) || late.contains(node));
-            if is_enough && are_all_in { Wait::Done } else { Wait::until(is_enough) }
-        };
-        let frame = |task| ToNode::Nonce { task };
-        let events = self.connections.gather(ready.clone(), NONCE_DEADLINE, NONCE_GRACE, wait, frame).await;
-        let nonces: BTreeMap<_, _> = events
-            .into_iter()
-            .filter_map(|(node, event)| match event {
-                Event::Nonce(nonce) => Some((node, nonce)),
-                _ => None,
-            })
-            .collect();
-        let in_time: BTreeSet<_> = nonces.keys().copied().collect();
-        self.connections.note_nonces(&in_time, &(&ready - &in_time));
-        self.connections.enough(&in_time, needed)?;
-        Ok(nonces)
+        match operation {
+            Operation::Sign => nonces::at_once(&self.connections, needed).await,
+            _ => nonces::fresh(&self.connections, needed).await,
+        }
     }
 
     /// How many nodes an operation cannot do without.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::nonces::InAdvance;
 use super::queue::{self, Full, queue};
 use super::quorum::Progress;
 use crate::channel_binding::ChannelBinding;
@@ -52,6 +53,7 @@ struct NodeConnection {
     is_leaving: bool,
     /// The free keys that the node can assign.
     free: Vec<String>,
+    nonces: InAdvance,
 }
 
 struct TaskState {
@@ -140,6 +142,9 @@ enum RunMessage {
 
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
+/// No task has this number: nonces that are given in advance are asked for by it.
+const NO_TASK: TaskId = 0;
+
 /// How often a node is pinged, and for how long it may be silent.
 const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
@@ -177,7 +182,7 @@ impl NodeConnections {
             moved,
             metrics,
             clocks: Clocks::default(),
-            next_id: AtomicU64::new(1),
+            next_id: AtomicU64::new(NO_TASK + 1),
             state: Mutex::default(),
             rejected: Occasionally::default(),
             unreadable: Occasionally::default(),
@@ -240,8 +245,13 @@ impl NodeConnections {
 
     /// The nodes that were late with their last nonces.
     pub(super) fn late(&self) -> BTreeSet<NodeIndex> {
-        let state = self.state();
-        state.late.iter().filter(|(_, times)| **times >= LATE_TIMES).map(|(node, _)| *node).collect()
+        self.state().late()
+    }
+
+    /// Takes a nonce of each node that takes new tasks, if all that are not usually late have given one in advance; and asks
+    /// them for more.
+    pub(super) fn take_nonces(&self) -> Option<BTreeMap<NodeIndex, Nonce>> {
+        self.state().take_nonces(Instant::now())
     }
 
     /// Opens a task for `nodes`, who may then send each other messages in it.
@@ -305,7 +315,14 @@ impl NodeConnections {
     async fn attend_node(&self, node: NodeIndex, version: u8, socket: WebSocket) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (frames, mut queue) = queue();
-        let connection = NodeConnection { id, version, frames, is_leaving: false, free: Vec::new() };
+        let connection = NodeConnection {
+            id,
+            version,
+            frames,
+            is_leaving: false,
+            free: Vec::new(),
+            nonces: InAdvance::default(),
+        };
         self.state().nodes.insert(node, connection);
         self.tell_moved(node, "connected");
 
@@ -396,6 +413,11 @@ impl NodeConnections {
         let mut state = self.state();
         match frame {
             FromNode::Hello { .. } => {}
+            FromNode::Nonce { task: NO_TASK, nonce } => {
+                if let Some(connection) = state.nodes.get_mut(&from) {
+                    connection.nonces.give(nonce, Instant::now());
+                }
+            }
             FromNode::Nonce { task, nonce } => state.report(task, from, Event::Nonce(nonce)),
             FromNode::WhichKey { task, key_id } => state.report(task, from, Event::GivenKey(key_id)),
             FromNode::KeyRecord { task, record } => state.report(task, from, Event::KeyRecord(record)),
@@ -481,6 +503,32 @@ impl State {
         }
     }
 
+    fn late(&self) -> BTreeSet<NodeIndex> {
+        self.late.iter().filter(|(_, times)| **times >= LATE_TIMES).map(|(node, _)| *node).collect()
+    }
+
+    fn take_nonces(&mut self, now: Instant) -> Option<BTreeMap<NodeIndex, Nonce>> {
+        let late = self.late();
+        let staying = self.nodes.iter_mut().filter(|(_, connection)| !connection.is_leaving);
+        let mut staying: Vec<_> = staying.map(|(node, connection)| (*node, &mut connection.nonces)).collect();
+        let is_there =
+            |(node, nonces): &mut (NodeIndex, &mut InAdvance)| nonces.has_fresh(now) || late.contains(node);
+        // Of every node, so that old ones are forgotten at each.
+        let are_all_there = staying.iter_mut().map(is_there).fold(true, |all, is_there| all && is_there);
+        let taken = are_all_there.then(|| {
+            let nonces = staying.iter_mut().map(|(node, nonces)| (*node, nonces.take()));
+            nonces.filter_map(|(node, nonce)| Some((node, nonce?))).collect()
+        });
+        let asked: Vec<_> = staying.into_iter().map(|(node, nonces)| (node, nonces.ask())).collect();
+        for (node, asked) in asked {
+            for _ in 0..asked {
+                // A node whose queue is full gives none, until it connects again.
+                let _ = self.send(node, &ToNode::Nonce { task: NO_TASK });
+            }
+        }
+        taken
+    }
+
     /// Queues a frame for a node. One that is not connected gets none: its tasks are told when they begin or when it goes. Nor
     /// does one that could not read it.
     fn send(&self, node: NodeIndex, frame: &ToNode) -> Result<(), Full> {
@@ -544,7 +592,51 @@ impl Drop for Task<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    fn connected(nodes: [u8; 3]) -> (BTreeMap<NodeIndex, queue::Receiver>, State) {
+        let (mut queues, mut state) = (BTreeMap::new(), State::default());
+        for node in nodes.map(|node| NodeIndex::new(node).unwrap()) {
+            let (frames, queue) = queue();
+            queues.insert(node, queue);
+            let (version, nonces) = (wire::VERSION, InAdvance::default());
+            let connection =
+                NodeConnection { id: 1, version, frames, is_leaving: false, free: Vec::new(), nonces };
+            state.nodes.insert(node, connection);
+        }
+        (queues, state)
+    }
+
+    #[test]
+    fn nonces_are_taken_of_every_node_or_of_none() {
+        let (mut queues, mut state) = connected([1, 2, 3]);
+        let [first, second, third] = [1, 2, 3].map(|node| NodeIndex::new(node).unwrap());
+        let now = Instant::now();
+        let give = |state: &mut State, node: NodeIndex, nonce: u8| {
+            state.nodes.get_mut(&node).unwrap().nonces.give(Nonce::repeat_byte(nonce), now);
+        };
+        assert_eq!(state.take_nonces(now), None, "nobody was asked");
+        let asked = wire::encode(&ToNode::Nonce { task: NO_TASK });
+        assert_eq!(queues.get_mut(&first).unwrap().pop().now_or_never(), Some(Some(asked)));
+
+        give(&mut state, first, 1);
+        give(&mut state, second, 2);
+        assert_eq!(state.take_nonces(now), None, "node 3 might sign as well");
+        state.late.insert(third, LATE_TIMES);
+        let taken = BTreeMap::from([(first, Nonce::repeat_byte(1)), (second, Nonce::repeat_byte(2))]);
+        assert_eq!(state.take_nonces(now), Some(taken), "it is late with them anyway");
+
+        state.late.clear();
+        state.nodes.get_mut(&third).unwrap().is_leaving = true;
+        give(&mut state, first, 3);
+        give(&mut state, second, 4);
+        give(&mut state, third, 5);
+        let taken = state.take_nonces(now).unwrap();
+        assert!(!taken.contains_key(&third), "it takes no new task");
+        assert_eq!(taken.len(), 2);
+    }
 
     #[test]
     fn the_round_of_a_sealed_message_is_read_and_junk_has_none() {

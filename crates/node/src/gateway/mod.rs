@@ -5,6 +5,7 @@ mod drafts;
 mod health;
 mod key_records;
 mod keys;
+mod nonces;
 mod places;
 mod pool;
 mod queue;

@@ -47,6 +47,7 @@ pub(crate) use self::catch_up::{Remark, Told};
 pub(crate) use self::connection::hello_digest;
 pub(crate) use self::member::Member;
 pub(crate) use self::nonces::NONCE_LIFETIME;
+pub(crate) use self::quarantine::Quarantine;
 #[cfg(feature = "adversaries")]
 pub(crate) use self::run::RunMessage;
 
@@ -57,7 +58,6 @@ use self::contract_owners::Chains;
 use self::ledgers::Ledgers;
 pub(crate) use self::member::{load_member, load_seals};
 use self::nonces::Nonces;
-use self::quarantine::Quarantine;
 use self::rounds::Cores;
 use self::run::Pace;
 use self::signing::Signing;
@@ -209,14 +209,16 @@ impl Parts {
             pace: Pace::default(),
         };
         let gateways = member.network.gateways().to_vec();
-        let observer = NodeObserver::new(&member, &gateways, storage.clone(), config.database.clone());
+        let quarantine = Arc::new(quarantine);
+        let database = config.database.clone();
+        let observer = NodeObserver::new(&member, &gateways, storage.clone(), quarantine.clone(), database);
         Self {
             gateways,
             tls,
             free_keys: Arc::default(),
             assignments,
             bans: Arc::new(Bans::new(member.clone(), storage.clone())),
-            quarantine: Arc::new(quarantine),
+            quarantine,
             member,
             storage,
             nonces,

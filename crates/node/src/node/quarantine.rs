@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use quorate_ledger::{Page, Reading};
 use quorate_protocol::{Ban, NetworkDescriptor, NodeIndex, Refusal};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::assignment::Assignments;
@@ -59,7 +60,7 @@ struct Asked {
 }
 
 /// What has become of a quarantine, for whoever watches a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Progress {
     pub(crate) answered: BTreeSet<NodeIndex>,
     pub(crate) missing: BTreeSet<NodeIndex>,

@@ -21,7 +21,7 @@ use super::metrics::{self, Frames, OfNode, OfState, Requests};
 use super::{Clocks, disk};
 use crate::clock;
 use crate::error::reasons;
-use crate::node::Member;
+use crate::node::{Member, Quarantine};
 use crate::storage::{Storage, StorageError};
 
 /// A node's metrics, and what it knows of gateways, peers and its disk.
@@ -29,6 +29,7 @@ pub(crate) struct NodeObserver {
     node: NodeIndex,
     network: NetworkDescriptor,
     storage: Arc<Storage>,
+    quarantine: Arc<Quarantine>,
     database: PathBuf,
     began: Instant,
     registry: Registry,
@@ -71,7 +72,13 @@ struct OfGateway {
 }
 
 impl NodeObserver {
-    pub(crate) fn new(member: &Member, gateways: &[Url], storage: Arc<Storage>, database: PathBuf) -> Self {
+    pub(crate) fn new(
+        member: &Member,
+        gateways: &[Url],
+        storage: Arc<Storage>,
+        quarantine: Arc<Quarantine>,
+        database: PathBuf,
+    ) -> Self {
         let mut registry = metrics::registry();
         let (requests, frames) = (Requests::register(&mut registry), Frames::register(&mut registry));
         let charges_refused = Family::default();
@@ -93,6 +100,7 @@ impl NodeObserver {
             node: member.index,
             network: member.network.clone(),
             storage,
+            quarantine,
             disk: disk::Probe::new(&database),
             database,
             began: Instant::now(),
@@ -182,14 +190,14 @@ impl Observed for NodeObserver {
     async fn readiness(&self) -> (bool, Value) {
         let disk = self.disk.check(&self.storage).await;
         let is_connected = self.gateways().iter().any(|gateway| gateway.since.is_some());
-        let is_quarantined = self.storage.is_quarantined();
-        let is_ready = is_connected && !is_quarantined && disk.is_ok();
+        let quarantine = self.quarantine.progress();
+        let is_ready = is_connected && quarantine.is_none() && disk.is_ok();
         let ages = self.journal_ages().into_iter().map(|(peer, age)| (peer, age.as_secs()));
         let said = json!({
             "ready": is_ready,
             "node": self.node,
             "gateways": self.gateways_said(),
-            "quarantined": is_quarantined,
+            "quarantine": quarantine,
             "disk": { "writable": disk.is_ok(), "reason": disk.err() },
             "clock": clock::now(),
             "journalAges": ages.collect::<BTreeMap<_, _>>(),

@@ -1,15 +1,16 @@
 //! Opening a database: a foreign, damaged or exposed one is refused before anything in it is altered.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use alloy_primitives::B256;
 use quorate_protocol::NodeIndex;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlStr};
 
 use super::error::code;
 use super::life::Life;
@@ -26,7 +27,15 @@ const KIND: i64 = 0x5175_6f72;
 /// What is sealed to notice another seal key.
 pub(super) const SEAL_CHECK: &str = "seal check";
 
-static MIGRATOR: Migrator = sqlx::migrate!();
+/// The schema's versions, in their order.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let node = include_str!("../../migrations/0001_node.sql");
+    let one_life = include_str!("../../migrations/0002_one_life.sql");
+    let migrations = [(1, "node", node), (2, "one life", one_life)].map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    });
+    Migrator::with_migrations(migrations.to_vec())
+});
 
 /// What a file is, as far as it says so itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +90,7 @@ pub(super) async fn connect(path: &Path, node: NodeIndex) -> Result<SqlitePool, 
     let mark = format!("PRAGMA application_id = {KIND}");
     sqlx::query(sqlx::AssertSqlSafe(mark)).execute(&pool).await?;
     let path = || path.display().to_string();
-    MIGRATOR.run(&pool).await.map_err(|error| match error {
+    MIGRATIONS.run(&pool).await.map_err(|error| match error {
         MigrateError::VersionMismatch(_) => StorageError::Outdated { path: path() },
         MigrateError::VersionMissing(schema) => StorageError::Newer { path: path(), schema },
         other => other.into(),

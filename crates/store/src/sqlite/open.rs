@@ -2,21 +2,32 @@
 
 use std::fs::OpenOptions;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable as _};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteTransaction};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlStr, SqliteTransaction};
 
 use super::{SqliteStore, commit};
 use crate::seal::{Seal, Stretching};
 use crate::sealing::{PASSPHRASE, SEALING_KEY};
 use crate::{DatabaseError, Passphrase, Sealing, Secret};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The schema's versions, in their order.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let sessions = include_str!("../../migrations/0001_sessions.sql");
+    let trees = include_str!("../../migrations/0002_trees.sql");
+    let operations = include_str!("../../migrations/0003_operations.sql");
+    let all = [(1, "sessions", sessions), (2, "trees", trees), (3, "operations", operations)];
+    let migrations = all.map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    });
+    Migrator::with_migrations(migrations.to_vec())
+});
 
 /// "Quor", in the header of every session store; the first migration writes it.
 const APPLICATION_ID: i32 = 0x5175_6f72;
