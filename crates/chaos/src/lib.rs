@@ -8,7 +8,7 @@
 //! Which processes are broken, and after how many signatures, follows from a seed. Nothing is waited for by time: a process
 //! counts as back when the gateway says that its node is ready.
 //!
-//! [`Processes`] and [`Session`] serve benchmarks, too.
+//! [`Processes`] and [`Session`] serve benchmarks and other tests, too.
 
 mod count;
 mod crash;

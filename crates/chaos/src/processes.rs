@@ -1,22 +1,24 @@
-//! The gateway and the nodes, each a process with a folder of its own.
+//! The gateways and the nodes, each a process with a folder of its own.
+
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use quorate_node::{GatewayConfig, NodeConfig, Rate};
 use quorate_protocol::{NetworkDescriptor, NodeIndex};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use self::files::role;
 use crate::ChaosError;
 
 /// A process of the network.
@@ -24,6 +26,8 @@ use crate::ChaosError;
 pub enum Part {
     /// The gateway.
     Gateway,
+    /// The second gateway, where there is one.
+    SecondGateway,
     /// A node.
     Node(NodeIndex),
 }
@@ -34,7 +38,11 @@ pub struct Processes {
     program: PathBuf,
     folder: PathBuf,
     descriptor: NetworkDescriptor,
+    /// Where its gateways listen.
+    address: Ipv4Addr,
     gateway: SocketAddr,
+    /// Where each gateway says how it is.
+    observed: BTreeMap<Part, SocketAddr>,
     children: BTreeMap<Part, Child>,
 }
 
@@ -55,9 +63,6 @@ pub struct Size {
     pub nodes: u8,
 }
 
-/// Connections go out from 127.0.0.1, so none of them takes the gateway's port while the gateway is down.
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-
 /// How often is looked whether a process has done what is waited for, and when it is given up: far above what it takes.
 const POLL: Duration = Duration::from_millis(10);
 const HANGS: Duration = Duration::from_secs(120);
@@ -72,23 +77,27 @@ impl Processes {
     pub async fn start(
         program: &Path,
         folder: &Path,
-        Size { threshold, nodes }: Size,
+        size: Size,
         free_keys: usize,
     ) -> Result<Self, ChaosError> {
-        // Paths in configurations are relative to the file, and these are not.
-        let folder = &std::path::absolute(folder).map_err(ChaosError::io("use", folder.display()))?;
-        let gateway = free_address()?;
-        let descriptor = quorate_node::init(folder, threshold, nodes, gateway, free_keys, None)?;
-        admit_one_busy_client(&folder.join("gateway/gateway.toml"))?;
-        let (program, folder) = (program.to_owned(), folder.to_owned());
-        let mut processes = Self { program, folder, descriptor, gateway, children: BTreeMap::new() };
-        processes.spawn(Part::Gateway)?;
-        let nodes = processes.nodes();
-        for &node in &nodes {
-            processes.spawn(Part::Node(node))?;
-        }
-        processes.until(Part::Gateway, "connected to all nodes", |ready| *ready == nodes).await?;
+        let mut processes = Self::prepare(program, folder, size, free_keys)?;
+        processes.start_all().await?;
         Ok(processes)
+    }
+
+    /// Starts all processes that do not run, and waits until each gateway has all nodes.
+    ///
+    /// # Errors
+    /// A process that does not start or ends.
+    pub async fn start_all(&mut self) -> Result<(), ChaosError> {
+        let nodes = self.nodes();
+        let gateways = self.observed.keys().copied();
+        for part in gateways.chain(nodes.iter().copied().map(Part::Node)).collect::<Vec<_>>() {
+            if !self.children.contains_key(&part) {
+                self.spawn(part)?;
+            }
+        }
+        self.until(Part::Gateway, "connected to all nodes", |ready| *ready == nodes).await
     }
 
     /// The nodes of the network.
@@ -111,27 +120,6 @@ impl Processes {
         self.children.get(&part).and_then(Child::id)
     }
 
-    /// Has a node be configured otherwise from its next start on.
-    ///
-    /// # Errors
-    /// A file that cannot be read or written.
-    pub fn configure_node(
-        &self,
-        node: NodeIndex,
-        change: impl FnOnce(&mut NodeConfig),
-    ) -> Result<(), ChaosError> {
-        let file = self.folder.join(format!("node-{node}/node.toml"));
-        let mut config = NodeConfig::load(&file)?;
-        change(&mut config);
-        fs::write(&file, toml::to_string(&config).unwrap_or_default())
-            .map_err(ChaosError::io("write", file.display()))
-    }
-
-    /// The file with a node's ledgers.
-    pub(crate) fn database(&self, node: NodeIndex) -> PathBuf {
-        self.folder.join(format!("node-{node}/node.db"))
-    }
-
     /// Starts a process, which then has its port and its database again.
     ///
     /// # Errors
@@ -141,11 +129,10 @@ impl Processes {
     }
 
     /// Starts a process in which something happens at fail points: `point=action;…`.
-    pub(crate) fn spawn_with(&mut self, part: Part, actions: &str) -> Result<(), ChaosError> {
-        let (role, home) = match part {
-            Part::Gateway => ("gateway", "gateway".to_owned()),
-            Part::Node(node) => ("node", format!("node-{node}")),
-        };
+    ///
+    /// # Errors
+    /// A program that cannot be run, or a log that cannot be written.
+    pub fn spawn_with(&mut self, part: Part, actions: &str) -> Result<(), ChaosError> {
         let log = self.log(part);
         let output = File::options()
             .create(true)
@@ -153,8 +140,8 @@ impl Processes {
             .open(&log)
             .map_err(ChaosError::io("write", log.display()))?;
         let child = Command::new(&self.program)
-            .args([role, "run", "--config"])
-            .arg(self.folder.join(home).join(format!("{role}.toml")))
+            .args([role(part), "run", "--config"])
+            .arg(self.config(part))
             .env("FAILPOINTS", actions)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -183,14 +170,17 @@ impl Processes {
     }
 
     /// Sends a signal to a process.
-    pub(crate) fn signal(&self, part: Part, signal: Signal) -> Result<(), ChaosError> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn signal(&self, part: Part, signal: Signal) -> Result<(), ChaosError> {
         let pid = self.pid(part);
         // The kernel's type is the same.
         let Some(pid) = pid.map(|pid| Pid::from_raw(pid.cast_signed())) else { return Ok(()) };
         kill(pid, signal).map_err(|source| ChaosError::Signal { part, source })
     }
 
-    /// Waits until the gateway says of its ready nodes what is asked for: `part` is `state`.
+    /// Waits until each gateway that runs says of its ready nodes what is asked for: `part` is `state`.
     ///
     /// # Errors
     /// A process that has ended by itself, or a wait without end.
@@ -224,7 +214,7 @@ impl Processes {
         let until = Instant::now() + HANGS;
         loop {
             self.check()?;
-            if self.health().await.is_some_and(|health| is_so(&health)) {
+            if self.are_healthy(&is_so).await {
                 return Ok(());
             }
             if Instant::now() > until {
@@ -239,7 +229,9 @@ impl Processes {
     /// # Errors
     /// A process that does not end, or not as one that was told to.
     pub async fn shutdown(&mut self) -> Result<(), ChaosError> {
-        for part in self.nodes().into_iter().map(Part::Node).chain([Part::Gateway]) {
+        for part in
+            self.nodes().into_iter().map(Part::Node).chain(self.observed.keys().copied().collect::<Vec<_>>())
+        {
             self.signal(part, Signal::SIGTERM)?;
             let status = self.ended(part).await?;
             if !status.success() {
@@ -249,17 +241,18 @@ impl Processes {
         Ok(())
     }
 
-    /// What the gateway says of itself, if it answers.
-    async fn health(&self) -> Option<Health> {
-        let asked = async {
-            let mut stream = TcpStream::connect(self.gateway).await.ok()?;
-            stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await.ok()?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.ok()?;
-            let (_, body) = answer.split_once("\r\n\r\n")?;
-            serde_json::from_str::<Health>(body).ok()
-        };
-        tokio::time::timeout(PROBE, asked).await.ok()?
+    /// Whether this is so at each gateway that runs, and one runs.
+    async fn are_healthy(&self, is_so: &impl Fn(&Health) -> bool) -> bool {
+        let mut is_any = false;
+        for (gateway, observed) in &self.observed {
+            if self.children.contains_key(gateway) {
+                is_any = true;
+                if !health(*observed).await.is_some_and(|health| is_so(&health)) {
+                    return false;
+                }
+            }
+        }
+        is_any
     }
 
     /// An error if a process has ended by itself.
@@ -278,34 +271,27 @@ impl Processes {
     fn hangs(&self, part: Part, state: &'static str) -> ChaosError {
         ChaosError::Hangs { part, state, seconds: HANGS.as_secs(), log: self.log(part) }
     }
+}
 
-    pub(crate) fn log(&self, part: Part) -> PathBuf {
-        self.folder.join(match part {
-            Part::Gateway => "gateway.log".to_owned(),
-            Part::Node(node) => format!("node-{node}.log"),
-        })
-    }
+/// What a gateway says of itself, if it answers.
+async fn health(observed: SocketAddr) -> Option<Health> {
+    let asked = async {
+        let mut stream = TcpStream::connect(observed).await.ok()?;
+        stream.write_all(b"GET /ready HTTP/1.0\r\n\r\n").await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        serde_json::from_str::<Health>(body).ok()
+    };
+    tokio::time::timeout(PROBE, asked).await.ok()?
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gateway => f.write_str("the gateway"),
+            Self::SecondGateway => f.write_str("the second gateway"),
             Self::Node(node) => write!(f, "node {node}"),
         }
     }
-}
-
-/// A port that is free now, and kept for the whole run.
-fn free_address() -> Result<SocketAddr, ChaosError> {
-    let bound = TcpListener::bind((GATEWAY, 0)).and_then(|listener| listener.local_addr());
-    bound.map_err(ChaosError::io("listen at", GATEWAY))
-}
-
-/// All signatures of a run are one client's, who asks for more than a gateway takes by default.
-fn admit_one_busy_client(file: &Path) -> Result<(), ChaosError> {
-    let mut config = GatewayConfig::load(file)?;
-    config.limits.signatures = Rate { burst: 1_000_000, per_minute: 1_000_000 };
-    fs::write(file, toml::to_string(&config).unwrap_or_default())
-        .map_err(ChaosError::io("write", file.display()))
 }

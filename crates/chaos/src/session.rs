@@ -1,5 +1,6 @@
 //! One key whose limits are exactly what is asked of it, and its operations.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +15,8 @@ use quorate_network::{
 };
 use quorate_protocol::{Limits, OperationMessage, Permissions, PermittedPolicy};
 
-use crate::ChaosError;
 use crate::operations::Counts;
+use crate::{ChaosError, Processes, count};
 
 /// A key, and who may ask for its signatures.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Session {
     owner: PrivateKeySigner,
     key: AttestedKey,
     ephemeral: EphemeralKey,
-    limits: [(Dimension, U256); 2],
+    limits: Vec<(Dimension, U256)>,
 }
 
 const CHAIN: u64 = 31337;
@@ -57,16 +58,26 @@ impl Session {
         let client = SigningNetwork::new(descriptor.clone())
             .with_signing_deadline(DEADLINE)
             .with_retry_listener(move |error| counted.note(error));
-        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random()?);
         let gas_cost = total(Dimension::GasCost, 1..=operations);
         let limits = Limits { uses: Some(operations), gas_cost: Some(gas_cost), ..Limits::default() };
+        Self::make_with(client, limits).await
+    }
+
+    /// Makes a key with these limits by a client.
+    ///
+    /// # Errors
+    /// What the network refuses, or no random bytes.
+    pub async fn make_with(client: SigningNetwork, limits: Limits) -> Result<Self, ChaosError> {
+        let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random()?);
+        let uses = limits.uses.map(|uses| (Dimension::Uses, U256::from(uses)));
+        let gas_cost = limits.gas_cost.map(|gas_cost| (Dimension::GasCost, gas_cost));
         let permissions = permissions(owner.address(), limits);
         let claim = ephemeral.claim("chaos", now() + LIFETIME);
         let draft = client.prepare_key(&permissions, &claim).await.map_err(ChaosError::Key)?;
         let typed_data = draft.typed_data().map_err(|error| ChaosError::Key(error.into()))?;
         let signature = owner.sign_hash_sync(&typed_data.digest())?;
         let key = client.submit_key(&draft, signature).await.map_err(ChaosError::Key)?;
-        let limits = [(Dimension::Uses, U256::from(operations)), (Dimension::GasCost, gas_cost)];
+        let limits = uses.into_iter().chain(gas_cost).collect();
         Ok(Self { client, owner, key, ephemeral, limits })
     }
 
@@ -74,8 +85,8 @@ impl Session {
         &self.key.key_id
     }
 
-    /// What is limited, and to what.
-    pub(crate) const fn limits(&self) -> &[(Dimension, U256)] {
+    /// What is limited in all, and to what.
+    pub(crate) fn limits(&self) -> &[(Dimension, U256)] {
         &self.limits
     }
 
@@ -96,7 +107,10 @@ impl Session {
     }
 
     /// Asks for it once, whatever the answer.
-    pub(crate) async fn sign_once(&self, operation: u64) -> Result<(), NetworkError> {
+    ///
+    /// # Errors
+    /// The client's first error.
+    pub async fn sign_once(&self, operation: u64) -> Result<(), NetworkError> {
         self.sign_once_as(&self.ephemeral, operation).await
     }
 
@@ -122,8 +136,16 @@ impl Session {
     /// # Errors
     /// What the network refuses, or no random bytes.
     pub async fn register(&self) -> Result<EphemeralKey, ChaosError> {
+        self.register_until(now() + LIFETIME).await
+    }
+
+    /// Registers one more ephemeral key, until a time in seconds since 1970.
+    ///
+    /// # Errors
+    /// What the network refuses, or no random bytes.
+    pub async fn register_until(&self, until: u64) -> Result<EphemeralKey, ChaosError> {
         let ephemeral = EphemeralKey::random()?;
-        let claim = ephemeral.claim("chaos", now() + LIFETIME);
+        let claim = ephemeral.claim("chaos", until);
         let registering = self.client.prepare_registration(self.owner.address(), self.key_id(), &claim).await;
         let registering = registering.map_err(ChaosError::Registration)?;
         let typed_data = registering.draft().typed_data();
@@ -155,6 +177,18 @@ impl Session {
     /// The client's error.
     pub async fn ephemeral_keys(&self) -> Result<EphemeralKeys, NetworkError> {
         self.client.ephemeral_keys(self.key_id()).await
+    }
+
+    /// Reads the ledgers of a network whose processes have ended: what was signed has to be counted, and no limit exceeded.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read, or the first rule that is broken.
+    pub async fn check_ledgers(
+        &self,
+        processes: &Processes,
+        signed: &BTreeSet<u64>,
+    ) -> Result<(), ChaosError> {
+        count::check_files(processes, self, signed, self.limits()).await
     }
 }
 

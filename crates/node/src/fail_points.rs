@@ -1,5 +1,5 @@
 //! Places at which a test delays a node, loses its frames, ends its process or has it lie: every durable write, every frame
-//! that it sends, and what it says of its ledgers.
+//! that it sends, its disk, its clock, and what it says of its ledgers.
 //!
 //! Without the feature `fail-points` nothing happens there.
 
@@ -98,6 +98,38 @@ pub(crate) fn is_lost(kind: FrameKind, node: NodeIndex) -> bool {
 #[cfg(not(feature = "fail-points"))]
 pub(crate) const fn is_lost(_: FrameKind, _: NodeIndex) -> bool {
     false
+}
+
+/// The name of the point at which the action `return` has a node find its disk full: its database stays as large as it is when
+/// it is opened.
+pub fn full_disk(node: NodeIndex) -> String {
+    format!("full disk at node {node}")
+}
+
+/// Whether a node's disk is full.
+#[cfg(feature = "fail-points")]
+pub(crate) fn is_disk_full(node: NodeIndex) -> bool {
+    fail::eval(&full_disk(node), |_| ()).is_some()
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn is_disk_full(_: NodeIndex) -> bool {
+    false
+}
+
+/// The point at which the action `return(seconds)` has the process's clock be so far ahead; behind, if the number is negative.
+pub const CLOCK: &str = "clock";
+
+/// How far the process's clock is ahead, in seconds.
+#[cfg(feature = "fail-points")]
+pub(crate) fn clock_ahead() -> i64 {
+    let seconds = fail::eval(CLOCK, |seconds| seconds.and_then(|seconds| seconds.parse().ok()));
+    seconds.flatten().unwrap_or_default()
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn clock_ahead() -> i64 {
+    0
 }
 
 /// The name of the point at which the action `return` has a node speak the oldest version of the frames alone, as an older

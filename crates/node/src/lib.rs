@@ -9,6 +9,7 @@
 pub mod adversary;
 mod buckets;
 mod channel_binding;
+mod clock;
 mod config;
 mod error;
 pub mod fail_points;
@@ -23,6 +24,7 @@ mod seal;
 mod storage;
 mod wire;
 
+pub use clock::ClockError;
 pub use config::{
     Admission, ChainConfig, ChainConfigs, ClientLimits, ConfigError, GatewayConfig, NoChainId, NodeConfig,
     Rate, TlsConfig, load_descriptor,
@@ -31,7 +33,7 @@ pub use gateway::{CertificateError, CertificateReload, Gateway, GatewayError};
 pub use init::init;
 pub use issuer::{create_issuer, load_issuer};
 pub use maintenance::{RestoreOptions, back_up, restore, rotate_seal};
-pub use node::{ClockError, Node, NodeError};
+pub use node::{Node, NodeError};
 pub use observe::{GatewayHealth, Work};
 pub use operators::{OperatorError, init_node, join_network};
 pub use seal::{KeyFileError, SealBroken, SealSource, Variable};

@@ -123,7 +123,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::node::{ClockError, Node};
+    use crate::clock::ClockError;
+    use crate::node::Node;
     use crate::seal::KeyFileError;
     use crate::storage::StorageError;
     use crate::{SealSource, Variable, init};

@@ -72,7 +72,7 @@ impl Storage {
         node: NodeIndex,
     ) -> Result<Self, StorageError> {
         let life = Life::begin(path)?;
-        let pool = open::connect(path).await?;
+        let pool = open::connect(path, node).await?;
         let opened = open::claim(&pool, seals.into(), (network, node), &life).await?;
         fail_points::reach(Point::Writing(Write::Life), node);
         life.record(opened.starts)?;

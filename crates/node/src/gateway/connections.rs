@@ -511,11 +511,14 @@ impl State {
         let late = self.late();
         let staying = self.nodes.iter_mut().filter(|(_, connection)| !connection.is_leaving);
         let mut staying: Vec<_> = staying.map(|(node, connection)| (*node, &mut connection.nonces)).collect();
-        let is_there =
-            |(node, nonces): &mut (NodeIndex, &mut InAdvance)| nonces.has_fresh(now) || late.contains(node);
         // Of every node, so that old ones are forgotten at each.
-        let are_all_there = staying.iter_mut().map(is_there).fold(true, |all, is_there| all && is_there);
-        let taken = are_all_there.then(|| {
+        let mut missing = Vec::new();
+        for (node, nonces) in &mut staying {
+            if !nonces.has_fresh(now) {
+                missing.push(*node);
+            }
+        }
+        let taken = missing.iter().all(|node| late.contains(node)).then(|| {
             let nonces = staying.iter_mut().map(|(node, nonces)| (*node, nonces.take()));
             nonces.filter_map(|(node, nonce)| Some((node, nonce?))).collect()
         });

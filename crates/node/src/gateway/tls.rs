@@ -16,9 +16,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_parser::error::X509Error;
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 use zeroize::Zeroize as _;
 
 use crate::channel_binding::ChannelBinding;
+use crate::clock;
 use crate::config::TlsConfig;
 use crate::error::reasons;
 use crate::seal::{KeyFileError, read_secret_file};
@@ -74,6 +78,30 @@ pub enum CertificateError {
         key: String,
         /// What is wrong with them.
         source: rustls::Error,
+    },
+    /// A certificate that cannot be read.
+    #[error("the first certificate in {path} cannot be read")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: X509Error,
+    },
+    /// A certificate that nobody believes any more.
+    #[error("the first certificate in {path} has expired: it was valid until {until}")]
+    Expired {
+        /// The file.
+        path: String,
+        /// The last moment at which it was valid.
+        until: ASN1Time,
+    },
+    /// A certificate that nobody believes yet.
+    #[error("the first certificate in {path} is not valid before {from}; is the clock right?")]
+    NotYetValid {
+        /// The file.
+        path: String,
+        /// The first moment at which it is valid.
+        from: ASN1Time,
     },
 }
 
@@ -180,7 +208,28 @@ fn load(files: &TlsConfig) -> Result<ServerConfig, CertificateError> {
         key: name(&files.key),
         source,
     })?;
+    if let Some(certificate) = pair.cert.first() {
+        check_validity(certificate, &files.certificates, clock::now())?;
+    }
     Ok(server_config(pair))
+}
+
+/// Refuses a certificate that no client believes at `now`, in seconds since 1970. Those that certify it may have expired: a
+/// client may know others.
+fn check_validity(certificate: &CertificateDer<'_>, path: &Path, now: u64) -> Result<(), CertificateError> {
+    let path = path.display().to_string();
+    let validity = match parse_x509_certificate(certificate) {
+        Ok((_, certificate)) => certificate.tbs_certificate.validity,
+        Err(error) => return Err(CertificateError::Malformed { path, source: error.into() }),
+    };
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    if now > validity.not_after.timestamp() {
+        return Err(CertificateError::Expired { path, until: validity.not_after });
+    }
+    if now < validity.not_before.timestamp() {
+        return Err(CertificateError::NotYetValid { path, from: validity.not_before });
+    }
+    Ok(())
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {

@@ -5,7 +5,6 @@ mod assignment;
 mod attempts;
 mod bans;
 mod catch_up;
-mod clock;
 mod connected;
 mod connection;
 mod contract_owners;
@@ -45,7 +44,6 @@ use url::Url;
 
 #[cfg(feature = "adversaries")]
 pub(crate) use self::catch_up::{Remark, Told};
-pub use self::clock::ClockError;
 pub(crate) use self::connection::hello_digest;
 pub(crate) use self::member::Member;
 pub(crate) use self::nonces::NONCE_LIFETIME;
@@ -65,6 +63,7 @@ use self::run::Pace;
 use self::signing::Signing;
 use self::statements::Statements;
 use self::tls::GatewayTls;
+use crate::clock::{self, ClockError};
 use crate::config::{ConfigError, NodeConfig};
 #[cfg(feature = "fail-points")]
 use crate::fail_points;

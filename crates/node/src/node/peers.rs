@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::assignment::Assignments;
 use super::bans::Bans;
-use super::clock;
 use super::connection::ToGateway;
 use super::error::TaskError;
 use super::keygen::{KeysBeingMade, StillPending};
@@ -24,6 +23,7 @@ use super::peer_queue::PeerQueue;
 use super::quarantine::Quarantine;
 use super::recall;
 use super::statements::Statements;
+use crate::clock;
 use crate::error::reasons;
 use crate::observe::{NodeObserver, Occasionally, one_line};
 use crate::storage::{Added, Storage, StorageError, StoredKey};

@@ -16,11 +16,11 @@ use tokio::time::Instant;
 
 use super::assignment::Assignments;
 use super::catch_up::EntryJudge;
-use super::clock;
 use super::error::TaskError;
 use super::ledgers::{LedgerError, Ledgers};
 use super::member::{Member, listed};
 use super::statements::Statements;
+use crate::clock;
 use crate::error::reasons;
 use crate::storage::{Storage, StoredKey};
 use crate::wire::{Evidence, KeyMemory, Recall, RecallPart, Recalled, ShownStatement};

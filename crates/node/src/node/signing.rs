@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use super::attempts::{Attempt, Attempts};
 use super::catch_up::{CatchUp, Remark};
-use super::clock;
 use super::envelope::{Agenda, Purpose};
 use super::error::TaskError;
 use super::in_flight::Inbox;
@@ -30,6 +29,7 @@ use super::peers::Peers;
 use super::rounds::{Cores, SignatureRounds};
 use super::run::{Meeting, Outgoing, Pace, Run};
 use super::statements::{KeyStatements, Statements};
+use crate::clock;
 use crate::storage::{Storage, StoredKey};
 use crate::wire::PeerMessage;
 

@@ -16,7 +16,8 @@ use super::keygen::KeysBeingMade;
 use super::member::Member;
 use super::peers::Peers;
 use super::run::{Meeting, Outgoing, Run};
-use super::{Parts, clock, judge, rounds};
+use super::{Parts, judge, rounds};
+use crate::clock;
 use crate::wire::PeerMessage;
 
 /// How long a peer may take over one round of key generation, which computes for about a second a round on one core, and

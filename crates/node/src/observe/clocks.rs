@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Occasionally;
+use crate::clock;
 
 /// The last difference to each of the others, in milliseconds.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ impl<Other> Default for Clocks<Other> {
 impl<Other: Ord + Copy + std::fmt::Display> Clocks<Other> {
     /// Notes what time it was somewhere else just now, in milliseconds since 1970.
     pub(crate) fn note(&self, other: Other, sent_at: u64) {
-        let difference = i64::try_from(sent_at).unwrap_or(i64::MAX).saturating_sub(now());
+        let difference =
+            i64::try_from(sent_at).unwrap_or(i64::MAX).saturating_sub(clock::millis().cast_signed());
         self.lock().insert(other, difference);
         let seconds = in_seconds(difference);
         if seconds.abs() > SKEW
@@ -55,7 +56,7 @@ impl<Other: Ord + Copy + std::fmt::Display> Clocks<Other> {
 
 /// What a ping carries: milliseconds since 1970.
 pub(crate) fn ping() -> [u8; 8] {
-    now().cast_unsigned().to_be_bytes()
+    clock::millis().to_be_bytes()
 }
 
 /// When a ping was sent, if it says.
@@ -65,11 +66,6 @@ pub(crate) fn sent_at(ping: &[u8]) -> Option<u64> {
 
 /// The end of the year 9999, in milliseconds since 1970.
 const FARTHEST: u64 = 253_402_300_800_000;
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// Times before the year 9999 are exact to the millisecond.
 #[allow(clippy::cast_precision_loss, reason = "52 bits hold every difference that is kept")]

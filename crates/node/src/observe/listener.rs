@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::wire::VERSION;
 
 /// A socket that waits for those who ask; none where none is configured.
@@ -45,8 +45,7 @@ impl Listener {
             Some(address) => Some(TcpListener::bind(address).await.map_err(|source| (address, source))?),
             None => None,
         };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(Self { socket, since })
+        Ok(Self { socket, since: clock::now() })
     }
 
     /// Answers until `stop` is cancelled.

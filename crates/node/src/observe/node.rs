@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +19,7 @@ use url::Url;
 use super::listener::Observed;
 use super::metrics::{self, Frames, OfNode, OfState, Requests};
 use super::{Clocks, disk};
+use crate::clock;
 use crate::error::reasons;
 use crate::node::{Member, Quarantine};
 use crate::storage::{Storage, StorageError};
@@ -135,7 +136,7 @@ impl NodeObserver {
             gateways.len() - 1
         });
         if let Some(gateway) = gateways.get_mut(gateway) {
-            gateway.since = Some(seconds_since_1970());
+            gateway.since = Some(clock::now());
         }
         drop(gateways);
         ConnectedGateway { observer: self.clone(), gateway }
@@ -198,7 +199,7 @@ impl Observed for NodeObserver {
             "gateways": self.gateways_said(),
             "quarantine": quarantine,
             "disk": { "writable": disk.is_ok(), "reason": disk.err() },
-            "clock": seconds_since_1970(),
+            "clock": clock::now(),
             "journalAges": ages.collect::<BTreeMap<_, _>>(),
         });
         (is_ready, said)
@@ -236,10 +237,6 @@ impl Drop for ConnectedGateway {
             gateway.since = None;
         }
     }
-}
-
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn gauge(number: u64) -> i64 {

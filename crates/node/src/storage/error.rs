@@ -1,6 +1,7 @@
 //! Why a node's database cannot be used.
 
 use alloy_primitives::B256;
+use sqlx::error::DatabaseError;
 
 use crate::seal::SealBroken;
 
@@ -10,7 +11,10 @@ use crate::seal::SealBroken;
 pub enum StorageError {
     /// SQLite says no.
     #[error("the node's database cannot be used")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+    /// No room for what was to be written; nothing of it is.
+    #[error("the disk is full: the node's database takes nothing new")]
+    Full(#[source] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error("the node's database has a schema that this version cannot use")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -98,4 +102,21 @@ pub enum StorageError {
     /// No random bytes for sealing.
     #[error("the system gave no random bytes")]
     Random(#[from] getrandom::Error),
+}
+
+/// What SQLite says when there is no room.
+const FULL: i64 = 13;
+
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(code) {
+            Some(FULL) => Self::Full(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// SQLite's code for an error, without what its higher bytes say more about it.
+pub(super) fn code(error: &dyn DatabaseError) -> Option<i64> {
+    error.code()?.parse::<i64>().ok().map(|code| code & 0xff)
 }

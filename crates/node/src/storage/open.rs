@@ -12,8 +12,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlStr};
 
+use super::error::code;
 use super::life::Life;
 use super::{StorageError, Write, commit, context, random, seconds, unsigned};
+use crate::fail_points;
 use crate::seal::{SealKey, SealKeys, create_private, is_exposed};
 
 /// How many connections there are to the database at most.
@@ -61,8 +63,8 @@ pub(super) async fn inspect(path: &Path) -> Result<Kind, StorageError> {
     checked.await.map_err(|error| unreadable(error, path))
 }
 
-/// The database at `path`, made where there is none, with a schema that is up to date.
-pub(super) async fn connect(path: &Path) -> Result<SqlitePool, StorageError> {
+/// A node's database at `path`, made where there is none, with a schema that is up to date.
+pub(super) async fn connect(path: &Path, node: NodeIndex) -> Result<SqlitePool, StorageError> {
     match create_private(path) {
         Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(StorageError::File { path: path.display().to_string(), source });
@@ -70,12 +72,21 @@ pub(super) async fn connect(path: &Path) -> Result<SqlitePool, StorageError> {
         _ => {}
     }
     inspect(path).await?;
-    let options = SqliteConnectOptions::new()
+    let mut options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true);
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+    if fail_points::is_disk_full(node) {
+        // No fewer than it has.
+        options = options.pragma("max_page_count", "1");
+    }
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        // SQLite ends a transaction by itself when there is no room, and sqlx then counts it as open for ever.
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+        .connect_with(options)
+        .await?;
     let mark = format!("PRAGMA application_id = {KIND}");
     sqlx::query(sqlx::AssertSqlSafe(mark)).execute(&pool).await?;
     let path = || path.display().to_string();
@@ -116,9 +127,7 @@ fn unreadable(error: StorageError, path: &Path) -> StorageError {
     const CORRUPT: i64 = 11;
     const NOT_A_DATABASE: i64 = 26;
     let StorageError::Database(sqlx::Error::Database(source)) = &error else { return error };
-    // The low byte is the code, the others say more about it.
-    let code = source.code().and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
-    match code {
+    match code(source.as_ref()) {
         Some(CORRUPT | NOT_A_DATABASE) => {
             StorageError::Corrupt { path: path.display().to_string(), found: source.message().to_owned() }
         }
@@ -296,6 +305,36 @@ mod tests {
         )
         .await;
         assert!(matches!(&newer, StorageError::Newer { schema: 9999, .. }), "{newer}");
+    }
+
+    /// Writes one row that takes more pages than there are.
+    async fn fill(storage: &Storage) -> Result<(), StorageError> {
+        let mut transaction = storage.begin().await?;
+        sqlx::query("INSERT INTO filler VALUES (zeroblob(100000))").execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_found_the_disk_full_is_not_used_again() {
+        let (_folder, path) = made().await;
+        let storage = open(&path, seal(7)).await.unwrap();
+        sqlx::query("CREATE TABLE filler (bytes BLOB)").execute(&storage.pool).await.unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut connection = storage.pool.acquire().await.unwrap();
+            sqlx::query("PRAGMA max_page_count = 1").execute(&mut *connection).await.unwrap();
+            connections.push(connection);
+        }
+        drop(connections);
+        let full = fill(&storage).await.err().unwrap();
+        assert!(full.to_string().starts_with("the disk is full") && matches!(full, StorageError::Full(_)));
+        // There is room by now, as far as new connections know.
+        let mut filled = Vec::new();
+        for _ in 0..=CONNECTIONS {
+            filled.push(fill(&storage).await.err().map(|error| format!("{error:?}")));
+        }
+        assert!(filled.iter().flatten().all(|error| error.starts_with("Full(")), "{filled:?}");
+        assert_eq!(filled.last(), Some(&None));
     }
 
     #[tokio::test]

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::B256;
 use quorate_protocol::NodeIndex;
@@ -15,6 +14,7 @@ use super::backup::{refuse_existing, remove, sync_folder_of};
 use super::life::Life;
 use super::open::{Kind, claim, connect, inspect};
 use super::{Storage, StorageError, Write, commit, random, seconds, with_suffix};
+use crate::clock;
 use crate::seal::{SealKeys, create_private};
 
 /// What becomes of a node's database.
@@ -75,7 +75,7 @@ impl Restoration<'_> {
         if inspect(draft).await? == Kind::Empty {
             return Err(StorageError::Unknown { path: self.from.display().to_string() });
         }
-        let pool = connect(draft).await?;
+        let pool = connect(draft, owner.1).await?;
         let quarantined = async {
             let opened = claim(&pool, seals, owner, life).await?;
             quarantine(&pool, opened.starts.max(life.starts()), self.lost, owner.1).await
@@ -88,7 +88,7 @@ impl Restoration<'_> {
     }
 
     fn put_in_place(&self, draft: &Path) -> io::Result<Vec<PathBuf>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = clock::now();
         let mut set_aside = Vec::new();
         // The database before its log: without it, the log is nobody's.
         for suffix in ["", "-wal", "-shm"] {

@@ -209,8 +209,8 @@ impl Attempts {
             return Next::Pause(self.pause(random).min(left));
         }
         memory.probe(&quorum, now);
-        let patience = memory.patience() * 2_u32.pow(self.doublings);
-        let patience = if self.slow_tries < self.most_stalled() { patience.min(left) } else { left };
+        let is_last = self.slow_tries >= self.most_stalled() || !self.has_other(&quorum, &candidates);
+        let patience = if is_last { left } else { left.min(memory.patience() * 2_u32.pow(self.doublings)) };
         Next::Ask { quorum, patience }
     }
 
@@ -352,6 +352,14 @@ impl Attempts {
             let ranked: Vec<_> = ranked.iter().copied().filter(|node| !bad.contains(node)).collect();
             independent_set(&ranked, self.threshold, conflicts, |quorum| !self.tried.contains(quorum))
         })
+    }
+
+    /// Whether there is a quorum beside this one that was not tried yet, so that being slow can be held against this one.
+    fn has_other(&self, quorum: &Quorum, candidates: &BTreeSet<NodeIndex>) -> bool {
+        let bad = left_out(&self.failed, self.threshold);
+        let others: Vec<_> = candidates.difference(&bad).copied().collect();
+        let is_other = |other: &Quorum| other != quorum && !self.tried.contains(other);
+        independent_set(&others, self.threshold, &self.failed, is_other).is_some()
     }
 
     /// The candidates, those with the fewest failures first, and from a random place in their circle on.

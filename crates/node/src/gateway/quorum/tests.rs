@@ -282,6 +282,32 @@ fn after_more_slow_quorums_than_bad_nodes_can_stall_the_next_one_has_all_the_tim
     assert!(matches!(search.next(0), Next::Ask { patience, .. } if patience == left));
 }
 
+#[test]
+fn the_last_quorum_that_is_left_has_all_the_time() {
+    let mut search = Search::new();
+    let mut next = |present: &BTreeSet<NodeIndex>| match search.attempts.next(
+        &mut search.memory,
+        search.now,
+        present,
+        0,
+    ) {
+        Next::Ask { quorum, patience } => (quorum, patience),
+        other => panic!("no quorum: {other:?}"),
+    };
+    assert_eq!(next(&nodes([1, 2, 4])), (nodes([1, 2, 4]), SIGNING_DEADLINE));
+    assert!(next(&nodes([1, 2, 3, 4])).1 < SIGNING_DEADLINE);
+
+    let present = nodes([1, 2, 3, 4]);
+    let mut patience = Vec::new();
+    while let Next::Ask { quorum, patience: this } =
+        search.attempts.next(&mut search.memory, search.now, &present, 0)
+    {
+        patience.push(this == SIGNING_DEADLINE);
+        search.note(&quorum, Outcome::Slow(Laggards::Nobody));
+    }
+    assert_eq!(patience, [false, false, false, true]);
+}
+
 /// What a bad node of the quorum can do to it.
 #[derive(Clone, Copy, Debug)]
 enum Misdeed {

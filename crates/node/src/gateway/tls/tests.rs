@@ -97,6 +97,25 @@ fn what_cannot_be_used_is_named_with_its_file() {
 }
 
 #[test]
+fn a_certificate_that_nobody_believes_now_is_named_with_its_date() {
+    let key = KeyPair::generate().unwrap();
+    let error = |from: i32, until: i32| {
+        let mut parameters = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(from, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let certificate = parameters.self_signed(&key).unwrap();
+        load(&Files::new(&(certificate.pem(), key.serialize_pem())).config)
+            .err()
+            .map(|error| error.to_string())
+    };
+    assert_eq!(error(2020, 4000), None);
+    let expired = error(2020, 2021).unwrap();
+    assert!(expired.contains("cert.pem has expired: it was valid until Jan  1 00:00:00 2021"), "{expired}");
+    let early = error(3000, 4000).unwrap();
+    assert!(early.contains("cert.pem is not valid before Jan  1 00:00:00 3000"), "{early}");
+}
+
+#[test]
 fn keys_of_all_usual_kinds_and_forms_are_read_and_none_is_shown() {
     let kinds = [
         &rcgen::PKCS_ECDSA_P256_SHA256,

@@ -1,4 +1,8 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+//! What time it is: the only place that asks the system.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::fail_points;
 
 /// The beginning of 2024: a clock before that was never set.
 const EARLIEST: u64 = 1_704_067_200;
@@ -33,7 +37,19 @@ pub enum ClockError {
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    since_1970().as_secs()
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn millis() -> u64 {
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn since_1970() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ahead = fail_points::clock_ahead();
+    let difference = Duration::from_secs(ahead.unsigned_abs());
+    if ahead < 0 { now.saturating_sub(difference) } else { now.saturating_add(difference) }
 }
 
 /// Refuses a clock that was never set, or is behind what was written by it.
