@@ -1,108 +1,46 @@
 //! `quorate demo`: the whole product on a local chain, with real components.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, U256, hex};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
-use anyhow::{anyhow, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use quorate::{
     Biconomy, Call, Condition, Error, GasEstimate, HttpTransport, LocalSessionKey, NetworkDescriptor,
     Options, Policy, Quorate, Session, SessionSigner as _, SigningNetwork, SmartAccount,
 };
 use quorate_contracts::Erc721;
-use quorate_devnet::{Devnet, LocalNetwork, Progress, Step};
+use quorate_devnet::Devnet;
 use quorate_transport::TransportExt as _;
-use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
 use crate::serve::stop_on_signal;
+use crate::stage::{Show, Stage, StageArguments, unless_stopped};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Keep everything running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// Where npm packages and compiled contracts are kept between runs.
-    #[arg(long, default_value = "target/devnet")]
-    cache: PathBuf,
-    /// The chain's port on 127.0.0.1; a free one by default.
-    #[arg(long)]
-    chain_port: Option<u16>,
-    /// The bundler's port on 127.0.0.1; a free one by default.
-    #[arg(long)]
-    bundler_port: Option<u16>,
+    #[command(flatten)]
+    stage: StageArguments,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let show = Arc::new(Show::default());
-    let stage = unless_stopped(&stop, Stage::set(&arguments, &show)).await?;
+    let stage = unless_stopped(&stop, Stage::set(&arguments.stage, &show)).await?;
     let outcome = unless_stopped(&stop, play(&stage, &show)).await;
     if arguments.keep && outcome.is_ok() {
-        stage.print_urls();
+        println!("{}", stage.urls());
+        println!("running until Ctrl-C");
         stop.cancelled().await;
     }
     show.begin("ending everything that was started");
     stage.clear().await;
     outcome
-}
-
-/// Dropping what is under way ends the processes that it started.
-async fn unless_stopped<T>(
-    stop: &CancellationToken,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    let stopped = || anyhow!("stopped; everything that was started is ended");
-    stop.run_until_cancelled(work).await.ok_or_else(stopped)?
-}
-
-/// What the story is played on: a chain with a bundler, and a signing network.
-struct Stage {
-    network: LocalNetwork,
-    devnet: Devnet,
-    _folder: TempDir,
-}
-
-impl Stage {
-    async fn set(arguments: &Arguments, show: &Arc<Show>) -> anyhow::Result<Self> {
-        let mut devnet = Devnet::builder(&arguments.cache).progress(show.clone());
-        if let Some(port) = arguments.chain_port {
-            devnet = devnet.chain_port(port);
-        }
-        if let Some(port) = arguments.bundler_port {
-            devnet = devnet.bundler_port(port);
-        }
-        let devnet = devnet.start().await?;
-        show.done(&format!("a local chain and a bundler run, with an NFT contract at {}", devnet.nft()));
-        let folder = tempfile::tempdir()?;
-        let network = LocalNetwork::start(&env::current_exe()?, folder.path(), 5, 3, &**show).await?;
-        show.done("a 3-of-5 signing network runs, of a gateway and five nodes; they have made a key ahead");
-        Ok(Self { network, devnet, _folder: folder })
-    }
-
-    fn print_urls(&self) {
-        println!("chain    {}", self.devnet.rpc_url());
-        println!("bundler  {}", self.devnet.bundler_url());
-        println!("gateway  {}", self.network.gateway_url());
-        println!("network  {}", self.descriptor().display());
-        println!("running until Ctrl-C");
-    }
-
-    fn descriptor(&self) -> PathBuf {
-        self.network.folder().join("network.json")
-    }
-
-    async fn clear(self) {
-        self.network.shutdown().await;
-        self.devnet.shutdown().await;
-    }
 }
 
 /// The story itself: grant, use, and three refusals.
@@ -207,41 +145,4 @@ fn mint_to_itself(nft: Address, account: Address) -> anyhow::Result<Policy> {
 fn sponsor(devnet: &Devnet) -> anyhow::Result<Biconomy> {
     let service = HttpTransport::builder(devnet.paymaster_url().clone()).build()?;
     Ok(Biconomy::new(Arc::new(service)).with_sponsor(devnet.verifying_paymaster()))
-}
-
-/// A spinner for what is going on, and a line with its duration for what is done.
-struct Show {
-    spinner: ProgressBar,
-    since: Mutex<Instant>,
-}
-
-impl Default for Show {
-    fn default() -> Self {
-        let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        Self { spinner, since: Mutex::new(Instant::now()) }
-    }
-}
-
-impl Show {
-    fn begin(&self, what: &str) {
-        self.spinner.set_message(what.to_owned());
-        // Where there is no terminal for the spinner, lines tell the same.
-        if self.spinner.is_hidden() {
-            eprintln!("… {what}");
-        }
-    }
-
-    fn done(&self, what: &str) {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = format!("{:>7.2} s  {what}", since.elapsed().as_secs_f64());
-        *since = Instant::now();
-        self.spinner.suspend(|| println!("{line}"));
-    }
-}
-
-impl Progress for Show {
-    fn step(&self, step: Step) {
-        self.begin(&step.to_string());
-    }
 }

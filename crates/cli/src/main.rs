@@ -1,15 +1,29 @@
 //! The `quorate` program.
 
+mod account;
+mod clock;
+mod context;
 mod demo;
+mod devnet;
+mod exit;
 mod network;
 mod offline;
+mod owner;
+mod progress;
+mod prompt;
+mod review;
 mod serve;
+mod session;
+mod settings;
+mod stage;
+mod time_text;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::offline::{Ended, account, grant, key_request, policy, user_op};
+use crate::exit::Exit;
+use crate::offline::{grant, key_request, policy, user_op};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,17 +36,21 @@ async fn main() -> ExitCode {
         Command::Grant(command) => grant::run(command),
         Command::KeyRequest(command) => key_request::run(command),
         Command::UserOp(command) => user_op::run(command),
-        Command::Account(command) => account::run(command),
+        Command::Account(arguments) => account::run(arguments).await,
+        Command::Session(arguments) => session::run(arguments).await,
+        Command::Devnet(arguments) => devnet::run(arguments).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast::<Ended>() {
-            Ok(ended) => ended.exit(),
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::FAILURE
+        Err(error) => {
+            exit::say(&error);
+            let exit = Exit::of(&error);
+            if exit == Exit::Stopped {
+                // A thread may still wait for what is typed.
+                std::process::exit(exit as i32);
             }
-        },
+            exit.into()
+        }
     }
 }
 
@@ -69,7 +87,10 @@ enum Command {
     /// Hash user operations; needs no network.
     #[command(subcommand)]
     UserOp(user_op::Command),
-    /// Compute the addresses of smart accounts; needs no network.
-    #[command(subcommand)]
-    Account(account::Command),
+    /// Where an account is, what it has, and what its owner does with it.
+    Account(account::Arguments),
+    /// Grant, use and end the sessions of an account.
+    Session(session::Arguments),
+    /// Keep a chain, a bundler, a paymaster and a signing network up on this machine, with a configuration for them.
+    Devnet(devnet::Arguments),
 }

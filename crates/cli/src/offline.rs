@@ -3,14 +3,13 @@
 //! With `--json` the answer is one line of JSON, so that any language can use the core through them.
 
 pub(crate) mod account;
-mod arguments;
-mod ended;
+pub(crate) mod arguments;
 pub(crate) mod grant;
 mod json;
 pub(crate) mod key_request;
 mod lint;
 pub(crate) mod policy;
-mod shown;
+pub(crate) mod shown;
 pub(crate) mod user_op;
 
 use std::io::{Read as _, Write as _};
@@ -20,7 +19,6 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use ended::Ended;
 use json::Json;
 
 /// How the answer is written.
@@ -28,11 +26,19 @@ use json::Json;
 pub(crate) struct Output {
     /// Write one line of JSON instead of text for people.
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
 }
 
 impl Output {
-    fn write<T: Serialize>(self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn write<T: Serialize>(
+        self,
+        answer: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
         let answer = if self.json { serde_json::to_string(answer)? } else { text(answer) };
         writeln!(std::io::stdout(), "{answer}").context("the answer cannot be written to stdout")
     }

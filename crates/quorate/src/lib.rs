@@ -85,15 +85,17 @@ pub use quorate_core::{
 #[cfg(feature = "network")]
 pub use quorate_network::{
     AdmissionToken, AttestedKey, DistributedSigner, EphemeralKey, EphemeralKeyStatus, EphemeralKeys,
-    KeyDraft, NetworkDescriptor, NodeIndex, Owner, Revocation, RevocationStatus, RootCertificateError,
-    SigningNetwork, TypedDataSignature,
+    KeyDraft, NetworkDescriptor, NetworkError, NodeIndex, Owner, Revocation, RevocationStatus,
+    RootCertificateError, SigningNetwork, TypedDataSignature,
 };
 pub use quorate_paymaster::{
     Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,
     Payment, Stub, TokenList,
 };
 pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
-pub use quorate_signer::{AlloySessionKey, LocalSessionKey, SessionSigner};
+pub use quorate_signer::{
+    AlloySessionKey, LocalSessionKey, SessionSigner, SignerError, sign_as_owner, sign_typed_data,
+};
 pub use quorate_store;
 pub use quorate_store::{AccountId, MemoryStore, SessionId, Store};
 #[cfg(feature = "sqlite")]

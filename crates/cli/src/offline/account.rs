@@ -1,30 +1,29 @@
 //! `quorate account`: where an account is, or will be.
 
 use alloy_primitives::{Address, U256};
-use clap::Subcommand;
+use clap::Args;
 use quorate_contracts::{Deployment, account};
 use serde::Serialize;
 
-use super::{Output, arguments};
+use super::Output;
+use crate::settings::SettingsArguments;
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Compute the address of an owner's smart account, whether or not it is deployed; gives {address}.
-    Address {
-        /// Whose signature the account obeys.
-        #[arg(long, value_parser = arguments::address)]
-        owner: Address,
-        /// Which of the owner's accounts.
-        #[arg(long, default_value = "0")]
-        index: U256,
-        #[command(flatten)]
-        output: Output,
-    },
+/// Compute the address of an owner's smart account, whether or not it is deployed; gives {address}.
+#[derive(Debug, Args)]
+pub(crate) struct AddressArguments {
+    #[command(flatten)]
+    output: Output,
 }
 
-pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Address { owner, index, output } = command;
-    let address = account::address(&Deployment::canonical(), owner, index);
+pub(crate) fn run(
+    settings: SettingsArguments,
+    AddressArguments { output }: AddressArguments,
+) -> anyhow::Result<()> {
+    let settings = settings.read()?;
+    let profile = settings.profile();
+    let owner = *settings.need(profile.owner.as_ref(), "owner")?;
+    let address =
+        account::address(&Deployment::canonical(), owner, U256::from(profile.index.unwrap_or_default()));
     output.write(&Answer { address }, |answer| answer.address.to_string())
 }
 

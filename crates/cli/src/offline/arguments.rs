@@ -6,12 +6,12 @@ use quorate_core::json::{AddressError, parse_address};
 use quorate_core::{EntryPointVersion, FunctionSelector, KnownFunction, SelectorError};
 
 /// Reads an address, and checks its checksum.
-pub(super) fn address(text: &str) -> Result<Address, AddressError> {
+pub(crate) fn address(text: &str) -> Result<Address, AddressError> {
     parse_address(text)
 }
 
 /// Takes a function's signature that can be read.
-pub(super) fn function(text: &str) -> Result<String, FunctionArgumentError> {
+pub(crate) fn function(text: &str) -> Result<String, FunctionArgumentError> {
     FunctionSelector::parse(text)?;
     match text.starts_with("0x") {
         true => Err(FunctionArgumentError::OnlySelector),
@@ -20,14 +20,14 @@ pub(super) fn function(text: &str) -> Result<String, FunctionArgumentError> {
 }
 
 /// The functions of signatures; what is none is left out.
-pub(super) fn known_functions<'a>(
+pub(crate) fn known_functions<'a>(
     signatures: impl IntoIterator<Item = &'a String>,
 ) -> Vec<KnownFunction<'a>> {
     signatures.into_iter().filter_map(|signature| KnownFunction::parse(signature).ok()).collect()
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FunctionArgumentError {
+pub(crate) enum FunctionArgumentError {
     #[error(transparent)]
     Signature(#[from] SelectorError),
     #[error("a selector says nothing of the arguments; give the function's signature")]

@@ -3,7 +3,7 @@
 mod check;
 mod encode;
 mod explain;
-mod file;
+pub(crate) mod file;
 mod findings;
 mod new;
 

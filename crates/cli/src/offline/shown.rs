@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// The items of a review, each also as a line. Unlike on a device, what was shown before a refusal stays.
 #[derive(Default, Serialize)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     items: Vec<ShownItem>,
     lines: Vec<String>,
 }
@@ -18,7 +18,7 @@ struct ShownItem {
 }
 
 impl Shown {
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.lines.join("\n")
     }
 }

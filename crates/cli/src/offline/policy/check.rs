@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::NO_REASON;
 use super::file::{Decimals, ReadFile, WrittenPlace, drawn};
-use crate::offline::{Ended, Output, arguments, now};
+use crate::exit::Failure;
+use crate::offline::{Output, arguments, now};
 
 /// The call that an account is to make.
 #[derive(Debug, clap::Args)]
@@ -44,11 +45,13 @@ pub(super) fn run(
             let function = read.file.functions().nth(entry).unwrap_or_default();
             output.write(&Answer::allowed(entry), |_| format!("allowed by entry {}: {function}", entry + 1))
         }
-        Verdict::Refused(refused) if output.json => {
+        Verdict::Refused(refused) if output.is_json() => {
             output.write(&Answer::refused(&refused, &read), |_| String::new())?;
-            Err(Ended::refused(String::new()).into())
+            Err(Failure::refused(String::new()).drawn().into())
         }
-        Verdict::Refused(refused) => Err(Ended::refused(drawn(&refused, &std::io::stderr())).into()),
+        Verdict::Refused(refused) => {
+            Err(Failure::refused(drawn(&refused, &std::io::stderr())).drawn().into())
+        }
     }
 }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
+use alloy_primitives::Address;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use quorate_core::KnownFunction;
 use quorate_policy_file::{Compiled, Facts, Format, Mistakes, Place, PolicyFile};
 use serde::Serialize;
 
-use crate::offline::{Ended, Output, now};
+use crate::exit::Failure;
+use crate::offline::{Output, now};
 
 /// The decimals of the tokens that a policy file names.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Decimals {
     /// The decimals of a token of the policy file, as USDC=6; may be given many times.
     #[arg(long = "decimals", value_name = "TOKEN=DECIMALS", requires = "file", value_parser = decimals)]
@@ -24,8 +27,8 @@ fn decimals(text: &str) -> Result<(String, u8), &'static str> {
 }
 
 /// A policy file's text and what was read.
-pub(super) struct ReadFile {
-    pub(super) file: PolicyFile,
+pub(crate) struct ReadFile {
+    pub(crate) file: PolicyFile,
     text: String,
     facts: Facts,
     output: Output,
@@ -33,10 +36,10 @@ pub(super) struct ReadFile {
 
 impl ReadFile {
     /// Reads the file at `path`.
-    pub(super) fn open(path: &Path, decimals: &Decimals, output: Output) -> Result<Self, Ended> {
+    pub(crate) fn open(path: &Path, decimals: &Decimals, output: Output) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Ended::bad_input(format!("error: {name} cannot be read: {error}")))?;
+            .map_err(|error| Failure::bad_input(format!("{name} cannot be read: {error}")))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
         let format = match path.extension().is_some_and(|it| it.eq_ignore_ascii_case("json")) {
             true => Format::Json,
@@ -48,8 +51,24 @@ impl ReadFile {
         Ok(Self { file, text, facts, output })
     }
 
+    /// The tokens whose decimals neither the file nor the command line says.
+    pub(crate) fn tokens_without_decimals(&self) -> Vec<Address> {
+        let open = self.file.tokens().filter(|token| token.decimals.is_none());
+        open.map(|token| token.address).filter(|token| !self.facts.decimals.contains_key(token)).collect()
+    }
+
+    /// Notes how many decimals a token has.
+    pub(crate) fn note_decimals(&mut self, token: Address, decimals: u8) {
+        self.facts.decimals.insert(token, decimals);
+    }
+
+    /// The functions that the file names, for a review.
+    pub(crate) fn known_functions(&self) -> Vec<KnownFunction<'_>> {
+        self.file.functions().filter_map(|signature| KnownFunction::parse(signature).ok()).collect()
+    }
+
     /// Compiles it with the decimals of the command line and the clock.
-    pub(super) fn compile(&self) -> Result<Compiled<'_>, Ended> {
+    pub(crate) fn compile(&self) -> Result<Compiled<'_>, Failure> {
         self.file.compile(&self.facts).map_err(|mistakes| ended(&mistakes, &self.text, self.output))
     }
 
@@ -59,12 +78,12 @@ impl ReadFile {
     }
 }
 
-fn by_address(file: &PolicyFile, given: &Decimals) -> Result<BTreeMap<alloy_primitives::Address, u8>, Ended> {
+fn by_address(file: &PolicyFile, given: &Decimals) -> Result<BTreeMap<Address, u8>, Failure> {
     let find = |(name, decimals): &(String, u8)| match file.tokens().find(|token| token.name == name) {
         Some(token) => Ok((token.address, *decimals)),
-        None => Err(Ended::bad_input(format!(
-            "error: --decimals {name}={decimals}: the file has no token {name}"
-        ))),
+        None => {
+            Err(Failure::bad_input(format!("--decimals {name}={decimals}: the file has no token {name}")))
+        }
     };
     given.decimals.iter().map(find).collect()
 }
@@ -105,9 +124,9 @@ struct WrittenMistake {
 }
 
 /// Drawn for people; on stdout for programs.
-fn ended(mistakes: &Mistakes, text: &str, output: Output) -> Ended {
-    if !output.json {
-        return Ended::bad_input(drawn(mistakes, &std::io::stderr()));
+fn ended(mistakes: &Mistakes, text: &str, output: Output) -> Failure {
+    if !output.is_json() {
+        return Failure::bad_input(drawn(mistakes, &std::io::stderr())).drawn();
     }
     let written = mistakes.as_slice().iter().map(|mistake| WrittenMistake {
         mistake: mistake.kind().name(),
@@ -117,8 +136,8 @@ fn ended(mistakes: &Mistakes, text: &str, output: Output) -> Ended {
     });
     let answer = WrittenMistakes { mistakes: written.collect() };
     match output.write(&answer, |_| String::new()) {
-        Ok(()) => Ended::bad_input(String::new()),
-        Err(error) => Ended::bad_input(format!("error: {error:#}")),
+        Ok(()) => Failure::bad_input(String::new()).drawn(),
+        Err(error) => Failure::bad_input(format!("{error:#}")),
     }
 }
 

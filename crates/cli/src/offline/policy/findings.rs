@@ -6,8 +6,9 @@ use quorate_policy_file::{Compiled, Finding};
 use serde::Serialize;
 
 use super::file::{Decimals, ReadFile, WrittenPlace, drawn};
+use crate::exit::Failure;
+use crate::offline::Output;
 use crate::offline::lint::LintArguments;
-use crate::offline::{Ended, Output};
 
 pub(super) fn run(
     path: &Path,
@@ -43,7 +44,7 @@ pub(super) fn refuse_any(findings: &[Finding]) -> anyhow::Result<()> {
         0 => Ok(()),
         count => {
             let message = format!("error: {count} findings; without --strict they are only pointed out");
-            Err(Ended::refused(message).into())
+            Err(Failure::refused(message).drawn().into())
         }
     }
 }

@@ -11,7 +11,8 @@ use quorate_policy_file::{Format, PolicyFile, template};
 use serde::Serialize;
 
 use super::file::drawn;
-use crate::offline::{Ended, Output, arguments};
+use crate::exit::Failure;
+use crate::offline::{Output, arguments};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -46,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // The contract is to be filled in, and everything else is right as it is.
     let filled_in = template(Some(Address::repeat_byte(1)), function.as_ref());
     if let Err(mistakes) = PolicyFile::parse("the new file", &filled_in, Format::Toml) {
-        return Err(Ended::bad_input(drawn(&mistakes, &std::io::stderr())).into());
+        return Err(Failure::bad_input(drawn(&mistakes, &std::io::stderr())).drawn().into());
     }
     let file = arguments.file.as_deref();
     if let Some(path) = file {
@@ -58,15 +59,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
-fn function(signature: &str) -> Result<Function, Ended> {
-    let refused = |error| Ended::bad_input(format!("error: --function {signature}: {error}"));
+fn function(signature: &str) -> Result<Function, Failure> {
+    let refused = |error| Failure::bad_input(format!("--function {signature}: {error}"));
     signature.into_function().map_err(refused)
 }
 
 /// The only function of this name or signature in an ABI.
-fn function_of(path: &Path, name: &str) -> Result<Function, Ended> {
+fn function_of(path: &Path, name: &str) -> Result<Function, Failure> {
     let shown = path.display();
-    let refused = |error: &dyn std::fmt::Display| Ended::bad_input(format!("error: {shown}: {error}"));
+    let refused = |error: &dyn std::fmt::Display| Failure::bad_input(format!("{shown}: {error}"));
     let text = std::fs::read_to_string(path).map_err(|error| refused(&error))?;
     let mut json: serde_json::Value = serde_json::from_str(&text).map_err(|error| refused(&error))?;
     if let Some(abi) = json.get_mut("abi") {
@@ -90,8 +91,8 @@ fn signatures<'a>(functions: impl Iterator<Item = &'a Function>) -> String {
 }
 
 /// Writes a file that is not there: a policy that somebody wrote is not overwritten.
-fn write_new(path: &Path, text: &str) -> Result<(), Ended> {
-    let refused = |error| Ended::bad_input(format!("error: {} cannot be written: {error}", path.display()));
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let refused = |error| Failure::bad_input(format!("{} cannot be written: {error}", path.display()));
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(refused)?;
     file.write_all(text.as_bytes()).map_err(refused)
 }

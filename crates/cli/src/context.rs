@@ -1,0 +1,148 @@
+//! The client of the settings: its chain, bundler, paymaster, network and store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use quorate::quorate_store::Passphrase;
+use quorate::{
+    Address, Biconomy, Erc7677, HttpTransport, NetworkDescriptor, Options, Quorate, SealingKey,
+    SigningNetwork, SmartAccount, SqliteStore, U256,
+};
+
+use crate::exit::Failure;
+use crate::prompt;
+use crate::settings::{PaymasterSettings, Settings, SettingsArguments};
+
+/// What the commands that reach a chain work with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) client: Quorate,
+    pub(crate) network: Option<SigningNetwork>,
+}
+
+/// Who pays for an operation.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct PaymentArguments {
+    /// Have the profile's paymaster pay [default, where the profile has one].
+    #[arg(long)]
+    sponsored: bool,
+    /// Have the account pay, in the chain's coin [default, where the profile has no paymaster].
+    #[arg(long)]
+    self_paid: bool,
+    /// Pay the profile's paymaster in this token, by the allowance that is there.
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::offline::arguments::address)]
+    fee_token: Option<Address>,
+    /// Pay the profile's paymaster in a token, and allow it so much of it in all: <ADDRESS>=<AMOUNT>, in the token's smallest
+    /// unit.
+    #[arg(long, value_name = "ADDRESS=AMOUNT", value_parser = fee_allowance)]
+    fee_allowance: Option<(Address, U256)>,
+}
+
+/// Where the passphrase of the store may stand.
+const STORE_PASSPHRASE: &str = "QUORATE_STORE_PASSPHRASE";
+
+impl Context {
+    /// Connects to what the settings name.
+    pub(crate) async fn open(arguments: SettingsArguments) -> anyhow::Result<Self> {
+        let settings = arguments.read()?;
+        let profile = settings.profile();
+        let rpc = settings.need(profile.rpc.as_ref(), "rpc")?.clone();
+        let bundler = settings.need(profile.bundler.as_ref(), "bundler")?.clone();
+        let mut client = Quorate::connect(rpc, bundler).await?;
+        if let Some(store) = &profile.store {
+            client = client.with_store(Arc::new(open_store(store, profile.store_key.as_deref()).await?));
+        }
+        match &profile.paymaster {
+            Some(PaymasterSettings::Biconomy { url, sponsor, token_paymaster }) => {
+                let mut service = Biconomy::new(Arc::new(HttpTransport::builder(url.clone()).build()?));
+                if let Some(sponsor) = sponsor {
+                    service = service.with_sponsor(*sponsor);
+                }
+                if let Some(contract) = token_paymaster {
+                    service = service.with_token_paymaster(*contract);
+                }
+                client = client.with_paymaster(&service);
+            }
+            Some(PaymasterSettings::Erc7677 { url, contract }) => {
+                let transport = HttpTransport::builder(url.clone()).build()?;
+                client = client.with_paymaster(&Erc7677::new(Arc::new(transport), *contract));
+            }
+            None => {}
+        }
+        let network = match &profile.network {
+            Some(file) => Some(open_network(file, profile.root_certificates.as_deref())?),
+            None => None,
+        };
+        if let Some(network) = &network {
+            client = client.with_network(network.clone());
+        }
+        Ok(Self { settings, client, network })
+    }
+
+    /// The owner's account.
+    pub(crate) fn account(&self, payment: PaymentArguments) -> anyhow::Result<SmartAccount> {
+        let profile = self.settings.profile();
+        let owner = *self.settings.need(profile.owner.as_ref(), "owner")?;
+        let account = self.client.account(owner, profile.index.unwrap_or_default());
+        Ok(account.with_options(self.options(payment)))
+    }
+
+    fn options(&self, payment: PaymentArguments) -> Options {
+        let PaymentArguments { sponsored, self_paid, fee_token, fee_allowance } = payment;
+        let options = Options::new();
+        match (fee_token, fee_allowance) {
+            (Some(token), _) => options.paid_in(token).with_existing_allowance(),
+            (None, Some((token, amount))) => options.paid_in(token).up_to(amount),
+            _ if sponsored || (!self_paid && self.settings.profile().paymaster.is_some()) => {
+                options.sponsored()
+            }
+            _ => options,
+        }
+    }
+}
+
+/// Opens a store, which is made where there is none.
+async fn open_store(path: &Path, key: Option<&Path>) -> anyhow::Result<SqliteStore> {
+    let opened = match key {
+        Some(key) => SqliteStore::open(path, store_key(key)?).await,
+        None => {
+            let words = prompt::secret(STORE_PASSPHRASE, "passphrase of the session store").await?;
+            SqliteStore::open(path, Passphrase::new(words.as_str())?).await
+        }
+    };
+    opened.with_context(|| format!("the session store {} cannot be opened", path.display()))
+}
+
+fn store_key(file: &Path) -> anyhow::Result<SealingKey> {
+    if file.exists() { Ok(SealingKey::read_file(file)?) } else { Ok(SealingKey::create_file(file)?) }
+}
+
+/// A client of a descriptor's network, which believes these root certificates beside the platform's.
+pub(crate) fn open_network(file: &Path, roots: Option<&Path>) -> anyhow::Result<SigningNetwork> {
+    let network = SigningNetwork::new(read_descriptor(file)?);
+    let Some(roots) = roots else { return Ok(network) };
+    network.with_root_certificates(&read(roots)?).with_context(|| format!("{} is refused", roots.display()))
+}
+
+pub(crate) fn read_descriptor(file: &Path) -> anyhow::Result<NetworkDescriptor> {
+    let text = String::from_utf8(read(file)?).with_context(|| format!("{} is not text", file.display()))?;
+    NetworkDescriptor::from_json(&text).map_err(|error| {
+        Failure::bad_input(format!("{} is no network descriptor: {error}", file.display())).into()
+    })
+}
+
+/// What stands in a file that was named.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file)
+        .map_err(|error| Failure::bad_input(format!("{} cannot be read: {error}", file.display())).into())
+}
+
+fn fee_allowance(text: &str) -> Result<(Address, U256), String> {
+    let (token, amount) = text.split_once('=').ok_or("it is not of the form <ADDRESS>=<AMOUNT>")?;
+    let token = crate::offline::arguments::address(token).map_err(|error| error.to_string())?;
+    Ok((token, amount.parse().map_err(|_| format!("`{amount}` is no amount in the token's smallest unit"))?))
+}

@@ -1,0 +1,103 @@
+//! `quorate devnet`: everything that the product needs, on this machine, kept up until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alloy_primitives::hex;
+use alloy_signer_local::PrivateKeySigner;
+use anyhow::Context as _;
+use clap::Args;
+use quorate::{Address, Quorate};
+
+use crate::serve::stop_on_signal;
+use crate::settings::{PaymasterSettings, Profile, SettingsFile};
+use crate::stage::{Show, Stage, StageArguments, unless_stopped};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The folder for the configuration, the sessions and a policy file to begin with.
+    #[arg(long, default_value = "devnet")]
+    folder: PathBuf,
+    #[command(flatten)]
+    stage: StageArguments,
+}
+
+/// The owner of the account in the configuration: the chain's account of this number, which has coin.
+const OWNER: usize = 3;
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let show = Arc::new(Show::default());
+    let stage = unless_stopped(&stop, Stage::set(&arguments.stage, &show)).await?;
+    let outcome = unless_stopped(&stop, write(&stage, &arguments.folder)).await;
+    if let Ok(written) = &outcome {
+        println!("{}\n\n{written}\n\nrunning until Ctrl-C", stage.urls());
+        stop.cancelled().await;
+    }
+    show.begin("ending everything that was started");
+    stage.clear().await;
+    outcome.map(drop)
+}
+
+/// Writes the folder's files; says what to do with them.
+async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
+    let devnet = &stage.devnet;
+    let key = devnet.funded_key(OWNER).context("the chain has no account for an owner")?;
+    let owner = PrivateKeySigner::from_bytes(&key)?.address();
+    let client = Quorate::connect(devnet.rpc_url().clone(), devnet.bundler_url().clone()).await?;
+    let account = client.account(owner, 0).address();
+
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    // The chain begins anew each time, and so do its sessions.
+    for file in ["sessions.db", "sessions.db-wal", "sessions.db-shm"] {
+        let _ = std::fs::remove_file(folder.join(file));
+    }
+    std::fs::copy(stage.descriptor(), folder.join("network.json"))?;
+    let settings = settings(stage, owner);
+    std::fs::write(folder.join("quorate.toml"), toml::to_string(&settings)?)?;
+    std::fs::write(folder.join("mint.toml"), mint_policy(devnet.nft(), account))?;
+
+    let folder = folder.display();
+    Ok(format!(
+        "export QUORATE_CONFIG={folder}/quorate.toml QUORATE_OWNER_KEY={}\n\
+         quorate session create {folder}/mint.toml\n\
+         quorate session use {} \"safeMint(address to)\" {account}",
+        hex::encode_prefixed(key),
+        devnet.nft()
+    ))
+}
+
+fn settings(stage: &Stage, owner: Address) -> SettingsFile {
+    let devnet = &stage.devnet;
+    let paymaster = PaymasterSettings::Biconomy {
+        url: devnet.paymaster_url().clone(),
+        sponsor: Some(devnet.verifying_paymaster()),
+        token_paymaster: Some(devnet.token_paymaster()),
+    };
+    let profile = Profile {
+        rpc: Some(devnet.rpc_url().clone()),
+        bundler: Some(devnet.bundler_url().clone()),
+        network: Some("network.json".into()),
+        store: Some("sessions.db".into()),
+        store_key: Some("sessions.key".into()),
+        owner: Some(owner),
+        paymaster: Some(paymaster),
+        tokens: [("USDC".to_owned(), devnet.token())].into(),
+        ..Profile::default()
+    };
+    SettingsFile { profile: None, profiles: [("devnet".to_owned(), profile)].into() }
+}
+
+/// A policy file to begin with: the account may mint to itself.
+fn mint_policy(nft: Address, account: Address) -> String {
+    format!(
+        "# What a session may do: `quorate policy explain` says it in words.\n\
+         for = \"7 days\"\n\n\
+         [limits]\n\
+         uses = 100 # held by the network's nodes, which count\n\n\
+         [[allow]]\n\
+         contract = \"{nft}\"\n\
+         function = \"safeMint(address to)\"\n\
+         rules = [\"to == {account}\"]\n"
+    )
+}

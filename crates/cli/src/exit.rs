@@ -1,0 +1,139 @@
+//! What the program exits with: whose turn it is after a failure.
+
+use std::error::Error as _;
+use std::process::ExitCode;
+
+use quorate::{BundlerError, Error, NetworkError, TransportError};
+use quorate_protocol::Refusal;
+
+/// A kind of failure. The numbers are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Something else, such as a file that cannot be written.
+    Failed = 1,
+    /// What was given cannot be used; clap's own number.
+    BadInput = 2,
+    /// It was understood, and refused: by a policy, a limit, an owner or the chain.
+    Refused = 3,
+    /// An endpoint gave no answer, or none that can be used.
+    Remote = 4,
+    /// It was stopped before it was done.
+    Stopped = 130,
+}
+
+/// An error whose kind is known where it arises.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    /// The message is written as it is: it was drawn for people, or what there is to say stands on stdout.
+    is_whole: bool,
+}
+
+impl Failure {
+    pub(crate) fn bad_input(message: impl Into<String>) -> Self {
+        Self { exit: Exit::BadInput, message: message.into(), is_whole: false }
+    }
+
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, message: message.into(), is_whole: false }
+    }
+
+    pub(crate) fn stopped() -> Self {
+        Self { exit: Exit::Stopped, message: "stopped".into(), is_whole: false }
+    }
+
+    /// The same whose message is written as it is.
+    pub(crate) const fn drawn(mut self) -> Self {
+        self.is_whole = true;
+        self
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// The kind of an error, by the first of its causes that says it.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        error.chain().find_map(of_cause).unwrap_or(Self::Failed)
+    }
+}
+
+/// Writes to stderr what went wrong.
+pub(crate) fn say(error: &anyhow::Error) {
+    match error.downcast_ref::<Failure>() {
+        Some(Failure { message, is_whole: true, .. }) if message.is_empty() => {}
+        Some(Failure { message, is_whole: true, .. }) => eprintln!("{}", message.trim_end()),
+        _ => eprintln!("error: {error:#}"),
+    }
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(failure.exit);
+    }
+    if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+        return Some(if refusal.is_transient() { Exit::Remote } else { Exit::Refused });
+    }
+    if let Some(error) = cause.downcast_ref::<TransportError>() {
+        return Some(if error.rpc().is_some() { Exit::Refused } else { Exit::Remote });
+    }
+    if let Some(
+        NetworkError::Connection { .. } | NetworkError::Closed { .. } | NetworkError::Deadline { .. },
+    ) = cause.downcast_ref()
+    {
+        return Some(Exit::Remote);
+    }
+    if let Some(BundlerError::Rejected { .. }) = cause.downcast_ref() {
+        return Some(Exit::Refused);
+    }
+    of_client(cause.downcast_ref::<Error>()?)
+}
+
+/// Those of the client's errors that say it by themselves; the others have a cause that does.
+fn of_client(error: &Error) -> Option<Exit> {
+    match error {
+        Error::NoBlock { .. } | Error::Behind { .. } | Error::Contract { .. } | Error::Timeout { .. } => {
+            Some(Exit::Remote)
+        }
+        Error::OtherChains { .. }
+        | Error::NoEntryPoint { .. }
+        | Error::Endpoint(_)
+        | Error::NoPaymaster
+        | Error::Policy { .. }
+        | Error::NoPolicy
+        | Error::Mistake { .. }
+        | Error::NoSuchSession { .. }
+        | Error::NoNetwork { .. }
+        | Error::UnknownOperation { .. }
+        | Error::OtherAccount { .. }
+        | Error::OtherChain { .. }
+        | Error::NoCalls => Some(Exit::BadInput),
+        Error::Store(_) | Error::Stored { .. } | Error::Random(_) => Some(Exit::Failed),
+        error if error.source().is_some() => None,
+        _ => Some(Exit::Refused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_by_the_first_cause_that_has_a_kind() {
+        let exit = |error: anyhow::Error| Exit::of(&error.context("granting a session"));
+        assert_eq!(exit(Error::NoPolicy.into()), Exit::BadInput);
+        assert_eq!(exit(Failure::refused("the policy forbids it").into()), Exit::Refused);
+        let transport =
+            quorate::HttpTransport::builder("ftp://127.0.0.1".parse().unwrap()).build().unwrap_err();
+        assert_eq!(exit(Error::Endpoint(transport).into()), Exit::BadInput);
+        assert_eq!(exit(Refusal::Busy.into()), Exit::Remote);
+        assert_eq!(exit(std::io::Error::other("disk").into()), Exit::Failed);
+    }
+}

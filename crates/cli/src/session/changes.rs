@@ -1,0 +1,231 @@
+//! `quorate session extend`, `replace-key` and `revoke`: what an owner changes of sessions that are there.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use clap::Args;
+use quorate::{
+    Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingUpdate, Revocation,
+    SessionGrant, SessionId, SmartAccount, TreeUpdate, sign_typed_data,
+};
+use serde::Serialize;
+
+use crate::context::{Context, PaymentArguments};
+use crate::exit::Failure;
+use crate::offline::Output;
+use crate::owner::{OwnerArguments, OwnerSigner};
+use crate::progress::Steps;
+use crate::review::{leaves_of, review};
+use crate::settings::SettingsArguments;
+use crate::time_text;
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtendArguments {
+    /// The session's id.
+    session: String,
+    /// Until when: a date, whose last second in UTC it is, or seconds since 1970; 0 for no end.
+    #[arg(long, value_parser = time_text::end)]
+    until: u64,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplaceKeyArguments {
+    /// The session's id.
+    session: String,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArguments {
+    /// The sessions' ids.
+    #[arg(required_unless_present = "all")]
+    sessions: Vec<String>,
+    /// End all sessions of the account, those that are not known here among them.
+    #[arg(long, conflicts_with = "sessions")]
+    all: bool,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// Who signs, who pays, and how the answer is written.
+#[derive(Debug, Args)]
+struct Signing {
+    #[command(flatten)]
+    payment: PaymentArguments,
+    #[command(flatten)]
+    owner: OwnerArguments,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What an owner works with.
+struct Scene {
+    context: Context,
+    account: SmartAccount,
+    sessions: Vec<ListedSession>,
+    signer: OwnerSigner,
+    owner: OwnerArguments,
+    steps: Steps,
+}
+
+/// A session that took the place of another.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Replaced {
+    session: String,
+    replaces: String,
+    session_key: Address,
+    transaction_hash: B256,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended {
+    /// The sessions that this ended.
+    revoked: Vec<String>,
+    transaction_hash: B256,
+    /// The keys that were ended at the network as well.
+    keys: Vec<EndedKey>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EndedKey {
+    key_id: String,
+    stored_by: BTreeSet<NodeIndex>,
+    missing: BTreeSet<NodeIndex>,
+}
+
+pub(super) async fn extend(settings: SettingsArguments, arguments: ExtendArguments) -> anyhow::Result<()> {
+    let ExtendArguments { session, until, signing } = arguments;
+    let (scene, output) = Scene::open(settings, signing).await?;
+    let id = scene.find(&session)?.id().clone();
+    let draft = scene.account.prepare_extension(&id, until).await?;
+    output.write(&scene.replace(&id, draft).await?, Replaced::text)
+}
+
+pub(super) async fn replace_key(
+    settings: SettingsArguments,
+    arguments: ReplaceKeyArguments,
+) -> anyhow::Result<()> {
+    let ReplaceKeyArguments { session, signing } = arguments;
+    let (scene, output) = Scene::open(settings, signing).await?;
+    let found = scene.find(&session)?;
+    if found.record.key_id().is_some() {
+        let message = "a network holds the key of this session, and makes none for the policies of another: revoke the session, and \
+                       create it anew with its policy file";
+        return Err(Failure::bad_input(message).into());
+    }
+    let id = found.id().clone();
+    let draft = scene.account.prepare_key_replacement(&id, &LocalSessionKey::random()).await?;
+    output.write(&scene.replace(&id, draft).await?, Replaced::text)
+}
+
+pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments) -> anyhow::Result<()> {
+    let RevokeArguments { sessions, all, signing } = arguments;
+    let (scene, output) = Scene::open(settings, signing).await?;
+    let draft = if all {
+        scene.account.prepare_revocation_of_all().await?
+    } else {
+        let ids = sessions.iter().map(|id| Ok(scene.find(id)?.id().clone()));
+        scene.account.prepare_revocation(ids.collect::<anyhow::Result<Vec<_>>>()?).await?
+    };
+    let revoked = draft.intent().revoked.sessions.clone();
+    let keys = scene.end_keys(&revoked).await?;
+    let pending = scene.send(draft).await?;
+    let updated = scene.steps.during("waiting for the operation's block", pending.wait()).await?;
+    let ended = Ended {
+        revoked: revoked.iter().map(ToString::to_string).collect(),
+        transaction_hash: updated.receipt.receipt.transaction_hash,
+        keys,
+    };
+    output.write(&ended, Ended::text)
+}
+
+impl Scene {
+    async fn open(settings: SettingsArguments, signing: Signing) -> anyhow::Result<(Self, Output)> {
+        let Signing { payment, owner, output } = signing;
+        let context = Context::open(settings).await?;
+        let account = context.account(payment)?;
+        let signer = owner.signer(account.owner()).await?;
+        let sessions = account.sessions().await?;
+        Ok((Self { context, account, sessions, signer, owner, steps: Steps::new(output) }, output))
+    }
+
+    fn find(&self, id: &str) -> anyhow::Result<&ListedSession> {
+        let missing = || {
+            let account = self.account.address();
+            Failure::bad_input(format!(
+                "account {account} has no session {id}; `quorate session list` names them"
+            ))
+        };
+        Ok(self.sessions.iter().find(|session| session.id().as_str() == id).ok_or_else(missing)?)
+    }
+
+    /// Ends at the network the keys that it holds: the nodes refuse from then on, whatever becomes of the operation.
+    async fn end_keys(&self, revoked: &[SessionId]) -> anyhow::Result<Vec<EndedKey>> {
+        let Some(network) = &self.context.network else { return Ok(Vec::new()) };
+        let mut ended = Vec::new();
+        let of_network = self.sessions.iter().filter(|session| revoked.contains(session.id()));
+        for key_id in of_network.filter_map(|session| session.record.key_id()) {
+            let revocation =
+                Revocation::new(network.descriptor(), Owner::from(self.account.owner()), key_id, None);
+            let typed_data = revocation.typed_data()?;
+            let document = serde_json::from_value(typed_data.document().clone())?;
+            let signature = sign_typed_data(&*self.signer, &document, typed_data.digest()).await?;
+            let status =
+                self.steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
+            let (stored_by, missing) = (status.stored_by, status.missing);
+            ended.push(EndedKey { key_id: key_id.to_owned(), stored_by, missing });
+        }
+        Ok(ended)
+    }
+
+    /// Shows the owner the very bytes, and sends them signed.
+    async fn send(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<PendingUpdate> {
+        let leaves = leaves_of(draft.intent(), &self.sessions, None)?;
+        self.owner.confirm(&review(&draft, &leaves, &[])?.text(), "Sign this operation?").await?;
+        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash()).await?;
+        self.steps.during("sending the operation", self.account.submit(draft, signature)).await
+    }
+
+    async fn replace(&self, old: &SessionId, draft: Draft<SessionGrant>) -> anyhow::Result<Replaced> {
+        let leaves = leaves_of(&draft.intent().update, &self.sessions, Some(draft.intent()))?;
+        self.owner.confirm(&review(&draft, &leaves, &[])?.text(), "Sign this operation?").await?;
+        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash()).await?;
+        let pending =
+            self.steps.during("sending the operation", self.account.submit(draft, signature)).await?;
+        let granted = self.steps.during("waiting for the operation's block", pending.wait()).await;
+        let granted = granted.with_context(|| format!("session {} is not granted yet", pending.id()))?;
+        Ok(Replaced {
+            session: pending.id().to_string(),
+            replaces: old.to_string(),
+            session_key: granted.record.session_key(),
+            transaction_hash: granted.receipt.receipt.transaction_hash,
+        })
+    }
+}
+
+impl Replaced {
+    fn text(&self) -> String {
+        format!(
+            "session      {}\nreplaces     {}\nsession key  {}\ntransaction  {}",
+            self.session, self.replaces, self.session_key, self.transaction_hash
+        )
+    }
+}
+
+impl Ended {
+    fn text(&self) -> String {
+        let mut lines: Vec<_> = self.revoked.iter().map(|id| format!("ended        {id}")).collect();
+        for key in &self.keys {
+            let (stored, missing) = (key.stored_by.len(), key.missing.len());
+            lines.push(format!("key ended    at {stored} nodes, {missing} missing: {}", key.key_id));
+        }
+        lines.push(format!("transaction  {}", self.transaction_hash));
+        lines.join("\n")
+    }
+}
