@@ -190,7 +190,7 @@ fn a_file_is_encoded_as_its_policies_are() {
     let (_, answer) = json(&["encode", "pay.toml", "--decimals", "USDC=6", "--session-key", KEY]);
     assert_eq!(answer["limits"]["arguments"][0]["total"], "0x1dcd6500");
     is_as_before(&["encode", "free.toml", "--session-key", KEY], "free.encode.txt");
-    assert_eq!(policy(&["encode", "free.toml", "--session-key", KEY, "--strict"]).code, 1);
+    assert_eq!(policy(&["encode", "free.toml", "--session-key", KEY, "--strict"]).code, 3);
     assert_eq!(policy(&["encode", "free.toml"]).code, 2);
 }
 
