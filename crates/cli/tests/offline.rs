@@ -123,7 +123,7 @@ fn a_grant_is_reviewed_and_other_sessions_are_refused() {
     let mut other = request.clone();
     other["leaves"][0]["validUntil"] = json!(1_900_000_000);
     let output = quorate(&[&review[..], &["--json"]].concat(), &other.to_string());
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let refused: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(refused["userOpHash"], Value::Null);
     assert!(refused["refusal"].as_str().unwrap().contains("other sessions would be granted"), "{refused}");

@@ -119,7 +119,7 @@ fn what_the_entry_point_would_not_take_is_refused() {
     for (field, words) in [("initCode", "initCode"), ("paymasterAndData", "paymasterAndData")] {
         let grant = Grant { fields: json!({ field: "0x1234" }), ..Grant::default() };
         let (output, answer) = review("grant", &grant.request());
-        assert_eq!((output.status.code(), &answer["userOpHash"]), (Some(1), &Value::Null));
+        assert_eq!((output.status.code(), &answer["userOpHash"]), (Some(3), &Value::Null));
         assert!(answer["refusal"].as_str().unwrap().contains(words), "{answer}");
         assert_eq!(answer["items"].as_array().unwrap().last().unwrap()["severity"], "refused");
     }
@@ -136,7 +136,7 @@ fn a_second_root_with_a_byte_more_is_refused() {
     let evil = [call("setMerkleRoot(bytes32)", B256::repeat_byte(0xe1)), vec![0]].concat();
     let (output, answer) =
         review("grant", &Grant { before: vec![(MANAGER, evil)], ..Grant::default() }.request());
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert!(answer["refusal"].as_str().unwrap().contains("call 1 goes to"), "{answer}");
 }
 
@@ -183,7 +183,7 @@ fn a_request_for_a_key_is_shown_with_the_permissions_that_it_names() {
 
     request["permissions"] = json!(text.replace("1900000000", "1900000001"));
     let (output, answer) = review("key-request", &request);
-    assert_eq!((output.status.code(), &answer["digest"]), (Some(1), &Value::Null));
+    assert_eq!((output.status.code(), &answer["digest"]), (Some(3), &Value::Null));
     assert!(answer["refusal"].as_str().unwrap().contains("the permissions shown have keccak"), "{answer}");
 
     request.as_object_mut().unwrap().remove("permissions");
