@@ -1,5 +1,6 @@
 //! What a review has shown.
 
+use quorate_approval::Review;
 use quorate_core::{Item, NotShown, Severity, Show};
 use serde::Serialize;
 
@@ -8,6 +9,9 @@ use serde::Serialize;
 pub(crate) struct Shown {
     items: Vec<ShownItem>,
     lines: Vec<String>,
+    /// The same for the approval page.
+    #[serde(skip)]
+    page: Review,
 }
 
 #[derive(Serialize)]
@@ -21,6 +25,10 @@ impl Shown {
     pub(crate) fn text(&self) -> String {
         self.lines.join("\n")
     }
+
+    pub(crate) fn into_page(self, title: &str) -> Review {
+        self.page.titled(title)
+    }
 }
 
 impl Show for Shown {
@@ -33,6 +41,6 @@ impl Show for Shown {
         };
         self.items.push(ShownItem { severity, label: item.label.text(), value: item.value.to_string() });
         self.lines.push(item.to_string());
-        Ok(())
+        self.page.show(item)
     }
 }
