@@ -31,14 +31,16 @@ const PATIENCE_BESIDE: Duration = Duration::from_millis(500);
 const PAGE: &str = include_str!("../page/page.html");
 
 /// What the page is made of; nothing of it is a secret.
-const PARTS: [(&str, &str, &str); 6] = [
-    ("/page.css", "text/css; charset=utf-8", include_str!("../page/page.css")),
+const PARTS: [(&str, &str, &str); 7] = [
+    ("/page.css", STYLE, include_str!("../page/page.css")),
+    ("/parts.css", STYLE, include_str!("../page/parts.css")),
     ("/page.js", SCRIPT, include_str!("../page/page.js")),
     ("/program.js", SCRIPT, include_str!("../page/program.js")),
     ("/wallet.js", SCRIPT, include_str!("../page/wallet.js")),
     ("/view.js", SCRIPT, include_str!("../page/view.js")),
     ("/icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
 ];
+const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Wallets' icons are data (EIP-6963).

@@ -58,7 +58,8 @@ struct Request {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct View<'a> {
     version: u64,
-    owner: Address,
+    /// With its checksum.
+    owner: String,
     chain: &'a Chain,
     /// Whether this tab is the one to sign in.
     leads: bool,
@@ -195,7 +196,7 @@ impl State {
         });
         View {
             version: self.version,
-            owner: self.owner,
+            owner: self.owner.to_string(),
             chain: &self.chain,
             leads,
             request,

@@ -155,7 +155,10 @@ const commands = {
     await gone;
     tabs.delete(given.tab);
   },
-  screenshot: (given) => page(given).screenshot({ path: given.path, fullPage: given.fullPage ?? false, type: "png" }),
+  async screenshot(given) {
+    await page(given).evaluate(() => scrollTo(0, 0));
+    await page(given).screenshot({ path: given.path, type: "png" });
+  },
   problems: () => problems,
 };
 

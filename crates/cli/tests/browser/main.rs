@@ -250,10 +250,10 @@ async fn pictures_of_the_page_are_small() {
     ];
     for (name, window) in windows {
         let Some(mut scene) = Scene::set_in(json!({}), window).await else { return };
-        let policy = scene.policy().await;
+        let policy = scene.careless_policy();
         let program = scene.begin(&["session", "create", &policy]).await;
         let browser = &mut scene.browser;
-        browser.see("Grant a session").await;
+        browser.see("Read this first").await;
         browser.click(CONNECT).await;
         browser.offers(SIGN).await;
         let path = folder.join(format!("approval-{name}.png"));

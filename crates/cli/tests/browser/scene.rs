@@ -118,11 +118,20 @@ impl Scene {
 
     /// A policy file that lets the account mint to itself.
     pub(crate) async fn policy(&self) -> String {
-        let account = self.account().await.address();
-        let text = format!(
-            "for = \"7 days\"\n[[allow]]\ncontract = \"{}\"\nfunction = \"safeMint(address to)\"\nrules = [\"to == {account}\"]\n",
-            devnet().nft()
-        );
+        let rule = format!("rules = [\"to == {}\"]", self.account().await.address());
+        self.write_policy(&format!("for = \"7 days\"\n{}{rule}\n", self.may_mint()))
+    }
+
+    /// One that lets it mint to anybody for ever, which is pointed out.
+    pub(crate) fn careless_policy(&self) -> String {
+        self.write_policy(&self.may_mint())
+    }
+
+    fn may_mint(&self) -> String {
+        format!("[[allow]]\ncontract = \"{}\"\nfunction = \"safeMint(address to)\"\n", devnet().nft())
+    }
+
+    fn write_policy(&self, text: &str) -> String {
         std::fs::write(self.folder.path().join("mint.toml"), text).unwrap();
         "mint.toml".to_owned()
     }
