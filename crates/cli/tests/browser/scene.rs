@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use alloy_signer_local::PrivateKeySigner;
 use quorate::{Address, Quorate, SmartAccount};
@@ -163,6 +164,12 @@ impl Scene {
     }
 }
 
+/// What the program is to do within two minutes.
+async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(Duration::from_secs(120), work).await;
+    done.unwrap_or_else(|_| panic!("the program did not come to {what}"))
+}
+
 /// The program while it runs.
 pub(crate) struct Program {
     child: Child,
@@ -180,7 +187,7 @@ impl Program {
     /// The next line on stderr that has these words.
     pub(crate) async fn says(&mut self, words: &str) -> String {
         let mut said = String::new();
-        while let Some(line) = self.stderr.next_line().await.unwrap() {
+        while let Some(line) = soon(words, self.stderr.next_line()).await.unwrap() {
             if line.contains(words) {
                 return line;
             }
@@ -191,7 +198,8 @@ impl Program {
 
     pub(crate) async fn ends(mut self) -> Ended {
         let (mut stdout, mut said) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).await.unwrap();
+        let mut answer = self.child.stdout.take().unwrap();
+        soon("its end", answer.read_to_string(&mut stdout)).await.unwrap();
         while let Some(line) = self.stderr.next_line().await.unwrap() {
             said = format!("{said}{line}\n");
         }
