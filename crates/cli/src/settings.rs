@@ -201,6 +201,12 @@ impl Settings {
         self.name.clone().unwrap_or_else(|| format!("chain {chain_id}"))
     }
 
+    /// The same without a store, for what keeps nothing.
+    pub(crate) fn without_store(mut self) -> Self {
+        self.profile.store = None;
+        self
+    }
+
     pub(crate) const fn profile(&self) -> &Profile {
         &self.profile
     }

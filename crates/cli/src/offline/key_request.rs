@@ -6,7 +6,7 @@ use quorate_core::{
     KeyRequest, KeyRequestError, KeyRequestReview, KnownFunction, TaggedValue, TrustedContext,
 };
 use quorate_protocol::TypedData;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::shown::Shown;
 use super::{Output, arguments, read_stdin};
@@ -30,15 +30,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let Command::Review { functions, output } = command;
     let request: Request = read_stdin("a request {setup, challenge, permissions?}")?;
     let mut shown = Shown::default();
-    let outcome = request.review(&arguments::known_functions(&functions), &mut shown);
-    let answer = Answer {
-        shown,
-        digest: outcome.as_ref().ok().copied(),
-        refusal: outcome.as_ref().err().map(ToString::to_string),
-    };
-    output.write(&answer, |answer| answer.shown.text())?;
-    outcome?;
-    Ok(())
+    let digest = request.review(&arguments::known_functions(&functions), &mut shown).map_err(Into::into);
+    shown.write("digest", digest, output)
 }
 
 /// The review of a request for a key that holds to these permissions.
@@ -82,14 +75,6 @@ struct Setup {
 struct Entry {
     tag: u16,
     value: String,
-}
-
-#[derive(Serialize)]
-struct Answer {
-    #[serde(flatten)]
-    shown: Shown,
-    digest: Option<B256>,
-    refusal: Option<String>,
 }
 
 impl Request {
