@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::command::{cargo, cargo_command, execute, target_directory};
+use crate::debian::install;
 
 const TARGET: &str = "thumbv7em-none-eabi";
 const FOLDER: &str = "crates/firmware";
@@ -228,21 +229,6 @@ fn is_pinned_compiler() -> bool {
         println!("the bounds are those of {COMPILER}, which this is not");
     }
     is_pinned
-}
-
-/// Installs Debian packages where a program is missing.
-fn install(program: &str, packages: &[&str]) -> anyhow::Result<()> {
-    if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok() {
-        return Ok(());
-    }
-    println!("installing {}", packages.join(", "));
-    let _ = Command::new("apt-get").arg("update").stdout(Stdio::null()).status();
-    let mut apt = Command::new("apt-get");
-    apt.args(["install", "--yes", "--no-install-recommends"]).args(packages).stdout(Stdio::null());
-    match apt.status() {
-        Ok(status) if status.success() => Ok(()),
-        _ => bail!("{program} is missing; install {} (Debian's names)", packages.join(", ")),
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Development tasks: `cargo xtask <task>`.
 
 mod bench;
+mod browser;
 mod chaos;
 mod codegen;
 mod command;
+mod debian;
 mod firmware;
 mod fuzz;
 mod suite;
@@ -18,6 +20,7 @@ fn main() -> anyhow::Result<()> {
         Task::Codegen(arguments) => codegen::run(&arguments),
         Task::Firmware => firmware::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Screenshots => browser::screenshots(),
         Task::Test(arguments) => test::run(&arguments),
     }
 }
@@ -42,6 +45,8 @@ enum Task {
     Firmware,
     /// Run the fuzz targets on mutations of their corpus, without libFuzzer.
     Fuzz(fuzz::Arguments),
+    /// Take the README's pictures of the approval page, in Chromium.
+    Screenshots,
     /// Run everything that a change must pass, or what concerns one crate.
     Test(test::Arguments),
 }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
+use crate::browser;
 use crate::command::{cargo, cargo_command};
 use crate::firmware::{EMULATED_DEVICE, VARIABLE};
 
@@ -29,8 +30,8 @@ struct Program {
 }
 
 /// Builds and runs all tests, and the examples of the documentation. With a signer for the emulated device, so are its tests; gives
-/// what they have said.
-pub(crate) fn run(signer: Option<&Path>) -> anyhow::Result<String> {
+/// what they have said. The browser's tests run in this Chromium, and not at all where that is empty.
+pub(crate) fn run(signer: Option<&Path>, chromium: &Path) -> anyhow::Result<String> {
     let programs = build(signer.is_some())?;
     let count = programs.len();
     let (networks, others): (Vec<_>, Vec<_>) =
@@ -39,7 +40,7 @@ pub(crate) fn run(signer: Option<&Path>) -> anyhow::Result<String> {
     let said_by_device = Mutex::new(String::new());
     let run_lane = |programs: Vec<Program>| {
         for program in programs {
-            let ran = run_one(&program, signer);
+            let ran = run_one(&program, signer, chromium);
             if !ran.passed {
                 lock(&failed).push(program.name);
             } else if program.name == DEVICE {
@@ -103,11 +104,12 @@ struct Ran {
 }
 
 /// Runs a program, and prints at its end all that it has said.
-fn run_one(program: &Program, signer: Option<&Path>) -> Ran {
+fn run_one(program: &Program, signer: Option<&Path>, chromium: &Path) -> Ran {
     let Program { name, executable, folder, .. } = program;
     let start = Instant::now();
     let mut test = Command::new(executable);
     test.current_dir(folder).env("CARGO_MANIFEST_DIR", folder).stdin(Stdio::null());
+    test.env(browser::VARIABLE, chromium);
     if let Some(signer) = signer.filter(|_| name == DEVICE) {
         test.env(VARIABLE, signer).arg("--nocapture");
     }

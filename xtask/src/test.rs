@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that a change must pass, with the minutes of each stage.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::command::{cargo, execute, target_directory};
 use crate::firmware::Firmware;
-use crate::{bench, codegen, firmware, fuzz, suite};
+use crate::{bench, browser, codegen, firmware, fuzz, suite};
 
 /// Pinned, so that the same sources pass everywhere.
 const CARGO_DENY: &str = "0.20.2";
@@ -20,12 +20,15 @@ pub(crate) struct Arguments {
     /// Leave out the emulated device, for a toolchain that cannot build for its target.
     #[arg(long)]
     without_device: bool,
+    /// Leave out the browser, where Chromium cannot be had.
+    #[arg(long)]
+    without_browser: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.package {
         Some(folder) => run_one(folder),
-        None => run_all(arguments.without_device),
+        None => run_all(arguments),
     }
 }
 
@@ -41,7 +44,7 @@ fn run_one(folder: &str) -> anyhow::Result<()> {
     stage("tests", || cargo(&["test", "--package", &package]))
 }
 
-fn run_all(without_device: bool) -> anyhow::Result<()> {
+fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
     stage("format", || {
         cargo(&["fmt", "--all", "--check"])?;
         firmware::check_format()?;
@@ -59,14 +62,20 @@ fn run_all(without_device: bool) -> anyhow::Result<()> {
     })?;
     stage("licences and sources", deny)?;
     stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
-    let firmware = if without_device {
+    let firmware = if arguments.without_device {
         println!("== firmware: NOT TESTED, as asked");
         None
     } else {
         Some(stage("firmware", || firmware::prepare(&[]))?)
     };
+    let chromium = if arguments.without_browser {
+        println!("== browser: NOT TESTED, as asked");
+        PathBuf::new()
+    } else {
+        stage("browser", browser::prepare)?
+    };
     let signer = firmware.as_ref().map(Firmware::signer).transpose()?;
-    let said_by_device = stage("tests", || suite::run(signer.as_deref()))?;
+    let said_by_device = stage("tests", || suite::run(signer.as_deref(), &chromium))?;
     stage("benchmarks", bench::quick)?;
     firmware.map_or(Ok(()), |firmware| firmware.hold(&said_by_device))
 }

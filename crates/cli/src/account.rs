@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 use quorate::{
-    Address, Asset, B256, Balances, Call, PendingOperation, SmartAccount, TokenBalance, U256, Withdrawal,
+    Address, Asset, B256, Balances, Call, Calls, Draft, Error, PendingOperation, SmartAccount, TokenBalance,
+    U256, Withdrawal,
 };
 use quorate_policy_file::wei;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::context::{Context, PaymentArguments};
 use crate::offline::{Output, account as offline, arguments};
 use crate::owner::{OwnerArguments, OwnerSigner};
 use crate::progress::Steps;
+use crate::review::review;
 use crate::settings::SettingsArguments;
 
 #[derive(Debug, Args)]
@@ -133,13 +135,12 @@ pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::R
         Command::Show(arguments) => show(settings, arguments).await,
         Command::Deploy(signing) => {
             let scene = Scene::open(settings, &signing).await?;
-            scene.done(scene.account.deploy(&*scene.signer).await?, signing.output).await
+            scene.finish(scene.deploy()).await
         }
         Command::Send(SendArguments { to, amount, signing }) => {
             let scene = Scene::open(settings, &signing).await?;
-            signing.confirm(&format!("{amount} wei go from {} to {to}", scene.account.address())).await?;
-            let sent = scene.account.send_calls(&[Call::transfer(to, amount)], &*scene.signer).await?;
-            scene.done(sent, signing.output).await
+            let calls = vec![Call::transfer(to, amount)];
+            scene.finish(scene.send(calls, "Send the chain's coin")).await
         }
         Command::Withdraw(WithdrawArguments { to, tokens, native, deposit, signing }) => {
             let assets = tokens.into_iter().map(Asset::Token);
@@ -147,20 +148,13 @@ pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::R
                 assets.chain(deposit.then_some(Asset::Deposit)).chain(native.then_some(Asset::Native));
             let withdrawals: Vec<_> = assets.map(Withdrawal::all).collect();
             let scene = Scene::open(settings, &signing).await?;
-            let what =
-                withdrawals.iter().map(|withdrawal| name(withdrawal.asset)).collect::<Vec<_>>().join(", ");
-            signing.confirm(&format!("{what} go from {} to {to}", scene.account.address())).await?;
-            let sent = scene.account.withdraw(&withdrawals, to, &*scene.signer).await?;
-            scene.done(sent, signing.output).await
+            let calls = scene.account.withdrawal(&withdrawals, to).await?;
+            scene.finish(scene.send(calls, "Move what the account has")).await
         }
         Command::TransferOwnership(TransferArguments { to, signing }) => {
             let scene = Scene::open(settings, &signing).await?;
-            let account = scene.account.address();
-            signing
-                .confirm(&format!("{to} becomes the owner of {account}, who can then do everything with it"))
-                .await?;
-            let sent = scene.account.transfer_ownership(to, &*scene.signer).await?;
-            scene.done(sent, signing.output).await
+            let calls = scene.account.ownership_transfer(to).await?;
+            scene.finish(scene.send(calls, "Give the account to another owner")).await
         }
     }
 }
@@ -196,33 +190,67 @@ async fn show(
 struct Scene {
     account: SmartAccount,
     signer: OwnerSigner,
+    steps: Steps,
+    output: Output,
 }
 
 impl Scene {
     async fn open(settings: SettingsArguments, signing: &Signing) -> anyhow::Result<Self> {
         let context = Context::open(settings).await?;
         let account = context.account(signing.payment)?;
-        let signer = signing.owner.signer(account.owner()).await?;
-        Ok(Self { account, signer })
+        let mut steps = Steps::new(signing.output);
+        let signer = signing.owner.signer(&context, &account, &mut steps).await?;
+        Ok(Self { account, signer, steps, output: signing.output })
     }
 
-    async fn done(&self, pending: PendingOperation, output: Output) -> anyhow::Result<()> {
-        let receipt = Steps::new(output).during("waiting for the operation's block", pending.wait()).await?;
-        let done = Done {
-            account: self.account.address(),
-            user_op_hash: pending.user_op_hash(),
-            transaction_hash: receipt.receipt.transaction_hash,
+    async fn deploy(&self) -> anyhow::Result<PendingOperation> {
+        match self.steps.during("preparing the operation", self.account.prepare_deployment()).await {
+            Err(error) if is_under_way(&error) => Ok(self.account.deploy(&*self.signer).await?),
+            draft => self.sign_and_submit(draft?, "Deploy the account").await,
+        }
+    }
+
+    /// Has the account make calls. Where the same were sent before, and nobody was told what became of them, this goes on with
+    /// those.
+    async fn send(&self, calls: Vec<Call>, title: &str) -> anyhow::Result<PendingOperation> {
+        let draft = self.steps.during("preparing the operation", self.account.prepare_calls(&calls)).await;
+        match draft {
+            Err(error) if is_under_way(&error) => Ok(self.account.send_calls(&calls, &*self.signer).await?),
+            draft => self.sign_and_submit(draft?, title).await,
+        }
+    }
+
+    /// Shows the owner the very bytes, and sends them signed.
+    async fn sign_and_submit(&self, draft: Draft<Calls>, title: &str) -> anyhow::Result<PendingOperation> {
+        self.signer.confirm_operation(&draft, review(&draft, &[], &[])?, title).await?;
+        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash());
+        let signature = self.steps.during("the owner signs the operation", signature).await?;
+        self.steps.during("sending the operation", self.account.submit(draft, signature)).await
+    }
+
+    /// Waits until what was sent is on chain, and writes the answer.
+    async fn finish(
+        &self,
+        sent: impl Future<Output = anyhow::Result<PendingOperation>>,
+    ) -> anyhow::Result<()> {
+        let done = async {
+            let pending = sent.await?;
+            let receipt = self.steps.during("waiting for the operation's block", pending.wait()).await?;
+            Ok(Done {
+                account: self.account.address(),
+                user_op_hash: pending.user_op_hash(),
+                transaction_hash: receipt.receipt.transaction_hash,
+            })
         };
-        output.write(&done, |done| {
+        let done = self.signer.follow(done, |done| done.transaction_hash).await?;
+        self.output.write(&done, |done| {
             format!("account      {}\ntransaction  {}", done.account, done.transaction_hash)
         })
     }
 }
 
-impl Signing {
-    async fn confirm(&self, shown: &str) -> anyhow::Result<()> {
-        self.owner.confirm(shown, "Sign this?").await
-    }
+fn is_under_way(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::UnderWay { .. }))
 }
 
 impl ShownToken {
@@ -243,13 +271,5 @@ impl Shown {
         lines.extend(tokens.iter().map(|balance| format!("token    {balance} of {}", balance.token)));
         lines.extend(self.modules.iter().map(|module| format!("module   {module}")));
         lines.join("\n")
-    }
-}
-
-fn name(asset: Asset) -> String {
-    match asset {
-        Asset::Native => "all of the chain's coin".to_owned(),
-        Asset::Deposit => "all that is deposited at the entry point".to_owned(),
-        Asset::Token(token) => format!("all of token {token}"),
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 use quorate::{BundlerError, Error, NetworkError, TransportError};
+use quorate_approval::ApprovalError;
 use quorate_protocol::Refusal;
 
 /// A kind of failure. The numbers are stable.
@@ -94,10 +95,21 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     {
         return Some(Exit::Remote);
     }
+    // A transparent error, whose own cause is not in the chain.
+    if let Some(alloy_signer::Error::Other(error)) = cause.downcast_ref() {
+        return Some(of_approval(error.downcast_ref()?));
+    }
     if let Some(BundlerError::Rejected { .. }) = cause.downcast_ref() {
         return Some(Exit::Refused);
     }
     of_client(cause.downcast_ref::<Error>()?)
+}
+
+const fn of_approval(error: &ApprovalError) -> Exit {
+    match error {
+        ApprovalError::Deadline { .. } => Exit::Remote,
+        _ => Exit::Refused,
+    }
 }
 
 /// Those of the client's errors that say it by themselves; the others have a cause that does.
@@ -139,5 +151,14 @@ mod tests {
         assert_eq!(exit(Error::Endpoint(transport).into()), Some(Exit::BadInput));
         assert_eq!(exit(Refusal::Busy.into()), Some(Exit::Remote));
         assert_eq!(exit(std::io::Error::other("disk").into()), None);
+        let of_browser = |error: ApprovalError| {
+            let (address, source) = (quorate::Address::ZERO, alloy_signer::Error::other(error));
+            exit(Error::from(quorate::SignerError::Signer { address, source }).into())
+        };
+        assert_eq!(of_browser(ApprovalError::Rejected), Some(Exit::Refused));
+        assert_eq!(
+            of_browser(ApprovalError::Deadline { waited: std::time::Duration::ZERO }),
+            Some(Exit::Remote)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The `quorate` program.
 
 mod account;
+mod browser;
 mod clock;
 mod context;
 mod demo;

@@ -107,6 +107,8 @@ const DEFAULT_FILE: &str = "quorate.toml";
 /// Where the program works, as all of them together say.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// The profile's name, where one stands in a file.
+    name: Option<String>,
     profile: Profile,
     /// The file and the profile, for what is said of something that is missing.
     source: String,
@@ -118,7 +120,7 @@ impl SettingsArguments {
         let Self { config, profile, rpc, bundler, network, store, owner, index } = self;
         let named = config.is_some();
         let file = config.unwrap_or_else(|| DEFAULT_FILE.into());
-        let (lower, source) = if named || file.exists() {
+        let ((name, lower), source) = if named || file.exists() {
             let settings = SettingsFile::read(&file)?;
             let name = profile.or(settings.profile.clone());
             (settings.take(name.as_deref(), &file)?, file.display().to_string())
@@ -128,10 +130,10 @@ impl SettingsArguments {
             );
             return Err(Failure::bad_input(message).into());
         } else {
-            (Profile::default(), DEFAULT_FILE.to_owned())
+            ((None, Profile::default()), DEFAULT_FILE.to_owned())
         };
         let upper = Profile { rpc, bundler, network, store, owner, index, ..Profile::default() };
-        Ok(Settings { profile: upper.over(lower), source })
+        Ok(Settings { name, profile: upper.over(lower), source })
     }
 }
 
@@ -149,11 +151,14 @@ impl SettingsFile {
     }
 
     /// The profile of this name; without a name the only one.
-    fn take(mut self, name: Option<&str>, file: &Path) -> anyhow::Result<Profile> {
+    fn take(mut self, name: Option<&str>, file: &Path) -> anyhow::Result<(Option<String>, Profile)> {
+        let named = |(name, profile)| (Some(name), profile);
         let names = self.profiles.keys().cloned().collect::<Vec<_>>().join(", ");
         let found = match name {
-            Some(name) => self.profiles.remove(name),
-            None if self.profiles.len() <= 1 => Some(self.profiles.pop_first().unwrap_or_default().1),
+            Some(name) => self.profiles.remove_entry(name).map(named),
+            None if self.profiles.len() <= 1 => {
+                Some(self.profiles.pop_first().map(named).unwrap_or_default())
+            }
             None => None,
         };
         let missing = || {
@@ -191,6 +196,11 @@ impl Profile {
 }
 
 impl Settings {
+    /// What to call the chain.
+    pub(crate) fn chain_name(&self, chain_id: u64) -> String {
+        self.name.clone().unwrap_or_else(|| format!("chain {chain_id}"))
+    }
+
     /// The same without a store, for what keeps nothing.
     pub(crate) fn without_store(mut self) -> Self {
         self.profile.store = None;
@@ -238,7 +248,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("quorate.toml");
         std::fs::write(&file, "[profiles.here]\nnetwork = \"network.json\"\nstore = \"/abs.db\"").unwrap();
-        let profile = SettingsFile::read(&file).unwrap().take(None, &file).unwrap();
+        let (name, profile) = SettingsFile::read(&file).unwrap().take(None, &file).unwrap();
+        assert_eq!(name.as_deref(), Some("here"));
         assert_eq!(profile.network, Some(folder.path().join("network.json")));
         assert_eq!(profile.store, Some("/abs.db".into()));
 
@@ -251,7 +262,7 @@ mod tests {
     fn of_several_profiles_one_has_to_be_named() {
         let settings = || toml::from_str::<SettingsFile>("[profiles.a]\n[profiles.b]\nindex = 1").unwrap();
         let file = Path::new("quorate.toml");
-        assert_eq!(settings().take(Some("b"), file).unwrap().index, Some(1));
+        assert_eq!(settings().take(Some("b"), file).unwrap().1.index, Some(1));
         let error = |name| settings().take(name, file).unwrap_err().to_string();
         assert_eq!(error(None), "quorate.toml does not say which profile to use; it has: a, b");
         assert_eq!(error(Some("c")), "quorate.toml does not say the profile c; it has: a, b");

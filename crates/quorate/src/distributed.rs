@@ -28,12 +28,22 @@ impl Grant {
         network: &SigningNetwork,
         owner: &S,
     ) -> Result<DistributedSigner, Error> {
-        let ephemeral = EphemeralKey::random()?;
-        let claim = ephemeral.claim("quorate", self.longest_policy_ends());
-        let draft = network.prepare_key(&self.permissions, &claim).await?;
+        let (draft, ephemeral) = self.prepare_key(network).await?;
         let signature = sign_key_draft(&draft, owner).await?;
         let key = network.submit_key(&draft, signature).await?;
         Ok(DistributedSigner::new(network.clone(), key, ephemeral))
+    }
+
+    /// The request that [`distributed_key`](Self::distributed_key) has the owner sign, and the ephemeral key that it names: for
+    /// who shows an owner the request first, and goes on with [`SigningNetwork::submit_key`] and [`DistributedSigner::new`].
+    ///
+    /// # Errors
+    /// The network's refusal, or no answer.
+    pub async fn prepare_key(&self, network: &SigningNetwork) -> Result<(KeyDraft, EphemeralKey), Error> {
+        let ephemeral = EphemeralKey::random()?;
+        let claim = ephemeral.claim("quorate", self.longest_policy_ends());
+        let draft = network.prepare_key(&self.permissions, &claim).await?;
+        Ok((draft, ephemeral))
     }
 
     /// Seconds since 1970.

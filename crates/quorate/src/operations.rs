@@ -260,6 +260,17 @@ impl SmartAccount {
         self.send_owner_calls(OwnerCalls::default(), owner).await
     }
 
+    /// Builds the operation that [`deploy`](Self::deploy) sends.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyDeployed`]; what a node or the bundler says.
+    pub async fn prepare_deployment(&self) -> Result<Draft<Calls>, Error> {
+        if self.is_deployed().await? {
+            return Err(Error::AlreadyDeployed { account: self.address });
+        }
+        self.prepare_owner_calls(OwnerCalls::default()).await
+    }
+
     /// Has the account make calls, one as `execute` and several as `executeBatch`.
     ///
     /// Where the same calls were sent before and their fate is not known, this goes on with that operation, so that a retry
@@ -336,6 +347,19 @@ impl SmartAccount {
         recipient: Address,
         owner: &S,
     ) -> Result<PendingOperation, Error> {
+        self.send_calls(&self.withdrawal(withdrawals, recipient).await?, owner).await
+    }
+
+    /// The calls that [`withdraw`](Self::withdraw) makes, for [`prepare_calls`](Self::prepare_calls) where the owner signs
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// As [`withdraw`](Self::withdraw) before anything is signed.
+    pub async fn withdrawal(
+        &self,
+        withdrawals: &[Withdrawal],
+        recipient: Address,
+    ) -> Result<Vec<Call>, Error> {
         let mut calls = Vec::with_capacity(withdrawals.len());
         for (place, withdrawal) in withdrawals.iter().enumerate() {
             let recipient = withdrawal.recipient.unwrap_or(recipient);
@@ -359,7 +383,7 @@ impl SmartAccount {
                 ),
             });
         }
-        self.send_calls(&calls, owner).await
+        Ok(calls)
     }
 
     async fn balance(&self, asset: Asset) -> Result<U256, Error> {

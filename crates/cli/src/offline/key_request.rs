@@ -2,7 +2,10 @@
 
 use alloy_primitives::B256;
 use clap::Subcommand;
-use quorate_core::{KeyRequest, KeyRequestError, KeyRequestReview, TaggedValue, TrustedContext};
+use quorate_core::{
+    KeyRequest, KeyRequestError, KeyRequestReview, KnownFunction, TaggedValue, TrustedContext,
+};
+use quorate_protocol::TypedData;
 use serde::Deserialize;
 
 use super::shown::Shown;
@@ -27,8 +30,28 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let Command::Review { functions, output } = command;
     let request: Request = read_stdin("a request {setup, challenge, permissions?}")?;
     let mut shown = Shown::default();
-    let digest = request.review(&functions, &mut shown).map_err(Into::into);
+    let digest = request.review(&arguments::known_functions(&functions), &mut shown).map_err(Into::into);
     shown.write("digest", digest, output)
+}
+
+/// The review of a request for a key that holds to these permissions.
+///
+/// # Errors
+/// What cannot be shown whole, and other permissions than those that it names: it is not to be signed.
+pub(crate) fn review(
+    typed_data: &TypedData,
+    permissions: String,
+    functions: &[KnownFunction<'_>],
+) -> anyhow::Result<Shown> {
+    let message: Request = serde_json::from_value(typed_data.document()["message"].clone())?;
+    let mut shown = Shown::default();
+    let digest = Request { permissions: Some(permissions), ..message }.review(functions, &mut shown)?;
+    anyhow::ensure!(
+        digest == typed_data.digest(),
+        "the review is of {digest}, and the request of {}",
+        typed_data.digest()
+    );
+    Ok(shown)
 }
 
 #[derive(Deserialize)]
@@ -55,9 +78,8 @@ struct Entry {
 }
 
 impl Request {
-    fn review(&self, functions: &[String], shown: &mut Shown) -> Result<B256, KeyRequestError> {
-        let functions = arguments::known_functions(functions);
-        let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
+    fn review(&self, functions: &[KnownFunction<'_>], shown: &mut Shown) -> Result<B256, KeyRequestError> {
+        let trusted = TrustedContext { functions, ..TrustedContext::CANONICAL };
         let Setup { t, n, metadata } = &self.setup;
         let metadata: Vec<_> =
             metadata.iter().map(|Entry { tag, value }| TaggedValue { tag: *tag, value }).collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
+use quorate_approval::Review;
 use quorate_core::{Item, NotShown, Severity, Show};
 use serde::Serialize;
 
@@ -14,6 +15,9 @@ use crate::exit::Failure;
 pub(crate) struct Shown {
     items: Vec<ShownItem>,
     lines: Vec<String>,
+    /// The same for the approval page.
+    #[serde(skip)]
+    page: Review,
 }
 
 #[derive(Serialize)]
@@ -27,6 +31,10 @@ impl Shown {
     pub(crate) fn text(&self) -> String {
         self.lines.join("\n")
     }
+
+    pub(crate) fn into_page(self, title: &str) -> Review {
+        self.page.titled(title)
+    }
 }
 
 impl Show for Shown {
@@ -39,7 +47,7 @@ impl Show for Shown {
         };
         self.items.push(ShownItem { severity, label: item.label.text(), value: item.value.to_string() });
         self.lines.push(item.to_string());
-        Ok(())
+        self.page.show(item)
     }
 }
 

@@ -8,6 +8,8 @@ use quorate::{
     Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingUpdate, Revocation,
     SessionGrant, SessionId, SmartAccount, TreeUpdate, sign_typed_data,
 };
+use quorate_approval::Review;
+use quorate_protocol::TypedData;
 use serde::Serialize;
 
 use crate::context::{Context, PaymentArguments};
@@ -67,7 +69,6 @@ struct Scene {
     account: SmartAccount,
     sessions: Vec<ListedSession>,
     signer: OwnerSigner,
-    owner: OwnerArguments,
     steps: Steps,
 }
 
@@ -104,7 +105,8 @@ pub(super) async fn extend(settings: SettingsArguments, arguments: ExtendArgumen
     let (scene, output) = Scene::open(settings, signing).await?;
     let id = scene.find(&session)?.id().clone();
     let draft = scene.account.prepare_extension(&id, until).await?;
-    output.write(&scene.replace(&id, draft).await?, Replaced::text)
+    let replaced = scene.replace(&id, draft, "Extend a session");
+    output.write(&scene.signer.follow(replaced, |replaced| replaced.transaction_hash).await?, Replaced::text)
 }
 
 pub(super) async fn replace_key(
@@ -121,7 +123,8 @@ pub(super) async fn replace_key(
     }
     let id = found.id().clone();
     let draft = scene.account.prepare_key_replacement(&id, &LocalSessionKey::random()).await?;
-    output.write(&scene.replace(&id, draft).await?, Replaced::text)
+    let replaced = scene.replace(&id, draft, "Give a session another key");
+    output.write(&scene.signer.follow(replaced, |replaced| replaced.transaction_hash).await?, Replaced::text)
 }
 
 pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments) -> anyhow::Result<()> {
@@ -133,16 +136,8 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments)
         let ids = sessions.iter().map(|id| Ok(scene.find(id)?.id().clone()));
         scene.account.prepare_revocation(ids.collect::<anyhow::Result<Vec<_>>>()?).await?
     };
-    let revoked = draft.intent().revoked.sessions.clone();
-    let keys = scene.end_keys(&revoked).await?;
-    let pending = scene.send(draft).await?;
-    let updated = scene.steps.during("waiting for the operation's block", pending.wait()).await?;
-    let ended = Ended {
-        revoked: revoked.iter().map(ToString::to_string).collect(),
-        transaction_hash: updated.receipt.receipt.transaction_hash,
-        keys,
-    };
-    output.write(&ended, Ended::text)
+    let ended = scene.signer.follow(scene.revoke(draft), |ended| ended.transaction_hash);
+    output.write(&ended.await?, Ended::text)
 }
 
 impl Scene {
@@ -150,9 +145,10 @@ impl Scene {
         let Signing { payment, owner, output } = signing;
         let context = Context::open(settings).await?;
         let account = context.account(payment)?;
-        let signer = owner.signer(account.owner()).await?;
         let sessions = account.sessions().await?;
-        Ok((Self { context, account, sessions, signer, owner, steps: Steps::new(output) }, output))
+        let mut steps = Steps::new(output);
+        let signer = owner.signer(&context, &account, &mut steps).await?;
+        Ok((Self { context, account, sessions, signer, steps }, output))
     }
 
     fn find(&self, id: &str) -> anyhow::Result<&ListedSession> {
@@ -165,6 +161,18 @@ impl Scene {
         Ok(self.sessions.iter().find(|session| session.id().as_str() == id).ok_or_else(missing)?)
     }
 
+    async fn revoke(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<Ended> {
+        let revoked = draft.intent().revoked.sessions.clone();
+        let keys = self.end_keys(&revoked).await?;
+        let pending = self.send(draft).await?;
+        let updated = self.steps.during("waiting for the operation's block", pending.wait()).await?;
+        Ok(Ended {
+            revoked: revoked.iter().map(ToString::to_string).collect(),
+            transaction_hash: updated.receipt.receipt.transaction_hash,
+            keys,
+        })
+    }
+
     /// Ends at the network the keys that it holds: the nodes refuse from then on, whatever becomes of the operation.
     async fn end_keys(&self, revoked: &[SessionId]) -> anyhow::Result<Vec<EndedKey>> {
         let Some(network) = &self.context.network else { return Ok(Vec::new()) };
@@ -175,7 +183,9 @@ impl Scene {
                 Revocation::new(network.descriptor(), Owner::from(self.account.owner()), key_id, None);
             let typed_data = revocation.typed_data()?;
             let document = serde_json::from_value(typed_data.document().clone())?;
-            let signature = sign_typed_data(&*self.signer, &document, typed_data.digest()).await?;
+            self.signer.show_typed_data(typed_data.digest(), || Ok(key_end(&typed_data)))?;
+            let signature = sign_typed_data(&*self.signer, &document, typed_data.digest());
+            let signature = self.steps.during("the owner signs the end of the key", signature).await?;
             let status =
                 self.steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
             let (stored_by, missing) = (status.stored_by, status.missing);
@@ -187,15 +197,22 @@ impl Scene {
     /// Shows the owner the very bytes, and sends them signed.
     async fn send(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<PendingUpdate> {
         let leaves = leaves_of(draft.intent(), &self.sessions, None)?;
-        self.owner.confirm(&review(&draft, &leaves, &[])?.text(), "Sign this operation?").await?;
-        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash()).await?;
+        self.signer.confirm_operation(&draft, review(&draft, &leaves, &[])?, "End sessions").await?;
+        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash());
+        let signature = self.steps.during("the owner signs the operation", signature).await?;
         self.steps.during("sending the operation", self.account.submit(draft, signature)).await
     }
 
-    async fn replace(&self, old: &SessionId, draft: Draft<SessionGrant>) -> anyhow::Result<Replaced> {
+    async fn replace(
+        &self,
+        old: &SessionId,
+        draft: Draft<SessionGrant>,
+        title: &str,
+    ) -> anyhow::Result<Replaced> {
         let leaves = leaves_of(&draft.intent().update, &self.sessions, Some(draft.intent()))?;
-        self.owner.confirm(&review(&draft, &leaves, &[])?.text(), "Sign this operation?").await?;
-        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash()).await?;
+        self.signer.confirm_operation(&draft, review(&draft, &leaves, &[])?, title).await?;
+        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash());
+        let signature = self.steps.during("the owner signs the operation", signature).await?;
         let pending =
             self.steps.during("sending the operation", self.account.submit(draft, signature)).await?;
         let granted = self.steps.during("waiting for the operation's block", pending.wait()).await;
@@ -207,6 +224,17 @@ impl Scene {
             transaction_hash: granted.receipt.receipt.transaction_hash,
         })
     }
+}
+
+/// What the owner signs to end a key, member by member.
+fn key_end(typed_data: &TypedData) -> Review {
+    let members = typed_data.document()["message"].as_object().into_iter().flatten();
+    let review = Review::new("End a session's key").with_note(
+        "The network's nodes sign nothing with it from then on, whatever becomes of the operation.",
+    );
+    members.fold(review, |review, (name, value)| {
+        review.with_fact(name, value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
+    })
 }
 
 impl Replaced {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use quorate::{
-    Address, B256, Grant, Limits, LocalSessionKey, PendingGrant, SmartAccount, StorableKey, TokenBalance,
+    Address, B256, DistributedSigner, Grant, Limits, LocalSessionKey, PendingGrant, SigningNetwork,
+    SmartAccount, StorableKey, TokenBalance, sign_typed_data,
 };
 use quorate_core::KnownFunction;
 use quorate_policy_file::{Compiled, Target};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::context::{Context, PaymentArguments};
 use crate::exit::Failure;
 use crate::offline::Output;
+use crate::offline::key_request;
 use crate::offline::policy::file::{Decimals, ReadFile};
 use crate::owner::{OwnerArguments, OwnerSigner};
 use crate::progress::Steps;
@@ -59,39 +61,22 @@ struct Created {
 
 pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments) -> anyhow::Result<()> {
     let CreateArguments { policies, key, payment, owner, output } = arguments;
-    let steps = Steps::new(output);
+    let mut steps = Steps::new(output);
     let mut file = ReadFile::open(&policies, &Decimals::default(), output)?;
     let context = Context::open(settings).await?;
     let account = context.account(payment)?;
     ask_for_decimals(&mut file, &account).await?;
     let policies = file.compile()?;
     let holder = holder(key, &context, *policies.limits() != Limits::default())?;
-    let signer = owner.signer(account.owner()).await?;
+    let signer = owner.signer(&context, &account, &mut steps).await?;
     let grant = account.grant(policies.policies().iter().cloned())?.with_limits(policies.limits().clone());
 
-    owner.confirm(&in_words(&policies, holder, &context).await?, "Grant this session?").await?;
-    let pending = match holder {
-        KeyHolder::Network => {
-            let network = context.network.as_ref().ok_or_else(no_network)?;
-            let key =
-                steps.during("the network makes the key", grant.distributed_key(network, &*signer)).await?;
-            send(steps, &account, grant, &key, &owner, &signer, &file.known_functions()).await?
-        }
-        KeyHolder::Store => {
-            send(steps, &account, grant, &LocalSessionKey::random(), &owner, &signer, &file.known_functions())
-                .await?
-        }
-    };
-    let granted = steps.during("waiting for the operation's block", pending.wait()).await?;
-    let created = Created {
-        session: pending.id().to_string(),
-        account: account.address(),
-        session_key: granted.record.session_key(),
-        key_id: granted.record.key_id().map(ToOwned::to_owned),
-        user_op_hash: pending.user_op_hash(),
-        transaction_hash: granted.receipt.receipt.transaction_hash,
-    };
-    output.write(&created, Created::text)
+    signer.confirm(&in_words(&policies, holder, &context).await?, "Grant this session?").await?;
+    let functions = file.known_functions();
+    let granting = Granting { steps, account, signer, functions: &functions };
+    let created =
+        granting.signer.follow(granting.create(grant, holder, &context), |created| created.transaction_hash);
+    output.write(&created.await?, Created::text)
 }
 
 /// Asks the tokens that the file names for their decimals.
@@ -108,21 +93,68 @@ async fn ask_for_decimals(file: &mut ReadFile, account: &SmartAccount) -> anyhow
     Ok(())
 }
 
-/// Prepares the operation, shows the owner the very bytes, and sends it signed.
-async fn send(
+/// What a grant is made with.
+struct Granting<'a> {
     steps: Steps,
-    account: &SmartAccount,
-    grant: Grant,
-    key: &dyn StorableKey,
-    owner: &OwnerArguments,
-    signer: &OwnerSigner,
-    functions: &[KnownFunction<'_>],
-) -> anyhow::Result<PendingGrant> {
-    let draft = steps.during("preparing the operation", account.prepare(grant, key)).await?;
-    let leaves = leaves_of(&draft.intent().update, &account.sessions().await?, Some(draft.intent()))?;
-    owner.confirm(&review(&draft, &leaves, functions)?.text(), "Sign this operation?").await?;
-    let signature = quorate::sign_as_owner(&**signer, draft.user_op_hash()).await?;
-    steps.during("sending the operation", account.submit(draft, signature)).await
+    account: SmartAccount,
+    signer: OwnerSigner,
+    functions: &'a [KnownFunction<'a>],
+}
+
+impl Granting<'_> {
+    async fn create(&self, grant: Grant, holder: KeyHolder, context: &Context) -> anyhow::Result<Created> {
+        let pending = match holder {
+            KeyHolder::Network => {
+                let network = context.network.as_ref().ok_or_else(no_network)?;
+                let key = self.network_key(&grant, network).await?;
+                self.send(grant, &key).await?
+            }
+            KeyHolder::Store => self.send(grant, &LocalSessionKey::random()).await?,
+        };
+        let granted = self.steps.during("waiting for the operation's block", pending.wait()).await?;
+        Ok(Created {
+            session: pending.id().to_string(),
+            account: self.account.address(),
+            session_key: granted.record.session_key(),
+            key_id: granted.record.key_id().map(ToOwned::to_owned),
+            user_op_hash: pending.user_op_hash(),
+            transaction_hash: granted.receipt.receipt.transaction_hash,
+        })
+    }
+
+    /// Has the owner ask the network for a key.
+    async fn network_key(
+        &self,
+        grant: &Grant,
+        network: &SigningNetwork,
+    ) -> anyhow::Result<DistributedSigner> {
+        let Self { steps, signer, functions, .. } = self;
+        let (draft, ephemeral) =
+            steps.during("asking the network for a key", grant.prepare_key(network)).await?;
+        let typed_data = draft.typed_data()?;
+        signer.show_typed_data(typed_data.digest(), || {
+            let shown = key_request::review(&typed_data, grant.permissions().to_json(), functions)?;
+            Ok(shown.into_page("Have the network make a key").with_note(
+                "First of two signatures: the network's nodes make the session's key, and hold it to this.",
+            ))
+        })?;
+        let document = serde_json::from_value(typed_data.document().clone())?;
+        let signature = sign_typed_data(&**signer, &document, typed_data.digest());
+        let signature = steps.during("the owner signs the request for the key", signature).await?;
+        let key = steps.during("the network makes the key", network.submit_key(&draft, signature)).await?;
+        Ok(DistributedSigner::new(network.clone(), key, ephemeral))
+    }
+
+    /// Prepares the operation, shows the owner the very bytes, and sends it signed.
+    async fn send(&self, grant: Grant, key: &dyn StorableKey) -> anyhow::Result<PendingGrant> {
+        let Self { steps, account, signer, functions } = self;
+        let draft = steps.during("preparing the operation", account.prepare(grant, key)).await?;
+        let leaves = leaves_of(&draft.intent().update, &account.sessions().await?, Some(draft.intent()))?;
+        signer.confirm_operation(&draft, review(&draft, &leaves, functions)?, "Grant a session").await?;
+        let signature = quorate::sign_as_owner(&**signer, draft.user_op_hash());
+        let signature = steps.during("the owner signs the operation", signature).await?;
+        steps.during("sending the operation", account.submit(draft, signature)).await
+    }
 }
 
 /// What is granted, and what of it the chain does not hold.

@@ -1,0 +1,79 @@
+use quorate_core::{Item, NotShown, Severity, Show};
+use serde::Serialize;
+
+/// What is about to be signed, as the page shows it: a title, and items that a review of the bytes gives
+/// ([`Show`]).
+///
+/// ```
+/// use quorate_approval::Review;
+///
+/// let review = Review::new("End a session").with_note("The network's nodes end its key as well.");
+/// assert_eq!(review.title(), "End a session");
+/// ```
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Review {
+    title: String,
+    notes: Vec<String>,
+    items: Vec<ShownItem>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct ShownItem {
+    severity: &'static str,
+    /// As [`quorate_core::Label::depth`] says.
+    depth: usize,
+    label: String,
+    value: String,
+}
+
+impl Review {
+    /// A review without items so far.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), ..Self::default() }
+    }
+
+    /// The same under another title.
+    #[must_use]
+    pub fn titled(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
+        self
+    }
+
+    /// The same with a sentence below the title.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The same with one more thing that is signed, as a label and what it is.
+    #[must_use]
+    pub fn with_fact(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        let (label, value) = (label.into(), value.into());
+        self.items.push(ShownItem { severity: "info", depth: 1, label, value });
+        self
+    }
+
+    /// The title.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+}
+
+impl Show for Review {
+    fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
+        let severity = match item.severity {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Danger => "danger",
+            Severity::Refused => "refused",
+        };
+        self.items.push(ShownItem {
+            severity,
+            depth: item.label.depth(),
+            label: item.label.text().to_owned(),
+            value: item.value.to_string(),
+        });
+        Ok(())
+    }
+}
