@@ -18,7 +18,7 @@ const PICTURES: &str = "QUORATE_SCREENSHOTS";
 
 /// The browser, installed.
 pub(crate) fn prepare() -> anyhow::Result<PathBuf> {
-    install(CHROMIUM, &[CHROMIUM]).context("`cargo xtask test --without-browser` leaves the browser out")?;
+    install(CHROMIUM, &[CHROMIUM])?;
     let folders = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&folders).map(|folder| folder.join(CHROMIUM)).find(|file| file.is_file());
     found.context("chromium runs, and is in no folder of PATH")
