@@ -13,6 +13,7 @@ mod progress;
 mod prompt;
 mod review;
 mod serve;
+mod service;
 mod session;
 mod settings;
 mod stage;
@@ -38,6 +39,7 @@ async fn main() -> ExitCode {
         Command::UserOp(command) => user_op::run(command),
         Command::Account(arguments) => account::run(arguments).await,
         Command::Session(arguments) => session::run(arguments).await,
+        Command::Serve(arguments) => service::run(*arguments).await,
         Command::Devnet(arguments) => devnet::run(arguments).await,
     };
     match outcome {
@@ -91,6 +93,8 @@ enum Command {
     Account(account::Arguments),
     /// Grant, use and end the sessions of an account.
     Session(session::Arguments),
+    /// Serve the sessions to programs in any language: a local HTTP service with the methods of a wallet.
+    Serve(Box<service::Arguments>),
     /// Keep a chain, a bundler, a paymaster and a signing network up on this machine, with a configuration for them.
     Devnet(devnet::Arguments),
 }

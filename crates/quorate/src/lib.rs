@@ -39,6 +39,7 @@ mod grant;
 mod key;
 mod life;
 mod multichain;
+mod operation_event;
 mod operations;
 mod options;
 mod owner;
@@ -48,6 +49,7 @@ mod pending;
 mod preflight;
 mod probe;
 mod record;
+mod review;
 mod session;
 
 #[doc = include_str!("../docs/migration.md")]
@@ -92,7 +94,7 @@ pub use quorate_paymaster::{
     Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,
     Payment, Stub, TokenList,
 };
-pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
+pub use quorate_protocol::{ArgumentLimit, EphemeralClaim, Limits, PaymasterRule, WindowLimit};
 pub use quorate_signer::{
     AlloySessionKey, LocalSessionKey, SessionSigner, SignerError, sign_as_owner, sign_typed_data,
 };
@@ -108,6 +110,7 @@ pub use quorate_transport::AlloyTransport;
 pub use quorate_transport::HttpTransport;
 pub use quorate_transport::{Transport, TransportError};
 pub use record::SessionRecord;
+pub use review::DraftReviewError;
 pub use session::{Session, SessionCalls};
 
 /// The README's example, which has to compile.
