@@ -132,9 +132,11 @@ impl From<Error> for RpcError {
 
 /// Whether the same request may succeed later.
 fn is_transient(error: &Error) -> bool {
-    // A transparent error's cause is not among its sources.
-    if let Error::Network(error) = error {
-        return error.is_transient();
+    match error {
+        Error::NotSent { source, .. } | Error::Unsettled { source, .. } => return is_transient(source),
+        // A transparent error's cause is not among its sources.
+        Error::Network(error) => return error.is_transient(),
+        _ => {}
     }
     let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| (*cause).source());
     causes.any(|cause| {

@@ -27,7 +27,7 @@ async fn a_used_id_is_refused_whatever_it_is_used_for_and_across_restarts() {
     server.shutdown().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn one_of_many_with_one_id_is_sent() {
     let scene = Scene::new().await;
     scene.granted(false).await;

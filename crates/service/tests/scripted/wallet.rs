@@ -211,6 +211,10 @@ async fn an_endpoint_without_an_answer_is_to_be_tried_again_and_uses_no_id() {
     scene.bundler.on_next("eth_estimateUserOperationGas", Fault::Timeout);
     let error = app.refused("wallet_sendCalls", scene.send_calls(Some("a"), &[scene.mint()])).await;
     assert_eq!(error["code"], -32002, "{error}");
+    // Nothing left this machine, although the id was noted.
+    scene.bundler.on_next("eth_sendUserOperation", Fault::Unreachable);
+    let error = app.refused("wallet_sendCalls", scene.send_calls(Some("a"), &[scene.mint()])).await;
+    assert_eq!(error["code"], -32002, "{error}");
     let sent = app.ask("wallet_sendCalls", scene.send_calls(Some("a"), &[scene.mint()])).await;
     assert_eq!(app.end_of(&sent["id"]).await["status"], 200);
     server.shutdown().await;
