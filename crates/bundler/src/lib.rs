@@ -1,13 +1,4 @@
-//! A client of ERC-4337 bundlers, for EntryPoint v0.6, over any [`Transport`].
-//!
-//! Numbers, receipts and errors are read in each form that bundlers write them in, and written as ERC-4337 says. What
-//! bundlers have beyond the standard, methods for fees and for the state of an operation, is chosen by a [`Dialect`],
-//! which is found out where it is not named.
-//!
-//! A [`Bundler`] may have [fallbacks](Bundler::with_fallbacks): what is read is asked of the next one where one fails,
-//! and an operation is sent to one only. What a send that gave no hash came to is told by
-//! [`BundlerError::send_outcome`]; whether a single bundler has the operation is then asked by its hash, by whoever
-//! sends.
+#![doc = include_str!("../README.md")]
 
 mod code;
 mod dialect;

@@ -50,7 +50,11 @@ const STORE_PASSPHRASE: &str = "QUORATE_STORE_PASSPHRASE";
 impl Context {
     /// Connects to what the settings name.
     pub(crate) async fn open(arguments: SettingsArguments) -> anyhow::Result<Self> {
-        let settings = arguments.read()?;
+        Self::of(arguments.read()?).await
+    }
+
+    /// The same for settings that are read already.
+    pub(crate) async fn of(settings: Settings) -> anyhow::Result<Self> {
         let profile = settings.profile();
         let rpc = settings.need(profile.rpc.as_ref(), "rpc")?.clone();
         let bundler = settings.need(profile.bundler.as_ref(), "bundler")?.clone();

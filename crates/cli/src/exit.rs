@@ -41,6 +41,10 @@ impl Failure {
         Self { exit: Exit::Refused, message: message.into(), is_whole: false }
     }
 
+    pub(crate) fn remote(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Remote, message: message.into(), is_whole: false }
+    }
+
     pub(crate) fn stopped() -> Self {
         Self { exit: Exit::Stopped, message: "stopped".into(), is_whole: false }
     }
@@ -60,8 +64,8 @@ impl From<Exit> for ExitCode {
 
 impl Exit {
     /// The kind of an error, by the first of its causes that says it.
-    pub(crate) fn of(error: &anyhow::Error) -> Self {
-        error.chain().find_map(of_cause).unwrap_or(Self::Failed)
+    pub(crate) fn of(error: &anyhow::Error) -> Option<Self> {
+        error.chain().find_map(of_cause)
     }
 }
 
@@ -128,12 +132,12 @@ mod tests {
     #[test]
     fn a_failure_is_told_by_the_first_cause_that_has_a_kind() {
         let exit = |error: anyhow::Error| Exit::of(&error.context("granting a session"));
-        assert_eq!(exit(Error::NoPolicy.into()), Exit::BadInput);
-        assert_eq!(exit(Failure::refused("the policy forbids it").into()), Exit::Refused);
+        assert_eq!(exit(Error::NoPolicy.into()), Some(Exit::BadInput));
+        assert_eq!(exit(Failure::refused("the policy forbids it").into()), Some(Exit::Refused));
         let transport =
             quorate::HttpTransport::builder("ftp://127.0.0.1".parse().unwrap()).build().unwrap_err();
-        assert_eq!(exit(Error::Endpoint(transport).into()), Exit::BadInput);
-        assert_eq!(exit(Refusal::Busy.into()), Exit::Remote);
-        assert_eq!(exit(std::io::Error::other("disk").into()), Exit::Failed);
+        assert_eq!(exit(Error::Endpoint(transport).into()), Some(Exit::BadInput));
+        assert_eq!(exit(Refusal::Busy.into()), Some(Exit::Remote));
+        assert_eq!(exit(std::io::Error::other("disk").into()), None);
     }
 }

@@ -5,6 +5,7 @@ mod clock;
 mod context;
 mod demo;
 mod devnet;
+mod doctor;
 mod exit;
 mod network;
 mod offline;
@@ -16,19 +17,22 @@ mod serve;
 mod service;
 mod session;
 mod settings;
+mod shell;
 mod stage;
 mod time_text;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::offline::{grant, key_request, policy, user_op};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    let usual = command.usual_failure();
+    let outcome = match command {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Network(command) => network::run(command).await,
         Command::Node(command) => serve::node(command).await,
@@ -40,18 +44,34 @@ async fn main() -> ExitCode {
         Command::Account(arguments) => account::run(arguments).await,
         Command::Session(arguments) => session::run(arguments).await,
         Command::Serve(arguments) => service::run(*arguments).await,
+        Command::Completions(arguments) => {
+            shell::completions(arguments, Arguments::command());
+            Ok(())
+        }
+        Command::Man(arguments) => shell::man(arguments, Arguments::command()),
+        Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Devnet(arguments) => devnet::run(arguments).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             exit::say(&error);
-            let exit = Exit::of(&error);
+            let exit = Exit::of(&error).unwrap_or(usual);
             if exit == Exit::Stopped {
                 // A thread may still wait for what is typed.
                 std::process::exit(exit as i32);
             }
             exit.into()
+        }
+    }
+}
+
+impl Command {
+    /// What a failure is that does not say it itself. Commands that only look at what they are given fail by that.
+    const fn usual_failure(&self) -> Exit {
+        match self {
+            Self::Policy(_) | Self::Grant(_) | Self::KeyRequest(_) | Self::UserOp(_) => Exit::BadInput,
+            _ => Exit::Failed,
         }
     }
 }
@@ -95,6 +115,12 @@ enum Command {
     Session(session::Arguments),
     /// Serve the sessions to programs in any language: a local HTTP service with the methods of a wallet.
     Serve(Box<service::Arguments>),
+    /// Check that node, bundler, contracts, network, store and paymaster work together, and say what to do where not.
+    Doctor(doctor::Arguments),
     /// Keep a chain, a bundler, a paymaster and a signing network up on this machine, with a configuration for them.
     Devnet(devnet::Arguments),
+    /// Print what a shell needs to complete this program's commands.
+    Completions(shell::CompletionsArguments),
+    /// Write the manual's pages, one for each command.
+    Man(shell::ManArguments),
 }

@@ -2,7 +2,7 @@
 
 mod assemble;
 mod keys;
-mod status;
+pub(crate) mod status;
 mod token;
 
 use std::collections::BTreeSet;
@@ -16,10 +16,11 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ed25519_dalek::VerifyingKey;
 use quorate::{
-    EphemeralKeys, NetworkDescriptor, NodeIndex, Owner, Revocation, RevocationStatus, SigningNetwork,
-    TypedDataSignature,
+    EphemeralKeys, NodeIndex, Owner, Revocation, RevocationStatus, SigningNetwork, TypedDataSignature,
 };
 use url::Url;
+
+use crate::context::{open_network, read, read_descriptor as descriptor};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -73,10 +74,10 @@ pub(crate) enum Command {
 pub(crate) struct RunningNetwork {
     /// The network's descriptor.
     #[arg(long)]
-    network: PathBuf,
+    pub(crate) network: PathBuf,
     /// Root certificates, in PEM, by which its gateways are believed beside the platform's.
     #[arg(long)]
-    root_certificates: Option<PathBuf>,
+    pub(crate) root_certificates: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -225,23 +226,14 @@ fn report(revoked: &RevocationStatus) -> String {
 
 impl RunningNetwork {
     fn client(&self) -> anyhow::Result<SigningNetwork> {
-        let client = SigningNetwork::new(descriptor(&self.network)?);
-        let Some((file, pem)) = self.roots()? else { return Ok(client) };
-        client.with_root_certificates(&pem).with_context(|| format!("{} is refused", file.display()))
+        open_network(&self.network, self.root_certificates.as_deref())
     }
 
     /// The file of the root certificates, and what stands in it.
     fn roots(&self) -> anyhow::Result<Option<(&Path, Vec<u8>)>> {
         let Some(file) = &self.root_certificates else { return Ok(None) };
-        let pem = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        Ok(Some((file, pem)))
+        Ok(Some((file, read(file)?)))
     }
-}
-
-fn descriptor(path: &Path) -> anyhow::Result<NetworkDescriptor> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    NetworkDescriptor::from_json(&text)
-        .with_context(|| format!("{} is no network descriptor", path.display()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod calls;
 mod changes;
 mod create;
 mod list;
+mod transfer;
 
 use clap::{Args, Subcommand};
 use quorate::{Choice, SessionId};
@@ -38,6 +39,10 @@ enum Command {
     Revoke(changes::RevokeArguments),
     /// Find out what became of operations whose end was not seen, and send again what can be.
     Resume(list::ResumeArguments),
+    /// Take over sessions from the storage of the original SDK.
+    Import(transfer::ImportArguments),
+    /// Write the account's sessions as the original SDK stores them.
+    Export(transfer::ExportArguments),
 }
 
 pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<()> {
@@ -51,6 +56,8 @@ pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::R
         Command::ReplaceKey(arguments) => changes::replace_key(settings, arguments).await,
         Command::Revoke(arguments) => changes::run(settings, arguments).await,
         Command::Resume(arguments) => list::resume(settings, arguments).await,
+        Command::Import(arguments) => transfer::import(settings, arguments).await,
+        Command::Export(arguments) => transfer::export(settings, arguments).await,
     }
 }
 

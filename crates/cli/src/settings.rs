@@ -191,6 +191,12 @@ impl Profile {
 }
 
 impl Settings {
+    /// The same without a store, for what keeps nothing.
+    pub(crate) fn without_store(mut self) -> Self {
+        self.profile.store = None;
+        self
+    }
+
     pub(crate) const fn profile(&self) -> &Profile {
         &self.profile
     }

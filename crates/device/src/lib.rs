@@ -1,22 +1,4 @@
-//! A hardware signer that shows what it signs.
-//!
-//! The host sends a whole user operation in frames ([`ToDevice`]). The device reviews it as it arrives, shows it on its own
-//! screen, waits for its own button, and signs the hash of exactly what it showed. [`Device`] is all of that without a heap;
-//! hardware comes in by traits:
-//!
-//! | trait | what it is | what is here |
-//! |---|---|---|
-//! | [`Display`] | the screen | |
-//! | [`Consent`] | the button | |
-//! | [`Key`] | a key in software or in a secure element | [`SoftwareKey`] |
-//! | [`Entropy`] | what a software key adds to its nonces | [`Deterministic`] |
-//! | [`Memory`] | the last root that was signed | [`NoMemory`], [`LastRoot`] |
-//! | `Read`, `ReadReady`, `Write` of [`embedded_io`] | the port to the host | |
-//!
-//! Frames are postcard, each in COBS and ended by a zero byte, so that both ends find the next frame's start whatever
-//! was lost before, and each with the number of its request. Feature `host` has the other end, [`host::DeviceSigner`];
-//! feature `use` the review of a session's use, for a device that holds a session key.
-
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 

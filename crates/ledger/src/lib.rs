@@ -1,25 +1,4 @@
-//! What the operations of a session key have come to at one signing node, without input, output, clock or randomness.
-//!
-//! Session keys of the network have limits that the chain cannot count: uses, uses in a window, value, gas, totals of
-//! arguments. Every signer counts them in a [`KeyLedger`] for each key, and the signers of an operation read each other's
-//! before they sign. The order, with what has to be durable when:
-//!
-//! 1. [`KeyLedger::charge`] → write [`Pending::changes`] in one transaction → [`Pending::commit`] → send the hello.
-//!    [`Barrier::requests`] may go with it.
-//! 2. [`Barrier::hello`] for each signer's → [`Barrier::open`]. Only now give pages: [`KeyLedger::signing_page`].
-//! 3. [`Page::decode`] → [`Page::judge`] → [`KeyLedger::merge`], until [`SigningRun::requests`] has none
-//!    left.
-//! 4. [`KeyLedger::settle`] → the first signing round; nothing is written. If anything failed since the charge,
-//!    [`KeyLedger::withdraw`] in a second transaction.
-//!
-//! # What holds
-//! With *f* bad nodes of *n*, of which *t* sign, the operations signed come in each dimension (and window) to at most the
-//! limit while *f* < 2*t* − *n*, and to at most (*n* − *f*)/(*t* − *f*) times the limit beyond. The crate's tests search
-//! this completely for small networks.
-//!
-//! A window counts first by each node's clock: an operation asked for again in a later window counts there, too; signed
-//! operations may be held back and executed in another window; clocks that differ by *s* seconds move its edges by *s*.
-//! Whoever holds a registered ephemeral key and one bad node can use up limits, never exceed them.
+#![doc = include_str!("../README.md")]
 
 mod amounts;
 mod barrier;

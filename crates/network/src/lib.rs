@@ -1,8 +1,4 @@
-//! A client of a signing network, over WebSockets.
-//!
-//! [`SigningNetwork`] has keys made and asks for their signatures. It pins the network's descriptor, takes a key
-//! only with the nodes' own attestations, and a signature only if it is the session key's over that operation;
-//! so the gateway in between need not be trusted. Every call has a deadline, and dropping its future cancels it.
+#![doc = include_str!("../README.md")]
 
 mod connection;
 mod distributed_signer;

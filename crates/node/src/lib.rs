@@ -1,9 +1,4 @@
-//! The signing network: nodes that hold key shares, and the gateway through which clients reach them.
-//!
-//! A [`Node`] connects to the [`Gateway`] and opens no port. It verifies every request by itself, evaluates the
-//! policies registered with the key, and only then takes part in a signature; what nodes say to each other is
-//! sealed end to end, so the gateway relays without reading. [`init_node`] makes a node on its operator's machine,
-//! [`join_network`] puts it into a network, and [`init`] writes the files of a whole network for development.
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "adversaries")]
 pub mod adversary;

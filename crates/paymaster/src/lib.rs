@@ -1,13 +1,4 @@
-//! Who pays for a user operation instead of its account: a service that sponsors it, or one that takes a token for it.
-//!
-//! A [`Paymaster`] is asked twice. Before gas is estimated it gives a [`Stub`], which has the length of the final data;
-//! when gas and fees stand, it gives the [`PaymasterData`], which for EntryPoint v0.6 is signed over both, so that
-//! nothing but the operation's signature may change after it. [`Biconomy`] speaks Biconomy's JSON-RPC, [`Erc7677`] the
-//! standard one; other services implement the trait.
-//!
-//! What a service answers is checked before it is used: it must be of a paymaster that the caller named or that the
-//! quote named, the final data must fit its stub, and where the data's layout is known, its token, its maximum charge
-//! and its validity must be those asked for.
+#![doc = include_str!("../README.md")]
 
 mod biconomy;
 mod data;

@@ -1,12 +1,4 @@
-//! The wallet-provider protocol: how a client asks a threshold-signing network for a key and for signatures.
-//!
-//! One WebSocket serves one operation, in four text frames: the client's [`Setup`], the network's [`challenge`],
-//! the client's [`Authentication`], and the network's [`Answer`]. Both sides' types are here, and the client's
-//! side as values that are handed from frame to frame ([`KeyRequest`] → [`KeyDraft`] → [`AttestedKey`],
-//! [`SignatureRequest`]). The crate does no input or output, and reads no clock.
-//!
-//! What the owner signs leaves a key's permissions out, so our own client adds a [`PermissionsClaim`] that names
-//! them by hash; and the nodes attest to a key's [`Birth`], so that a client need not trust the gateway.
+#![doc = include_str!("../README.md")]
 
 mod admission_token;
 mod answer;

@@ -1,28 +1,4 @@
-//! Policy-bound session keys for ERC-4337 smart accounts, held by a quorum instead of a secret.
-//!
-//! An owner grants a session once: [`SmartAccount::grant`] takes policies, a signing network makes the key, and one
-//! user operation enables it. From then on a [`Session`] acts for the account within its policies. A grant can be
-//! split ([`SmartAccount::prepare`], [`SmartAccount::submit`]) where the owner's wallet is elsewhere.
-//!
-//! The client's [`Store`] keeps sessions and their keys; [`SmartAccount::sessions`] says where each stands, and
-//! [`SmartAccount::revoke`] ends some. It keeps each operation as well, from before it is sent: whatever a bundler
-//! answers, sending the same again executes nothing twice, and [`SmartAccount::resume`] goes on after a crash.
-//!
-//! Who comes from the original SDK starts at [`migration`].
-//!
-//! # Features
-//!
-//! | feature | brings | default |
-//! |---|---|---|
-//! | `http` | nodes and bundlers by URL: `Quorate::connect`, `HttpTransport` | yes |
-//! | `network` | keys that a signing network holds | yes |
-//! | `sqlite` | sessions in a database, their keys encrypted | yes |
-//! | `abi` | policies and calls by a function's ABI | yes |
-//! | `alloy` | an alloy provider for the chain's node: `AlloyTransport` | no |
-//! | `keyring` | the store's sealing key in the system's keyring | no |
-//! | `testing` | a chain, a bundler and a paymaster in the process, for an application's own tests | no |
-//!
-//! Operations, waits and requests are spans of [`tracing`](https://docs.rs/tracing), which hold no secrets.
+#![doc = include_str!("../README.md")]
 
 mod account;
 mod call;
@@ -51,6 +27,8 @@ mod probe;
 mod record;
 mod review;
 mod session;
+
+pub mod guides;
 
 #[doc = include_str!("../docs/migration.md")]
 pub mod migration {}

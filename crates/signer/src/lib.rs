@@ -1,8 +1,4 @@
-//! Who signs user operations: the owner, by any alloy signer, and a session, by a [`SessionSigner`].
-//!
-//! What an alloy signer signs is brought into the form that the account's modules accept, 65 bytes r ‖ s ‖ v with v 27
-//! or 28 and a low s, and checked to be the key's: the modules refuse anything else, and gas would be spent on it. A
-//! signature from elsewhere goes through [`normalize_signature`], or [`verify_signature`] where it must not be changed.
+#![doc = include_str!("../README.md")]
 
 mod alloy;
 mod local;

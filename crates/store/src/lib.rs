@@ -1,12 +1,4 @@
-//! Where sessions are kept: in memory, or in SQLite with their secrets encrypted.
-//!
-//! A [`Store`] keeps the sessions of accounts with the key of each, the trees that hold their leaves, and the
-//! operations that are under way. Where a session stands is the chain's to say, and its caller's to ask. All that
-//! changes together is one step ([`Store::apply`]).
-//!
-//! [`MemoryStore`] ends with its process. [`SqliteStore`] (feature `sqlite`) may be used by several processes at once, and is opened
-//! with a [`SealingKey`] from a file or the system's keyring (feature `keyring`), or with a [`Passphrase`]. What the
-//! original SDK stored is read and written by [`original`].
+#![doc = include_str!("../README.md")]
 
 mod change;
 mod error;

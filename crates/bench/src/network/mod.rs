@@ -154,6 +154,7 @@ async fn measure(
     let allowed = 1.2 * reference.milliseconds + fsync;
     let mut goals = vec![
         Goal::shown("reference, three signers on one thread, milliseconds", reference.milliseconds),
+        Goal::shown("a share read from its bytes, milliseconds", reference.load_milliseconds),
         Goal::shown("fsync of a page, milliseconds", fsync),
     ];
 

@@ -16,6 +16,8 @@ pub(super) struct Reference {
     pub(super) milliseconds: f64,
     /// The mean of the thread's time on a core.
     pub(super) cpu_seconds: f64,
+    /// What it takes to read one share from its bytes, which a node does for each signature.
+    pub(super) load_milliseconds: f64,
 }
 
 type Each<T> = BTreeMap<PartyIndex, T>;
@@ -26,6 +28,13 @@ const THRESHOLD: u8 = 3;
 pub(super) fn measure(parties: u8, signatures: u32) -> anyhow::Result<Reference> {
     let shares = make_key(parties)?;
     let signers: Each<_> = shares.into_iter().take(usize::from(THRESHOLD)).collect();
+    let mut loads = Vec::new();
+    for share in signers.values() {
+        let bytes = share.to_bytes()?;
+        let began = Instant::now();
+        KeyShare::from_bytes(&bytes)?;
+        loads.push(began.elapsed().as_secs_f64() * 1e3);
+    }
     let cpu_before = usage::cpu_of_this_thread()?;
     let mut times = Vec::new();
     for number in 0..signatures {
@@ -34,7 +43,7 @@ pub(super) fn measure(parties: u8, signatures: u32) -> anyhow::Result<Reference>
         times.push(began.elapsed().as_secs_f64() * 1e3);
     }
     let cpu_seconds = (usage::cpu_of_this_thread()? - cpu_before) / f64::from(signatures);
-    Ok(Reference { milliseconds: median(times), cpu_seconds })
+    Ok(Reference { milliseconds: median(times), cpu_seconds, load_milliseconds: median(loads) })
 }
 
 fn make_key(parties: u8) -> anyhow::Result<Each<Arc<KeyShare>>> {

@@ -55,12 +55,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const LONGEST: usize = 256 * 1024;
 
 pub(super) async fn run(StatusArguments { network, json }: StatusArguments) -> anyhow::Result<()> {
-    let client = http_client(&network)?;
-    let network = descriptor(&network.network)?;
-    let mut gateways = Vec::new();
-    for url in network.gateways() {
-        gateways.push(GatewayStatus::new(url, &network, ask(&client, url).await));
-    }
+    let (network, said) = health(&network).await?;
+    let gateways = said.into_iter().map(|(url, said)| GatewayStatus::new(&url, &network, said)).collect();
     let (threshold, size) = (network.threshold(), network.size());
     let status = Status { network: network.id().to_string(), threshold, size, gateways };
     match json {
@@ -68,6 +64,19 @@ pub(super) async fn run(StatusArguments { network, json }: StatusArguments) -> a
         false => print!("{}", in_words(&status)),
     }
     Ok(())
+}
+
+/// What each of a network's gateways says of itself.
+pub(crate) async fn health(
+    network: &RunningNetwork,
+) -> anyhow::Result<(NetworkDescriptor, Vec<(Url, anyhow::Result<GatewayHealth>)>)> {
+    let client = http_client(network)?;
+    let network = descriptor(&network.network)?;
+    let mut gateways = Vec::new();
+    for url in network.gateways() {
+        gateways.push((url.clone(), ask(&client, url).await));
+    }
+    Ok((network, gateways))
 }
 
 fn http_client(network: &RunningNetwork) -> anyhow::Result<reqwest::Client> {

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, U256};
 use clap::Subcommand;
 use quorate_contracts::Deployment;
 use quorate_core::{EncodeError, ReviewState, SessionEpoch, SessionLeaf, TrustedContext};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::shown::Shown;
@@ -34,15 +34,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let Request { operation, leaves } = read_stdin("a request {operation, leaves}")?;
     let operation = Operation::read(operation, place)?;
     let mut shown = Shown::default();
-    let outcome = review(&operation, place, &leaves, &functions, &mut shown);
-    let answer = Answer {
-        shown,
-        user_op_hash: outcome.as_ref().ok().copied(),
-        refusal: outcome.as_ref().err().map(ToString::to_string),
-    };
-    output.write(&answer, |answer| answer.shown.text())?;
-    outcome?;
-    Ok(())
+    let hash = review(&operation, place, &leaves, &functions, &mut shown);
+    shown.write("userOpHash", hash, output)
 }
 
 #[derive(Deserialize)]
@@ -54,7 +47,7 @@ struct Request {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Leaf {
+pub(super) struct Leaf {
     #[serde(deserialize_with = "quorate_core::json::bytes")]
     session_key_data: Vec<u8>,
     #[serde(default, deserialize_with = "quorate_core::json::number")]
@@ -69,16 +62,8 @@ const fn abi_session_validation_module() -> Address {
     Deployment::canonical().abi_session_validation_module
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    #[serde(flatten)]
-    shown: Shown,
-    user_op_hash: Option<B256>,
-    refusal: Option<String>,
-}
-
-fn review(
+/// Shows what an operation does, with the sessions that it grants; gives its hash.
+pub(super) fn review(
     operation: &Operation,
     place: Place,
     leaves: &[Leaf],

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use clap::Subcommand;
 use quorate_core::{KeyRequest, KeyRequestError, KeyRequestReview, TaggedValue, TrustedContext};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::shown::Shown;
 use super::{Output, arguments, read_stdin};
@@ -27,15 +27,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let Command::Review { functions, output } = command;
     let request: Request = read_stdin("a request {setup, challenge, permissions?}")?;
     let mut shown = Shown::default();
-    let outcome = request.review(&functions, &mut shown);
-    let answer = Answer {
-        shown,
-        digest: outcome.as_ref().ok().copied(),
-        refusal: outcome.as_ref().err().map(ToString::to_string),
-    };
-    output.write(&answer, |answer| answer.shown.text())?;
-    outcome?;
-    Ok(())
+    let digest = request.review(&functions, &mut shown).map_err(Into::into);
+    shown.write("digest", digest, output)
 }
 
 #[derive(Deserialize)]
@@ -59,14 +52,6 @@ struct Setup {
 struct Entry {
     tag: u16,
     value: String,
-}
-
-#[derive(Serialize)]
-struct Answer {
-    #[serde(flatten)]
-    shown: Shown,
-    digest: Option<B256>,
-    refusal: Option<String>,
 }
 
 impl Request {

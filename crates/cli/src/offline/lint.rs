@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::json::Json;
 use super::{arguments, now};
+use crate::exit::Failure;
 
 /// What findings depend on besides the policies, and what becomes of them.
 #[derive(Debug, clap::Args)]
@@ -118,7 +119,10 @@ impl Findings {
     pub(super) fn refuse_any(&self) -> anyhow::Result<()> {
         match self.findings.len() {
             0 => Ok(()),
-            count => anyhow::bail!("{count} findings; without --strict they are only pointed out"),
+            count => {
+                let message = format!("{count} findings; without --strict they are only pointed out");
+                Err(Failure::refused(message).into())
+            }
         }
     }
 }

@@ -1,7 +1,13 @@
 //! What a review has shown.
 
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
 use quorate_core::{Item, NotShown, Severity, Show};
 use serde::Serialize;
+
+use super::Output;
+use crate::exit::Failure;
 
 /// The items of a review, each also as a line. Unlike on a device, what was shown before a refusal stays.
 #[derive(Default, Serialize)]
@@ -34,5 +40,34 @@ impl Show for Shown {
         self.items.push(ShownItem { severity, label: item.label.text(), value: item.value.to_string() });
         self.lines.push(item.to_string());
         Ok(())
+    }
+}
+
+/// What a review has come to.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    shown: Shown,
+    /// By its name, what is to be signed.
+    #[serde(flatten)]
+    hash: BTreeMap<&'static str, Option<B256>>,
+    refusal: Option<String>,
+}
+
+impl Shown {
+    /// Writes what was shown, and the hash, which is known once all of it was shown; or the refusal.
+    pub(super) fn write(
+        self,
+        name: &'static str,
+        hash: anyhow::Result<B256>,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        let refusal = hash.as_ref().err().map(ToString::to_string);
+        let answer = Answer { shown: self, hash: [(name, hash.as_ref().ok().copied())].into(), refusal };
+        output.write(&answer, |answer| answer.shown.text())?;
+        match hash {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failure::refused(format!("{error:#}")).into()),
+        }
     }
 }

@@ -1,15 +1,19 @@
 //! `quorate user-op`: the hash of a user operation at any entry point.
 
-use alloy_primitives::{Address, B256};
+use alloy_dyn_abi::{DynSolValue, JsonAbiExt as _};
+use alloy_json_abi::Function;
+use alloy_primitives::{Address, B256, Bytes, hex};
 use clap::Subcommand;
 use quorate_core::{
-    Domain, EntryPointVersion, HashError, Initialization, OperationHead, PackedUserOperation, UnpackError,
-    UnpackedUserOperation, UserOperation,
+    AccountCall, Call, Domain, EntryPointVersion, HashError, Initialization, OperationHead,
+    PackedUserOperation, UnpackError, UnpackedUserOperation, UserOperation,
 };
 use serde::Serialize;
 use serde_json::Value;
 
+use super::grant::review;
 use super::json::parse_with;
+use super::shown::Shown;
 use super::{Output, arguments, read_stdin};
 
 #[derive(Debug, Subcommand)]
@@ -21,6 +25,32 @@ pub(crate) enum Command {
     Hash {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take a user operation apart: gives {sender, calls: [{to, value, data, function, arguments}], userOpHash}.
+    ///
+    /// Reads the operation as `hash` does. Call data of the account that is not in its one canonical encoding is refused: the
+    /// chain would read it in more than one way.
+    Decode {
+        #[command(flatten)]
+        place: Place,
+        /// A function's signature, by which the calls of it are shown with their arguments; may be given many times.
+        #[arg(long = "function", value_parser = arguments::function)]
+        functions: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Say in words what a user operation does, from its bytes, warnings among it.
+    ///
+    /// Reads the operation as `hash` does; gives {items: [{severity, label, value}], lines, userOpHash, refusal}. One that grants
+    /// sessions is for `quorate grant review`, which is shown them too.
+    Explain {
+        #[command(flatten)]
+        place: Place,
+        /// A function's signature with the names of its arguments, which are shown then; may be given many times.
+        #[arg(long = "function", value_parser = arguments::function)]
+        functions: Vec<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -44,16 +74,114 @@ pub(crate) struct Place {
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Hash { place, output } = command;
-    let operation = Operation::read(read_stdin("a user operation")?, place)?;
-    let user_op_hash = operation.hash(place)?;
-    output.write(&Answer { user_op_hash }, |answer| answer.user_op_hash.to_string())
+    match command {
+        Command::Hash { place, output } => {
+            let operation = Operation::read(read_stdin("a user operation")?, place)?;
+            let user_op_hash = operation.hash(place)?;
+            output.write(&Answer { user_op_hash }, |answer| answer.user_op_hash.to_string())
+        }
+        Command::Decode { place, functions, output } => {
+            let operation = Operation::read(read_stdin("a user operation")?, place)?;
+            output.write(&Decoded::new(&operation, place, &functions)?, Decoded::text)
+        }
+        Command::Explain { place, functions, output } => {
+            let operation = Operation::read(read_stdin("a user operation")?, place)?;
+            let mut shown = Shown::default();
+            let hash = review(&operation, place, &[], &functions, &mut shown);
+            shown.write("userOpHash", hash, output)
+        }
+    }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     user_op_hash: B256,
+}
+
+/// An operation, taken apart.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Decoded {
+    sender: Address,
+    calls: Vec<DecodedCall>,
+    user_op_hash: B256,
+}
+
+#[derive(Serialize)]
+struct DecodedCall {
+    to: Address,
+    /// In wei, in decimal.
+    value: String,
+    data: Bytes,
+    /// The function's signature and its arguments, where it is one that was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Vec<String>>,
+}
+
+impl Decoded {
+    fn new(operation: &Operation, place: Place, functions: &[String]) -> anyhow::Result<Self> {
+        let functions = functions.iter().map(|text| Function::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let calls = AccountCall::decode(operation.call_data())?;
+        Ok(Self {
+            sender: operation.sender(),
+            calls: calls.calls().map(|call| DecodedCall::new(&call, &functions)).collect(),
+            user_op_hash: operation.hash(place)?,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![format!("account  {}", self.sender)];
+        for (number, call) in (1..).zip(&self.calls) {
+            lines.push(format!("call {number}   to {}, with {} wei", call.to, call.value));
+            match (&call.function, &call.arguments) {
+                (Some(function), Some(arguments)) => {
+                    lines.push(format!("         {function}"));
+                    lines.extend(arguments.iter().map(|argument| format!("           {argument}")));
+                }
+                _ => lines.push(format!("         {}", call.data)),
+            }
+        }
+        lines.push(format!("hash     {}", self.user_op_hash));
+        lines.join("\n")
+    }
+}
+
+impl DecodedCall {
+    fn new(call: &Call<'_>, functions: &[Function]) -> Self {
+        let named = call.data.split_first_chunk::<4>().and_then(|(selector, arguments)| {
+            let function = functions.iter().find(|function| function.selector() == *selector)?;
+            let values = function.abi_decode_input(arguments).ok()?;
+            Some((function.full_signature(), values.iter().map(shown_value).collect()))
+        });
+        let (function, arguments) = named.unzip();
+        let (to, value, data) = (call.to, call.value.to_string(), call.data.to_vec().into());
+        Self { to, value, data, function, arguments }
+    }
+}
+
+/// A value as people write it.
+fn shown_value(value: &DynSolValue) -> String {
+    match value {
+        DynSolValue::String(text) => format!("{text:?}"),
+        DynSolValue::Bool(value) => value.to_string(),
+        DynSolValue::Address(address) => address.to_string(),
+        DynSolValue::Uint(number, _) => number.to_string(),
+        DynSolValue::Int(number, _) => number.to_string(),
+        DynSolValue::FixedBytes(word, size) => {
+            hex::encode_prefixed(word.get(..*size).unwrap_or(word.as_slice()))
+        }
+        DynSolValue::Bytes(bytes) => hex::encode_prefixed(bytes),
+        DynSolValue::Array(values) | DynSolValue::FixedArray(values) => {
+            format!("[{}]", values.iter().map(shown_value).collect::<Vec<_>>().join(", "))
+        }
+        DynSolValue::Tuple(values) => {
+            format!("({})", values.iter().map(shown_value).collect::<Vec<_>>().join(", "))
+        }
+        other => format!("{other:?}"),
+    }
 }
 
 impl Place {
@@ -87,6 +215,13 @@ impl Operation {
             Initialization::Deployed | Initialization::Factory { .. } => None,
         };
         Ok(Self::Later { operation: operation.pack(), delegate: named.or(place.delegate) })
+    }
+
+    fn sender(&self) -> Address {
+        match self {
+            Self::V0_6(operation) => operation.sender,
+            Self::Later { operation, .. } => operation.sender,
+        }
     }
 
     fn hash(&self, place: Place) -> Result<B256, HashError> {

@@ -31,7 +31,7 @@ pub fn answer(arguments: &[&str], stdin: &Value) -> Value {
 /// What is said of input that cannot be taken.
 pub fn complaint(arguments: &[&str], stdin: &str) -> String {
     let output = quorate(arguments, stdin);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     String::from_utf8(output.stderr).unwrap()
 }

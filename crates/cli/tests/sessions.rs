@@ -1,0 +1,194 @@
+//! A session from a policy file to its end, as it is typed: `quorate devnet` in one terminal, the commands in another.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A devnet that is kept up, and the environment that it prints.
+struct Devnet {
+    child: Child,
+    folder: TempDir,
+    key: String,
+    nft: String,
+    account: String,
+}
+
+impl Devnet {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devnet");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
+            .args(["devnet", "--cache"])
+            .arg(cache)
+            .arg("--folder")
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (mut key, mut used) = (String::new(), Vec::new());
+        for line in stdout.lines().map(Result::unwrap) {
+            if let Some((_, value)) = line.split_once("QUORATE_OWNER_KEY=") {
+                key = value.to_owned();
+            }
+            if line.starts_with("quorate session use ") {
+                used = line.split(' ').map(ToOwned::to_owned).collect();
+            }
+            if line.contains("running until") {
+                break;
+            }
+        }
+        let (nft, account) = (used[3].clone(), used.last().unwrap().clone());
+        Self { child, folder, key, nft, account }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    fn quorate(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_quorate"))
+            .args(arguments)
+            .env("QUORATE_CONFIG", self.path("quorate.toml"))
+            .env("QUORATE_OWNER_KEY", &self.key)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// The answer in JSON of a command that succeeds.
+    fn answer(&self, arguments: &[&str]) -> Value {
+        let output = self.quorate(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn mint(&self, to: &str) -> Output {
+        self.quorate(&["session", "use", &self.nft, "safeMint(address to)", to])
+    }
+
+    fn statuses(&self) -> Vec<String> {
+        let listed = self.answer(&["session", "list"]);
+        let sessions = listed["sessions"].as_array().unwrap();
+        sessions.iter().map(|session| session["status"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT);
+        let _ = self.child.wait();
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const STRANGER: &str = "0xCcCCccCcCcCCCcccCCccCcCCccCCCcccCcCcCCcc";
+
+#[test]
+fn a_policy_file_becomes_a_session_that_mints_is_refused_beyond_it_and_ends() {
+    let devnet = Devnet::start();
+    let policies = devnet.path("mint.toml");
+    let policies = policies.to_str().unwrap();
+
+    let healthy = devnet.quorate(&["doctor"]);
+    assert!(healthy.status.success(), "{}{}", String::from_utf8_lossy(&healthy.stdout), stderr(&healthy));
+
+    let created = devnet.quorate(&["session", "create", policies]);
+    assert!(created.status.success(), "{}", stderr(&created));
+    // What is signed is shown first, from its bytes; and what the chain does not hold.
+    for shown in ["only if to is equal to", "[nodes alone]", "Hash of all this 0x"] {
+        assert!(stderr(&created).contains(shown), "{}", stderr(&created));
+    }
+    assert_eq!(devnet.statuses(), ["active"]);
+
+    let minted = devnet.mint(&devnet.account);
+    assert!(minted.status.success(), "{}", stderr(&minted));
+    let refused = devnet.mint(STRANGER);
+    assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("permitted is equal to"), "{}", stderr(&refused));
+    let check = |to: &str| {
+        devnet.quorate(&["session", "check", &devnet.nft, "safeMint(address to)", to]).status.code()
+    };
+    assert_eq!((check(&devnet.account), check(STRANGER)), (Some(0), Some(3)));
+
+    // A key of the store's has no limits, and can be extended and replaced.
+    let limitless = devnet.path("limitless.toml");
+    let text = std::fs::read_to_string(policies).unwrap();
+    std::fs::write(&limitless, text.replace("uses = 100", "# uses = 100")).unwrap();
+    let with_limits = devnet.quorate(&["session", "create", policies, "--key", "store"]);
+    assert_eq!(with_limits.status.code(), Some(2), "{}", stderr(&with_limits));
+    let local = devnet.answer(&["session", "create", limitless.to_str().unwrap(), "--key", "store", "--yes"]);
+    assert!(local["keyId"].is_null(), "{local}");
+    let local = local["session"].as_str().unwrap();
+    let extended = devnet.answer(&["session", "extend", local, "--until", "2099-12-31", "--yes"]);
+    let extended = extended["session"].as_str().unwrap();
+    let shown = devnet.answer(&["session", "show", extended]);
+    assert_eq!(shown["policies"][0]["validUntil"], 4_102_444_799_u64, "{shown}");
+    let replaced = devnet.answer(&["session", "replace-key", extended, "--yes"]);
+    assert_ne!(replaced["sessionKey"], shown["sessionKey"]);
+    assert_eq!(devnet.statuses(), ["active", "revoked", "revoked", "active"]);
+
+    let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
+    assert_eq!(ended["keys"][0]["storedBy"].as_array().unwrap().len(), 5, "{ended}");
+    assert!(devnet.statuses().iter().all(|status| status == "revoked"));
+    let after = devnet.mint(&devnet.account);
+    assert_eq!(after.status.code(), Some(3), "{}", stderr(&after));
+    assert_eq!(devnet.answer(&["account", "show"])["deployed"], true);
+}
+
+/// A command that needs no endpoint, in a folder of its own.
+fn offline(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command.envs(environment.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn flags_go_before_the_environment_and_that_before_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = |byte: &str| format!("0x{}", byte.repeat(20));
+    let file = format!("[profiles.here]\nowner = \"{}\"\nindex = 1\n", owner("11"));
+    std::fs::write(folder.path().join("quorate.toml"), file).unwrap();
+    let address = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let output = offline(folder.path(), &[&["account", "address"], arguments].concat(), environment);
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (environment, flag) = (owner("22"), owner("33"));
+    let of_file = address(&[], &[]);
+    let of_environment = address(&[], &[("QUORATE_OWNER", &environment)]);
+    let of_flag = address(&["--owner", &flag], &[("QUORATE_OWNER", &environment)]);
+    assert_eq!(address(&["--owner", &environment], &[]), of_environment);
+    assert_eq!(address(&["--owner", &flag], &[]), of_flag);
+    assert!(of_file != of_environment && of_environment != of_flag);
+    assert_ne!(address(&["--index", "0"], &[]), of_file);
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_ways_to_give_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let says = |arguments: &[&str]| {
+        let output = offline(folder.path(), arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let rpc = "error: no rpc: set `rpc` in quorate.toml, QUORATE_RPC, or --rpc\n";
+    assert_eq!(says(&["session", "list"]), rpc);
+    let profile = says(&["session", "list", "--profile", "main"]);
+    assert!(profile.contains("there is no quorate.toml here; give --config"), "{profile}");
+    std::fs::write(folder.path().join("quorate.toml"), "[profiles.main]\nbundlr = \"http://localhost\"")
+        .unwrap();
+    let unknown = says(&["session", "list"]);
+    assert!(unknown.contains("unknown field `bundlr`") && unknown.contains("bundlr ="), "{unknown}");
+}
