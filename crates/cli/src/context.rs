@@ -10,6 +10,8 @@ use quorate::{
     Address, Biconomy, Erc7677, HttpTransport, NetworkDescriptor, Options, Quorate, SealingKey,
     SigningNetwork, SmartAccount, SqliteStore, U256,
 };
+use quorate_service::PaymasterService;
+use url::Url;
 
 use crate::exit::Failure;
 use crate::prompt;
@@ -60,23 +62,11 @@ impl Context {
         if let Some(store) = &profile.store {
             client = client.with_store(Arc::new(open_store(store, profile.store_key.as_deref()).await?));
         }
-        match &profile.paymaster {
-            Some(PaymasterSettings::Biconomy { url, sponsor, token_paymaster }) => {
-                let mut service = Biconomy::new(Arc::new(HttpTransport::builder(url.clone()).build()?));
-                if let Some(sponsor) = sponsor {
-                    service = service.with_sponsor(*sponsor);
-                }
-                if let Some(contract) = token_paymaster {
-                    service = service.with_token_paymaster(*contract);
-                }
-                client = client.with_paymaster(&service);
-            }
-            Some(PaymasterSettings::Erc7677 { url, contract }) => {
-                let transport = HttpTransport::builder(url.clone()).build()?;
-                client = client.with_paymaster(&Erc7677::new(Arc::new(transport), *contract));
-            }
-            None => {}
-        }
+        client = match profile.paymaster.as_ref().map(PaymasterSettings::service).transpose()? {
+            Some(PaymasterService::Biconomy(service)) => client.with_paymaster(&service),
+            Some(PaymasterService::Erc7677(service)) => client.with_paymaster(&service),
+            None => client,
+        };
         let network = match &profile.network {
             Some(file) => Some(open_network(file, profile.root_certificates.as_deref())?),
             None => None,
@@ -95,6 +85,21 @@ impl Context {
         Ok(account.with_options(self.options(payment)))
     }
 
+    /// The owner's account, and those of other indexes.
+    pub(crate) fn accounts(
+        &self,
+        payment: PaymentArguments,
+        also: &[u64],
+    ) -> anyhow::Result<Vec<SmartAccount>> {
+        let first = self.account(payment)?;
+        let other =
+            |index: &u64| self.client.account(first.owner(), *index).with_options(first.options().clone());
+        let mut accounts: Vec<_> = also.iter().map(other).collect();
+        accounts.retain(|account| account.address() != first.address());
+        accounts.insert(0, first);
+        Ok(accounts)
+    }
+
     fn options(&self, payment: PaymentArguments) -> Options {
         let PaymentArguments { sponsored, self_paid, fee_token, fee_allowance } = payment;
         let options = Options::new();
@@ -105,6 +110,32 @@ impl Context {
                 options.sponsored()
             }
             _ => options,
+        }
+    }
+}
+
+impl PaymasterSettings {
+    /// The service's client.
+    pub(crate) fn service(&self) -> anyhow::Result<PaymasterService> {
+        let transport = Arc::new(HttpTransport::builder(self.url().clone()).build()?);
+        Ok(match self {
+            Self::Biconomy { sponsor, token_paymaster, .. } => {
+                let mut service = Biconomy::new(transport);
+                if let Some(sponsor) = sponsor {
+                    service = service.with_sponsor(*sponsor);
+                }
+                if let Some(contract) = token_paymaster {
+                    service = service.with_token_paymaster(*contract);
+                }
+                PaymasterService::Biconomy(service)
+            }
+            Self::Erc7677 { contract, .. } => PaymasterService::Erc7677(Erc7677::new(transport, *contract)),
+        })
+    }
+
+    pub(crate) const fn url(&self) -> &Url {
+        match self {
+            Self::Biconomy { url, .. } | Self::Erc7677 { url, .. } => url,
         }
     }
 }

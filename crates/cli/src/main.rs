@@ -15,6 +15,7 @@ mod progress;
 mod prompt;
 mod review;
 mod serve;
+mod service;
 mod session;
 mod settings;
 mod shell;
@@ -43,6 +44,7 @@ async fn main() -> ExitCode {
         Command::UserOp(command) => user_op::run(command),
         Command::Account(arguments) => account::run(arguments).await,
         Command::Session(arguments) => session::run(arguments).await,
+        Command::Serve(arguments) => service::run(*arguments).await,
         Command::Completions(arguments) => {
             shell::completions(arguments, Arguments::command());
             Ok(())
@@ -112,6 +114,8 @@ enum Command {
     Account(account::Arguments),
     /// Grant, use and end the sessions of an account.
     Session(session::Arguments),
+    /// Serve the sessions to programs in any language: a local HTTP service with the methods of a wallet.
+    Serve(Box<service::Arguments>),
     /// Check that node, bundler, contracts, network, store and paymaster work together, and say what to do where not.
     Doctor(doctor::Arguments),
     /// Keep a chain, a bundler, a paymaster and a signing network up on this machine, with a configuration for them.

@@ -149,7 +149,7 @@ fn node_index(text: &str) -> Result<NodeIndex, String> {
 }
 
 /// One JSON object a line; a request's name stands in its `span`.
-fn log_to_stderr(level: LevelFilter) {
+pub(crate) fn log_to_stderr(level: LevelFilter) {
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     log.json().with_span_list(false).init();
 }

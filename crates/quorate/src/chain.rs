@@ -8,12 +8,13 @@ use quorate_contracts::{
     SessionValidationModule::validateSessionParamsCall, SmartAccount, SmartAccountFactory, account::Creation,
 };
 use quorate_transport::{Transport, TransportError, TransportExt as _};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::cost::Price;
 use crate::life::facts::Block;
+use crate::operation_event::{Log, OperationEvent, Receipt};
 
 /// What the product reads from a chain's node.
 #[derive(Clone, Debug)]
@@ -24,20 +25,6 @@ pub(crate) struct Chain {
     by_number: Arc<AtomicBool>,
     /// How the chain charges for data, once that is known.
     layer_two: Arc<OnceLock<Option<LayerTwo>>>,
-}
-
-/// An operation's event, as the entry point wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OperationEvent {
-    pub(crate) user_op_hash: B256,
-    pub(crate) sender: Address,
-    pub(crate) paymaster: Address,
-    pub(crate) nonce: U256,
-    pub(crate) success: bool,
-    pub(crate) actual_gas_cost: U256,
-    pub(crate) actual_gas_used: U256,
-    pub(crate) transaction_hash: B256,
-    pub(crate) block: u64,
 }
 
 impl Chain {
@@ -116,9 +103,7 @@ impl Chain {
     pub(crate) async fn events_of(&self, hash: B256) -> Result<Vec<OperationEvent>, Error> {
         let receipt: Option<Receipt> = self.transport.call("eth_getTransactionReceipt", (hash,)).await?;
         let Some(receipt) = receipt else { return Ok(Vec::new()) };
-        let block = receipt.block_number.to();
-        let logs = receipt.logs.iter().filter(|log| log.address == self.deployment.entry_point);
-        Ok(logs.filter_map(|log| read_event(log, hash, block)).collect())
+        Ok(receipt.operation_events(hash, self.deployment.entry_point))
     }
 
     /// The events of an account's operations in these blocks, and of one of them alone where its hash is given; none
@@ -147,7 +132,7 @@ impl Chain {
             match self.transport.call::<Vec<Log>>("eth_getLogs", (filter,)).await {
                 Ok(logs) => events.extend(logs.iter().filter_map(|log| {
                     let (transaction, block) = (log.transaction_hash?, log.block_number?);
-                    read_event(log, transaction, block.to())
+                    OperationEvent::read(log, transaction, block.to())
                 })),
                 // The range is too large for the node.
                 Err(TransportError::Rpc { .. } | TransportError::Http { .. }) if to > from => {
@@ -488,21 +473,6 @@ fn takes_no_hash(error: &quorate_transport::RpcError) -> bool {
     matches!(error.code, -32600 | -32602) && !message.contains("canonical") && !message.contains("not found")
 }
 
-fn read_event(log: &Log, transaction_hash: B256, block: u64) -> Option<OperationEvent> {
-    let event = EntryPoint::UserOperationEvent::decode_raw_log(log.topics.iter().copied(), &log.data).ok()?;
-    Some(OperationEvent {
-        user_op_hash: event.userOpHash,
-        sender: event.sender,
-        paymaster: event.paymaster,
-        nonce: event.nonce,
-        success: event.success,
-        actual_gas_cost: event.actualGasCost,
-        actual_gas_used: event.actualGasUsed,
-        transaction_hash,
-        block,
-    })
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
@@ -518,22 +488,4 @@ struct FeeHistory {
     base_fee_per_gas: Vec<U256>,
     #[serde(default)]
     reward: Option<Vec<Vec<U256>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Receipt {
-    block_number: U64,
-    #[serde(default)]
-    logs: Vec<Log>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Log {
-    address: Address,
-    topics: Vec<B256>,
-    data: Bytes,
-    transaction_hash: Option<B256>,
-    block_number: Option<U64>,
 }

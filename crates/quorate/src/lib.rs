@@ -15,6 +15,7 @@ mod grant;
 mod key;
 mod life;
 mod multichain;
+mod operation_event;
 mod operations;
 mod options;
 mod owner;
@@ -24,6 +25,7 @@ mod pending;
 mod preflight;
 mod probe;
 mod record;
+mod review;
 mod session;
 
 pub mod guides;
@@ -70,7 +72,7 @@ pub use quorate_paymaster::{
     Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,
     Payment, Stub, TokenList,
 };
-pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
+pub use quorate_protocol::{ArgumentLimit, EphemeralClaim, Limits, PaymasterRule, WindowLimit};
 pub use quorate_signer::{
     AlloySessionKey, LocalSessionKey, SessionSigner, SignerError, sign_as_owner, sign_typed_data,
 };
@@ -86,6 +88,7 @@ pub use quorate_transport::AlloyTransport;
 pub use quorate_transport::HttpTransport;
 pub use quorate_transport::{Transport, TransportError};
 pub use record::SessionRecord;
+pub use review::DraftReviewError;
 pub use session::{Session, SessionCalls};
 
 /// The README's example, which has to compile.

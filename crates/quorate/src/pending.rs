@@ -5,9 +5,9 @@ use quorate_bundler::{OperationStatus, TransactionReceipt, UserOperationReceipt}
 use quorate_store::{AccountId, Answer, Change, Operation};
 use tokio::time::Instant;
 
-use crate::chain::OperationEvent;
 use crate::draft::SignedOperation;
 use crate::life::settle::Nonce;
+use crate::operation_event::OperationEvent;
 use crate::{Error, Quorate};
 
 /// A user operation on its way into a block.
@@ -82,11 +82,25 @@ impl PendingOperation {
     /// What fails and may pass (a timeout, a busy endpoint, a node that is behind) is ridden out until the deadline.
     ///
     /// # Errors
-    /// [`Error::Reverted`] if its call reverted; [`Error::Replaced`] and [`Error::NonceUsed`] if it cannot get on chain
-    /// any more; [`Error::Dropped`] if the bundler says that it let it go, after which the same call goes on at the same
-    /// nonce; [`Error::Timeout`] if it is not in a block in time. Each has the hash.
-    #[tracing::instrument(skip_all, err(level = "debug"), fields(user_op_hash = %self.user_op_hash))]
+    /// [`Error::Reverted`] if its call reverted; and as [`wait_for_receipt`](Self::wait_for_receipt).
     pub async fn wait(&self) -> Result<UserOperationReceipt, Error> {
+        // The wait's state is large, and callers' states would hold it a second time.
+        let receipt = Box::pin(self.wait_for_receipt()).await?;
+        if receipt.success {
+            Ok(receipt)
+        } else {
+            Err(Error::Reverted { user_op_hash: receipt.user_op_hash, reason: receipt.reason })
+        }
+    }
+
+    /// Waits like [`wait`](Self::wait), and gives the receipt of a call that reverted as well.
+    ///
+    /// # Errors
+    /// [`Error::Replaced`] and [`Error::NonceUsed`] if it cannot get on chain any more; [`Error::Dropped`] if the bundler
+    /// says that it let it go, after which the same call goes on at the same nonce; [`Error::Timeout`] if it is not in a
+    /// block in time. Each has the hash.
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(user_op_hash = %self.user_op_hash))]
+    pub async fn wait_for_receipt(&self) -> Result<UserOperationReceipt, Error> {
         let start = Instant::now();
         let mut last_error = None;
         let mut looks = Looks::default();
@@ -120,11 +134,7 @@ impl PendingOperation {
         let user_op_hash = landed.event.user_op_hash;
         self.tell_store(landed.event.sender, landed.event.nonce).await?;
         self.client.shared.see(user_op_hash);
-        let receipt = landed.into_receipt();
-        if !receipt.success {
-            return Err(Error::Reverted { user_op_hash, reason: receipt.reason });
-        }
-        Ok(receipt)
+        Ok(landed.into_receipt())
     }
 
     /// Waits like [`wait`](Self::wait), and gives the hash of the transaction that carried the operation.
@@ -202,7 +212,10 @@ impl PendingOperation {
                 Ok(None)
             };
         };
-        let landed = Landed { event, receipt: None };
+        // The event came alone; its transaction has the rest.
+        let whole = chain.events_of(event.transaction_hash).await?;
+        let whole = whole.into_iter().find(|whole| whole.user_op_hash == event.user_op_hash);
+        let landed = Landed { event: whole.unwrap_or(event), receipt: None };
         if landed.event.user_op_hash == self.user_op_hash || self.same_call(account, &landed.event).await? {
             return Ok(Some(landed));
         }
@@ -290,18 +303,21 @@ impl Landed {
             actual_gas_used,
             transaction_hash,
             block,
+            block_hash,
+            logs: own_logs,
             ..
         } = self.event;
         let (reason, logs, receipt) = match self.receipt {
             Some(UserOperationReceipt { reason, logs, receipt, .. }) => (reason, logs, receipt),
             None => {
-                let receipt = TransactionReceipt {
-                    transaction_hash,
-                    block_number: Some(U256::from(block)),
-                    ..TransactionReceipt::default()
-                };
+                let receipt = TransactionReceipt { transaction_hash, ..TransactionReceipt::default() };
                 (None, Vec::new(), receipt)
             }
+        };
+        let receipt = TransactionReceipt {
+            block_number: Some(U256::from(block)),
+            block_hash: block_hash.or(receipt.block_hash),
+            ..receipt
         };
         UserOperationReceipt {
             user_op_hash,
@@ -311,8 +327,8 @@ impl Landed {
             actual_gas_cost: Some(actual_gas_cost),
             actual_gas_used: Some(actual_gas_used),
             paymaster: Some(paymaster).filter(|paymaster| *paymaster != Address::ZERO),
-            logs,
-            receipt: TransactionReceipt { block_number: Some(U256::from(block)), ..receipt },
+            logs: if own_logs.is_empty() { logs } else { own_logs },
+            receipt,
         }
     }
 }

@@ -121,6 +121,17 @@ impl SmartAccount {
         Ok(interrupted)
     }
 
+    /// An operation of the account that the store knows, to be waited for: by whoever noted its hash, and was restarted.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOperation`] where the store has it not: then nothing was sent.
+    pub async fn pending(&self, user_op_hash: B256) -> Result<PendingOperation, Error> {
+        let operations = self.client.store.operations(self.id()).await?;
+        let found = operations.iter().find(|operation| operation.user_op_hash == user_op_hash);
+        let operation = found.ok_or(Error::UnknownOperation { account: self.id(), user_op_hash })?;
+        Ok(PendingOperation::new(self.client.clone(), self.id(), operation))
+    }
+
     async fn go_on(&self, operation: &Operation) -> Resumed {
         let is_call_of_a_session = operation.session.is_some() && operation.root_change.is_none();
         let sent = match &operation.session {

@@ -228,10 +228,26 @@ impl SmartAccount {
     /// # Errors
     /// [`Error::NoSessionAllows`], with what the nearest found; and as [`session`](Self::session).
     pub async fn session_for(&self, calls: &[Call]) -> Result<Session, Error> {
+        self.session_among(calls, |_| true).await
+    }
+
+    /// The same among the sessions that are meant alone: those that whoever asks may use.
+    ///
+    /// # Errors
+    /// As [`session_for`](Self::session_for).
+    pub async fn session_among(
+        &self,
+        calls: &[Call],
+        is_meant: impl Fn(&SessionId) -> bool,
+    ) -> Result<Session, Error> {
         let overview = self.overview().await?;
         let (now, deployment) = (overview.facts.block.timestamp, self.client.deployment());
         let statuses = overview.statuses();
-        let usable = overview.sessions.into_iter().zip(statuses).filter(|(_, status)| status.is_usable());
+        let usable = overview
+            .sessions
+            .into_iter()
+            .zip(statuses)
+            .filter(|(session, status)| status.is_usable() && is_meant(&session.id));
         let live = overview.trees.latest.unwrap_or_default();
         let chosen = policy_for(usable.map(|(session, _)| session), |session| {
             let policies = || session.leaves.iter().filter(|leaf| live.contains(&leaf.hash()));

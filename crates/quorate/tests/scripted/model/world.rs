@@ -109,6 +109,7 @@ impl World {
         Self { chain, owner, devices, shared, intents: Vec::new(), keys: 0 }
     }
 
+    /// The steps' own states are boxed: all of them together are more than a test's stack has.
     pub(crate) async fn step(&mut self, step: Step) {
         match step {
             Step::Grant { on, policies, ends, by_draft } => {
@@ -123,7 +124,7 @@ impl World {
                 if by_draft {
                     let draft = self.call(on, async move { account.prepare(grant, &key).await }).await;
                     if let Some(Ok(draft)) = draft {
-                        self.submit(on, draft, |draft| Retry::Grant(Box::new(draft))).await;
+                        Box::pin(self.submit(on, draft, |draft| Retry::Grant(Box::new(draft)))).await;
                     }
                 } else {
                     let sent = self.call(on, async move { account.send(grant, &key, &owner).await }).await;
@@ -137,7 +138,7 @@ impl World {
                 let account = self.account(on);
                 let draft = self.call(on, async move { account.prepare_revocation([id]).await }).await;
                 if let Some(Ok(draft)) = draft {
-                    self.submit(on, draft, Retry::Update).await;
+                    Box::pin(self.submit(on, draft, Retry::Update)).await;
                 }
             }
             Step::RevokeAll { on } => {
@@ -152,7 +153,7 @@ impl World {
                 let draft =
                     self.call(on, async move { account.prepare_key_replacement(&id, &key).await }).await;
                 if let Some(Ok(draft)) = draft {
-                    self.submit(on, draft, |draft| Retry::Grant(Box::new(draft))).await;
+                    Box::pin(self.submit(on, draft, |draft| Retry::Grant(Box::new(draft)))).await;
                 }
             }
             Step::Use { on, session, policy, by_draft } => {
@@ -167,18 +168,18 @@ impl World {
                         account.session(&session).await?.prepare(call).await
                     });
                     if let Some(Ok(draft)) = draft.await {
-                        self.retry(on, Retry::CallDraft(id, Box::new(draft))).await;
+                        Box::pin(self.retry(on, Retry::CallDraft(id, Box::new(draft)))).await;
                     }
                 } else {
                     self.devices[on].retry = None;
-                    self.send(on, id, intent).await;
+                    Box::pin(self.send(on, id, intent)).await;
                 }
             }
             Step::UseAgain { on } => {
                 let Some((intent, session, first)) = self.devices[on].taken.take() else { return };
                 self.intents[intent].times += 1;
                 self.devices[on].retry = None;
-                let second = self.send(on, session, intent).await;
+                let second = Box::pin(self.send(on, session, intent)).await;
                 if second == Some(first) {
                     let violation =
                         format!("a call that was meant a second time is operation {first} of the first");
@@ -193,7 +194,7 @@ impl World {
                         account.prepare_calls(&[Call::transfer(FRIEND, value)]).await
                     });
                     if let Some(Ok(draft)) = draft.await {
-                        self.submit(on, draft, Retry::Calls).await;
+                        Box::pin(self.submit(on, draft, Retry::Calls)).await;
                     }
                 } else {
                     self.withdraw(on, intent).await;
@@ -201,7 +202,7 @@ impl World {
             }
             Step::Retry { on } => {
                 if let Some(retry) = self.devices[on].retry.take() {
-                    self.retry(on, retry).await;
+                    Box::pin(self.retry(on, retry)).await;
                 }
             }
             Step::Resume { on } => {
