@@ -1,8 +1,8 @@
-//! The workspace's tests, in two lanes side by side.
+//! The workspace's tests, in three lanes side by side.
 //!
 //! `cargo test` runs one program after the other, and many of them mostly wait: for deadlines, for other processes, for a
 //! chain's next block. The signing network's own tests, which each start a whole network, have a lane for themselves: two of them at
-//! once would starve each other on a machine of two cores.
+//! once would starve each other on a machine of two cores. Those on a local chain have another, as they wait for its blocks.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,8 +34,11 @@ struct Program {
 pub(crate) fn run(signer: Option<&Path>, chromium: &Path) -> anyhow::Result<String> {
     let programs = build(signer.is_some())?;
     let count = programs.len();
-    let (networks, others): (Vec<_>, Vec<_>) =
-        programs.into_iter().partition(|program| program.name.starts_with("network/"));
+    let mut lanes = [Vec::new(), Vec::new(), Vec::new()];
+    for program in programs {
+        lanes[program.lane()].push(program);
+    }
+    let [networks, on_chains, others] = lanes;
     let failed = Mutex::new(Vec::new());
     let said_by_device = Mutex::new(String::new());
     let run_lane = |programs: Vec<Program>| {
@@ -50,12 +53,30 @@ pub(crate) fn run(signer: Option<&Path>, chromium: &Path) -> anyhow::Result<Stri
     };
     thread::scope(|scope| {
         scope.spawn(|| run_lane(networks));
+        scope.spawn(|| run_lane(on_chains));
         run_lane(others);
     });
     let failed = lock(&failed).join(", ");
     ensure!(failed.is_empty(), "of {count} test programs failed: {failed}");
     cargo(&["test", "--workspace", "--doc"])?;
     Ok(std::mem::take(&mut lock(&said_by_device)))
+}
+
+/// Tests on a local chain, which mostly wait for its blocks.
+const ON_CHAINS: [&str; 6] =
+    ["cli/browser", "cli/demo", "cli/serve", "cli/sessions", "quorate/chain", "service/clients"];
+
+impl Program {
+    /// Which lane it runs in: the signing network's own, that of local chains, or that of all others.
+    fn lane(&self) -> usize {
+        if self.name.starts_with("network/") {
+            0
+        } else if ON_CHAINS.contains(&self.name.as_str()) {
+            1
+        } else {
+            2
+        }
+    }
 }
 
 /// The tests of the emulated device.
