@@ -2,18 +2,15 @@
 
 use clap::{Args, Subcommand};
 use quorate::{
-    Address, Asset, B256, Balances, Call, Calls, Draft, Error, PendingOperation, SmartAccount, TokenBalance,
-    U256, Withdrawal,
+    Address, Asset, B256, Balances, Call, Error, PendingOperation, TokenBalance, U256, Withdrawal,
 };
 use quorate_policy_file::wei;
 use serde::Serialize;
 
 use crate::context::{Context, PaymentArguments};
 use crate::offline::{Output, account as offline, arguments};
-use crate::owner::{OwnerArguments, OwnerSigner};
-use crate::progress::Steps;
-use crate::review::review;
 use crate::settings::SettingsArguments;
+use crate::signing::{Signing, SigningArguments};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -29,7 +26,7 @@ enum Command {
     /// Show an account: its owner on chain, its modules, and what it has.
     Show(ShowArguments),
     /// Deploy the account; granting its first session does that as well.
-    Deploy(Signing),
+    Deploy(SigningArguments),
     /// Send the chain's coin from the account.
     Send(SendArguments),
     /// Move what the account has out of it.
@@ -56,7 +53,7 @@ pub(crate) struct SendArguments {
     #[arg(value_parser = wei)]
     amount: U256,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArguments,
 }
 
 #[derive(Debug, Args)]
@@ -74,7 +71,7 @@ pub(crate) struct WithdrawArguments {
     #[arg(long)]
     deposit: bool,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArguments,
 }
 
 #[derive(Debug, Args)]
@@ -83,18 +80,7 @@ pub(crate) struct TransferArguments {
     #[arg(value_parser = arguments::address)]
     to: Address,
     #[command(flatten)]
-    signing: Signing,
-}
-
-/// Who signs, who pays, and how the answer is written.
-#[derive(Debug, Args)]
-pub(crate) struct Signing {
-    #[command(flatten)]
-    payment: PaymentArguments,
-    #[command(flatten)]
-    owner: OwnerArguments,
-    #[command(flatten)]
-    output: Output,
+    signing: SigningArguments,
 }
 
 #[derive(Serialize)]
@@ -134,27 +120,27 @@ pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::R
         Command::Address(arguments) => offline::run(settings, arguments),
         Command::Show(arguments) => show(settings, arguments).await,
         Command::Deploy(signing) => {
-            let scene = Scene::open(settings, &signing).await?;
-            scene.finish(scene.deploy()).await
+            let owner = Signing::open(settings, signing).await?;
+            finish(&owner, deploy(&owner)).await
         }
         Command::Send(SendArguments { to, amount, signing }) => {
-            let scene = Scene::open(settings, &signing).await?;
+            let owner = Signing::open(settings, signing).await?;
             let calls = vec![Call::transfer(to, amount)];
-            scene.finish(scene.send(calls, "Send the chain's coin")).await
+            finish(&owner, send(&owner, calls, "Send the chain's coin")).await
         }
         Command::Withdraw(WithdrawArguments { to, tokens, native, deposit, signing }) => {
             let assets = tokens.into_iter().map(Asset::Token);
             let assets =
                 assets.chain(deposit.then_some(Asset::Deposit)).chain(native.then_some(Asset::Native));
             let withdrawals: Vec<_> = assets.map(Withdrawal::all).collect();
-            let scene = Scene::open(settings, &signing).await?;
-            let calls = scene.account.withdrawal(&withdrawals, to).await?;
-            scene.finish(scene.send(calls, "Move what the account has")).await
+            let owner = Signing::open(settings, signing).await?;
+            let calls = owner.account.withdrawal(&withdrawals, to).await?;
+            finish(&owner, send(&owner, calls, "Move what the account has")).await
         }
         Command::TransferOwnership(TransferArguments { to, signing }) => {
-            let scene = Scene::open(settings, &signing).await?;
-            let calls = scene.account.ownership_transfer(to).await?;
-            scene.finish(scene.send(calls, "Give the account to another owner")).await
+            let owner = Signing::open(settings, signing).await?;
+            let calls = owner.account.ownership_transfer(to).await?;
+            finish(&owner, send(&owner, calls, "Give the account to another owner")).await
         }
     }
 }
@@ -186,67 +172,39 @@ async fn show(
     output.write(&shown, |shown| shown.text(&tokens))
 }
 
-/// What an owner works with.
-struct Scene {
-    account: SmartAccount,
-    signer: OwnerSigner,
-    steps: Steps,
-    output: Output,
+async fn deploy(owner: &Signing) -> anyhow::Result<PendingOperation> {
+    let Signing { account, signer, steps, .. } = owner;
+    match steps.during("preparing the operation", account.prepare_deployment()).await {
+        Err(error) if is_under_way(&error) => Ok(account.deploy(&**signer).await?),
+        draft => owner.send(draft?, &[], &[], "Deploy the account").await,
+    }
 }
 
-impl Scene {
-    async fn open(settings: SettingsArguments, signing: &Signing) -> anyhow::Result<Self> {
-        let context = Context::open(settings).await?;
-        let account = context.account(signing.payment)?;
-        let mut steps = Steps::new(signing.output);
-        let signer = signing.owner.signer(&context, &account, &mut steps).await?;
-        Ok(Self { account, signer, steps, output: signing.output })
+/// Has the account make calls. Where the same were sent before, and nobody was told what became of them, this goes on with those.
+async fn send(owner: &Signing, calls: Vec<Call>, title: &str) -> anyhow::Result<PendingOperation> {
+    let Signing { account, signer, steps, .. } = owner;
+    match steps.during("preparing the operation", account.prepare_calls(&calls)).await {
+        Err(error) if is_under_way(&error) => Ok(account.send_calls(&calls, &**signer).await?),
+        draft => owner.send(draft?, &[], &[], title).await,
     }
+}
 
-    async fn deploy(&self) -> anyhow::Result<PendingOperation> {
-        match self.steps.during("preparing the operation", self.account.prepare_deployment()).await {
-            Err(error) if is_under_way(&error) => Ok(self.account.deploy(&*self.signer).await?),
-            draft => self.sign_and_submit(draft?, "Deploy the account").await,
-        }
-    }
-
-    /// Has the account make calls. Where the same were sent before, and nobody was told what became of them, this goes on with
-    /// those.
-    async fn send(&self, calls: Vec<Call>, title: &str) -> anyhow::Result<PendingOperation> {
-        let draft = self.steps.during("preparing the operation", self.account.prepare_calls(&calls)).await;
-        match draft {
-            Err(error) if is_under_way(&error) => Ok(self.account.send_calls(&calls, &*self.signer).await?),
-            draft => self.sign_and_submit(draft?, title).await,
-        }
-    }
-
-    /// Shows the owner the very bytes, and sends them signed.
-    async fn sign_and_submit(&self, draft: Draft<Calls>, title: &str) -> anyhow::Result<PendingOperation> {
-        self.signer.confirm_operation(&draft, review(&draft, &[], &[])?, title).await?;
-        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash());
-        let signature = self.steps.during("the owner signs the operation", signature).await?;
-        self.steps.during("sending the operation", self.account.submit(draft, signature)).await
-    }
-
-    /// Waits until what was sent is on chain, and writes the answer.
-    async fn finish(
-        &self,
-        sent: impl Future<Output = anyhow::Result<PendingOperation>>,
-    ) -> anyhow::Result<()> {
-        let done = async {
-            let pending = sent.await?;
-            let receipt = self.steps.during("waiting for the operation's block", pending.wait()).await?;
-            Ok(Done {
-                account: self.account.address(),
-                user_op_hash: pending.user_op_hash(),
-                transaction_hash: receipt.receipt.transaction_hash,
-            })
-        };
-        let done = self.signer.follow(done, |done| done.transaction_hash).await?;
-        self.output.write(&done, |done| {
-            format!("account      {}\ntransaction  {}", done.account, done.transaction_hash)
+/// Waits until what was sent is on chain, and writes the answer.
+async fn finish(
+    owner: &Signing,
+    sent: impl Future<Output = anyhow::Result<PendingOperation>>,
+) -> anyhow::Result<()> {
+    let done = async {
+        let pending = sent.await?;
+        let receipt = owner.steps.during("waiting for the operation's block", pending.wait()).await?;
+        Ok(Done {
+            account: owner.account.address(),
+            user_op_hash: pending.user_op_hash(),
+            transaction_hash: receipt.receipt.transaction_hash,
         })
-    }
+    };
+    let text = |done: &Done| format!("account      {}\ntransaction  {}", done.account, done.transaction_hash);
+    owner.finish(done, |done| done.transaction_hash, text).await
 }
 
 fn is_under_way(error: &anyhow::Error) -> bool {

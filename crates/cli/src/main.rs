@@ -13,12 +13,12 @@ mod offline;
 mod owner;
 mod progress;
 mod prompt;
-mod review;
 mod serve;
 mod service;
 mod session;
 mod settings;
 mod shell;
+mod signing;
 mod stage;
 mod time_text;
 

@@ -7,8 +7,9 @@ mod list;
 mod transfer;
 
 use clap::{Args, Subcommand};
-use quorate::{Choice, SessionId};
+use quorate::{Choice, ListedSession, SessionId, SmartAccount};
 
+use crate::exit::Failure;
 use crate::settings::SettingsArguments;
 
 #[derive(Debug, Args)]
@@ -78,4 +79,19 @@ impl SessionArgument {
             Err(_) => Ok(Choice::Id(text.parse::<SessionId>()?)),
         }
     }
+}
+
+/// The session of an account with this id.
+fn find<'a>(
+    account: &SmartAccount,
+    sessions: &'a [ListedSession],
+    id: &str,
+) -> anyhow::Result<&'a ListedSession> {
+    let missing = || {
+        let account = account.address();
+        Failure::bad_input(format!(
+            "account {account} has no session {id}; `quorate session list` names them"
+        ))
+    };
+    Ok(sessions.iter().find(|session| session.id().as_str() == id).ok_or_else(missing)?)
 }

@@ -5,20 +5,17 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use clap::Args;
 use quorate::{
-    Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingUpdate, Revocation,
-    SessionGrant, SessionId, SmartAccount, TreeUpdate, sign_typed_data,
+    Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, Revocation, SessionGrant,
+    SessionId, TreeUpdate,
 };
 use quorate_approval::Review;
 use quorate_protocol::TypedData;
 use serde::Serialize;
 
-use crate::context::{Context, PaymentArguments};
+use super::find;
 use crate::exit::Failure;
-use crate::offline::Output;
-use crate::owner::{OwnerArguments, OwnerSigner};
-use crate::progress::Steps;
-use crate::review::{leaves_of, review};
 use crate::settings::SettingsArguments;
+use crate::signing::{Signing, SigningArguments};
 use crate::time_text;
 
 #[derive(Debug, Args)]
@@ -29,7 +26,7 @@ pub(crate) struct ExtendArguments {
     #[arg(long, value_parser = time_text::end)]
     until: u64,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArguments,
 }
 
 #[derive(Debug, Args)]
@@ -37,7 +34,7 @@ pub(crate) struct ReplaceKeyArguments {
     /// The session's id.
     session: String,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArguments,
 }
 
 #[derive(Debug, Args)]
@@ -49,27 +46,13 @@ pub(crate) struct RevokeArguments {
     #[arg(long, conflicts_with = "sessions")]
     all: bool,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArguments,
 }
 
-/// Who signs, who pays, and how the answer is written.
-#[derive(Debug, Args)]
-struct Signing {
-    #[command(flatten)]
-    payment: PaymentArguments,
-    #[command(flatten)]
-    owner: OwnerArguments,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// What an owner works with.
+/// An owner, and the sessions that they change.
 struct Scene {
-    context: Context,
-    account: SmartAccount,
+    owner: Signing,
     sessions: Vec<ListedSession>,
-    signer: OwnerSigner,
-    steps: Steps,
 }
 
 /// A session that took the place of another.
@@ -102,11 +85,11 @@ struct EndedKey {
 
 pub(super) async fn extend(settings: SettingsArguments, arguments: ExtendArguments) -> anyhow::Result<()> {
     let ExtendArguments { session, until, signing } = arguments;
-    let (scene, output) = Scene::open(settings, signing).await?;
+    let scene = Scene::open(settings, signing).await?;
     let id = scene.find(&session)?.id().clone();
-    let draft = scene.account.prepare_extension(&id, until).await?;
+    let draft = scene.owner.account.prepare_extension(&id, until).await?;
     let replaced = scene.replace(&id, draft, "Extend a session");
-    output.write(&scene.signer.follow(replaced, |replaced| replaced.transaction_hash).await?, Replaced::text)
+    scene.owner.finish(replaced, |replaced| replaced.transaction_hash, Replaced::text).await
 }
 
 pub(super) async fn replace_key(
@@ -114,7 +97,7 @@ pub(super) async fn replace_key(
     arguments: ReplaceKeyArguments,
 ) -> anyhow::Result<()> {
     let ReplaceKeyArguments { session, signing } = arguments;
-    let (scene, output) = Scene::open(settings, signing).await?;
+    let scene = Scene::open(settings, signing).await?;
     let found = scene.find(&session)?;
     if found.record.key_id().is_some() {
         let message = "a network holds the key of this session, and makes none for the policies of another: revoke the session, and \
@@ -122,50 +105,40 @@ pub(super) async fn replace_key(
         return Err(Failure::bad_input(message).into());
     }
     let id = found.id().clone();
-    let draft = scene.account.prepare_key_replacement(&id, &LocalSessionKey::random()).await?;
+    let draft = scene.owner.account.prepare_key_replacement(&id, &LocalSessionKey::random()).await?;
     let replaced = scene.replace(&id, draft, "Give a session another key");
-    output.write(&scene.signer.follow(replaced, |replaced| replaced.transaction_hash).await?, Replaced::text)
+    scene.owner.finish(replaced, |replaced| replaced.transaction_hash, Replaced::text).await
 }
 
 pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments) -> anyhow::Result<()> {
     let RevokeArguments { sessions, all, signing } = arguments;
-    let (scene, output) = Scene::open(settings, signing).await?;
+    let scene = Scene::open(settings, signing).await?;
     let draft = if all {
-        scene.account.prepare_revocation_of_all().await?
+        scene.owner.account.prepare_revocation_of_all().await?
     } else {
         let ids = sessions.iter().map(|id| Ok(scene.find(id)?.id().clone()));
-        scene.account.prepare_revocation(ids.collect::<anyhow::Result<Vec<_>>>()?).await?
+        scene.owner.account.prepare_revocation(ids.collect::<anyhow::Result<Vec<_>>>()?).await?
     };
-    let ended = scene.signer.follow(scene.revoke(draft), |ended| ended.transaction_hash);
-    output.write(&ended.await?, Ended::text)
+    scene.owner.finish(scene.revoke(draft), |ended| ended.transaction_hash, Ended::text).await
 }
 
 impl Scene {
-    async fn open(settings: SettingsArguments, signing: Signing) -> anyhow::Result<(Self, Output)> {
-        let Signing { payment, owner, output } = signing;
-        let context = Context::open(settings).await?;
-        let account = context.account(payment)?;
-        let sessions = account.sessions().await?;
-        let mut steps = Steps::new(output);
-        let signer = owner.signer(&context, &account, &mut steps).await?;
-        Ok((Self { context, account, sessions, signer, steps }, output))
+    async fn open(settings: SettingsArguments, signing: SigningArguments) -> anyhow::Result<Self> {
+        let owner = Signing::open(settings, signing).await?;
+        let sessions = owner.account.sessions().await?;
+        Ok(Self { owner, sessions })
     }
 
     fn find(&self, id: &str) -> anyhow::Result<&ListedSession> {
-        let missing = || {
-            let account = self.account.address();
-            Failure::bad_input(format!(
-                "account {account} has no session {id}; `quorate session list` names them"
-            ))
-        };
-        Ok(self.sessions.iter().find(|session| session.id().as_str() == id).ok_or_else(missing)?)
+        find(&self.owner.account, &self.sessions, id)
     }
 
     async fn revoke(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<Ended> {
         let revoked = draft.intent().revoked.sessions.clone();
         let keys = self.end_keys(&revoked).await?;
-        let pending = self.send(draft).await?;
-        let updated = self.steps.during("waiting for the operation's block", pending.wait()).await?;
+        let leaves = draft.intent().known_leaves(&self.sessions, None)?;
+        let pending = self.owner.send(draft, &leaves, &[], "End sessions").await?;
+        let updated = self.owner.steps.during("waiting for the operation's block", pending.wait()).await?;
         Ok(Ended {
             revoked: revoked.iter().map(ToString::to_string).collect(),
             transaction_hash: updated.receipt.receipt.transaction_hash,
@@ -175,32 +148,26 @@ impl Scene {
 
     /// Ends at the network the keys that it holds: the nodes refuse from then on, whatever becomes of the operation.
     async fn end_keys(&self, revoked: &[SessionId]) -> anyhow::Result<Vec<EndedKey>> {
-        let Some(network) = &self.context.network else { return Ok(Vec::new()) };
+        let Signing { context, account, steps, .. } = &self.owner;
+        let Some(network) = &context.network else { return Ok(Vec::new()) };
         let mut ended = Vec::new();
         let of_network = self.sessions.iter().filter(|session| revoked.contains(session.id()));
         for key_id in of_network.filter_map(|session| session.record.key_id()) {
             let revocation =
-                Revocation::new(network.descriptor(), Owner::from(self.account.owner()), key_id, None);
+                Revocation::new(network.descriptor(), Owner::from(account.owner()), key_id, None);
             let typed_data = revocation.typed_data()?;
-            let document = serde_json::from_value(typed_data.document().clone())?;
-            self.signer.show_typed_data(typed_data.digest(), || Ok(key_end(&typed_data)))?;
-            let signature = sign_typed_data(&*self.signer, &document, typed_data.digest());
-            let signature = self.steps.during("the owner signs the end of the key", signature).await?;
+            let signature = self.owner.sign_typed_data(
+                &typed_data,
+                || Ok(key_end(&typed_data)),
+                "the owner signs the end of the key",
+            );
+            let signature = signature.await?;
             let status =
-                self.steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
+                steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
             let (stored_by, missing) = (status.stored_by, status.missing);
             ended.push(EndedKey { key_id: key_id.to_owned(), stored_by, missing });
         }
         Ok(ended)
-    }
-
-    /// Shows the owner the very bytes, and sends them signed.
-    async fn send(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<PendingUpdate> {
-        let leaves = leaves_of(draft.intent(), &self.sessions, None)?;
-        self.signer.confirm_operation(&draft, review(&draft, &leaves, &[])?, "End sessions").await?;
-        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash());
-        let signature = self.steps.during("the owner signs the operation", signature).await?;
-        self.steps.during("sending the operation", self.account.submit(draft, signature)).await
     }
 
     async fn replace(
@@ -209,13 +176,9 @@ impl Scene {
         draft: Draft<SessionGrant>,
         title: &str,
     ) -> anyhow::Result<Replaced> {
-        let leaves = leaves_of(&draft.intent().update, &self.sessions, Some(draft.intent()))?;
-        self.signer.confirm_operation(&draft, review(&draft, &leaves, &[])?, title).await?;
-        let signature = quorate::sign_as_owner(&*self.signer, draft.user_op_hash());
-        let signature = self.steps.during("the owner signs the operation", signature).await?;
-        let pending =
-            self.steps.during("sending the operation", self.account.submit(draft, signature)).await?;
-        let granted = self.steps.during("waiting for the operation's block", pending.wait()).await;
+        let leaves = draft.intent().update.known_leaves(&self.sessions, Some(draft.intent()))?;
+        let pending = self.owner.send(draft, &leaves, &[], title).await?;
+        let granted = self.owner.steps.during("waiting for the operation's block", pending.wait()).await;
         let granted = granted.with_context(|| format!("session {} is not granted yet", pending.id()))?;
         Ok(Replaced {
             session: pending.id().to_string(),

@@ -5,21 +5,19 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use quorate::{
     Address, B256, DistributedSigner, Grant, Limits, LocalSessionKey, PendingGrant, SigningNetwork,
-    SmartAccount, StorableKey, TokenBalance, sign_typed_data,
+    SmartAccount, StorableKey, TokenBalance,
 };
 use quorate_core::KnownFunction;
 use quorate_policy_file::{Compiled, Target};
 use serde::Serialize;
 
-use crate::context::{Context, PaymentArguments};
+use crate::context::Context;
 use crate::exit::Failure;
-use crate::offline::Output;
 use crate::offline::key_request;
 use crate::offline::policy::file::{Decimals, ReadFile};
-use crate::owner::{OwnerArguments, OwnerSigner};
 use crate::progress::Steps;
-use crate::review::{leaves_of, review};
 use crate::settings::SettingsArguments;
+use crate::signing::{Signing, SigningArguments};
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArguments {
@@ -30,11 +28,7 @@ pub(crate) struct CreateArguments {
     #[arg(long)]
     key: Option<KeyHolder>,
     #[command(flatten)]
-    payment: PaymentArguments,
-    #[command(flatten)]
-    owner: OwnerArguments,
-    #[command(flatten)]
-    output: Output,
+    signing: SigningArguments,
 }
 
 /// Who holds a session's key.
@@ -60,7 +54,8 @@ struct Created {
 }
 
 pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments) -> anyhow::Result<()> {
-    let CreateArguments { policies, key, payment, owner, output } = arguments;
+    let CreateArguments { policies, key, signing } = arguments;
+    let SigningArguments { payment, owner, output } = signing;
     let mut steps = Steps::new(output);
     let mut file = ReadFile::open(&policies, &Decimals::default(), output)?;
     let context = Context::open(settings).await?;
@@ -73,10 +68,10 @@ pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments)
 
     signer.confirm(&in_words(&policies, holder, &context).await?, "Grant this session?").await?;
     let functions = file.known_functions();
-    let granting = Granting { steps, account, signer, functions: &functions };
-    let created =
-        granting.signer.follow(granting.create(grant, holder, &context), |created| created.transaction_hash);
-    output.write(&created.await?, Created::text)
+    let granting =
+        Granting { owner: Signing { context, account, signer, steps, output }, functions: &functions };
+    let created = granting.create(grant, holder);
+    granting.owner.finish(created, |created| created.transaction_hash, Created::text).await
 }
 
 /// Asks the tokens that the file names for their decimals.
@@ -95,14 +90,13 @@ async fn ask_for_decimals(file: &mut ReadFile, account: &SmartAccount) -> anyhow
 
 /// What a grant is made with.
 struct Granting<'a> {
-    steps: Steps,
-    account: SmartAccount,
-    signer: OwnerSigner,
+    owner: Signing,
     functions: &'a [KnownFunction<'a>],
 }
 
 impl Granting<'_> {
-    async fn create(&self, grant: Grant, holder: KeyHolder, context: &Context) -> anyhow::Result<Created> {
+    async fn create(&self, grant: Grant, holder: KeyHolder) -> anyhow::Result<Created> {
+        let Signing { context, account, steps, .. } = &self.owner;
         let pending = match holder {
             KeyHolder::Network => {
                 let network = context.network.as_ref().ok_or_else(no_network)?;
@@ -111,10 +105,10 @@ impl Granting<'_> {
             }
             KeyHolder::Store => self.send(grant, &LocalSessionKey::random()).await?,
         };
-        let granted = self.steps.during("waiting for the operation's block", pending.wait()).await?;
+        let granted = steps.during("waiting for the operation's block", pending.wait()).await?;
         Ok(Created {
             session: pending.id().to_string(),
-            account: self.account.address(),
+            account: account.address(),
             session_key: granted.record.session_key(),
             key_id: granted.record.key_id().map(ToOwned::to_owned),
             user_op_hash: pending.user_op_hash(),
@@ -128,32 +122,29 @@ impl Granting<'_> {
         grant: &Grant,
         network: &SigningNetwork,
     ) -> anyhow::Result<DistributedSigner> {
-        let Self { steps, signer, functions, .. } = self;
+        let Self { owner, functions } = self;
+        let steps = &owner.steps;
         let (draft, ephemeral) =
             steps.during("asking the network for a key", grant.prepare_key(network)).await?;
         let typed_data = draft.typed_data()?;
-        signer.show_typed_data(typed_data.digest(), || {
+        let review = || {
             let shown = key_request::review(&typed_data, grant.permissions().to_json(), functions)?;
             Ok(shown.into_page("Have the network make a key").with_note(
                 "First of two signatures: the network's nodes make the session's key, and hold it to this.",
             ))
-        })?;
-        let document = serde_json::from_value(typed_data.document().clone())?;
-        let signature = sign_typed_data(&**signer, &document, typed_data.digest());
-        let signature = steps.during("the owner signs the request for the key", signature).await?;
+        };
+        let signature =
+            owner.sign_typed_data(&typed_data, review, "the owner signs the request for the key").await?;
         let key = steps.during("the network makes the key", network.submit_key(&draft, signature)).await?;
         Ok(DistributedSigner::new(network.clone(), key, ephemeral))
     }
 
-    /// Prepares the operation, shows the owner the very bytes, and sends it signed.
     async fn send(&self, grant: Grant, key: &dyn StorableKey) -> anyhow::Result<PendingGrant> {
-        let Self { steps, account, signer, functions } = self;
+        let Signing { account, steps, .. } = &self.owner;
         let draft = steps.during("preparing the operation", account.prepare(grant, key)).await?;
-        let leaves = leaves_of(&draft.intent().update, &account.sessions().await?, Some(draft.intent()))?;
-        signer.confirm_operation(&draft, review(&draft, &leaves, functions)?, "Grant a session").await?;
-        let signature = quorate::sign_as_owner(&**signer, draft.user_op_hash());
-        let signature = steps.during("the owner signs the operation", signature).await?;
-        steps.during("sending the operation", account.submit(draft, signature)).await
+        let sessions = account.sessions().await?;
+        let leaves = draft.intent().update.known_leaves(&sessions, Some(draft.intent()))?;
+        self.owner.send(draft, &leaves, self.functions, "Grant a session").await
     }
 }
 

@@ -5,8 +5,8 @@ use quorate::{Address, B256, Interrupted, ListedSession, Resumed};
 use quorate_core::ParsedSessionKeyData;
 use serde::Serialize;
 
+use super::find;
 use crate::context::{Context, PaymentArguments};
-use crate::exit::Failure;
 use crate::offline::Output;
 use crate::progress::Steps;
 use crate::settings::SettingsArguments;
@@ -96,16 +96,8 @@ pub(super) async fn show(settings: SettingsArguments, arguments: ShowArguments) 
     let context = Context::open(settings).await?;
     let account = context.account(PaymentArguments::default())?;
     let sessions = account.sessions().await?;
-    let found = sessions.iter().find(|session| session.id().as_str() == arguments.session);
-    let missing = || {
-        let message = format!(
-            "account {} has no session {}; `quorate session list` names them",
-            account.address(),
-            arguments.session
-        );
-        Failure::bad_input(message)
-    };
-    arguments.output.write(&Shown::new(found.ok_or_else(missing)?), Shown::text)
+    let found = find(&account, &sessions, &arguments.session)?;
+    arguments.output.write(&Shown::new(found), Shown::text)
 }
 
 pub(super) async fn resume(settings: SettingsArguments, arguments: ResumeArguments) -> anyhow::Result<()> {
