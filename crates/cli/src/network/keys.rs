@@ -10,6 +10,7 @@ use quorate_node::{InspectedKey, KeyState, ListedKey, NodeConfig, inspect_key, l
 use serde::Serialize;
 
 use super::listed;
+use crate::exit::Failure;
 
 #[derive(Debug, Args)]
 pub(crate) struct KeysArguments {
@@ -70,7 +71,7 @@ pub(super) async fn inspect(InspectArguments { key, node, json }: InspectArgumen
     let inspected = inspect_key(&config.database, quorum, &key, now).await;
     let inspected = inspected.with_context(|| unread(&config.database))?;
     let node = config.index.get();
-    let key = inspected.with_context(|| format!("node {node} has no key {key}"))?;
+    let key = inspected.ok_or_else(|| Failure::bad_input(format!("node {node} has no key {key}")))?;
     match json {
         true => println!("{}", serde_json::to_string_pretty(&Inspected { node, key: &key })?),
         false => print!("{}", in_words(&key)),
