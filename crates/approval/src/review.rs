@@ -19,7 +19,7 @@ pub struct Review {
 
 #[derive(Clone, Debug, Serialize)]
 struct ShownItem {
-    severity: &'static str,
+    severity: String,
     /// As [`quorate_core::Label::depth`] says.
     depth: usize,
     label: String,
@@ -50,7 +50,7 @@ impl Review {
     #[must_use]
     pub fn with_fact(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
         let (label, value) = (label.into(), value.into());
-        self.items.push(ShownItem { severity: "info", depth: 1, label, value });
+        self.items.push(ShownItem { severity: Severity::Info.to_string(), depth: 1, label, value });
         self
     }
 
@@ -62,12 +62,7 @@ impl Review {
 
 impl Show for Review {
     fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
-        let severity = match item.severity {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Danger => "danger",
-            Severity::Refused => "refused",
-        };
+        let severity = item.severity.to_string();
         self.items.push(ShownItem {
             severity,
             depth: item.label.depth(),

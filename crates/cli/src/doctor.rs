@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use alloy_primitives::U64;
 use clap::Args;
 use quorate::{Address, Bundler, HttpTransport, Quorate};
 use quorate_contracts::Deployment;
@@ -105,7 +106,7 @@ impl Report {
         };
         match newest_block(url).await {
             Ok((chain_id, block)) => {
-                let (now, time) = (now(), block.timestamp);
+                let (now, time): (_, u64) = (now(), block.timestamp.to());
                 if time.saturating_add(OLDEST_BLOCK) < now {
                     let found = format!("chain {chain_id}, whose newest block is {} s old", now - time);
                     let remedy = "a local chain makes blocks when something is sent; another node is behind: name another one";
@@ -317,22 +318,15 @@ impl Outcome {
 /// The head of a block.
 #[derive(Deserialize)]
 struct Block {
-    #[serde(deserialize_with = "quantity")]
-    number: u64,
-    #[serde(deserialize_with = "quantity")]
-    timestamp: u64,
-}
-
-fn quantity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = quorate_core::json::number(deserializer)?;
-    u64::try_from(number).map_err(serde::de::Error::custom)
+    number: U64,
+    timestamp: U64,
 }
 
 async fn newest_block(url: &Url) -> anyhow::Result<(u64, Block)> {
     let node = HttpTransport::builder(url.clone()).build()?;
-    let chain_id: quorate::U256 = node.call("eth_chainId", ()).await?;
+    let chain_id: U64 = node.call("eth_chainId", ()).await?;
     let block = node.call("eth_getBlockByNumber", ("latest", false)).await?;
-    Ok((u64::try_from(chain_id)?, block))
+    Ok((chain_id.to(), block))
 }
 
 /// The contracts that are not at their addresses, by name.

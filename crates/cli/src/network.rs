@@ -21,6 +21,7 @@ use quorate::{
 use url::Url;
 
 use crate::context::{open_network, read, read_descriptor as descriptor};
+use crate::owner::OWNER_KEY;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -111,9 +112,6 @@ pub(crate) struct RevokeArguments {
     #[arg(long, requires = "signature")]
     block: Option<B256>,
 }
-
-/// Where the owner's private key may stand.
-const OWNER_KEY: &str = "QUORATE_OWNER_KEY";
 
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {

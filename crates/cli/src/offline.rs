@@ -13,7 +13,6 @@ pub(crate) mod shown;
 pub(crate) mod user_op;
 
 use std::io::{Read as _, Write as _};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -42,11 +41,6 @@ impl Output {
         let answer = if self.json { serde_json::to_string(answer)? } else { text(answer) };
         writeln!(std::io::stdout(), "{answer}").context("the answer cannot be written to stdout")
     }
-}
-
-/// Seconds since 1970, where the clock is right.
-fn now() -> Option<u64> {
-    SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// Reads stdin as JSON, which is to be `what`.

@@ -74,6 +74,11 @@ impl OwnerArguments {
 }
 
 impl OwnerSigner {
+    /// Whether the owner is shown what is signed before it is.
+    pub(crate) const fn asks(&self) -> bool {
+        self.asks
+    }
+
     /// Says what is going to be signed, and asks; a page asks by itself.
     pub(crate) async fn confirm(&self, words: &str, question: &'static str) -> anyhow::Result<()> {
         if !self.asks {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use alloy_signer::Signer;
 use quorate_network::{AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
-use quorate_protocol::EphemeralClaim;
 use quorate_signer::sign_typed_data;
 use quorate_store::Key;
 
@@ -17,10 +16,9 @@ impl Grant {
     /// Has a network make the session's key; the owner signs the request.
     ///
     /// Who asks for signatures is known by a fresh [`EphemeralKey`], which lasts as long as the longest policy, and a
-    /// year at most. For an ephemeral key of one's own, or an owner whose wallet is elsewhere, there are
-    /// [`SigningNetwork::prepare_key`] with these [`permissions`](Self::permissions) and the
-    /// [`ephemeral_claim`](Self::ephemeral_claim), and [`SigningNetwork::submit_key`]. A network that makes keys by token takes the owner's from
-    /// [`SigningNetwork::with_admission_token`].
+    /// year at most. An owner whose wallet is elsewhere is given [`prepare_key`](Self::prepare_key)'s request to sign; for an
+    /// ephemeral key of one's own there is [`SigningNetwork::prepare_key`] with these [`permissions`](Self::permissions). A network
+    /// that makes keys by token takes the owner's from [`SigningNetwork::with_admission_token`].
     ///
     /// # Errors
     /// The network's refusal, a key that too few nodes attest to, or the signer's own error.
@@ -42,15 +40,9 @@ impl Grant {
     /// The network's refusal, or no answer.
     pub async fn prepare_key(&self, network: &SigningNetwork) -> Result<(KeyDraft, EphemeralKey), Error> {
         let ephemeral = EphemeralKey::random()?;
-        let claim = self.ephemeral_claim(&ephemeral);
+        let claim = ephemeral.claim("quorate", self.longest_policy_ends());
         let draft = network.prepare_key(&self.permissions, &claim).await?;
         Ok((draft, ephemeral))
-    }
-
-    /// What says that an ephemeral key may ask for the session's signatures: as long as the longest policy lasts, and a year
-    /// at most.
-    pub fn ephemeral_claim(&self, ephemeral: &EphemeralKey) -> EphemeralClaim {
-        ephemeral.claim("quorate", self.longest_policy_ends())
     }
 
     /// Seconds since 1970.

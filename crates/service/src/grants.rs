@@ -156,9 +156,7 @@ impl Caller<'_> {
         policies: Policies,
         review: Vec<String>,
     ) -> Result<Value, RpcError> {
-        let ephemeral = EphemeralKey::random().map_err(|error| RpcError::internal(&error))?;
-        let claim = grant.ephemeral_claim(&ephemeral);
-        let draft = network.prepare_key(grant.permissions(), &claim).await.map_err(quorate::Error::from)?;
+        let (draft, ephemeral) = grant.prepare_key(network).await?;
         let typed_data =
             draft.typed_data().map_err(|error| quorate::Error::from(NetworkError::from(error)))?;
         let (document, hash) = (typed_data.document().clone(), typed_data.digest());

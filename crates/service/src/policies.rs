@@ -83,9 +83,9 @@ impl Policies {
         })
     }
 
-    /// The signatures of the functions that they name, for a review.
+    /// The functions that they name, for a review.
     pub(crate) fn functions(&self) -> Vec<KnownFunction<'_>> {
-        self.file.functions().filter_map(|signature| KnownFunction::parse(signature).ok()).collect()
+        self.file.known_functions()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -10,6 +9,7 @@ use quorate_node::{InspectedKey, KeyState, ListedKey, NodeConfig, inspect_key, l
 use serde::Serialize;
 
 use super::listed;
+use crate::clock::now;
 use crate::exit::Failure;
 
 #[derive(Debug, Args)]
@@ -67,8 +67,7 @@ pub(super) async fn list(KeysArguments { node, json }: KeysArguments) -> anyhow:
 
 pub(super) async fn inspect(InspectArguments { key, node, json }: InspectArguments) -> anyhow::Result<()> {
     let Source { config, quorum } = Source::read(&node)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let inspected = inspect_key(&config.database, quorum, &key, now).await;
+    let inspected = inspect_key(&config.database, quorum, &key, now()).await;
     let inspected = inspected.with_context(|| unread(&config.database))?;
     let node = config.index.get();
     let key = inspected.ok_or_else(|| Failure::bad_input(format!("node {node} has no key {key}")))?;

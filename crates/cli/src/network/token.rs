@@ -3,10 +3,11 @@
 use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use quorate::{AdmissionToken, Owner};
+
+use crate::clock::now;
 
 #[derive(Debug, Args)]
 pub(crate) struct IssuerArguments {
@@ -67,8 +68,7 @@ pub(super) fn create_issuer(IssuerArguments { out }: &IssuerArguments) -> anyhow
 pub(super) fn issue(arguments: &TokenArguments) -> anyhow::Result<()> {
     let TokenArguments { network, issuer_key, owner, keys, expires } = arguments;
     let network = super::descriptor(network)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let expires = expires.from(now)?;
+    let expires = expires.from(now())?;
     let issuer = quorate_node::load_issuer(issuer_key)?;
     println!("{}", AdmissionToken::issue(&issuer, network.id(), *owner, expires, *keys).to_json());
     Ok(())

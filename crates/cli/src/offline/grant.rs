@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::shown::Shown;
-use super::user_op::{Operation, Place};
-use super::{Output, arguments, read_stdin};
+use super::user_op::{Operation, Place, ShownArguments};
+use super::{arguments, read_stdin};
+use crate::clock;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -18,19 +19,11 @@ pub(crate) enum Command {
     /// Reads {operation, leaves: [{sessionKeyData, validUntil?, validAfter?, sessionValidationModule?}]}, with all
     /// sessions of the account in the order of their tree; gives {items: [{severity, label, value}], lines, userOpHash,
     /// refusal}.
-    Review {
-        #[command(flatten)]
-        place: Place,
-        /// A function's signature with the names of its arguments, which are shown then; may be given many times.
-        #[arg(long = "function", value_parser = arguments::function)]
-        functions: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Review(ShownArguments),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Review { place, functions, output } = command;
+    let Command::Review(ShownArguments { place, functions, output }) = command;
     let Request { operation, leaves } = read_stdin("a request {operation, leaves}")?;
     let operation = Operation::read(operation, place)?;
     let mut shown = Shown::default();
@@ -72,7 +65,7 @@ pub(super) fn review(
 ) -> anyhow::Result<B256> {
     let functions = arguments::known_functions(functions);
     let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
-    let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown).with_lints(super::now(), &[]);
+    let mut state: ReviewState<'_, _, 64> = ReviewState::new(trusted, shown).with_lints(clock::known(), &[]);
     let mut sessions = state.review(place.target(), &operation.head(place)?)?;
     for leaf in leaves {
         sessions = sessions.session(&leaf.as_session_leaf()?)?;

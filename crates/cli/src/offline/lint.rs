@@ -6,8 +6,9 @@ use quorate_core::{LintContext, TrustedContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::arguments;
 use super::json::Json;
-use super::{arguments, now};
+use crate::clock;
 use crate::exit::Failure;
 
 /// What findings depend on besides the policies, and what becomes of them.
@@ -36,7 +37,7 @@ impl LintArguments {
     fn with_functions<T>(&self, more: &[String], lint: impl FnOnce(LintContext<'_>) -> T) -> T {
         let functions = arguments::known_functions(self.functions.iter().chain(more));
         let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
-        lint(LintContext { now: now(), account: self.account, trusted, unenforced: &[] })
+        lint(LintContext { now: clock::known(), account: self.account, trusted, unenforced: &[] })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use quorate_approval::Review;
-use quorate_core::{Item, NotShown, Severity, Show};
+use quorate_core::{Item, NotShown, Show};
 use serde::Serialize;
 
 use super::Output;
@@ -22,7 +22,7 @@ pub(crate) struct Shown {
 
 #[derive(Serialize)]
 struct ShownItem {
-    severity: &'static str,
+    severity: String,
     label: &'static str,
     value: String,
 }
@@ -39,12 +39,7 @@ impl Shown {
 
 impl Show for Shown {
     fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
-        let severity = match item.severity {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Danger => "danger",
-            Severity::Refused => "refused",
-        };
+        let severity = item.severity.to_string();
         self.items.push(ShownItem { severity, label: item.label.text(), value: item.value.to_string() });
         self.lines.push(item.to_string());
         self.page.show(item)

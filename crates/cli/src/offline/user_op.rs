@@ -32,28 +32,24 @@ pub(crate) enum Command {
     ///
     /// Reads the operation as `hash` does. Call data of the account that is not in its one canonical encoding is refused: the
     /// chain would read it in more than one way.
-    Decode {
-        #[command(flatten)]
-        place: Place,
-        /// A function's signature, by which the calls of it are shown with their arguments; may be given many times.
-        #[arg(long = "function", value_parser = arguments::function)]
-        functions: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Decode(ShownArguments),
     /// Say in words what a user operation does, from its bytes, warnings among it.
     ///
     /// Reads the operation as `hash` does; gives {items: [{severity, label, value}], lines, userOpHash, refusal}. One that grants
     /// sessions is for `quorate grant review`, which is shown them too.
-    Explain {
-        #[command(flatten)]
-        place: Place,
-        /// A function's signature with the names of its arguments, which are shown then; may be given many times.
-        #[arg(long = "function", value_parser = arguments::function)]
-        functions: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Explain(ShownArguments),
+}
+
+/// An operation that is shown: where it is to run, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShownArguments {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// A function's signature with the names of its arguments, which are shown then; may be given many times.
+    #[arg(long = "function", value_parser = arguments::function)]
+    pub(super) functions: Vec<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 /// Where an operation is to run.
@@ -80,11 +76,11 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             let user_op_hash = operation.hash(place)?;
             output.write(&Answer { user_op_hash }, |answer| answer.user_op_hash.to_string())
         }
-        Command::Decode { place, functions, output } => {
+        Command::Decode(ShownArguments { place, functions, output }) => {
             let operation = Operation::read(read_stdin("a user operation")?, place)?;
             output.write(&Decoded::new(&operation, place, &functions)?, Decoded::text)
         }
-        Command::Explain { place, functions, output } => {
+        Command::Explain(ShownArguments { place, functions, output }) => {
             let operation = Operation::read(read_stdin("a user operation")?, place)?;
             let mut shown = Shown::default();
             let hash = review(&operation, place, &[], &functions, &mut shown);

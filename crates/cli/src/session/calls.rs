@@ -59,7 +59,7 @@ struct CallArguments {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Used {
-    session: Option<String>,
+    session: String,
     user_op_hash: B256,
     transaction_hash: B256,
 }
@@ -83,7 +83,7 @@ pub(super) async fn run(settings: SettingsArguments, arguments: UseArguments) ->
     let pending = steps.during("the session's key signs", session.send(call)).await?;
     let receipt = steps.during("waiting for the operation's block", pending.wait()).await?;
     let used = Used {
-        session: Some(session.record().id().to_string()),
+        session: session.record().id().to_string(),
         user_op_hash: pending.user_op_hash(),
         transaction_hash: receipt.receipt.transaction_hash,
     };

@@ -66,8 +66,10 @@ pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments)
     let signer = owner.signer(&context, &account, &mut steps).await?;
     let grant = account.grant(policies.policies().iter().cloned())?.with_limits(policies.limits().clone());
 
-    signer.confirm(&in_words(&policies, holder, &context).await?, "Grant this session?").await?;
-    let functions = file.known_functions();
+    if signer.asks() {
+        signer.confirm(&in_words(&policies, holder, &context).await?, "Grant this session?").await?;
+    }
+    let functions = file.file.known_functions();
     let granting =
         Granting { owner: Signing { context, account, signer, steps, output }, functions: &functions };
     let created = granting.create(grant, holder);

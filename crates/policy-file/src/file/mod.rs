@@ -10,7 +10,7 @@ use std::sync::Arc;
 use alloy_dyn_abi::DynSolType;
 use alloy_primitives::Address;
 use miette::NamedSource;
-use quorate_core::{Condition, FunctionSelector};
+use quorate_core::{Condition, FunctionSelector, KnownFunction};
 use quorate_protocol::{Limits, PaymasterRule};
 
 use crate::amount::Amount;
@@ -79,6 +79,11 @@ impl PolicyFile {
     /// The signatures of the functions that it allows, as they are written.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
         self.allow.iter().map(|allow| allow.function.value.as_str())
+    }
+
+    /// The same functions as a review names them.
+    pub fn known_functions(&self) -> Vec<KnownFunction<'_>> {
+        self.functions().filter_map(|signature| KnownFunction::parse(signature).ok()).collect()
     }
 }
 

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use alloy_primitives::{Address, Bytes, U256};
 use quorate_core::Call;
-use quorate_policy_file::{NumberError, Refused, RefusedBecause, Verdict};
+use quorate_policy_file::{Refused, RefusedBecause, Verdict, wei};
 use serde::Serialize;
 
 use super::NO_REASON;
 use super::file::{Decimals, ReadFile, WrittenPlace, drawn};
+use crate::clock;
 use crate::exit::Failure;
-use crate::offline::{Output, arguments, now};
+use crate::offline::{Output, arguments};
 
 /// The call that an account is to make.
 #[derive(Debug, clap::Args)]
@@ -26,10 +27,6 @@ pub(crate) struct CallArguments {
     value: Option<U256>,
 }
 
-fn wei(text: &str) -> Result<U256, NumberError> {
-    quorate_policy_file::wei(text)
-}
-
 pub(super) fn run(
     path: &Path,
     decimals: &Decimals,
@@ -40,7 +37,7 @@ pub(super) fn run(
     let compiled = read.compile()?;
     let data = call.data.clone().unwrap_or_default();
     let call = Call { to: call.to.unwrap_or_default(), value: call.value.unwrap_or_default(), data: &data };
-    match compiled.check(&call, now()) {
+    match compiled.check(&call, clock::known()) {
         Verdict::Allowed { entry } => {
             let function = read.file.functions().nth(entry).unwrap_or_default();
             output.write(&Answer::allowed(entry), |_| format!("allowed by entry {}: {function}", entry + 1))

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use alloy_primitives::Address;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
-use quorate_core::KnownFunction;
 use quorate_policy_file::{Compiled, Facts, Format, Mistakes, Place, PolicyFile};
 use serde::Serialize;
 
+use crate::clock;
 use crate::exit::Failure;
-use crate::offline::{Output, now};
+use crate::offline::Output;
 
 /// The decimals of the tokens that a policy file names.
 #[derive(Debug, Default, clap::Args)]
@@ -47,7 +47,7 @@ impl ReadFile {
         };
         let file =
             PolicyFile::parse(&name, &text, format).map_err(|mistakes| ended(&mistakes, &text, output))?;
-        let facts = Facts { decimals: by_address(&file, decimals)?, now: now() };
+        let facts = Facts { decimals: by_address(&file, decimals)?, now: clock::known() };
         Ok(Self { file, text, facts, output })
     }
 
@@ -60,11 +60,6 @@ impl ReadFile {
     /// Notes how many decimals a token has.
     pub(crate) fn note_decimals(&mut self, token: Address, decimals: u8) {
         self.facts.decimals.insert(token, decimals);
-    }
-
-    /// The functions that the file names, for a review.
-    pub(crate) fn known_functions(&self) -> Vec<KnownFunction<'_>> {
-        self.file.functions().filter_map(|signature| KnownFunction::parse(signature).ok()).collect()
     }
 
     /// Compiles it with the decimals of the command line and the clock.
