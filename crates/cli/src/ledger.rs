@@ -62,12 +62,12 @@ impl LedgerArguments {
     }
 
     #[cfg(feature = "ledger")]
-    fn derivation(&self) -> alloy_signer_ledger::DerivationType {
-        use alloy_signer_ledger::DerivationType;
+    fn derivation(&self) -> alloy_signer_ledger::HDPath {
+        use alloy_signer_ledger::HDPath;
 
         match &self.ledger_path {
-            Some(path) => DerivationType::Other(path.clone()),
-            None => DerivationType::LedgerLive(self.ledger_index),
+            Some(path) => HDPath::Other(path.clone()),
+            None => HDPath::LedgerLive(self.ledger_index),
         }
     }
 }
