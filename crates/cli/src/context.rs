@@ -145,14 +145,13 @@ impl PaymasterSettings {
 
 /// Opens a store, which is made where there is none.
 async fn open_store(path: &Path, key: Option<&Path>) -> anyhow::Result<SqliteStore> {
-    let opened = match key {
-        Some(key) => SqliteStore::open(path, store_key(key)?).await,
+    Ok(match key {
+        Some(key) => SqliteStore::open(path, store_key(key)?).await?,
         None => {
             let words = prompt::secret(STORE_PASSPHRASE, "passphrase of the session store").await?;
-            SqliteStore::open(path, Passphrase::new(words.as_str())?).await
+            SqliteStore::open(path, Passphrase::new(words.as_str())?).await?
         }
-    };
-    opened.with_context(|| format!("the session store {} cannot be opened", path.display()))
+    })
 }
 
 fn store_key(file: &Path) -> anyhow::Result<SealingKey> {

@@ -8,7 +8,9 @@ use crate::local::{
 use futures_util::future::join_all;
 use quorate_core::{Address, Call, Encode as _, ExecuteBatch, U256};
 use quorate_network::Refusal;
-use quorate_protocol::{ArgumentLimit, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit};
+use quorate_protocol::{
+    ArgumentLimit, Coin, CoinWindow, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit,
+};
 
 fn held_to(limits: Limits) -> impl FnOnce(&alloy_signer_local::PrivateKeySigner) -> Permissions {
     |owner| Permissions { limits, ..permissions(owner) }
@@ -46,6 +48,7 @@ async fn every_limit_is_held_and_says_both_values() {
         selector: selector().as_bytes().into(),
         offset: 0,
         total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(2),
+        seconds: None,
     };
     let gas = U256::from(COST) * U256::from(3);
     let limits = Limits { gas_cost: Some(gas), arguments: vec![argument], ..Limits::default() };
@@ -84,6 +87,51 @@ async fn every_limit_is_held_and_says_both_values() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     windowed.sign(&mint(3)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amount_is_held_in_each_window_and_in_all() {
+    let network = LocalNetwork::start().await;
+    // As much as so many mints.
+    let total = |times: u64, seconds| ArgumentLimit {
+        contract: NFT,
+        selector: selector().as_bytes().into(),
+        offset: 0,
+        total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(times),
+        seconds: NonZeroU64::new(seconds),
+    };
+    let with = |arguments| held_to(Limits { arguments, ..Limits::default() });
+
+    // A window that does not end soon.
+    let is_apart = |seconds: &u64| (60..seconds - 60).contains(&(now() % seconds));
+    let long = (3600..).find(is_apart).unwrap();
+    let daily = network.key(with(vec![total(1, long)])).await;
+    daily.sign(&mint(1)).await.unwrap();
+    let Refusal::Limit { limited, total: asked, limit } = refused(&daily, &mint(2)).await else { panic!() };
+    assert!(limited.starts_with(&format!("total within {long} s of the argument at byte 0 of")), "{limited}");
+    assert_eq!((asked, limit), (total(2, 0).total, total(1, 0).total));
+    daily.sign(&mint(1)).await.unwrap();
+
+    // The coin's windows likewise, here of gas.
+    let hourly =
+        CoinWindow { of: Coin::GasCost, total: U256::from(COST), seconds: NonZeroU64::new(long).unwrap() };
+    let gas = network.key(held_to(Limits { coin_windows: vec![hourly], ..Limits::default() })).await;
+    gas.sign(&mint(1)).await.unwrap();
+    let Refusal::Limit { limited, .. } = refused(&gas, &mint(2)).await else { panic!() };
+    assert_eq!(limited.to_string(), format!("gas cost within {long} s (wei)"));
+
+    // A new window has room, up to what there is in all.
+    const SHORT: u64 = 2;
+    let key = network.key(with(vec![total(1, SHORT), total(2, 0)])).await;
+    for nonce in 1..=2 {
+        key.sign(&mint(nonce)).await.unwrap();
+        let last = now() / SHORT;
+        while now() / SHORT == last {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    let Refusal::Limit { limited, .. } = refused(&key, &mint(3)).await else { panic!() };
+    assert!(limited.starts_with("total of the argument at byte 0 of"), "{limited}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,6 +201,7 @@ async fn a_batch_is_signed_when_each_call_is_allowed_and_counts_with_all_of_them
         selector: selector().as_bytes().into(),
         offset: 0,
         total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(3),
+        seconds: None,
     };
     let session = network.key(held_to(Limits { arguments: vec![argument], ..Limits::default() })).await;
     session.sign_batch(&mints(1, 2, ACCOUNT)).await.unwrap();
