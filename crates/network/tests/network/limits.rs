@@ -253,7 +253,8 @@ async fn a_key_fills_a_node_s_disk_so_far_and_no_further() {
         }
     };
     let Refusal::JournalFull { held, most, .. } = refused else { panic!("{refused}") };
-    assert!(held <= MOST && most == MOST, "{held} of {most}");
+    // What others told is kept beyond it, and each of them is held to it as well.
+    assert!(held <= 5 * MOST && most == MOST, "{held} of {most}");
     assert!(signed > 2, "{signed}");
     key.sign(&mint(signed - 1)).await.unwrap();
 }
