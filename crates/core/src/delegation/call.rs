@@ -4,7 +4,7 @@ use alloy_primitives::{B256, U256};
 
 use super::{
     context::{Context, ContextError, read_delegation},
-    execution::{CallType, Mode, SingleExecution, UnknownMode},
+    execution::{BatchExecution, CallType, Mode, SingleExecution, UnknownMode},
     reader::{Malformed, Reader},
     typed::Delegation,
 };
@@ -61,7 +61,7 @@ pub struct Redeem<'a> {
     pub context: Context<'a>,
     /// How it is executed.
     pub mode: Mode,
-    /// What is executed; see [`SingleExecution`].
+    /// What is executed; see [`SingleExecution`] and [`BatchExecution`].
     pub execution: &'a [u8],
 }
 
@@ -77,8 +77,14 @@ impl<'a> Redeem<'a> {
         reader.expect_offset_at(executions, 0)?;
         let execution = read_one(&mut reader)?;
         reader.finish()?;
-        if mode.call == CallType::Single && SingleExecution::parse(execution).is_none() {
-            return Err(DelegationCallError::ExecutionTooShort { len: execution.len() });
+        match mode.call {
+            CallType::Single if SingleExecution::parse(execution).is_none() => {
+                return Err(DelegationCallError::ExecutionTooShort { len: execution.len() });
+            }
+            CallType::Single => {}
+            CallType::Batch => {
+                BatchExecution::parse(execution).map_err(DelegationCallError::Batch)?;
+            }
         }
         Ok(Self { context: Context::parse(context)?, mode, execution })
     }
@@ -209,6 +215,8 @@ pub enum DelegationCallError {
         /// The number of bytes.
         len: usize,
     },
+    /// A batch that is not the canonical encoding of calls.
+    Batch(#[source] Malformed),
 }
 
 texts!(DelegationCallError {
@@ -219,6 +227,7 @@ texts!(DelegationCallError {
     Malformed(reason) => "the arguments are malformed: {}",
     Context(reason) => "{}",
     Mode(reason) => "{}",
+    Batch(reason) => "the batch is malformed: {}",
     ExecutionTooShort { len } => "the execution has {} bytes; contract and value alone have 52",
 });
 

@@ -2,7 +2,9 @@
 
 use alloy_primitives::{Address, B256, U256};
 
+use super::reader::{Malformed, Reader};
 use crate::{
+    abi::{WORD, length_at, padded_len, put_bytes, word},
     operation::call::Call,
     sink::{BufferFull, Encode, Sink},
     texts,
@@ -65,7 +67,7 @@ impl Mode {
 pub enum CallType {
     /// One, packed: see [`SingleExecution`].
     Single,
-    /// Any number, as `abi.encode((address,uint256,bytes)[])`.
+    /// Any number: see [`BatchExecution`].
     Batch,
 }
 
@@ -111,4 +113,82 @@ impl Encode for SingleExecution<'_> {
         sink.put(&self.0.value.to_be_bytes::<32>())?;
         sink.put(self.0.data)
     }
+}
+
+/// The calls of [`CallType::Batch`], in the bytes of their canonical encoding, `abi.encode((address,uint256,bytes)[])`.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchExecution<'a> {
+    /// What follows the number of calls.
+    items: &'a [u8],
+    len: usize,
+}
+
+impl<'a> BatchExecution<'a> {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// [`Malformed`] for every encoding but the canonical one.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        reader.expect(WORD)?;
+        let len = reader.number()?;
+        let base = reader.skip_words(len)?;
+        for index in 0..len {
+            reader.expect_offset(base, index)?;
+            read_call(&mut reader)?;
+        }
+        reader.finish()?;
+        Ok(Self { items: reader.since(base), len })
+    }
+
+    /// The calls, in the order in which they are made.
+    pub fn calls(&self) -> impl Iterator<Item = Call<'a>> + Clone + use<'a> {
+        let Self { items, len } = *self;
+        (0..len).map_while(move |index| {
+            let at = length_at(items, index * WORD)?;
+            read_call(&mut Reader::new(items.get(at..)?)).ok()
+        })
+    }
+}
+
+/// Encodes calls, as [`BatchExecution::parse`] reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a>(pub &'a [Call<'a>]);
+
+impl Encode for Batch<'_> {
+    fn encoded_len(&self) -> usize {
+        self.0.iter().fold(2 * WORD, |len, call| len + WORD + call_len(call))
+    }
+
+    fn write_to<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
+        sink.put(&word(WORD))?;
+        sink.put(&word(self.0.len()))?;
+        let mut at = self.0.len() * WORD;
+        for call in self.0 {
+            sink.put(&word(at))?;
+            at += call_len(call);
+        }
+        for call in self.0 {
+            sink.put(call.to.into_word().as_slice())?;
+            sink.put(&call.value.to_be_bytes::<WORD>())?;
+            sink.put(&word(CALL_HEAD))?;
+            put_bytes(sink, call.data)?;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a call of a batch before its data.
+const CALL_HEAD: usize = 3 * WORD;
+
+fn call_len(call: &Call<'_>) -> usize {
+    CALL_HEAD + WORD + padded_len(call.data.len())
+}
+
+fn read_call<'a>(reader: &mut Reader<'a>) -> Result<Call<'a>, Malformed> {
+    let to = reader.address()?;
+    let value = U256::from_be_bytes(reader.word()?.0);
+    reader.expect(CALL_HEAD)?;
+    let len = reader.number()?;
+    Ok(Call { to, value, data: reader.padded(len)? })
 }

@@ -65,7 +65,7 @@ pub use call::{DelegationCall, DelegationCallError, Disable, NoRedemption, Redee
 pub use context::{Context, ContextError, Delegations};
 pub use enforcer::{Enforcer, Enforcers, MANAGER_V1_3_0};
 pub use evaluate::{ChainError, Judgement, Judgements, Redemption, Verdict};
-pub use execution::{CallType, ExecutionType, Mode, SingleExecution, UnknownMode};
+pub use execution::{Batch, BatchExecution, CallType, ExecutionType, Mode, SingleExecution, UnknownMode};
 pub use reader::Malformed;
 pub use reason::{Forbidden, Missing, NotJudged, Primitive, Reason, RevertText};
 pub use state::{Approval, Charge, CounterKey, Counters, PeriodAllowance, State, StreamAllowance, Unknown};

@@ -7,6 +7,7 @@
 mod abi;
 mod cases;
 mod control;
+mod delegation;
 mod evaluator;
 mod hashes;
 mod machine;
