@@ -58,6 +58,13 @@ const PERMIT2_INVALIDATE_NONCES: [u8; 4] = [0x65, 0xd9, 0x72, 0x3c];
 const SELECTORS: [[u8; 4]; 6] =
     [TRANSFER, APPROVE, SET_APPROVAL_FOR_ALL, PERMIT2_APPROVE, PERMIT2_LOCKDOWN, PERMIT2_INVALIDATE_NONCES];
 
+const TRANSFERS: [Enforcer; 4] = [
+    Enforcer::ERC20TransferAmount,
+    Enforcer::ERC20PeriodTransfer,
+    Enforcer::ERC20Streaming,
+    Enforcer::NativeTokenStreaming,
+];
+
 /// Everything that is left to chance.
 pub(super) struct Dice {
     rng: TestRng,
@@ -106,7 +113,12 @@ impl Dice {
     }
 
     fn case(mut self) -> Case {
-        let enforcer = self.pick(Enforcer::ALL);
+        let enforcer = match self.below(20) {
+            // They have the most to say.
+            0..3 => Enforcer::ApprovalRevocation,
+            3..6 => self.pick(&TRANSFERS),
+            _ => self.pick(Enforcer::ALL),
+        };
         let number_of_steps = 1 + self.below(4);
         let steps: Vec<_> = (0..number_of_steps).map(|_| self.step(enforcer)).collect();
         let first = &steps[0].execution.0;
@@ -193,7 +205,7 @@ impl Dice {
             Enforcer::ApprovalRevocation => {
                 let some = 1 + u8::try_from(self.below(63)).unwrap();
                 let any = u8::try_from(self.below(256)).unwrap();
-                vec![self.pick(&[0x3f, 0x3f, 0x3f, some, some, any, 0])]
+                vec![self.pick(&[0x3f, 0x3f, some, some, some, any, 0])]
             }
             other => panic!("{other:?} has no terms"),
         }
@@ -247,7 +259,7 @@ impl Dice {
     fn stream(&mut self) -> [U256; 4] {
         let per_second = U256::from(self.below(3));
         let huge = self.number();
-        let per_second = if self.huge { self.pick(&[per_second, huge]) } else { per_second };
+        let per_second = if self.huge { self.pick(&[per_second, huge, huge]) } else { per_second };
         let max = U256::from(self.below(30));
         let max = if self.percent(20) { U256::MAX } else { max };
         [self.number(), max, per_second, self.start()]
@@ -269,7 +281,7 @@ impl Dice {
             1 => drop(data.pop()),
             2 => data.push(0),
             3 => data.truncate(self.below(5) as usize),
-            4 => data.splice(..4.min(data.len()), self.pick(&SELECTORS)).for_each(drop),
+            4 | 5 => data.splice(..4.min(data.len()), self.pick(&SELECTORS)).for_each(drop),
             _ => {}
         }
         let mut bytes = [to.as_slice(), &value.to_be_bytes::<32>(), &data].concat();
@@ -300,14 +312,18 @@ impl Dice {
         let selector = self.pick(&SELECTORS);
         let token = if self.percent(70) { TOKEN_APPROVED } else { TOKEN_NOT_APPROVED };
         let someone = U256::from(0xb0b + self.below(3));
-        let number = if self.percent(15) { self.number() } else { U256::ZERO };
+        let number = if self.percent(35) { self.number() } else { U256::ZERO };
         let (to, words) = match selector {
-            PERMIT2_APPROVE => (PERMIT2, vec![someone, someone, number, self.pick(&[number, U256::ZERO])]),
+            PERMIT2_APPROVE if self.percent(15) => (PERMIT2, vec![someone; 3]),
+            PERMIT2_APPROVE => {
+                let [amount, expiration] = [(); 2].map(|()| self.pick(&[number, U256::ZERO]));
+                (PERMIT2, vec![someone, someone, amount, expiration])
+            }
             PERMIT2_LOCKDOWN | PERMIT2_INVALIDATE_NONCES => (PERMIT2, vec![someone; self.below(5) as usize]),
             APPROVE if self.percent(40) => (token, vec![U256::ZERO, someone]),
             _ => (token, vec![someone, number]),
         };
-        let to = if self.percent(4) { self.pick(&[CONTRACTS[0], TOKEN_APPROVED, PERMIT2]) } else { to };
+        let to = if self.percent(6) { self.pick(&[CONTRACTS[0], TOKEN_APPROVED, PERMIT2]) } else { to };
         let data = words.iter().flat_map(U256::to_be_bytes::<32>);
         (to, value, selector.into_iter().chain(data).collect())
     }
