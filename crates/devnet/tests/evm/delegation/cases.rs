@@ -80,7 +80,7 @@ impl fmt::Debug for Dice {
 
 impl Dice {
     pub(super) fn new(mut rng: TestRng) -> Self {
-        let huge = rng.next_u32() % 5 == 0;
+        let huge = rng.next_u32().is_multiple_of(5);
         Self { rng, huge }
     }
 

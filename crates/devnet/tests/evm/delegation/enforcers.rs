@@ -9,15 +9,15 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use quorate_core::Encode;
 use quorate_core::delegation::{
-    Caveat, Caveats, Context, CounterKey, Delegation, Delegations, Enforcer, Enforcers, Judgement, Missing,
-    NotJudged, ROOT_AUTHORITY, Redemption, State,
+    Caveat, Caveats, Context, CounterKey, Delegation, Delegations, Enforcer, Enforcers, Judgement,
+    MANAGER_V1_3_0, Missing, NotJudged, ROOT_AUTHORITY, Redemption, State,
 };
 
 use super::abi::Enforcer::{beforeHookCall, incrementNonceCall};
 use super::cases::{Case, case};
 use super::ledger::Ledger;
 use super::{Framework, MANAGER, PANIC, SILENTLY, foretold, number_of_cases, said};
-use crate::{contracts, for_all};
+use crate::{contracts, for_all, toolchain};
 
 const CASES: u32 = 5_000;
 
@@ -279,9 +279,16 @@ fn hook(redemption: &Redemption<'_>, delegation: &Delegation<'_>, caveat: Caveat
 }
 
 #[test]
-fn the_enforcers_of_version_1_3_0_are_all_known() {
+fn the_addresses_of_version_1_3_0_are_the_package_s() {
+    let package = toolchain().folder().join("node_modules/@metamask/delegation-deployments/dist/index.cjs");
+    let text = std::fs::read_to_string(package).unwrap();
+    let (_, text) = text.split_once("DEPLOYMENTS_1_3_0 = {").unwrap();
+    let (deployed, _) = text.split_once('}').unwrap();
+    assert!(deployed.contains(&format!("DelegationManager: \"{MANAGER_V1_3_0}\"")));
     for (enforcer, _) in REFUSALS {
-        assert_eq!(Enforcers::V1_3_0.at(enforcer.address_v1_3_0()), Some(enforcer));
+        let address = enforcer.address_v1_3_0();
+        assert!(deployed.contains(&format!("{enforcer}: \"{address}\"")), "{enforcer} is elsewhere");
+        assert_eq!(Enforcers::V1_3_0.at(address), Some(enforcer));
     }
     assert_eq!(Enforcers::V1_3_0.at(Address::ZERO), None);
 }
