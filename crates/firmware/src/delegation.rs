@@ -1,24 +1,24 @@
 //! Keeps what judges delegations in the program, so that its flash can be told.
 
-use quorate_core::delegation::{
-    Counters, DelegationCall, Enforcers, MANAGER_V1_3_0, Redemption, State, Unknown, Verdict,
-};
+use quorate_core::delegation::{Context, Counters, Enforcers, Mode, Redemption, State, Unknown, Verdict};
 use quorate_core::{Address, TextSink, Written};
 
-/// Reads a call of the manager, and writes what its caveats come to, or why it is refused.
+/// Reads a permission context, and writes what its caveats say of an execution, or why it is refused.
 #[used]
-static JUDGE: fn(&[u8], Address, u64, &mut TextSink<'_>) -> core::fmt::Result = judge;
+static JUDGE: fn(&[u8], &[u8], Address, u64, &mut TextSink<'_>) -> core::fmt::Result = judge;
 
-fn judge(call_data: &[u8], redeemer: Address, time: u64, out: &mut TextSink<'_>) -> core::fmt::Result {
-    let redeem = match DelegationCall::decode(call_data) {
-        Ok(DelegationCall::Redeem(redeem)) => redeem,
-        Ok(DelegationCall::Nothing) => return out("nothing is redeemed"),
-        Ok(DelegationCall::Disable(disable)) => {
-            return disable.0.signing_digest(1, MANAGER_V1_3_0).write(out);
-        }
+fn judge(
+    context: &[u8],
+    execution: &[u8],
+    redeemer: Address,
+    time: u64,
+    out: &mut TextSink<'_>,
+) -> core::fmt::Result {
+    let context = match Context::parse(context) {
+        Ok(context) => context,
         Err(error) => return error.write(out),
     };
-    let redemption = match Redemption::new(redeem.context, redeem.mode, redeem.execution, redeemer) {
+    let redemption = match Redemption::new(context, Mode::SINGLE, execution, redeemer) {
         Ok(redemption) => redemption,
         Err(error) => return error.write(out),
     };

@@ -41,6 +41,7 @@ impl<'a> DelegationCall<'a> {
     /// # Errors
     /// [`DelegationCallError`] for other functions, other than one context, mode and execution, and for what is not
     /// canonical.
+    #[inline(never)]
     pub fn decode(call_data: &'a [u8]) -> Result<Self, DelegationCallError> {
         let (selector, arguments) = call_data
             .split_first_chunk::<4>()
@@ -66,6 +67,7 @@ pub struct Redeem<'a> {
 }
 
 impl<'a> Redeem<'a> {
+    #[inline(never)]
     fn read(arguments: &'a [u8]) -> Result<Self, DelegationCallError> {
         let mut reader = Reader::new(arguments);
         reader.expect(3 * WORD)?;

@@ -208,11 +208,11 @@ pub enum ContextError {
 
 texts!(ContextError {
     Malformed(reason) => "the permission context is malformed: {}",
-    NoDelegations => "a permission context of zero delegations is leave to act for the caller itself; it has to have one at least",
-    TooManyDelegations { len } => "the permission context has {} delegations, at most {} are taken" and &MAX_DELEGATIONS,
-    TooManyCaveats { delegation, len } => "delegation {} has {} caveats, at most {} are taken" and &MAX_CAVEATS,
+    NoDelegations => "a permission context of zero delegations is leave to act for the caller itself",
+    TooManyDelegations { len } => "there are {} delegations, at most {} are taken" and &MAX_DELEGATIONS,
+    TooManyCaveats { delegation, len } => "delegation {}: it has {} caveats, at most {} are taken" and &MAX_CAVEATS,
     TermsTooLong { place, len } => "{}: the terms have {} bytes, at most {} are taken" and &MAX_TERMS,
-    Arguments { place, len } => "{}: it has {} bytes of arguments, which nobody signed; there may be none",
+    Arguments { place, len } => "{}: {} bytes of arguments, which nobody signed; there may be none",
     SignatureTooLong { delegation, len } =>
-        "the signature of delegation {} has {} bytes, at most {} are taken" and &MAX_SIGNATURE,
+        "delegation {}: the signature has {} bytes, at most {} are taken" and &MAX_SIGNATURE,
 });

@@ -42,14 +42,14 @@ impl Mode {
         let call = match call {
             0 => CallType::Single,
             1 => CallType::Batch,
-            _ => return Err(UnknownMode { word }),
+            _ => return Err(UnknownMode),
         };
         let execution = match execution {
             0 => ExecutionType::Default,
             1 => ExecutionType::Try,
-            _ => return Err(UnknownMode { word }),
+            _ => return Err(UnknownMode),
         };
-        if rest == [0; 30] { Ok(Self { call, execution }) } else { Err(UnknownMode { word }) }
+        if rest == [0; 30] { Ok(Self { call, execution }) } else { Err(UnknownMode) }
     }
 
     /// Its word.
@@ -82,13 +82,10 @@ pub enum ExecutionType {
 
 /// A word that is no [`Mode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct UnknownMode {
-    /// The word.
-    pub word: B256,
-}
+pub struct UnknownMode;
 
-texts!(UnknownMode { word } =>
-    "mode {}: its first byte has to be 0 (one call) or 1 (a batch), its second 0 (default) or 1 (try), all others 0");
+texts!(UnknownMode =>
+    "the mode's first byte has to be 0 (one call) or 1 (a batch), its second 0 (default) or 1 (try), all others 0");
 
 /// Encodes the one call of [`CallType::Single`]: contract (20 bytes), value (32), call data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,7 +68,9 @@ pub use evaluate::{ChainError, Judgement, Judgements, Redemption, Verdict};
 pub use execution::{Batch, BatchExecution, CallType, ExecutionType, Mode, SingleExecution, UnknownMode};
 pub use reader::Malformed;
 pub use reason::{Forbidden, Missing, NotJudged, Primitive, Reason, RevertText};
-pub use state::{Approval, Charge, CounterKey, Counters, PeriodAllowance, State, StreamAllowance, Unknown};
+pub use state::{
+    Approval, Charge, Counter, CounterKey, Counters, PeriodAllowance, State, StreamAllowance, Unknown,
+};
 pub use typed::{ANY_DELEGATE, Caveat, CaveatPlace, Caveats, Delegation, ROOT_AUTHORITY};
 
 /// The most delegations of a context. Contexts of wallets have one, and each redelegation adds one.

@@ -2,11 +2,10 @@
 
 use core::fmt;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 
 use super::{enforcer::Enforcer, typed::CaveatPlace};
 use crate::{
-    abi::selector::FunctionSelector,
     texts,
     written::{TextSink, Written, displays},
 };
@@ -22,7 +21,7 @@ pub struct Forbidden {
     pub reason: Reason,
 }
 
-texts!(Forbidden { place, enforcer, reason } => "{} ({}): {}");
+texts!(Forbidden { place, enforcer, reason } => "{}: {}: {}");
 
 impl Forbidden {
     /// The text that the enforcer reverts with. There is none for [`Reason::Overflow`], which is `Panic(0x11)`, and for
@@ -63,216 +62,122 @@ impl PartialEq<str> for RevertText {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),+ })? = $text:literal =>
-        $said:literal,)+) => {
-        /// Why an enforcer reverts.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        /// Why an enforcer reverts. What it compares stands in the terms and in the execution.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reason {
-            $($(#[$doc])* $name $({ $($(#[$field_doc])* $field: $type),+ })?,)+
+            $($(#[$doc])* $name,)+
             /// A call that [`ApprovalRevocation`](Enforcer::ApprovalRevocation)'s terms do not have.
             Primitive(Primitive),
             /// A number of the enforcer's overflows: `Panic(0x11)`, without the enforcer's name.
             Overflow,
             /// The execution or the terms end before what the enforcer reads: it reverts without data.
-            TooShort {
-                /// The number of bytes.
-                len: usize
-            },
+            TooShort,
         }
 
         impl Reason {
             /// What follows the enforcer's name in what it reverts with.
-            const fn text(&self) -> Option<&'static str> {
+            const fn text(self) -> Option<&'static str> {
                 Some(match self {
-                    $(Self::$name { .. } => $text,)+
+                    $(Self::$name => $text,)+
                     Self::Primitive(primitive) => primitive.text(),
-                    Self::Overflow | Self::TooShort { .. } => return None,
+                    Self::Overflow | Self::TooShort => return None,
                 })
             }
         }
-
-        texts!(Reason {
-            $($name $({ $($field),+ })? => $said,)+
-            Primitive(primitive) => "the terms do not allow {}",
-            Overflow => "a number overflows 256 bits",
-            TooShort { len } => "{} bytes are fewer than what is read of them",
-        });
     };
 }
 
 reasons! {
     /// Not one call.
-    CallType = "invalid-call-type" => "a batch is executed; it allows one call",
+    CallType = "invalid-call-type",
     /// Not all or nothing.
-    ExecutionType = "invalid-execution-type" => "a call may fail without undoing the rest; it allows the mode default only",
-    /// Terms that no such caveat has.
-    TermsLength {
-        /// The number of bytes.
-        len: usize
-    } = "invalid-terms-length" => "its terms cannot have {} bytes, so it allows nothing",
-    /// Terms without anything to compare with.
-    TermsSize {
-        /// The number of bytes.
-        len: usize
-    } = "invalid-terms-size" => "its terms have {} bytes, 33 at least are needed, so it allows nothing",
+    ExecutionType = "invalid-execution-type",
+    /// Terms of a length that no such caveat has, so that it allows nothing.
+    TermsLength = "invalid-terms-length",
+    /// Terms without anything to compare with, so that it allows nothing.
+    TermsSize = "invalid-terms-size",
     /// Another contract is called.
-    Target {
-        /// The contract called.
-        called: Address
-    } = "target-address-not-allowed" => "contract {} is called, which is not in its list",
+    Target = "target-address-not-allowed",
     /// The call has no selector.
-    NoSelector {
-        /// The bytes of call data.
-        len: usize
-    } = "invalid-execution-data-length" => "the call data has {} bytes, a selector has 4",
+    NoSelector = "invalid-execution-data-length",
     /// Another function is called.
-    Method {
-        /// The function called.
-        called: FunctionSelector
-    } = "method-not-allowed" => "function {} is called, which is not in its list",
+    Method = "method-not-allowed",
     /// The call data ends before the bytes that are compared.
-    CallDataEnds {
-        /// Where they end, in bytes from the selector's first.
-        end: U256,
-        /// The bytes of call data.
-        len: usize
-    } = "invalid-calldata-length" => "it compares call data up to byte {}, the call has {} bytes",
+    CallDataEnds = "invalid-calldata-length",
     /// Other bytes stand in the call data.
-    CallData = "invalid-calldata" => "the call data is not what its terms demand",
+    CallData = "invalid-calldata",
     /// More value is sent.
-    Value {
-        /// The value sent, in wei.
-        value: U256,
-        /// The most, in wei.
-        most: U256
-    } = "value-too-high" => "{} wei are sent, it allows at most {}",
+    Value = "value-too-high",
     /// Before its start, or at it.
-    Early {
-        /// The time or the block.
-        now: u64,
-        /// After which it is valid.
-        after: u128
-    } = "early-delegation" => "{} is too early, it allows what is after {}",
+    Early = "early-delegation",
     /// After its end, or at it.
-    Expired {
-        /// The time or the block.
-        now: u64,
-        /// Before which it is valid.
-        before: u128
-    } = "expired-delegation" => "{} is too late, it allows what is before {}",
+    Expired = "expired-delegation",
     /// Redeemed too often.
-    Calls {
-        /// How often, this one included.
-        calls: U256,
-        /// The most.
-        most: U256
-    } = "limit-exceeded" => "it is redeemed for the {}th time, it allows {}",
+    Calls = "limit-exceeded",
     /// More is transferred than is left.
-    Allowance {
-        /// What is asked for, with what was spent before where the enforcer adds it up.
-        amount: U256,
-        /// The most, or what a stream has left.
-        most: U256
-    } = "allowance-exceeded" => "{} are asked for, it allows {}",
-    /// Not the length of a transfer.
-    TransferLength {
-        /// The bytes of call data.
-        len: usize
-    } = "invalid-execution-length" => "the call data has {} bytes, which no call that it allows has",
-    /// Another token is called.
-    Token {
-        /// The contract called.
-        called: Address,
-        /// The token.
-        token: Address
-    } = "invalid-contract" => "contract {} is called, its token is {}",
+    Allowance = "allowance-exceeded",
+    /// The call data has not the length of a call that it allows.
+    TransferLength = "invalid-execution-length",
+    /// Another contract than the token is called.
+    Token = "invalid-contract",
     /// Another function of the token is called.
-    TokenMethod {
-        /// The function called.
-        called: FunctionSelector
-    } = "invalid-method" => "function {} is called, which it does not allow",
-    /// Periods without a start.
-    ZeroStartDate = "invalid-zero-start-date" => "its first period starts at 0, so it allows nothing",
-    /// Periods without an amount.
-    ZeroPeriodAmount = "invalid-zero-period-amount" => "its amount is 0, so it allows nothing",
-    /// Periods without a duration.
-    ZeroPeriodDuration = "invalid-zero-period-duration" => "its periods last 0 seconds, so it allows nothing",
+    TokenMethod = "invalid-method",
+    /// Its first period starts at 0, so that it allows nothing.
+    ZeroStartDate = "invalid-zero-start-date",
+    /// The amount of its periods is 0, so that it allows nothing.
+    ZeroPeriodAmount = "invalid-zero-period-amount",
+    /// Its periods last 0 seconds, so that it allows nothing.
+    ZeroPeriodDuration = "invalid-zero-period-duration",
     /// Before the first period.
-    NotStarted {
-        /// The time.
-        now: u64,
-        /// When it starts.
-        start: U256
-    } = "transfer-not-started" => "it is second {}, its first period starts at {}",
+    NotStarted = "transfer-not-started",
     /// More than is left of the period.
-    PeriodAmount {
-        /// What is asked for.
-        amount: U256,
-        /// What is left.
-        available: U256
-    } = "transfer-amount-exceeded" => "{} are asked for, of this period {} are left",
-    /// A stream that has more at its start than in all.
-    MaxAmount = "invalid-max-amount" => "its stream has more at its start than in all, so it allows nothing",
-    /// A stream without a start.
-    ZeroStartTime = "invalid-zero-start-time" => "its stream starts at 0, so it allows nothing",
+    PeriodAmount = "transfer-amount-exceeded",
+    /// Its stream has more at its start than in all, so that it allows nothing.
+    MaxAmount = "invalid-max-amount",
+    /// Its stream starts at 0, so that it allows nothing.
+    ZeroStartTime = "invalid-zero-start-time",
     /// Somebody else redeems.
-    Redeemer {
-        /// Who.
-        redeemer: Address
-    } = "unauthorized-redeemer" => "{} redeems it, who is not in its list",
+    Redeemer = "unauthorized-redeemer",
     /// The delegator has another nonce.
-    Nonce {
-        /// The delegator's.
-        current: U256,
-        /// The one that it demands.
-        demanded: U256
-    } = "invalid-nonce" => "the delegator's nonce is {}, it allows {}",
-    /// The id was used.
-    IdUsed {
-        /// The id.
-        id: U256
-    } = "id-already-used" => "its id {} is used up",
+    Nonce = "invalid-nonce",
+    /// The id is used up.
+    IdUsed = "id-already-used",
     /// Value is sent along with what takes an approval back.
-    ValueSent {
-        /// The value, in wei.
-        value: U256
-    } = "invalid-value" => "{} wei are sent, it allows none",
-    /// Terms without any call.
-    NoPrimitives = "no-methods-allowed" => "its terms name no call, so it allows nothing",
-    /// Terms with unknown calls.
-    UnknownPrimitives {
-        /// The bits.
-        bits: u8
-    } = "invalid-terms" => "its terms are {}, of which there are bits up to 63 only, so it allows nothing",
+    ValueSent = "invalid-value",
+    /// Its terms name no call, so that it allows nothing.
+    NoPrimitives = "no-methods-allowed",
+    /// Its terms name unknown calls, so that it allows nothing.
+    UnknownPrimitives = "invalid-terms",
     /// A call of Permit2 goes to another contract.
-    NotPermit2 {
-        /// The contract called.
-        called: Address
-    } = "invalid-permit2-target" => "contract {} is called with a function of Permit2",
-    /// Not the length of Permit2's `approve`.
-    Permit2Length {
-        /// The bytes of call data.
-        len: usize
-    } = "permit2-invalid-execution-length" => "the call data has {} bytes, Permit2's approve has 132",
+    NotPermit2 = "invalid-permit2-target",
+    /// The call data has not the length of Permit2's `approve`.
+    Permit2Length = "permit2-invalid-execution-length",
     /// Something is approved.
-    NonZeroAmount {
-        /// How much.
-        amount: U256
-    } = "non-zero-amount" => "{} are approved, it allows 0",
+    NonZeroAmount = "non-zero-amount",
     /// Something is approved for a time.
-    NonZeroExpiration {
-        /// Until when.
-        expiration: U256
-    } = "non-zero-expiration" => "it is approved until {}, it allows 0",
+    NonZeroExpiration = "non-zero-expiration",
     /// An operator is approved.
-    NotARevocation = "not-a-revocation" => "an operator is approved, it allows only to take that back",
-    /// Nothing is approved.
-    NothingApproved = "no-approval-to-revoke" => "there is no approval to be taken back",
+    NotARevocation = "not-a-revocation",
+    /// There is no approval to be taken back.
+    NothingApproved = "no-approval-to-revoke",
 }
 
+/// In the enforcers' own words.
+impl Written for Reason {
+    fn write(&self, out: &mut TextSink<'_>) -> fmt::Result {
+        out(match self {
+            Self::Overflow => "a number overflows 256 bits",
+            reason => reason.text().unwrap_or("the execution or the terms are too short"),
+        })
+    }
+}
+
+displays!(Reason);
+
 impl Reason {
-    const fn is_of_mode(&self) -> bool {
+    const fn is_of_mode(self) -> bool {
         matches!(self, Self::CallType | Self::ExecutionType)
     }
 }
@@ -318,15 +223,6 @@ impl Primitive {
         }
     }
 }
-
-texts!(Primitive {
-    Erc20Approve => "approve of a token",
-    Erc721Approve => "approve of a token with a number",
-    SetApprovalForAll => "setApprovalForAll",
-    Permit2Approve => "Permit2's approve",
-    Permit2Lockdown => "Permit2's lockdown",
-    Permit2InvalidateNonces => "Permit2's invalidateNonces",
-});
 
 /// Whether a caveat forbids the execution cannot be said here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -72,36 +72,32 @@ pub struct CounterKey {
 
 /// What an enforcer has kept after a redemption. Of several for one counter, the last is its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Charge {
-    /// Of [`Counters::count`].
-    Count {
+    /// What a delegation's counter is now.
+    Counter {
         /// Whose.
         key: CounterKey,
-        /// The calls or the amount until now, this one included.
-        total: U256,
+        /// This redemption included.
+        counter: Counter,
     },
-    /// Of [`Counters::period`].
-    Period {
-        /// Whose.
-        key: CounterKey,
-        /// What it is now.
-        allowance: PeriodAllowance,
-    },
-    /// Of [`Counters::stream`].
-    Stream {
-        /// Whose.
-        key: CounterKey,
-        /// What it is now.
-        allowance: StreamAllowance,
-    },
-    /// Of [`Counters::is_id_used`].
+    /// An id, which is used now.
     Id {
         /// Whose.
         delegator: Address,
-        /// The id, which is used now.
+        /// The id.
         id: U256,
     },
+}
+
+/// What an enforcer keeps for a delegation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// See [`Counters::count`].
+    Count(U256),
+    /// See [`Counters::period`].
+    Period(PeriodAllowance),
+    /// See [`Counters::stream`].
+    Stream(StreamAllowance),
 }
 
 /// What a `PeriodTransfer` enforcer keeps: the terms, from its first use on, and the last period in which there was a
@@ -123,9 +119,8 @@ pub struct PeriodAllowance {
 impl PeriodAllowance {
     /// The period of that time, counted from 1; none before the start, or if a period has no duration.
     pub fn period_at(&self, time: u64) -> Option<U256> {
-        let elapsed = U256::from(time).checked_sub(self.start)?;
-        // What has elapsed fits 64 bits, so that the general division of 256-bit numbers is not needed.
-        let elapsed = u64::try_from(elapsed).ok()?;
+        let elapsed = elapsed(self.start, time)?;
+        // It fits 64 bits, so that the general division of 256-bit numbers is not needed.
         let before = match u64::try_from(self.duration) {
             Ok(duration) => elapsed.checked_div(duration)?,
             Err(_) => 0,
@@ -161,11 +156,30 @@ pub struct StreamAllowance {
 
 impl StreamAllowance {
     /// What can be taken at that time; none where the enforcer's arithmetic overflows.
+    #[inline(never)]
     pub fn available(&self, time: u64) -> Option<U256> {
-        let Some(elapsed) = U256::from(time).checked_sub(self.start) else { return Some(U256::ZERO) };
-        let unlocked = self.per_second.checked_mul(elapsed)?.checked_add(self.initial)?;
+        let Some(elapsed) = elapsed(self.start, time) else { return Some(U256::ZERO) };
+        let unlocked = times(&self.per_second, elapsed)?.checked_add(self.initial)?;
         Some(unlocked.min(self.max).saturating_sub(self.spent))
     }
+}
+
+/// The seconds from a start to a time, if it is not before.
+fn elapsed(start: U256, time: u64) -> Option<u64> {
+    u64::try_from(start).ok().and_then(|start| time.checked_sub(start))
+}
+
+/// The product, if it fits: the general multiplication of 256-bit numbers takes more of a device's flash.
+fn times(number: &U256, by: u64) -> Option<U256> {
+    let mut limbs = *number.as_limbs();
+    let mut carry = 0;
+    for limb in &mut limbs {
+        let product = u128::from(*limb) * u128::from(by) + carry;
+        // The low half, which the mask leaves.
+        *limb = u64::try_from(product & u128::from(u64::MAX)).unwrap_or_default();
+        carry = product >> 64;
+    }
+    (carry == 0).then_some(U256::from_limbs(limbs))
 }
 
 /// An approval of a delegator's, which [`ApprovalRevocation`](Enforcer::ApprovalRevocation) asks a token for: there is

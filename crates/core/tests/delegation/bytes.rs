@@ -31,6 +31,7 @@ fn what_is_written_is_read_again() {
         assert_eq!((context.len(), context.get(delegations.len())), (delegations.len(), None));
         let again: Vec<_> = context.delegations().collect();
         assert_eq!(encoded(&Delegations(&again)), bytes);
+        assert!(again.iter().all(|it| it.caveats.get(it.caveats.len()).is_none()));
     }
 }
 
@@ -78,7 +79,7 @@ fn each_refusal_of_a_context_has_its_place() {
     assert_eq!(parse(&|it| it[end - 1] = 1), malformed(Malformed::NotZero { at: end - 31 }));
     assert_eq!(
         parse(&|it| put(it, TERMS + 64, 1)).to_string(),
-        "delegation 0, caveat 0: it has 1 bytes of arguments, which nobody signed; there may be none"
+        "delegation 0, caveat 0: 1 bytes of arguments, which nobody signed; there may be none"
     );
 }
 

@@ -53,15 +53,13 @@ fn the_second_of_two_caveats_is_named() {
         panic!("it is allowed")
     };
     assert_eq!(forbidden.place, CaveatPlace { delegation: 0, caveat: 1 });
-    assert_eq!(forbidden.reason, Reason::Target { called: CONTRACT });
+    assert_eq!(forbidden.reason, Reason::Target);
     let text = forbidden.revert_text().unwrap();
     assert!(text == *"AllowedTargetsEnforcer:target-address-not-allowed");
     assert!(text != *"AllowedTargetsEnforcer:invalid-terms-length");
     assert_eq!(
         forbidden.to_string(),
-        format!(
-            "delegation 0, caveat 1 (AllowedTargetsEnforcer): contract {CONTRACT} is called, which is not in its list"
-        )
+        "delegation 0, caveat 1: AllowedTargetsEnforcer: target-address-not-allowed"
     );
 }
 
@@ -106,7 +104,7 @@ fn caveats_of_one_enforcer_count_twice_in_one_counter() {
         verdict_of(&caveats, &transfer(1), &Used(1)),
         Verdict::Forbidden(Forbidden {
             place: CaveatPlace { delegation: 0, caveat: 1 },
-            reason: Reason::Calls { .. },
+            reason: Reason::Calls,
             ..
         })
     ));
@@ -118,7 +116,7 @@ fn caveats_of_one_enforcer_count_twice_in_one_counter() {
     let totals: Vec<_> = redemption
         .judgements(&Enforcers::V1_3_0, &state)
         .map(|(_, judgement)| match judgement {
-            Judgement::Allowed(Some(Charge::Count { key, total })) => {
+            Judgement::Allowed(Some(Charge::Counter { key, counter: Counter::Count(total) })) => {
                 assert_eq!((key.delegation, key.enforcer), (redemption.hashes()[0], Enforcer::LimitedCalls));
                 total
             }

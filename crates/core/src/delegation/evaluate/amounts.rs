@@ -1,9 +1,10 @@
-//! Enforcers that count: what they keep afterwards, of what they have kept.
+//! Enforcers that count: what they keep becomes what they keep afterwards, or they revert.
 
 use alloy_primitives::{Address, U256};
 
+use super::calls::number;
 use crate::{
-    abi::{WORD, selector::FunctionSelector, word_at},
+    abi::WORD,
     delegation::{
         reason::Reason,
         state::{PeriodAllowance, StreamAllowance},
@@ -11,100 +12,103 @@ use crate::{
     operation::call::Call,
 };
 
-pub(super) fn count_call([most]: [U256; 1], calls: U256) -> Result<U256, Reason> {
-    let calls = calls.checked_add(U256::from(1)).ok_or(Reason::Overflow)?;
-    if calls <= most { Ok(calls) } else { Err(Reason::Calls { calls, most }) }
-}
-
-pub(super) fn add_amount(most: U256, amount: U256, spent: U256) -> Result<U256, Reason> {
-    let amount = spent.checked_add(amount).ok_or(Reason::Overflow)?;
-    if amount <= most { Ok(amount) } else { Err(Reason::Allowance { amount, most }) }
+/// Adds, up to `most`; `over` is what is said of more.
+pub(super) fn add(total: &mut U256, amount: U256, most: U256, over: Reason) -> Result<(), Reason> {
+    *total = total.checked_add(amount).ok_or(Reason::Overflow)?;
+    if *total <= most { Ok(()) } else { Err(over) }
 }
 
 /// The terms are the amount, the duration and the start; they count at the first use only.
+#[inline(never)]
 pub(super) fn transfer_in_period(
-    [amount_of_period, duration, start]: [U256; 3],
+    terms: &[u8],
     amount: U256,
-    mut allowance: PeriodAllowance,
+    allowance: &mut PeriodAllowance,
     time: u64,
-) -> Result<PeriodAllowance, Reason> {
+) -> Result<(), Reason> {
     if allowance.start == U256::ZERO {
-        for (number, reason) in [
-            (start, Reason::ZeroStartDate),
-            (amount_of_period, Reason::ZeroPeriodAmount),
-            (duration, Reason::ZeroPeriodDuration),
-        ] {
-            if number == U256::ZERO {
-                return Err(reason);
-            }
-        }
-        if U256::from(time) < start {
-            return Err(Reason::NotStarted { now: time, start });
-        }
-        allowance = PeriodAllowance { amount: amount_of_period, duration, start, ..allowance };
-    }
-    let available = allowance.available(time);
-    if amount > available {
-        return Err(Reason::PeriodAmount { amount, available });
+        begin(terms, allowance, time)?;
     }
     if let Some(period) = allowance.period_at(time)
         && period != allowance.period
     {
-        allowance = PeriodAllowance { period, transferred: U256::ZERO, ..allowance };
+        allowance.period = period;
+        allowance.transferred = U256::ZERO;
     }
-    let transferred = allowance.transferred.checked_add(amount).ok_or(Reason::Overflow)?;
-    Ok(PeriodAllowance { transferred, ..allowance })
-}
-
-/// What is there at the start, the most, what is added each second, and the start.
-pub(super) type StreamTerms = [U256; 4];
-
-pub(super) fn check_stream([initial, max, _, start]: &StreamTerms) -> Result<(), Reason> {
-    if max < initial {
-        return Err(Reason::MaxAmount);
+    if amount > allowance.available(time) {
+        return Err(Reason::PeriodAmount);
     }
-    if *start == U256::ZERO {
-        return Err(Reason::ZeroStartTime);
-    }
+    // No more than the amount of a period.
+    allowance.transferred = allowance.transferred.saturating_add(amount);
     Ok(())
 }
 
+fn begin(terms: &[u8], allowance: &mut PeriodAllowance, time: u64) -> Result<(), Reason> {
+    allowance.amount = number(terms, 0);
+    allowance.duration = number(terms, 1);
+    allowance.start = number(terms, 2);
+    if allowance.start == U256::ZERO {
+        Err(Reason::ZeroStartDate)
+    } else if allowance.amount == U256::ZERO {
+        Err(Reason::ZeroPeriodAmount)
+    } else if allowance.duration == U256::ZERO {
+        Err(Reason::ZeroPeriodDuration)
+    } else if U256::from(time) < allowance.start {
+        Err(Reason::NotStarted)
+    } else {
+        Ok(())
+    }
+}
+
+/// What is checked of a stream's terms at every use: what is there at the start, the most, what is added each second, the start.
+pub(super) fn check_stream(terms: &[u8]) -> Result<(), Reason> {
+    if number(terms, 1) < number(terms, 0) {
+        Err(Reason::MaxAmount)
+    } else if number(terms, 3) == U256::ZERO {
+        Err(Reason::ZeroStartTime)
+    } else {
+        Ok(())
+    }
+}
+
 /// The terms count as long as nothing was taken.
+#[inline(never)]
 pub(super) fn take_from_stream(
-    [initial, max, per_second, start]: StreamTerms,
+    terms: &[u8],
     amount: U256,
-    mut allowance: StreamAllowance,
+    allowance: &mut StreamAllowance,
     time: u64,
-) -> Result<StreamAllowance, Reason> {
+) -> Result<(), Reason> {
     if allowance.spent == U256::ZERO {
-        allowance = StreamAllowance { initial, max, per_second, start, ..allowance };
+        allowance.initial = number(terms, 0);
+        allowance.max = number(terms, 1);
+        allowance.per_second = number(terms, 2);
+        allowance.start = number(terms, 3);
     }
-    let most = allowance.available(time).ok_or(Reason::Overflow)?;
-    if amount > most {
-        return Err(Reason::Allowance { amount, most });
+    if amount > allowance.available(time).ok_or(Reason::Overflow)? {
+        return Err(Reason::Allowance);
     }
-    let spent = allowance.spent.checked_add(amount).ok_or(Reason::Overflow)?;
-    Ok(StreamAllowance { spent, ..allowance })
+    // No more than the most in all.
+    allowance.spent = allowance.spent.saturating_add(amount);
+    Ok(())
 }
 
 /// The amount of call data that is as long as that of `transfer(address,uint256)`.
 pub(super) fn transferred(call: &Call<'_>) -> Result<U256, Reason> {
-    match word_at(call.data, 4 + WORD) {
-        Some(amount) if call.data.len() == 4 + 2 * WORD => Ok(U256::from_be_bytes(*amount)),
-        _ => Err(Reason::TransferLength { len: call.data.len() }),
+    match call.data.get(4..) {
+        Some(arguments) if arguments.len() == 2 * WORD => Ok(number(arguments, 1)),
+        _ => Err(Reason::TransferLength),
     }
 }
 
 /// That the call is the token's `transfer`. To whom it goes, and what value goes with it, is not looked at.
-pub(super) fn check_transfer(call: &Call<'_>, token: Address) -> Result<(), Reason> {
-    if call.to != token {
-        return Err(Reason::Token { called: call.to, token });
-    }
-    match call.data.first_chunk() {
-        Some(&TRANSFER) => Ok(()),
-        called => {
-            Err(Reason::TokenMethod { called: FunctionSelector::new(called.copied().unwrap_or_default()) })
-        }
+pub(super) fn check_transfer(call: &Call<'_>, token: &[u8; 20]) -> Result<(), Reason> {
+    if call.to != Address::new(*token) {
+        Err(Reason::Token)
+    } else if call.data.first_chunk() != Some(&TRANSFER) {
+        Err(Reason::TokenMethod)
+    } else {
+        Ok(())
     }
 }
 

@@ -2,48 +2,47 @@
 
 use alloy_primitives::{Address, U256};
 
-use crate::{abi::selector::FunctionSelector, delegation::reason::Reason, operation::call::Call};
+use crate::{
+    abi::{WORD, word_at},
+    delegation::{enforcer::Enforcer, reason::Reason},
+    operation::call::Call,
+};
 
-pub(super) fn allowed_targets(terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
-    let targets = list::<20>(terms)?;
-    if targets.contains(&call.to.0.0) { Ok(()) } else { Err(Reason::Target { called: call.to }) }
+/// The five that look at nothing but the call.
+pub(super) fn compare(enforcer: Enforcer, terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
+    let (is_allowed, reason) = match enforcer {
+        Enforcer::AllowedTargets => (list::<20>(terms)?.contains(&call.to.0.0), Reason::Target),
+        Enforcer::AllowedMethods => return allowed_methods(terms, call),
+        Enforcer::AllowedCalldata => return allowed_call_data(terms, call),
+        Enforcer::ExactCalldata => (call.data == terms, Reason::CallData),
+        _ => (call.value <= only_number(terms)?, Reason::Value),
+    };
+    if is_allowed { Ok(()) } else { Err(reason) }
 }
 
-pub(super) fn allowed_methods(terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
-    let selector = call.data.first_chunk::<4>().ok_or(Reason::NoSelector { len: call.data.len() })?;
+fn allowed_methods(terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
+    let selector = call.data.first_chunk::<4>().ok_or(Reason::NoSelector)?;
     let methods = list::<4>(terms)?;
-    let called = FunctionSelector::new(*selector);
-    if methods.contains(selector) { Ok(()) } else { Err(Reason::Method { called }) }
+    if methods.contains(selector) { Ok(()) } else { Err(Reason::Method) }
 }
 
-pub(super) fn allowed_call_data(terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
-    let (start, value) = terms
-        .split_first_chunk::<32>()
-        .filter(|(_, value)| !value.is_empty())
-        .ok_or(Reason::TermsSize { len: terms.len() })?;
+#[inline(never)]
+fn allowed_call_data(terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
+    let (start, value) =
+        terms.split_first_chunk::<32>().filter(|(_, value)| !value.is_empty()).ok_or(Reason::TermsSize)?;
     let start = U256::from_be_bytes(*start);
-    let end = start.checked_add(U256::from(value.len())).ok_or(Reason::Overflow)?;
-    let len = call.data.len();
+    start.checked_add(U256::from(value.len())).ok_or(Reason::Overflow)?;
     let there = usize::try_from(start).ok().and_then(|start| call.data.get(start..)?.get(..value.len()));
     match there {
-        None => Err(Reason::CallDataEnds { end, len }),
+        None => Err(Reason::CallDataEnds),
         Some(there) if there == value => Ok(()),
         Some(_) => Err(Reason::CallData),
     }
 }
 
-pub(super) fn exact_call_data(terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
-    if call.data == terms { Ok(()) } else { Err(Reason::CallData) }
-}
-
-pub(super) fn value_lte(terms: &[u8], call: &Call<'_>) -> Result<(), Reason> {
-    let [most] = words(terms)?;
-    if call.value <= most { Ok(()) } else { Err(Reason::Value { value: call.value, most }) }
-}
-
 pub(super) fn redeemer(terms: &[u8], redeemer: Address) -> Result<(), Reason> {
     let redeemers = list::<20>(terms)?;
-    if redeemers.contains(&redeemer.0.0) { Ok(()) } else { Err(Reason::Redeemer { redeemer }) }
+    if redeemers.contains(&redeemer.0.0) { Ok(()) } else { Err(Reason::Redeemer) }
 }
 
 /// After and before what it has to be, 0 for an open end.
@@ -52,9 +51,8 @@ pub(super) type Bounds = (u128, u128);
 pub(super) const UNBOUNDED: Bounds = (0, 0);
 
 pub(super) fn bounds(terms: &[u8]) -> Result<Bounds, Reason> {
-    let length = Reason::TermsLength { len: terms.len() };
-    let (after, before) = terms.split_first_chunk::<16>().ok_or(length)?;
-    let before = <[u8; 16]>::try_from(before).map_err(|_| length)?;
+    let (after, before) = terms.split_first_chunk::<16>().ok_or(Reason::TermsLength)?;
+    let before = <[u8; 16]>::try_from(before).map_err(|_| Reason::TermsLength)?;
     Ok((u128::from_be_bytes(*after), u128::from_be_bytes(before)))
 }
 
@@ -62,44 +60,29 @@ pub(super) fn bounds(terms: &[u8]) -> Result<Bounds, Reason> {
 pub(super) fn within((after, before): Bounds, now: u64) -> Result<(), Reason> {
     let time = u128::from(now);
     if after > 0 && time <= after {
-        return Err(Reason::Early { now, after });
+        return Err(Reason::Early);
     }
     if before > 0 && time >= before {
-        return Err(Reason::Expired { now, before });
+        return Err(Reason::Expired);
     }
     Ok(())
 }
 
-/// Terms that are so many numbers.
-pub(super) fn words<const N: usize>(terms: &[u8]) -> Result<[U256; N], Reason> {
-    let mut words = [U256::ZERO; N];
-    let (chunks, rest) = terms.as_chunks::<32>();
-    if chunks.len() != N || !rest.is_empty() {
-        return Err(Reason::TermsLength { len: terms.len() });
-    }
-    for (word, chunk) in words.iter_mut().zip(chunks) {
-        *word = U256::from_be_bytes(*chunk);
-    }
-    Ok(words)
+/// Terms that are one number.
+pub(super) fn only_number(terms: &[u8]) -> Result<U256, Reason> {
+    if terms.len() == WORD { Ok(number(terms, 0)) } else { Err(Reason::TermsLength) }
 }
 
-/// Terms that are an address and so many numbers.
-pub(super) fn address_and_words<const N: usize>(terms: &[u8]) -> Result<(Address, [U256; N]), Reason> {
-    let length = Reason::TermsLength { len: terms.len() };
-    let (address, rest) = terms.split_first_chunk::<20>().ok_or(length)?;
-    Ok((Address::new(*address), words(rest).map_err(|_| length)?))
-}
-
-/// The number that terms start with; what follows is not looked at.
-pub(super) fn first_word(terms: &[u8]) -> Result<U256, Reason> {
-    let word = terms.first_chunk::<32>().ok_or(Reason::TooShort { len: terms.len() })?;
-    Ok(U256::from_be_bytes(*word))
+/// The number at that place, of bytes whose length was checked.
+#[inline(never)]
+pub(super) fn number(bytes: &[u8], index: usize) -> U256 {
+    word_at(bytes, index * WORD).map_or(U256::ZERO, |word| U256::from_be_bytes(*word))
 }
 
 /// Terms that are items of one length, one at least.
 fn list<const N: usize>(terms: &[u8]) -> Result<&[[u8; N]], Reason> {
     match terms.as_chunks() {
         (items, []) if !items.is_empty() => Ok(items),
-        _ => Err(Reason::TermsLength { len: terms.len() }),
+        _ => Err(Reason::TermsLength),
     }
 }

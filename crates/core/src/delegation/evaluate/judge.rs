@@ -4,11 +4,12 @@ use alloy_primitives::U256;
 
 use super::{Judgement, Judgements, amounts, calls, revocation};
 use crate::{
+    abi::WORD,
     delegation::{
         enforcer::Enforcer,
         execution::{CallType, ExecutionType, SingleExecution},
         reason::{Forbidden, Missing, NotJudged, Reason},
-        state::{Charge, CounterKey, Counters},
+        state::{Charge, Counter, CounterKey, Counters},
         typed::{Caveat, CaveatPlace, Delegation},
     },
     operation::call::Call,
@@ -69,14 +70,15 @@ impl<C: Counters + ?Sized> Judgements<'_, C> {
         }
     }
 
+    #[inline(never)]
     fn enforce(&self, subject: &Subject<'_>) -> Result<Option<Charge>, Stop> {
         let terms = subject.caveat.terms;
         match subject.enforcer {
-            Enforcer::AllowedTargets => calls::allowed_targets(terms, &self.call()?)?,
-            Enforcer::AllowedMethods => calls::allowed_methods(terms, &self.call()?)?,
-            Enforcer::AllowedCalldata => calls::allowed_call_data(terms, &self.call()?)?,
-            Enforcer::ExactCalldata => calls::exact_call_data(terms, &self.call()?)?,
-            Enforcer::ValueLte => calls::value_lte(terms, &self.call()?)?,
+            Enforcer::AllowedTargets
+            | Enforcer::AllowedMethods
+            | Enforcer::AllowedCalldata
+            | Enforcer::ExactCalldata
+            | Enforcer::ValueLte => calls::compare(subject.enforcer, terms, &self.call()?)?,
             Enforcer::Redeemer => calls::redeemer(terms, self.redemption.redeemer)?,
             Enforcer::Timestamp => calls::within(calls::bounds(terms)?, self.state.time)?,
             Enforcer::BlockNumber => {
@@ -100,11 +102,12 @@ impl<C: Counters + ?Sized> Judgements<'_, C> {
     }
 
     fn check_nonce(&self, subject: &Subject<'_>) -> Result<(), Stop> {
-        let [demanded] = calls::words(subject.caveat.terms)?;
+        let demanded = calls::only_number(subject.caveat.terms)?;
         let current = self.state.counters.nonce(subject.delegation.delegator).ok_or(Missing::Nonce)?;
-        if current == demanded { Ok(()) } else { Err(Reason::Nonce { current, demanded }.into()) }
+        if current == demanded { Ok(()) } else { Err(Reason::Nonce.into()) }
     }
 
+    #[inline(never)]
     fn check_approval(&self, subject: &Subject<'_>) -> Result<(), Stop> {
         let flags = revocation::flags(subject.caveat.terms)?;
         let delegator = subject.delegation.delegator;
@@ -116,113 +119,125 @@ impl<C: Counters + ?Sized> Judgements<'_, C> {
         }
     }
 
+    #[inline(never)]
     fn use_id(&self, subject: &Subject<'_>) -> Result<Charge, Stop> {
-        let [id] = calls::words(subject.caveat.terms)?;
+        let id = calls::only_number(subject.caveat.terms)?;
         let delegator = subject.delegation.delegator;
-        let is_used_before = self
-            .before(subject.place)
-            .any(|(other, caveat)| caveat == subject.caveat && other.delegator == delegator);
+        let is_used_before = self.is_before(subject);
         if is_used_before || self.state.counters.is_id_used(delegator, id).ok_or(Missing::Id)? {
-            return Err(Reason::IdUsed { id }.into());
+            return Err(Reason::IdUsed.into());
         }
         Ok(Charge::Id { delegator, id })
     }
 
-    /// The caveats that are enforced before that one, with their delegations.
-    fn before(&self, place: CaveatPlace) -> impl Iterator<Item = (Delegation<'_>, Caveat<'_>)> {
-        let delegations = self.redemption.context.delegations().enumerate().take(place.delegation + 1);
-        delegations.flat_map(move |(index, delegation)| {
-            let all = if index < place.delegation { usize::MAX } else { place.caveat };
-            delegation.caveats.iter().take(all).map(move |caveat| (delegation, caveat))
-        })
+    /// Whether the same caveat of the same delegator was enforced before.
+    fn is_before(&self, subject: &Subject<'_>) -> bool {
+        for (index, delegation) in self.redemption.context.delegations().enumerate() {
+            for (caveat_index, caveat) in delegation.caveats.iter().enumerate() {
+                if (CaveatPlace { delegation: index, caveat: caveat_index }) == subject.place {
+                    return false;
+                }
+                if caveat == subject.caveat && delegation.delegator == subject.delegation.delegator {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
+    /// What a counter comes to, which every caveat of the enforcer in the delegation has counted up to this one.
+    ///
+    /// Where it is unknown, it is taken for unused, which forbids nothing that another one would allow.
+    #[inline(never)]
     fn charge(&self, subject: &Subject<'_>) -> Result<Charge, Stop> {
         let key = CounterKey {
             delegation: self.redemption.hashes.get(subject.place.delegation).copied().unwrap_or_default(),
             address: subject.caveat.enforcer,
             enforcer: subject.enforcer,
         };
-        let (counters, time) = (self.state.counters, self.state.time);
-        match subject.enforcer {
+        let (mut counter, is_known) = self.stored(&key);
+        let caveats = subject.delegation.caveats.iter().take(subject.place.caveat + 1);
+        for caveat in caveats.filter(|caveat| caveat.enforcer == key.address) {
+            self.count(subject.enforcer, caveat.terms, &mut counter)?;
+        }
+        if is_known { Ok(Charge::Counter { key, counter }) } else { Err(Missing::Counter.into()) }
+    }
+
+    /// What a counter was, and whether that is known.
+    fn stored(&self, key: &CounterKey) -> (Counter, bool) {
+        let counters = self.state.counters;
+        match key.enforcer {
             Enforcer::NativeTokenPeriodTransfer | Enforcer::ERC20PeriodTransfer => {
-                let allowance = counted(subject, counters.period(&key), |terms, allowance| {
-                    let (amount, terms) = self.asked(subject.enforcer, terms)?;
-                    amounts::transfer_in_period(terms, amount, allowance, time)
-                })?;
-                Ok(Charge::Period { key, allowance })
+                let stored = counters.period(key);
+                (Counter::Period(stored.unwrap_or_default()), stored.is_some())
             }
-            Enforcer::NativeTokenStreaming => {
-                let allowance = counted(subject, counters.stream(&key), |terms, allowance| {
-                    let value = self.call()?.value;
-                    let terms = calls::words(terms)?;
-                    amounts::check_stream(&terms)?;
-                    amounts::take_from_stream(terms, value, allowance, time)
-                })?;
-                Ok(Charge::Stream { key, allowance })
-            }
-            Enforcer::ERC20Streaming => {
-                let allowance = counted(subject, counters.stream(&key), |terms, allowance| {
-                    let call = self.call()?;
-                    let amount = amounts::transferred(&call)?;
-                    let (token, terms) = calls::address_and_words(terms)?;
-                    amounts::check_stream(&terms)?;
-                    amounts::check_transfer(&call, token)?;
-                    amounts::take_from_stream(terms, amount, allowance, time)
-                })?;
-                Ok(Charge::Stream { key, allowance })
+            Enforcer::NativeTokenStreaming | Enforcer::ERC20Streaming => {
+                let stored = counters.stream(key);
+                (Counter::Stream(stored.unwrap_or_default()), stored.is_some())
             }
             _ => {
-                let total = counted(subject, counters.count(&key), |terms, total| match subject.enforcer {
-                    Enforcer::LimitedCalls => amounts::count_call(calls::words(terms)?, total),
-                    Enforcer::NativeTokenTransferAmount => {
-                        let most = calls::first_word(terms)?;
-                        amounts::add_amount(most, self.call()?.value, total)
-                    }
-                    enforcer => {
-                        let (amount, [most]) = self.asked(enforcer, terms)?;
-                        amounts::add_amount(most, amount, total)
-                    }
-                })?;
-                Ok(Charge::Count { key, total })
+                let stored = counters.count(key);
+                (Counter::Count(stored.unwrap_or_default()), stored.is_some())
             }
         }
     }
 
-    /// The amount of a transfer that is executed, and the numbers of the terms for it.
-    fn asked<const N: usize>(&self, enforcer: Enforcer, terms: &[u8]) -> Result<(U256, [U256; N]), Reason> {
-        let call = self.call()?;
-        if enforcer == Enforcer::NativeTokenPeriodTransfer {
-            return Ok((call.value, calls::words(terms)?));
+    #[inline(never)]
+    fn count(&self, enforcer: Enforcer, terms: &[u8], counter: &mut Counter) -> Result<(), Reason> {
+        let time = self.state.time;
+        match counter {
+            Counter::Count(total) if enforcer == Enforcer::LimitedCalls => {
+                amounts::add(total, U256::from(1), calls::only_number(terms)?, Reason::Calls)
+            }
+            Counter::Count(total) => {
+                let (amount, terms) = self.transfer(enforcer, terms, 1)?;
+                amounts::add(total, amount, calls::number(terms, 0), Reason::Allowance)
+            }
+            Counter::Period(allowance) => {
+                let (amount, terms) = self.transfer(enforcer, terms, 3)?;
+                amounts::transfer_in_period(terms, amount, allowance, time)
+            }
+            Counter::Stream(allowance) => {
+                let (amount, terms) = self.transfer(enforcer, terms, 4)?;
+                amounts::take_from_stream(terms, amount, allowance, time)
+            }
         }
-        let amount = amounts::transferred(&call)?;
-        let (token, terms) = calls::address_and_words(terms)?;
-        amounts::check_transfer(&call, token)?;
+    }
+
+    /// The amount that is transferred, and the numbers of the terms for it, of which there are so many.
+    fn transfer<'t>(
+        &self,
+        enforcer: Enforcer,
+        terms: &'t [u8],
+        numbers: usize,
+    ) -> Result<(U256, &'t [u8]), Reason> {
+        let call = self.call()?;
+        let (token, amount) = match enforcer {
+            Enforcer::NativeTokenTransferAmount if terms.len() >= WORD => return Ok((call.value, terms)),
+            Enforcer::NativeTokenTransferAmount => return Err(Reason::TooShort),
+            Enforcer::NativeTokenPeriodTransfer | Enforcer::NativeTokenStreaming => (None, call.value),
+            _ => {
+                let amount = amounts::transferred(&call)?;
+                (Some(terms.first_chunk::<20>().ok_or(Reason::TermsLength)?), amount)
+            }
+        };
+        let terms = terms.get(token.map_or(0, |token| token.len())..).unwrap_or_default();
+        if terms.len() != numbers * WORD {
+            return Err(Reason::TermsLength);
+        }
+        if matches!(enforcer, Enforcer::NativeTokenStreaming | Enforcer::ERC20Streaming) {
+            amounts::check_stream(terms)?;
+        }
+        if let Some(token) = token {
+            amounts::check_transfer(&call, token)?;
+        }
         Ok((amount, terms))
     }
 
     /// The one call that is executed.
     fn call(&self) -> Result<Call<'_>, Reason> {
-        let execution = self.redemption.execution;
         let SingleExecution(call) =
-            SingleExecution::parse(execution).ok_or(Reason::TooShort { len: execution.len() })?;
+            SingleExecution::parse(self.redemption.execution).ok_or(Reason::TooShort)?;
         Ok(call)
     }
-}
-
-/// What a counter comes to, which every caveat of the enforcer in the delegation has counted up to this one.
-///
-/// Where it is unknown, it is taken for unused, which forbids nothing that another one would allow.
-fn counted<T: Default>(
-    subject: &Subject<'_>,
-    stored: Option<T>,
-    count: impl Fn(&[u8], T) -> Result<T, Reason>,
-) -> Result<T, Stop> {
-    let is_known = stored.is_some();
-    let caveats = subject.delegation.caveats.iter().take(subject.place.caveat + 1);
-    let counting = caveats.filter(|caveat| caveat.enforcer == subject.caveat.enforcer);
-    let counter = counting
-        .into_iter()
-        .try_fold(stored.unwrap_or_default(), |counter, caveat| count(caveat.terms, counter))?;
-    if is_known { Ok(counter) } else { Err(Missing::Counter.into()) }
 }

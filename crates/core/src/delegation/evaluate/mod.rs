@@ -35,6 +35,7 @@ impl<'a> Redemption<'a> {
     /// # Errors
     /// [`ChainError`] where the manager would find that the delegations do not lead to `redeemer`. It also verifies their
     /// signatures, and that none is disabled: that is not looked at.
+    #[inline(never)]
     pub fn new(
         context: Context<'a>,
         mode: Mode,
@@ -42,12 +43,26 @@ impl<'a> Redemption<'a> {
         redeemer: Address,
     ) -> Result<Self, ChainError> {
         let mut hashes = heapless::Vec::new();
-        for delegation in context.delegations() {
+        let (mut delegate, mut authority) = (redeemer, None);
+        // The checks of the manager that need neither the chain nor a curve, in its order.
+        for (index, delegation) in context.delegations().enumerate() {
+            let hash = delegation.hash();
+            if authority.is_some_and(|authority| authority != hash) {
+                return Err(ChainError::Authority { delegation: index.saturating_sub(1) });
+            }
+            if delegation.delegate != ANY_DELEGATE && delegation.delegate != delegate {
+                return Err(ChainError::Delegate { delegation: index, delegate: delegation.delegate });
+            }
+            delegate = delegation.delegator;
+            authority = Some(delegation.authority);
             // There are no more than fit.
-            let _ = hashes.push(delegation.hash());
+            let _ = hashes.push(hash);
         }
-        check_chain(&context, &hashes, redeemer)?;
-        Ok(Self { context, hashes, mode, execution, redeemer })
+        if authority == Some(ROOT_AUTHORITY) {
+            Ok(Self { context, hashes, mode, execution, redeemer })
+        } else {
+            Err(ChainError::Authority { delegation: context.len().saturating_sub(1) })
+        }
     }
 
     /// Under what it is.
@@ -90,27 +105,6 @@ impl<'a> Redemption<'a> {
     ) -> Judgements<'s, C> {
         let next = CaveatPlace { delegation: 0, caveat: 0 };
         Judgements { redemption: self, enforcers, state, delegation: self.context.get(0), next }
-    }
-}
-
-/// The checks of the manager that need neither the chain nor a curve, in its order.
-fn check_chain(context: &Context<'_>, hashes: &[B256], redeemer: Address) -> Result<(), ChainError> {
-    let mut delegate = redeemer;
-    let mut authority = None;
-    for (index, (delegation, hash)) in context.delegations().zip(hashes).enumerate() {
-        if authority.is_some_and(|authority| authority != *hash) {
-            return Err(ChainError::Authority { delegation: index - 1 });
-        }
-        if delegation.delegate != ANY_DELEGATE && delegation.delegate != delegate {
-            return Err(ChainError::Delegate { delegation: index, delegate: delegation.delegate });
-        }
-        delegate = delegation.delegator;
-        authority = Some(delegation.authority);
-    }
-    if authority == Some(ROOT_AUTHORITY) {
-        Ok(())
-    } else {
-        Err(ChainError::Authority { delegation: hashes.len().saturating_sub(1) })
     }
 }
 
@@ -193,6 +187,7 @@ pub struct Judgements<'s, C: ?Sized> {
 impl<C: Counters + ?Sized> Iterator for Judgements<'_, C> {
     type Item = (CaveatPlace, Judgement);
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let delegation = self.delegation?;

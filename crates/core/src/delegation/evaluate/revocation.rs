@@ -2,8 +2,9 @@
 
 use alloy_primitives::{Address, U256, address};
 
+use super::calls::number;
 use crate::{
-    abi::{WORD, selector::FunctionSelector, word_at},
+    abi::WORD,
     delegation::{
         reason::{Primitive, Reason},
         state::Approval,
@@ -15,29 +16,27 @@ use crate::{
 pub(super) fn flags(terms: &[u8]) -> Result<u8, Reason> {
     match *terms {
         [0] => Err(Reason::NoPrimitives),
-        [bits] if bits >= Primitive::Permit2InvalidateNonces.bit() << 1 => {
-            Err(Reason::UnknownPrimitives { bits })
-        }
+        [bits] if bits >= Primitive::Permit2InvalidateNonces.bit() << 1 => Err(Reason::UnknownPrimitives),
         [flags] => Ok(flags),
-        _ => Err(Reason::TermsLength { len: terms.len() }),
+        _ => Err(Reason::TermsLength),
     }
 }
 
 /// The approval that a call takes back, which has to be there; none for those of Permit2, of which this is not asked.
+#[inline(never)]
 pub(super) fn revoked(flags: u8, call: &Call<'_>, owner: Address) -> Result<Option<Approval>, Reason> {
     if call.value != U256::ZERO {
-        return Err(Reason::ValueSent { value: call.value });
+        return Err(Reason::ValueSent);
     }
-    let length = Reason::TransferLength { len: call.data.len() };
-    let selector = *call.data.first_chunk::<4>().ok_or(length)?;
+    let (selector, arguments) = call.data.split_first_chunk::<4>().ok_or(Reason::TransferLength)?;
     let allowed = |primitive: Primitive| {
         if flags & primitive.bit() == 0 { Err(Reason::Primitive(primitive)) } else { Ok(()) }
     };
-    match selector {
+    match *selector {
         PERMIT2_APPROVE => {
             allowed(Primitive::Permit2Approve)?;
             check_permit2(call)?;
-            return check_permit2_approve(call.data).map(|()| None);
+            return check_permit2_approve(arguments).map(|()| None);
         }
         PERMIT2_LOCKDOWN => {
             allowed(Primitive::Permit2Lockdown)?;
@@ -50,13 +49,14 @@ pub(super) fn revoked(flags: u8, call: &Call<'_>, owner: Address) -> Result<Opti
         _ => {}
     }
 
-    let arguments = if call.data.len() == 4 + 2 * WORD { word_at(call.data, 4) } else { None };
-    let (first, second) = arguments.zip(word_at(call.data, 4 + WORD)).ok_or(length)?;
+    if arguments.len() != 2 * WORD {
+        return Err(Reason::TransferLength);
+    }
     // The enforcer does not look at the 12 bytes before it.
-    let named = Address::from_word((*first).into());
-    let number = U256::from_be_bytes(*second);
+    let named = Address::from_word(number(arguments, 0).into());
+    let number = number(arguments, 1);
     let token = call.to;
-    match selector {
+    match *selector {
         SET_APPROVAL_FOR_ALL => {
             allowed(Primitive::SetApprovalForAll)?;
             if number != U256::ZERO {
@@ -71,31 +71,29 @@ pub(super) fn revoked(flags: u8, call: &Call<'_>, owner: Address) -> Result<Opti
         APPROVE => {
             allowed(Primitive::Erc20Approve)?;
             if number != U256::ZERO {
-                return Err(Reason::NonZeroAmount { amount: number });
+                return Err(Reason::NonZeroAmount);
             }
             Ok(Some(Approval::Allowance { token, owner, spender: named }))
         }
-        _ => Err(Reason::TokenMethod { called: FunctionSelector::new(selector) }),
+        _ => Err(Reason::TokenMethod),
     }
 }
 
 fn check_permit2(call: &Call<'_>) -> Result<(), Reason> {
-    if call.to == PERMIT2 { Ok(()) } else { Err(Reason::NotPermit2 { called: call.to }) }
+    if call.to == PERMIT2 { Ok(()) } else { Err(Reason::NotPermit2) }
 }
 
 /// Source: `approve(address token, address spender, uint160 amount, uint48 expiration)`.
-fn check_permit2_approve(data: &[u8]) -> Result<(), Reason> {
-    let length = Reason::Permit2Length { len: data.len() };
-    let words = if data.len() == 4 + 4 * WORD { word_at(data, 4 + 2 * WORD) } else { None };
-    let (amount, expiration) = words.zip(word_at(data, 4 + 3 * WORD)).ok_or(length)?;
-    let [amount, expiration] = [amount, expiration].map(|word| U256::from_be_bytes(*word));
-    if amount != U256::ZERO {
-        return Err(Reason::NonZeroAmount { amount });
+fn check_permit2_approve(arguments: &[u8]) -> Result<(), Reason> {
+    if arguments.len() != 4 * WORD {
+        Err(Reason::Permit2Length)
+    } else if number(arguments, 2) != U256::ZERO {
+        Err(Reason::NonZeroAmount)
+    } else if number(arguments, 3) != U256::ZERO {
+        Err(Reason::NonZeroExpiration)
+    } else {
+        Ok(())
     }
-    if expiration != U256::ZERO {
-        return Err(Reason::NonZeroExpiration { expiration });
-    }
-    Ok(())
 }
 
 /// Where Uniswap has Permit2 on every chain. Elsewhere somebody else may have that address.

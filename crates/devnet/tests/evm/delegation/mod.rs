@@ -78,7 +78,7 @@ fn foretold(forbidden: &Forbidden) -> String {
     match (forbidden.revert_text(), forbidden.reason) {
         (Some(text), _) => text.to_string(),
         (None, Reason::Overflow) => PANIC.to_owned(),
-        (None, Reason::TooShort { .. }) => SILENTLY.to_owned(),
+        (None, Reason::TooShort) => SILENTLY.to_owned(),
         (None, other) => panic!("{other:?} has no text"),
     }
 }
