@@ -63,8 +63,15 @@ pub(crate) fn run(signer: Option<&Path>, chromium: &Path) -> anyhow::Result<Stri
 }
 
 /// Tests on a local chain, which mostly wait for its blocks.
-const ON_CHAINS: [&str; 6] =
-    ["cli/browser", "cli/demo", "cli/serve", "cli/sessions", "quorate/chain", "service/clients"];
+const ON_CHAINS: [&str; 7] = [
+    "cli/browser",
+    "cli/demo",
+    "cli/elsewhere",
+    "cli/serve",
+    "cli/sessions",
+    "quorate/chain",
+    "service/clients",
+];
 
 impl Program {
     /// Which lane it runs in: the signing network's own, that of local chains, or that of all others.

@@ -61,6 +61,7 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
         fuzz::clippy()
     })?;
     stage("licences and sources", deny)?;
+    stage("packages", package)?;
     stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
     let firmware = if arguments.without_device {
         println!("== firmware: NOT TESTED, as asked");
@@ -89,6 +90,11 @@ fn stage<T>(name: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     let done = run().with_context(|| format!("stage `{name}` failed"))?;
     println!("== {name}: {:.1} min", start.elapsed().as_secs_f64() / 60.0);
     Ok(done)
+}
+
+/// Packs each crate as it would be published. What it needs was fetched before, by clippy.
+fn package() -> anyhow::Result<()> {
+    cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--offline", "--quiet"])
 }
 
 /// Checks the dependencies; installs the checker beside the build's own output where it is missing.

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use quorate_core::{Item, NotShown, Severity, Show};
 use serde::Serialize;
 
@@ -69,6 +71,24 @@ impl Show for Review {
             label: item.label.text().to_owned(),
             value: item.value.to_string(),
         });
+        Ok(())
+    }
+}
+
+/// The same as lines, for a terminal.
+impl fmt::Display for Review {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)?;
+        for note in &self.notes {
+            write!(f, "\n{note}")?;
+        }
+        for ShownItem { severity, depth, label, value } in &self.items {
+            write!(f, "\n{:1$}", "", depth * 2)?;
+            if severity != &Severity::Info.to_string() {
+                write!(f, "{}: ", severity.to_uppercase())?;
+            }
+            write!(f, "{label} {value}")?;
+        }
         Ok(())
     }
 }

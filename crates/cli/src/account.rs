@@ -2,15 +2,17 @@
 
 use clap::{Args, Subcommand};
 use quorate::{
-    Address, Asset, B256, Balances, Call, Error, PendingOperation, TokenBalance, U256, Withdrawal,
+    Address, Asset, B256, Balances, Call, Calls, Draft, DraftReviewError, Error, Leaf, ListedSession,
+    PendingOperation, SmartAccount, TokenBalance, U256, Withdrawal,
 };
 use quorate_policy_file::wei;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, PaymentArguments};
 use crate::offline::{Output, account as offline, arguments};
+use crate::progress::Steps;
 use crate::settings::SettingsArguments;
-use crate::signing::{Signing, SigningArguments};
+use crate::signing::{Answer, Outcome, Purpose, Signing, SigningArguments};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -106,10 +108,15 @@ struct ShownToken {
     decimals: Option<u8>,
 }
 
-/// An operation of the owner's that is on chain.
+/// Calls of the owner's.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Calling {}
+
+/// Calls of the owner's that are on chain.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Done {
+pub(crate) struct Done {
     account: Address,
     user_op_hash: B256,
     transaction_hash: B256,
@@ -121,12 +128,12 @@ pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::R
         Command::Show(arguments) => show(settings, arguments).await,
         Command::Deploy(signing) => {
             let owner = Signing::open(settings, signing).await?;
-            finish(&owner, deploy(&owner)).await
+            owner.finish(deploy(&owner)).await
         }
         Command::Send(SendArguments { to, amount, signing }) => {
             let owner = Signing::open(settings, signing).await?;
             let calls = vec![Call::transfer(to, amount)];
-            finish(&owner, send(&owner, calls, "Send the chain's coin")).await
+            owner.finish(send(&owner, calls, "Send the chain's coin")).await
         }
         Command::Withdraw(WithdrawArguments { to, tokens, native, deposit, signing }) => {
             let assets = tokens.into_iter().map(Asset::Token);
@@ -135,12 +142,12 @@ pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::R
             let withdrawals: Vec<_> = assets.map(Withdrawal::all).collect();
             let owner = Signing::open(settings, signing).await?;
             let calls = owner.account.withdrawal(&withdrawals, to).await?;
-            finish(&owner, send(&owner, calls, "Move what the account has")).await
+            owner.finish(send(&owner, calls, "Move what the account has")).await
         }
         Command::TransferOwnership(TransferArguments { to, signing }) => {
             let owner = Signing::open(settings, signing).await?;
             let calls = owner.account.ownership_transfer(to).await?;
-            finish(&owner, send(&owner, calls, "Give the account to another owner")).await
+            owner.finish(send(&owner, calls, "Give the account to another owner")).await
         }
     }
 }
@@ -172,39 +179,61 @@ async fn show(
     output.write(&shown, |shown| shown.text(&tokens))
 }
 
-async fn deploy(owner: &Signing) -> anyhow::Result<PendingOperation> {
+async fn deploy(owner: &Signing) -> anyhow::Result<Outcome<Done>> {
     let Signing { account, signer, steps, .. } = owner;
-    match steps.during("preparing the operation", account.prepare_deployment()).await {
-        Err(error) if is_under_way(&error) => Ok(account.deploy(&**signer).await?),
-        draft => owner.send(draft?, &[], &[], "Deploy the account").await,
+    match (steps.during("preparing the operation", account.prepare_deployment()).await, signer.at_hand()) {
+        (Err(error), Ok(signer)) if is_under_way(&error) => go_on(owner, account.deploy(signer).await?).await,
+        (draft, _) => owner.send(draft?, Calling {}, &[], &[], "Deploy the account").await,
     }
 }
 
 /// Has the account make calls. Where the same were sent before, and nobody was told what became of them, this goes on with those.
-async fn send(owner: &Signing, calls: Vec<Call>, title: &str) -> anyhow::Result<PendingOperation> {
+async fn send(owner: &Signing, calls: Vec<Call>, title: &str) -> anyhow::Result<Outcome<Done>> {
     let Signing { account, signer, steps, .. } = owner;
-    match steps.during("preparing the operation", account.prepare_calls(&calls)).await {
-        Err(error) if is_under_way(&error) => Ok(account.send_calls(&calls, &**signer).await?),
-        draft => owner.send(draft?, &[], &[], title).await,
+    match (steps.during("preparing the operation", account.prepare_calls(&calls)).await, signer.at_hand()) {
+        (Err(error), Ok(signer)) if is_under_way(&error) => {
+            go_on(owner, account.send_calls(&calls, signer).await?).await
+        }
+        (draft, _) => owner.send(draft?, Calling {}, &[], &[], title).await,
     }
 }
 
-/// Waits until what was sent is on chain, and writes the answer.
-async fn finish(
-    owner: &Signing,
-    sent: impl Future<Output = anyhow::Result<PendingOperation>>,
-) -> anyhow::Result<()> {
-    let done = async {
-        let pending = sent.await?;
-        let receipt = owner.steps.during("waiting for the operation's block", pending.wait()).await?;
+async fn go_on(owner: &Signing, pending: PendingOperation) -> anyhow::Result<Outcome<Done>> {
+    Ok(Outcome::OnChain(Calling {}.follow(pending, &owner.account, &owner.steps).await?))
+}
+
+impl Purpose for Calling {
+    type Intent = Calls;
+    type Answer = Done;
+    const COMMAND: &'static str = "account";
+
+    fn leaves(_: &Draft<Calls>, _: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError> {
+        Ok(Vec::new())
+    }
+
+    async fn follow(
+        self,
+        pending: PendingOperation,
+        account: &SmartAccount,
+        steps: &Steps,
+    ) -> anyhow::Result<Done> {
+        let receipt = steps.during("waiting for the operation's block", pending.wait()).await?;
         Ok(Done {
-            account: owner.account.address(),
+            account: account.address(),
             user_op_hash: pending.user_op_hash(),
             transaction_hash: receipt.receipt.transaction_hash,
         })
-    };
-    let text = |done: &Done| format!("account      {}\ntransaction  {}", done.account, done.transaction_hash);
-    owner.finish(done, |done| done.transaction_hash, text).await
+    }
+}
+
+impl Answer for Done {
+    fn transaction(&self) -> B256 {
+        self.transaction_hash
+    }
+
+    fn text(&self) -> String {
+        format!("account      {}\ntransaction  {}", self.account, self.transaction_hash)
+    }
 }
 
 fn is_under_way(error: &anyhow::Error) -> bool {

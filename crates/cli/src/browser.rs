@@ -32,14 +32,16 @@ pub(crate) async fn start(
 pub(crate) async fn follow<T>(
     page: &Approval,
     work: impl Future<Output = anyhow::Result<T>>,
-    transaction: impl FnOnce(&T) -> B256,
+    transaction: impl FnOnce(&T) -> Option<B256>,
 ) -> anyhow::Result<T> {
     let done = work.await;
-    page.finish(match &done {
-        Ok(done) => Outcome::Landed { transaction: transaction(done) },
-        Err(error) => Outcome::Failed { reason: format!("{error:#}") },
-    })
-    .await;
+    let outcome = match &done {
+        Ok(done) => transaction(done).map(|transaction| Outcome::Landed { transaction }),
+        Err(error) => Some(Outcome::Failed { reason: format!("{error:#}") }),
+    };
+    if let Some(outcome) = outcome {
+        page.finish(outcome).await;
+    }
     done
 }
 

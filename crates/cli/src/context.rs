@@ -1,5 +1,8 @@
 //! The client of the settings: its chain, bundler, paymaster, network and store.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -142,14 +145,13 @@ impl PaymasterSettings {
 
 /// Opens a store, which is made where there is none.
 async fn open_store(path: &Path, key: Option<&Path>) -> anyhow::Result<SqliteStore> {
-    let opened = match key {
-        Some(key) => SqliteStore::open(path, store_key(key)?).await,
+    Ok(match key {
+        Some(key) => SqliteStore::open(path, store_key(key)?).await?,
         None => {
             let words = prompt::secret(STORE_PASSPHRASE, "passphrase of the session store").await?;
-            SqliteStore::open(path, Passphrase::new(words.as_str())?).await
+            SqliteStore::open(path, Passphrase::new(words.as_str())?).await?
         }
-    };
-    opened.with_context(|| format!("the session store {} cannot be opened", path.display()))
+    })
 }
 
 fn store_key(file: &Path) -> anyhow::Result<SealingKey> {
@@ -174,6 +176,14 @@ pub(crate) fn read_descriptor(file: &Path) -> anyhow::Result<NetworkDescriptor> 
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file)
         .map_err(|error| Failure::bad_input(format!("{} cannot be read: {error}", file.display())).into())
+}
+
+/// Writes a new file that nobody else can read.
+pub(crate) fn create(path: &Path, text: &str) -> anyhow::Result<()> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
+    Ok(written
+        .map_err(|error| Failure::bad_input(format!("{} cannot be written: {error}", path.display())))?)
 }
 
 fn fee_allowance(text: &str) -> Result<(Address, U256), String> {

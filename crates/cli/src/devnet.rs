@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alloy_primitives::hex;
+use alloy_primitives::{B256, hex};
 use alloy_signer_local::PrivateKeySigner;
 use anyhow::Context as _;
 use clap::Args;
@@ -57,13 +57,14 @@ async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     std::fs::write(folder.join("quorate.toml"), toml::to_string(&settings)?)?;
     std::fs::write(folder.join("mint.toml"), mint_policy(devnet.nft(), account))?;
 
+    let environment = environment(&std::path::absolute(folder)?, &key, devnet.nft(), account);
+    std::fs::write(folder.join("environment"), environment)?;
+
     let folder = folder.display();
     Ok(format!(
-        "export QUORATE_CONFIG={folder}/quorate.toml QUORATE_OWNER_KEY={}\n\
+        ". {folder}/environment\n\
          quorate session create {folder}/mint.toml\n\
-         quorate session use {} \"safeMint(address to)\" {account}",
-        hex::encode_prefixed(key),
-        devnet.nft()
+         quorate session use $NFT \"safeMint(address to)\" $ACCOUNT"
     ))
 }
 
@@ -86,6 +87,18 @@ fn settings(stage: &Stage, owner: Address) -> SettingsFile {
         ..Profile::default()
     };
     SettingsFile { profile: None, profiles: [("devnet".to_owned(), profile)].into() }
+}
+
+/// What a shell reads to work here. The owner's key is one of the chain's own, which everybody knows.
+fn environment(folder: &Path, key: &B256, nft: Address, account: Address) -> String {
+    format!(
+        "export QUORATE_CONFIG='{}/quorate.toml'\n\
+         export QUORATE_OWNER_KEY={}\n\
+         export NFT={nft}\n\
+         export ACCOUNT={account}\n",
+        folder.display().to_string().replace('\'', r"'\''"),
+        hex::encode_prefixed(key),
+    )
 }
 
 /// A policy file to begin with: the account may mint to itself.

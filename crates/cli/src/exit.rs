@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::process::ExitCode;
 
-use quorate::{BundlerError, Error, NetworkError, TransportError};
+use quorate::{BundlerError, Concern, Error, NetworkError, TransportError};
 use quorate_approval::ApprovalError;
 use quorate_protocol::Refusal;
 
@@ -75,8 +75,19 @@ pub(crate) fn say(error: &anyhow::Error) {
     match error.downcast_ref::<Failure>() {
         Some(Failure { message, is_whole: true, .. }) if message.is_empty() => {}
         Some(Failure { message, is_whole: true, .. }) => eprintln!("{}", message.trim_end()),
-        _ => eprintln!("error: {error:#}"),
+        _ => eprintln!("error: {}", in_one_line(error)),
     }
+}
+
+/// The error and its causes, without those whose text the one before has already.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if texts.last().is_none_or(|before| !before.contains(&cause)) {
+            texts.push(cause);
+        }
+    }
+    texts.join(": ")
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
@@ -115,22 +126,15 @@ const fn of_approval(error: &ApprovalError) -> Exit {
 /// Those of the client's errors that say it by themselves; the others have a cause that does.
 fn of_client(error: &Error) -> Option<Exit> {
     match error {
-        Error::NoBlock { .. } | Error::Behind { .. } | Error::Contract { .. } | Error::Timeout { .. } => {
-            Some(Exit::Remote)
-        }
-        Error::OtherChains { .. }
-        | Error::NoEntryPoint { .. }
-        | Error::Endpoint(_)
-        | Error::NoPaymaster
-        | Error::Policy { .. }
-        | Error::NoPolicy
-        | Error::Mistake { .. }
+        _ if error.is_transient() => Some(Exit::Remote),
+        Error::Contract { .. } | Error::Timeout { .. } => Some(Exit::Remote),
+        _ if error.concern() == Concern::Input => Some(Exit::BadInput),
+        Error::NoPaymaster
         | Error::NoSuchSession { .. }
         | Error::NoNetwork { .. }
         | Error::UnknownOperation { .. }
         | Error::OtherAccount { .. }
-        | Error::OtherChain { .. }
-        | Error::NoCalls => Some(Exit::BadInput),
+        | Error::OtherChain { .. } => Some(Exit::BadInput),
         Error::Store(_) | Error::Stored { .. } | Error::Random(_) => Some(Exit::Failed),
         error if error.source().is_some() => None,
         _ => Some(Exit::Refused),
@@ -145,11 +149,14 @@ mod tests {
     fn a_failure_is_told_by_the_first_cause_that_has_a_kind() {
         let exit = |error: anyhow::Error| Exit::of(&error.context("granting a session"));
         assert_eq!(exit(Error::NoPolicy.into()), Some(Exit::BadInput));
+        assert_eq!(exit(Error::AllOfNative { withdrawal: 0 }.into()), Some(Exit::BadInput));
         assert_eq!(exit(Failure::refused("the policy forbids it").into()), Some(Exit::Refused));
         let transport =
             quorate::HttpTransport::builder("ftp://127.0.0.1".parse().unwrap()).build().unwrap_err();
         assert_eq!(exit(Error::Endpoint(transport).into()), Some(Exit::BadInput));
         assert_eq!(exit(Refusal::Busy.into()), Some(Exit::Remote));
+        let said_twice = anyhow::anyhow!("disk").context("it says: disk").context("granting a session");
+        assert_eq!(in_one_line(&said_twice), "granting a session: it says: disk");
         assert_eq!(exit(std::io::Error::other("disk").into()), None);
         let of_browser = |error: ApprovalError| {
             let (address, source) = (quorate::Address::ZERO, alloy_signer::Error::other(error));

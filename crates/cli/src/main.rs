@@ -7,7 +7,10 @@ mod context;
 mod demo;
 mod devnet;
 mod doctor;
+mod draft_file;
+mod elsewhere;
 mod exit;
+mod ledger;
 mod network;
 mod offline;
 mod owner;
@@ -20,6 +23,7 @@ mod settings;
 mod shell;
 mod signing;
 mod stage;
+mod submit;
 mod time_text;
 
 use std::process::ExitCode;
@@ -44,6 +48,7 @@ async fn main() -> ExitCode {
         Command::UserOp(command) => user_op::run(command),
         Command::Account(arguments) => account::run(arguments).await,
         Command::Session(arguments) => session::run(arguments).await,
+        Command::Submit(arguments) => submit::run(arguments).await,
         Command::Serve(arguments) => service::run(*arguments).await,
         Command::Completions(arguments) => {
             shell::completions(arguments, Arguments::command());
@@ -57,12 +62,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             exit::say(&error);
-            let exit = Exit::of(&error).unwrap_or(usual);
-            if exit == Exit::Stopped {
-                // A thread may still wait for what is typed.
-                std::process::exit(exit as i32);
-            }
-            exit.into()
+            Exit::of(&error).unwrap_or(usual).into()
         }
     }
 }
@@ -114,6 +114,8 @@ enum Command {
     Account(account::Arguments),
     /// Grant, use and end the sessions of an account.
     Session(session::Arguments),
+    /// Send an operation that --print has kept, with the signature of an owner who signs elsewhere.
+    Submit(submit::Arguments),
     /// Serve the sessions to programs in any language: a local HTTP service with the methods of a wallet.
     Serve(Box<service::Arguments>),
     /// Check that node, bundler, contracts, network, store and paymaster work together, and say what to do where not.

@@ -6,7 +6,9 @@ mod create;
 mod list;
 mod transfer;
 
+pub(crate) use changes::{Replacing, Revoking};
 use clap::{Args, Subcommand};
+pub(crate) use create::Granting;
 use quorate::{Choice, ListedSession, SessionId, SmartAccount};
 
 use crate::exit::Failure;

@@ -1,20 +1,30 @@
 //! An owner at work on their account: what is signed is shown from its bytes, signed, sent, and followed to its block.
 
-use alloy_primitives::{B256, Signature};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, Signature};
 use clap::Args;
-use quorate::{Draft, Leaf, OwnerIntent, SmartAccount, sign_as_owner, sign_typed_data};
+use quorate::{
+    Draft, DraftReviewError, Leaf, ListedSession, OwnerIntent, SessionId, SmartAccount, sign_as_owner,
+    sign_typed_data,
+};
 use quorate_approval::Review;
 use quorate_core::KnownFunction;
 use quorate_protocol::TypedData;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::clock::now;
 use crate::context::{Context, PaymentArguments};
+use crate::draft_file::DraftFile;
+use crate::elsewhere::Elsewhere;
 use crate::offline::Output;
 use crate::offline::shown::Shown;
 use crate::owner::{OwnerArguments, OwnerSigner};
 use crate::progress::Steps;
 use crate::settings::SettingsArguments;
+use crate::time_text::until;
 
 /// Who signs, who pays, and how the answer is written.
 #[derive(Debug, Args)]
@@ -36,6 +46,73 @@ pub(crate) struct Signing {
     pub(crate) output: Output,
 }
 
+/// What an owner's operation is for: a command, and what it answers once the operation is on chain. It is kept with a draft
+/// that is signed elsewhere.
+pub(crate) trait Purpose: Serialize + DeserializeOwned {
+    /// By what the operation changes.
+    type Intent: OwnerIntent + Serialize + DeserializeOwned;
+    /// What the command answers.
+    type Answer: Answer;
+    /// The command's name, which a kept draft knows it by.
+    const COMMAND: &'static str;
+
+    /// The leaves of the tree that the operation makes, in order, for its review.
+    fn leaves(draft: &Draft<Self::Intent>, sessions: &[ListedSession])
+    -> Result<Vec<Leaf>, DraftReviewError>;
+
+    /// The session that the store has for the operation, and for nothing where that is not sent.
+    fn session(_: &Draft<Self::Intent>) -> Option<&SessionId> {
+        None
+    }
+
+    /// Waits for the operation's block.
+    async fn follow(
+        self,
+        pending: <Self::Intent as OwnerIntent>::Pending,
+        account: &SmartAccount,
+        steps: &Steps,
+    ) -> anyhow::Result<Self::Answer>;
+}
+
+/// What an owner's command answers.
+pub(crate) trait Answer: Serialize {
+    /// The transaction that it ended in.
+    fn transaction(&self) -> B256;
+    /// The answer for people.
+    fn text(&self) -> String;
+}
+
+/// How far a command came.
+pub(crate) enum Outcome<A> {
+    OnChain(A),
+    /// The draft waits for its signature.
+    Printed(Printed),
+}
+
+/// Where the signature of an operation is.
+enum Signed {
+    Here([u8; 65]),
+    /// It is still to come.
+    Elsewhere(Printed),
+}
+
+/// What an owner who signs elsewhere is told.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Printed {
+    draft: PathBuf,
+    signer: Address,
+    chain_id: u64,
+    /// What is signed by this method.
+    user_op_hash: B256,
+    method: &'static str,
+    /// The same with the prefix of EIP-191, for signers that take a digest.
+    digest: B256,
+    /// Until when it can be sent, in seconds since 1970, where a paymaster pays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<u64>,
+}
+
 impl Signing {
     pub(crate) async fn open(
         settings: SettingsArguments,
@@ -49,46 +126,124 @@ impl Signing {
         Ok(Self { context, account, signer, steps, output })
     }
 
-    /// Shows the owner the very bytes of an operation, and sends it signed. It changes the sessions to those of `leaves`, in the
-    /// order of their tree; functions are named where their signatures are known.
+    /// Shows the owner the very bytes of an operation, sends it signed, and waits for its block; or keeps it for an owner who
+    /// signs elsewhere. Of the sessions that it changes those are known; functions are named where their signatures are.
     ///
     /// # Errors
     /// What cannot be shown whole: it is not to be signed unseen.
-    pub(crate) async fn send<T: OwnerIntent>(
+    pub(crate) async fn send<P: Purpose>(
         &self,
-        draft: Draft<T>,
-        leaves: &[Leaf],
+        draft: Draft<P::Intent>,
+        purpose: P,
+        sessions: &[ListedSession],
         functions: &[KnownFunction<'_>],
         title: &str,
-    ) -> anyhow::Result<T::Pending> {
+    ) -> anyhow::Result<Outcome<P::Answer>> {
         let mut shown = Shown::default();
-        draft.review(leaves, functions, now(), &mut shown)?;
-        self.signer.confirm_operation(&draft, shown, title).await?;
-        let signature = sign_as_owner(&*self.signer, draft.user_op_hash());
-        let signature = self.steps.during("the owner signs the operation", signature).await?;
-        self.steps.during("sending the operation", self.account.submit(draft, signature)).await
+        draft.review(&P::leaves(&draft, sessions)?, functions, now(), &mut shown)?;
+        let signed = self.sign(&draft, &purpose, shown, title).await;
+        if let (Err(_), Some(session)) = (&signed, P::session(&draft)) {
+            // It will not be sent. Where this fails, `quorate session list` has it as inactive.
+            let _ = self.account.forget(session).await;
+        }
+        let signature = match signed? {
+            Signed::Here(signature) => signature,
+            Signed::Elsewhere(printed) => return Ok(Outcome::Printed(printed)),
+        };
+        let sent = self.account.submit(draft, signature);
+        let pending = self.steps.during("sending the operation", sent).await?;
+        Ok(Outcome::OnChain(purpose.follow(pending, &self.account, &self.steps).await?))
+    }
+
+    async fn sign<P: Purpose>(
+        &self,
+        draft: &Draft<P::Intent>,
+        purpose: &P,
+        review: Shown,
+        title: &str,
+    ) -> anyhow::Result<Signed> {
+        self.signer.confirm_operation(draft, review, title).await?;
+        match self.signer.at_hand() {
+            Ok(signer) => {
+                let signature = sign_as_owner(signer, draft.user_op_hash());
+                Ok(Signed::Here(self.steps.during("the owner signs the operation", signature).await?))
+            }
+            Err(elsewhere) => Ok(Signed::Elsewhere(self.print(elsewhere, draft, purpose)?)),
+        }
     }
 
     /// Does the work whose operation the owner signs, tells a page the transaction that it ended in, and writes the answer.
-    pub(crate) async fn finish<T: Serialize>(
+    pub(crate) async fn finish<A: Answer>(
         &self,
-        work: impl Future<Output = anyhow::Result<T>>,
-        transaction: impl FnOnce(&T) -> B256,
-        text: impl FnOnce(&T) -> String,
+        work: impl Future<Output = anyhow::Result<Outcome<A>>>,
     ) -> anyhow::Result<()> {
-        let done = self.signer.follow(work, transaction).await?;
-        self.output.write(&done, text)
+        match self.signer.follow(work, Outcome::transaction).await? {
+            Outcome::OnChain(answer) => self.output.write(&answer, A::text),
+            Outcome::Printed(printed) => self.output.write(&printed, Printed::text),
+        }
     }
 
-    /// Has the owner sign what is meant for the network, which a page shows first.
+    /// Has the owner sign what is meant for the network, which a page shows first. The network waits for `lifetime`, or
+    /// without an end.
     pub(crate) async fn sign_typed_data(
         &self,
         typed_data: &TypedData,
         review: impl FnOnce() -> anyhow::Result<Review>,
+        lifetime: Option<Duration>,
         step: &'static str,
     ) -> anyhow::Result<Signature> {
-        let document = serde_json::from_value(typed_data.document().clone())?;
-        self.signer.show_typed_data(typed_data.digest(), review)?;
-        self.steps.during(step, sign_typed_data(&*self.signer, &document, typed_data.digest())).await
+        match self.signer.at_hand() {
+            Ok(signer) => {
+                let document = serde_json::from_value(typed_data.document().clone())?;
+                self.signer.show_typed_data(typed_data.digest(), review)?;
+                self.steps.during(step, sign_typed_data(signer, &document, typed_data.digest())).await
+            }
+            Err(elsewhere) => {
+                let review = review()?;
+                let signature = elsewhere.sign_typed_data(typed_data, &review, lifetime, &self.steps);
+                self.steps.during(step, signature).await
+            }
+        }
+    }
+
+    fn print<P: Purpose>(
+        &self,
+        elsewhere: &Elsewhere,
+        draft: &Draft<P::Intent>,
+        purpose: &P,
+    ) -> anyhow::Result<Printed> {
+        let file = elsewhere.write(&DraftFile::new(draft, purpose)?)?;
+        Ok(Printed {
+            draft: file.to_owned(),
+            signer: self.account.owner(),
+            chain_id: self.context.client.chain_id(),
+            user_op_hash: draft.user_op_hash(),
+            method: "personal_sign",
+            digest: draft.digest(),
+            valid_until: draft.valid_until(),
+        })
+    }
+}
+
+impl<A: Answer> Outcome<A> {
+    fn transaction(&self) -> Option<B256> {
+        match self {
+            Self::OnChain(answer) => Some(answer.transaction()),
+            Self::Printed(_) => None,
+        }
+    }
+}
+
+impl Printed {
+    fn text(&self) -> String {
+        let mut lines = vec![
+            format!("hash    {}  to be signed by personal_sign (EIP-191), as 32 bytes", self.user_op_hash),
+            format!("digest  {}  of the same, for a signer that takes digests", self.digest),
+            format!("signer  {}", self.signer),
+            format!("draft   {}", self.draft.display()),
+        ];
+        lines.extend(self.valid_until.map(|end| format!("good    {}, as its paymaster says", until(end))));
+        lines.push(format!("then    quorate submit {} --signature 0x…", self.draft.display()));
+        lines.join("\n")
     }
 }

@@ -119,6 +119,17 @@ fn a_file_is_explained_for_each_target() {
 }
 
 #[test]
+fn an_allowance_has_windows_that_the_nodes_count() {
+    is_as_before(&["explain", "daily.toml"], "daily.explain.txt");
+    is_as_before(&["lint", "daily.toml"], "daily.lint.txt");
+    let (_, answer) = json(&["encode", "daily.toml", "--session-key", KEY]);
+    let daily = &answer["limits"]["arguments"][1];
+    assert_eq!((&daily["total"], &daily["seconds"]), (&"0x2faf080".into(), &86_400.into()));
+    let hourly = serde_json::json!({ "of": "nativeValue", "total": "0x2386f26fc10000", "seconds": 3600 });
+    assert_eq!(answer["limits"]["coinWindows"][0], hourly);
+}
+
+#[test]
 fn calls_are_allowed_or_refused_with_the_line() {
     let transfer = |to: &str, amount: u64| format!("0xa9059cbb{:0>64}{amount:064x}", &to[2..]);
     let check = |to: &str, data: &str, more: &[&str]| -> Vec<String> {

@@ -2,20 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+mod scripted;
+
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 
-use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use quorate::Transport;
 use quorate::testing::ScriptedChain;
-use quorate_transport::Repeat;
+use scripted::over_http;
 use serde_json::{Value, json};
 
 fn quorate(folder: &Path, arguments: &[&str]) -> Command {
@@ -123,26 +120,4 @@ async fn it_serves_until_it_is_told_to_stop() {
         tokio::time::timeout(std::time::Duration::from_secs(60), ended).await.expect("it ends").unwrap();
     assert!(ended.success(), "{ended}");
     assert!(folder.join("sessions.calls.db").exists());
-}
-
-/// An endpoint of the scripted chain, for another process.
-async fn over_http(endpoint: Arc<dyn Transport>) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/", post(answer)).with_state(endpoint);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
-}
-
-async fn answer(State(endpoint): State<Arc<dyn Transport>>, Json(body): Json<Value>) -> Json<Value> {
-    let method = body["method"].as_str().unwrap_or_default();
-    let id = &body["id"];
-    Json(match endpoint.request(method, body["params"].clone(), Repeat::Safe).await {
-        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-        Err(error) => {
-            let (code, message) =
-                error.rpc().map_or((-32603, error.to_string()), |error| (error.code, error.message.clone()));
-            json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
-        }
-    })
 }

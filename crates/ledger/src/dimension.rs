@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use alloy_primitives::{Address, FixedBytes};
+use quorate_protocol::Quantity;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -30,6 +31,21 @@ pub enum Dimension {
         selector: FixedBytes<4>,
         /// Where the argument stands, in bytes after the selector.
         offset: u16,
+    },
+    /// Wei that the calls send along, in one fixed window of this many seconds.
+    NativeValueInWindow(NonZeroU64),
+    /// Wei for gas, likewise.
+    GasCostInWindow(NonZeroU64),
+    /// The total of a `uint256` argument, likewise.
+    ArgumentInWindow {
+        /// The contract called.
+        contract: Address,
+        /// The function's selector.
+        selector: FixedBytes<4>,
+        /// Where the argument stands, in bytes after the selector.
+        offset: u16,
+        /// The window's length.
+        seconds: NonZeroU64,
     },
 }
 
@@ -64,7 +80,10 @@ impl Dimension {
     /// ```
     pub const fn window(self, time: Timestamp) -> Option<Window> {
         match self {
-            Self::UsesInWindow(seconds) => Some(Window(time.get() / seconds.get())),
+            Self::UsesInWindow(seconds)
+            | Self::NativeValueInWindow(seconds)
+            | Self::GasCostInWindow(seconds)
+            | Self::ArgumentInWindow { seconds, .. } => Some(Window(time.get() / seconds.get())),
             Self::Uses | Self::NativeValue | Self::GasCost | Self::Argument { .. } => None,
         }
     }
@@ -92,31 +111,47 @@ impl TryFrom<quorate_protocol::Dimension> for Dimension {
     type Error = UnknownDimension;
 
     fn try_from(dimension: quorate_protocol::Dimension) -> Result<Self, UnknownDimension> {
-        use quorate_protocol::Dimension as Protocol;
-        Ok(match dimension {
-            Protocol::Uses => Self::Uses,
-            Protocol::UsesInWindow(seconds) => Self::UsesInWindow(seconds),
-            Protocol::NativeValue => Self::NativeValue,
-            Protocol::GasCost => Self::GasCost,
-            Protocol::Argument { contract, selector, offset } => {
-                Self::Argument { contract, selector: FixedBytes(*selector.as_bytes()), offset }
+        Ok(match (dimension.quantity, dimension.seconds) {
+            (Quantity::Uses, None) => Self::Uses,
+            (Quantity::Uses, Some(seconds)) => Self::UsesInWindow(seconds),
+            (Quantity::NativeValue, None) => Self::NativeValue,
+            (Quantity::NativeValue, Some(seconds)) => Self::NativeValueInWindow(seconds),
+            (Quantity::GasCost, None) => Self::GasCost,
+            (Quantity::GasCost, Some(seconds)) => Self::GasCostInWindow(seconds),
+            (Quantity::Argument { contract, selector, offset }, seconds) => {
+                let selector = FixedBytes(*selector.as_bytes());
+                match seconds {
+                    None => Self::Argument { contract, selector, offset },
+                    Some(seconds) => Self::ArgumentInWindow { contract, selector, offset, seconds },
+                }
             }
-            other => return Err(UnknownDimension { dimension: other.to_string() }),
+            _ => return Err(UnknownDimension { dimension: dimension.to_string() }),
         })
     }
 }
 
 impl From<Dimension> for quorate_protocol::Dimension {
     fn from(dimension: Dimension) -> Self {
-        match dimension {
-            Dimension::Uses => Self::Uses,
-            Dimension::UsesInWindow(seconds) => Self::UsesInWindow(seconds),
-            Dimension::NativeValue => Self::NativeValue,
-            Dimension::GasCost => Self::GasCost,
+        let argument = |contract, selector: FixedBytes<4>, offset| Quantity::Argument {
+            contract,
+            selector: selector.0.into(),
+            offset,
+        };
+        let (quantity, seconds) = match dimension {
+            Dimension::Uses => (Quantity::Uses, None),
+            Dimension::UsesInWindow(seconds) => (Quantity::Uses, Some(seconds)),
+            Dimension::NativeValue => (Quantity::NativeValue, None),
+            Dimension::NativeValueInWindow(seconds) => (Quantity::NativeValue, Some(seconds)),
+            Dimension::GasCost => (Quantity::GasCost, None),
+            Dimension::GasCostInWindow(seconds) => (Quantity::GasCost, Some(seconds)),
             Dimension::Argument { contract, selector, offset } => {
-                Self::Argument { contract, selector: selector.0.into(), offset }
+                (argument(contract, selector, offset), None)
             }
-        }
+            Dimension::ArgumentInWindow { contract, selector, offset, seconds } => {
+                (argument(contract, selector, offset), Some(seconds))
+            }
+        };
+        Self { quantity, seconds }
     }
 }
 

@@ -7,7 +7,8 @@ use crate::amounts::Counted;
 use crate::codec::{DecodeError, Format};
 use crate::{Amounts, Nonce, StatementHash, Timestamp};
 
-/// The most dimensions an operation may have: four of the operation itself and 64 argument limits.
+/// The most dimensions an operation may have: four of the operation itself, and 64 of arguments and of
+/// the coin's windows.
 pub const MAX_DIMENSIONS: usize = 68;
 
 /// The most bytes of a signed request that the ledger takes: a setup of 256 KiB, an authentication of 16 KiB, and the

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, FixedBytes, U256};
 use quorate_ledger::{
     Amounts, AttemptId, Barrier, Bookmark, ChargeError, Charged, DamagedCounter, DecodeError, Denied,
     Dimension, Entry, JournalId, Judgement, KeyId, KeyLedger, Limits, MAX_CLOCK_SKEW, Nonce, Operation,
@@ -184,6 +184,42 @@ fn each_window_counts_on_its_own() {
 }
 
 #[test]
+fn amounts_count_in_each_window_and_in_all() {
+    let daily = Dimension::NativeValueInWindow(3600.try_into().unwrap());
+    let amounts = |amount: u64| -> Amounts {
+        [daily, Dimension::NativeValue].map(|dimension| (dimension, U256::from(amount))).into_iter().collect()
+    };
+    let limits: Limits =
+        [(daily, U256::from(5)), (Dimension::NativeValue, U256::from(8))].into_iter().collect();
+    let mut ledger = ledger(1);
+    let mut sign = |nonce, amount, at| {
+        let charge = ledger.charge(operation(nonce, amounts(amount)), &limits, Timestamp::new(at));
+        let attempt = charge.map(|pending| pending.commit().attempt());
+        if let Ok(Some(attempt)) = attempt {
+            ledger.keep(attempt);
+        }
+        match attempt {
+            Err(ChargeError::Denied(Denied::Refused { dimension, .. })) => Err(dimension),
+            other => Ok(other.unwrap().is_some()),
+        }
+    };
+    let (first, second) = (3599, 3600);
+    assert_eq!(sign(0, 3, first), Ok(true));
+    assert_eq!(sign(1, 3, first), Err(daily));
+    // Of a nonce the largest amount counts, once.
+    assert_eq!(sign(0, 5, first), Ok(true));
+    assert_eq!(sign(0, 4, first), Ok(false));
+    assert_eq!(sign(1, 1, first), Err(daily));
+    // A new window has room, which the same nonce takes as well, and adds nothing to what is in all.
+    assert_eq!(sign(0, 2, second), Ok(true));
+    assert_eq!(sign(1, 3, second), Ok(true));
+    assert_eq!(sign(2, 1, second), Err(Dimension::NativeValue));
+    assert_eq!(ledger.kept_total(daily, Timestamp::new(first)), U256::from(5));
+    assert_eq!(ledger.kept_total(daily, Timestamp::new(second)), U256::from(5));
+    assert_eq!(ledger.kept_total(Dimension::NativeValue, Timestamp::new(second)), U256::from(8));
+}
+
+#[test]
 fn sums_saturate_above_every_limit() {
     let most: Amounts = [(Dimension::NativeValue, U256::MAX)].into_iter().collect();
     let mut ledger = ledger(1);
@@ -316,6 +352,14 @@ fn the_stored_and_the_sent_forms_stay_as_they_are() {
     assert_eq!(dimension(Dimension::UsesInWindow(60.try_into().unwrap())), [1, 60]);
     assert_eq!(dimension(Dimension::NativeValue), [2]);
     assert_eq!(dimension(Dimension::GasCost), [3]);
+    let (contract, selector, offset) = (Address::ZERO, FixedBytes([1; 4]), 32);
+    let argument = dimension(Dimension::Argument { contract, selector, offset });
+    assert_eq!(argument, [[4, 20].as_slice(), &[0; 20], &[4], &[1; 4], &[32]].concat());
+    let seconds = 60.try_into().unwrap();
+    assert_eq!(dimension(Dimension::NativeValueInWindow(seconds)), [5, 60]);
+    assert_eq!(dimension(Dimension::GasCostInWindow(seconds)), [6, 60]);
+    let argument = dimension(Dimension::ArgumentInWindow { contract, selector, offset, seconds });
+    assert_eq!(argument, [[7, 20].as_slice(), &[0; 20], &[4], &[1; 4], &[32, 60]].concat());
     assert_eq!(PageRequest { after: None }.encode(), [1, 0]);
     let bookmark = Bookmark { journal: JournalId::new(B256::ZERO), place: Place::FIRST };
     let bytes = PageRequest { after: Some(bookmark) }.encode();

@@ -7,7 +7,7 @@ use quorate_core::{Policy, SessionEpoch};
 use quorate_protocol::{ArgumentLimit, Limits};
 
 use crate::amount::Unit;
-use crate::file::{Allow, End, PolicyFile, Rule};
+use crate::file::{Allow, End, PolicyFile, Rule, Total};
 use crate::mistake::{Found, MistakeKind, Mistakes};
 use crate::operand::{self, Operand};
 use crate::time;
@@ -162,21 +162,21 @@ impl Compiler<'_> {
         self.found.ok(operand::number(amount, decimals, &rule.ty), rule.value.span.clone())
     }
 
-    /// The network's totals, each argument once.
+    /// The network's totals, each argument once for each window.
     fn totals(&mut self) -> Vec<ArgumentLimit> {
         let mut totals: Vec<(ArgumentLimit, &Rule)> = Vec::new();
-        let all = self.file.allow.iter().flat_map(|allow| allow.totals.iter().map(move |rule| (allow, rule)));
-        for (allow, rule) in all {
+        let all = self.file.allow.iter().flat_map(|allow| allow.totals.iter().map(move |it| (allow, it)));
+        for (allow, &Total { ref rule, seconds }) in all {
             let Some(word) = self.word(rule) else { continue };
             let limit = ArgumentLimit {
                 contract: allow.contract.value,
                 selector: FixedBytes(*allow.selector.as_bytes()),
                 offset: rule.offset,
                 total: U256::from_be_bytes(word.0),
+                seconds,
             };
-            let same = |(it, _): &&(ArgumentLimit, &Rule)| {
-                (it.contract, it.selector, it.offset) == (limit.contract, limit.selector, limit.offset)
-            };
+            let same =
+                |(it, _): &&(ArgumentLimit, &Rule)| ArgumentLimit { total: limit.total, ..*it } == limit;
             match totals.iter().find(same) {
                 Some((_, first)) => {
                     let (again, first) = (rule.span.clone(), first.span.clone());
@@ -185,8 +185,9 @@ impl Compiler<'_> {
                 None => totals.push((limit, rule)),
             }
         }
-        if let Some((_, rule)) = totals.get(Limits::MAX_ARGUMENTS) {
-            let kind = MistakeKind::TooMany { what: "totals", limit: Limits::MAX_ARGUMENTS };
+        let room = Limits::MAX_ARGUMENTS.saturating_sub(self.file.limits.windows.len());
+        if let Some((_, rule)) = totals.get(room) {
+            let kind = MistakeKind::TooMany { what: "totals", limit: room };
             self.found.report(kind, rule.span.clone());
         }
         totals.into_iter().map(|(limit, _)| limit).collect()

@@ -1,15 +1,16 @@
 //! What a policy file allows, in words, and who holds each part of it.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use alloy_dyn_abi::DynSolType;
 use alloy_primitives::{Address, B256, I256, U256, hex};
 use quorate_core::{Condition, SessionEpoch};
-use quorate_protocol::PaymasterRule;
+use quorate_protocol::{Coin, PaymasterRule};
 
 use crate::amount::Amount;
 use crate::compile::Compiled;
-use crate::file::{Allow, Rule};
+use crate::file::{Allow, Rule, Total};
 use crate::time;
 
 /// Who has the session key, and so what holds a policy besides the chain.
@@ -57,6 +58,8 @@ pub struct Statement {
 pub struct Explanation {
     target: Target,
     statements: Vec<Statement>,
+    /// Whether something is counted in windows.
+    has_windows: bool,
 }
 
 impl Explanation {
@@ -86,7 +89,8 @@ impl Compiled<'_> {
             writer.entry(place, self.name_of(allow.contract.value), allow, words, totals);
         }
         writer.limits(self);
-        Explanation { target, statements: writer.statements }
+        let has_windows = self.limits().counters().iter().any(|counter| counter.dimension.seconds.is_some());
+        Explanation { target, statements: writer.statements, has_windows }
     }
 
     /// A contract with its name in the file, if it has one.
@@ -127,9 +131,10 @@ impl Writer<'_> {
             _ => "no call sends any of the chain's coin".to_owned(),
         };
         self.on_chain(entry, value);
-        for (total, word) in allow.totals.iter().zip(totals) {
-            let compared = compared(total, word);
-            let text = format!("{} of all calls of this function together is {compared}", argument(total));
+        for (Total { rule, seconds }, word) in allow.totals.iter().zip(totals) {
+            let (when, compared) = (in_each(*seconds), compared(rule, word));
+            let text =
+                format!("{} of all calls of this function{when} together is {compared}", argument(rule));
             self.counted(entry, text);
         }
     }
@@ -140,8 +145,9 @@ impl Writer<'_> {
         if let Some(uses) = limits.uses {
             self.counted(None, format!("at most {uses} operations in all"));
         }
-        if let Some((rate, window)) = written.rate.as_deref().zip(limits.window) {
-            let text = format!("at most {rate}, in windows of {} s that begin at 1970", window.seconds);
+        if let Some((rate, window)) = written.rate.as_ref().zip(limits.window) {
+            let text =
+                format!("at most {}, in windows of {} s that begin at 1970", rate.value, window.seconds);
             self.counted(None, text);
         }
         if let Some(value) = &written.value {
@@ -149,6 +155,18 @@ impl Writer<'_> {
         }
         if let Some(gas) = &written.gas {
             self.counted(None, format!("the gas of all operations together costs at most {}", coin(gas)));
+        }
+        for (window, amount) in limits.coin_windows.iter().zip(&written.windows) {
+            let (when, amount) = (in_each(Some(window.seconds)), coin(&amount.value));
+            self.counted(
+                None,
+                match window.of {
+                    Coin::NativeValue => format!("all operations{when} together send at most {amount}"),
+                    Coin::GasCost => {
+                        format!("the gas of all operations{when} together costs at most {amount}")
+                    }
+                },
+            );
         }
         match written.paymaster() {
             PaymasterRule::Any => {}
@@ -177,6 +195,11 @@ impl Writer<'_> {
         let held_by = HeldBy { chain, nodes: self.target == Target::Network };
         self.statements.push(Statement { entry, text, held_by });
     }
+}
+
+/// ` in each day`; nothing for what is counted in all.
+fn in_each(seconds: Option<NonZeroU64>) -> String {
+    seconds.map_or_else(String::new, |seconds| format!(" in each {}", time::window_in_words(seconds)))
 }
 
 fn validity(epoch: SessionEpoch) -> String {
@@ -259,6 +282,12 @@ impl fmt::Display for Explanation {
             f.write_str("\n")?;
         }
         marks.into_iter().try_for_each(|mark| write!(f, "\n{} {}", mark.trim(), legend(mark)))?;
+        if self.has_windows && self.target == Target::Network {
+            f.write_str(
+                "\n\nThe nodes count in fixed windows from 1970 UTC on, so that hours and days are UTC's and weeks begin on \
+                 Thursdays: around the end of a window up to twice its amount may pass.",
+            )?;
+        }
         f.write_str("\n\n")?;
         f.write_str(match self.target {
             Target::ChainAlone => {

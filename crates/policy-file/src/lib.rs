@@ -18,7 +18,7 @@ pub use check::{Refused, RefusedBecause, Verdict};
 pub use compile::{Compiled, Facts};
 pub use explain::{Explanation, HeldBy, OnChain, Statement, Target};
 pub use file::{PolicyFile, Token};
-pub use lint::Finding;
+pub use lint::{Finding, FoundLint};
 pub use mistake::{Mistake, MistakeKind, Mistakes, Place};
 pub use operand::OperandError;
 pub use read::Format;

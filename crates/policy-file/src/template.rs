@@ -29,6 +29,7 @@ uses = 100              # operations in all
 rate = "10 per day"     # operations in each window of time
 # value = "1 ether"     # the chain's coin that all of them send
 # gas = "0.05 ether"    # what their gas may cost
+# per_day = {{ value = "0.1 ether", gas = "0.01 ether" }} # each day; likewise per_hour, per_week
 # paymaster = "required"
 
 # Tokens, whose names are units in rules and stand for their addresses. `decimals` are needed where nobody asks the token.
@@ -45,6 +46,7 @@ rules = [
 {rules}]
 # value = "0.1 ether"   # the most that each call sends; nothing unless given
 # totals = ["amount <= 500 USDC"] # of all calls together; counted by the nodes
+# per_day = ["amount <= 50 USDC"] # of all calls of each day (UTC); likewise per_hour, per_week
 "#
     )
 }

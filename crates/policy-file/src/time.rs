@@ -1,9 +1,31 @@
 //! Dates and durations.
 
+use std::num::NonZeroU64;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
 use quorate_core::SessionEpoch;
+
+/// The fields for amounts of a window, with its length in seconds.
+pub(crate) const WINDOWS: [(&str, NonZeroU64); 3] =
+    [("per_hour", seconds(3_600)), ("per_day", seconds(86_400)), ("per_week", seconds(604_800))];
+
+const fn seconds(seconds: u64) -> NonZeroU64 {
+    match NonZeroU64::new(seconds) {
+        Some(seconds) => seconds,
+        None => NonZeroU64::MIN,
+    }
+}
+
+/// The length of a window in words: `day`, or `90 s` where there is no word.
+pub(crate) fn window_in_words(seconds: NonZeroU64) -> String {
+    let named = WINDOWS.iter().find(|(_, length)| *length == seconds);
+    match named.and_then(|(key, _)| key.strip_prefix("per_")) {
+        Some(word) => word.to_owned(),
+        None => format!("{seconds} s"),
+    }
+}
 
 /// Which end of a day a bare date means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,6 +62,7 @@ rate = "10 per 2 days"
 value = "1 ether"
 gas = 0x10
 paymaster = "required"
+per_hour = { value = "1 gwei", gas = 5 }
 [tokens]
 USDC = { address = "0x7777777777777777777777777777777777777777", decimals = 6 }
 [[allow]]
@@ -74,7 +75,8 @@ value = "0.1 ether"
 const JSON: &str = r#"{"until": "2026-12-31T00:00:00Z", "limits": {"uses": 1, "rate": "1 per day"},
 "tokens": {"USDC": "0x7777777777777777777777777777777777777777"},
 "allow": [{"contract": "USDC", "function": "transfer(address to, uint256 amount)",
-"rules": ["to == USDC", "amount <= \u0035 USDC"], "totals": ["amount <= 500 USDC"]}]}"#;
+"rules": ["to == USDC", "amount <= \u0035 USDC"], "totals": ["amount <= 500 USDC"],
+"per_day": ["amount <= 50 USDC"]}]}"#;
 
 #[test]
 fn what_the_mutations_start_from_is_right() {

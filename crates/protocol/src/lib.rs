@@ -46,7 +46,10 @@ pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use forbidden::{Forbidden, ForbiddenCall};
 pub use gateway::{gateway_name, socket_url};
 pub use json::{AddressError, JsonError};
-pub use limits::{ArgumentLimit, Counter, Dimension, Limits, PaymasterRule, Uncountable, WindowLimit};
+pub use limits::{
+    ArgumentLimit, Coin, CoinWindow, Counter, Dimension, Limits, PaymasterRule, Quantity, Uncountable,
+    WindowLimit,
+};
 pub use listing::{EphemeralKeyStatus, EphemeralKeys, KeyListing, ListSetup};
 pub use message::{MessageError, OperationMessage};
 pub use node_card::{NodeCard, NodeCardError};

@@ -12,6 +12,10 @@ use crate::paymaster::{self, MalformedPaymaster};
 /// The chain enforces policies call by call and has no memory of earlier ones; these limits are the network's. With
 /// *f* bad nodes of *n* a total holds while *f* < 2*t*−*n*, and is then exceeded at most (*n*−*f*)/(*t*−*f*) times.
 ///
+/// A window is fixed and by each node's own clock: those of *s* seconds begin at the multiples of *s* since 1970. An amount
+/// counts in the window in which the operation is first signed for, so that around a window's edge up to twice a window's
+/// limit may pass.
+///
 /// What is counted belongs to a nonce: the chain runs one operation of each, so of several with the same nonce (a retry, a
 /// higher fee) the largest amount counts, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub struct Limits {
     /// Who pays for the gas.
     #[serde(skip_serializing_if = "PaymasterRule::is_any")]
     pub paymaster: PaymasterRule,
+    /// How much of the chain's coin in each window, beside what it may be in all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coin_windows: Vec<CoinWindow>,
 }
 
 /// How many operations may be signed in each window, by each node's own clock.
@@ -48,7 +55,9 @@ pub struct WindowLimit {
     pub seconds: NonZeroU64,
 }
 
-/// The total of a `uint256` argument over all calls of one function.
+/// The total of a `uint256` argument over all calls of one function: in all, or in each window.
+///
+/// An argument may have several, each for another window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArgumentLimit {
@@ -63,6 +72,45 @@ pub struct ArgumentLimit {
     /// The most that it may come to, in the argument's own unit.
     #[serde(deserialize_with = "json::number")]
     pub total: U256,
+    /// The length of the windows that it is counted in; none for the total of all of them.
+    #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<NonZeroU64>,
+}
+
+/// How much of the chain's coin may go in each window, by each node's own clock.
+///
+/// ```
+/// # use std::num::NonZeroU64;
+/// # use quorate_core::U256;
+/// # use quorate_protocol::{Coin, CoinWindow, Limits};
+/// // A tenth of a coin a day, and one in all.
+/// let wei = U256::from(10).pow(U256::from(17));
+/// let daily = CoinWindow { of: Coin::NativeValue, total: wei, seconds: NonZeroU64::new(86_400).unwrap() };
+/// let limits =
+///     Limits { native_value: Some(wei * U256::from(10)), coin_windows: vec![daily], ..Limits::default() };
+/// let counted: Vec<_> = limits.counters().iter().map(|counter| counter.dimension.to_string()).collect();
+/// assert_eq!(counted, ["value sent in all (wei)", "value sent within 86400 s (wei)"]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CoinWindow {
+    /// What takes it.
+    pub of: Coin,
+    /// The most in one window, in wei.
+    #[serde(deserialize_with = "json::number")]
+    pub total: U256,
+    /// The window's length.
+    pub seconds: NonZeroU64,
+}
+
+/// What takes the chain's coin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Coin {
+    /// Calls that send it along, as [`Limits::native_value`] counts it.
+    NativeValue,
+    /// Gas, as [`Limits::gas_cost`] counts it.
+    GasCost,
 }
 
 /// Whether a paymaster pays, as EntryPoint v0.6 takes it: 20 zero bytes are none, with or without data after them.
@@ -101,14 +149,21 @@ pub struct Counter {
     pub limit: U256,
 }
 
-/// What a total is of.
+/// What a total is of: a quantity, in all or in each window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dimension {
+    /// What is added up.
+    pub quantity: Quantity,
+    /// The length of the fixed windows, in seconds; none for the total of all operations.
+    pub seconds: Option<NonZeroU64>,
+}
+
+/// What is added up over operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Dimension {
+pub enum Quantity {
     /// Operations.
     Uses,
-    /// Operations in one window of this length, in seconds.
-    UsesInWindow(NonZeroU64),
     /// Wei sent along.
     NativeValue,
     /// Wei for gas.
@@ -126,14 +181,15 @@ pub enum Dimension {
 
 impl std::fmt::Display for Dimension {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Uses => f.write_str("number of uses"),
-            Self::UsesInWindow(seconds) => write!(f, "number of uses within {seconds} s"),
-            Self::NativeValue => f.write_str("value sent in all (wei)"),
-            Self::GasCost => f.write_str("gas cost in all (wei)"),
-            Self::Argument { contract, selector, offset } => {
+        let within = self.seconds.map(|seconds| format!(" within {seconds} s"));
+        let (when, in_all) = (within.as_deref().unwrap_or_default(), within.as_deref().unwrap_or(" in all"));
+        match self.quantity {
+            Quantity::Uses => write!(f, "number of uses{when}"),
+            Quantity::NativeValue => write!(f, "value sent{in_all} (wei)"),
+            Quantity::GasCost => write!(f, "gas cost{in_all} (wei)"),
+            Quantity::Argument { contract, selector, offset } => {
                 let selector = hex::encode_prefixed(selector.as_bytes());
-                write!(f, "total of the argument at byte {offset} of {selector} at {contract}")
+                write!(f, "total{when} of the argument at byte {offset} of {selector} at {contract}")
             }
         }
     }
@@ -166,30 +222,31 @@ pub enum Uncountable {
 }
 
 impl Limits {
-    /// The most argument limits.
+    /// The most argument limits and windows of the coin, together.
     pub const MAX_ARGUMENTS: usize = 64;
 
     /// What is counted, in an order that depends on nothing but the limits.
     pub fn counters(&self) -> Vec<Counter> {
-        let uses = self.uses.map(|uses| (Dimension::Uses, U256::from(uses)));
+        let counter =
+            |quantity, seconds, limit| Counter { dimension: Dimension { quantity, seconds }, limit };
+        let uses = self.uses.map(|uses| counter(Quantity::Uses, None, U256::from(uses)));
         let window =
-            self.window.map(|window| (Dimension::UsesInWindow(window.seconds), U256::from(window.uses)));
-        let value = self.native_value.map(|limit| (Dimension::NativeValue, limit));
-        let gas = self.gas_cost.map(|limit| (Dimension::GasCost, limit));
-        let arguments = self.arguments.iter().map(|argument| (argument.dimension(), argument.total));
-        let all = [uses, window, value, gas].into_iter().flatten().chain(arguments);
-        all.map(|(dimension, limit)| Counter { dimension, limit }).collect()
+            self.window.map(|window| counter(Quantity::Uses, Some(window.seconds), U256::from(window.uses)));
+        let value = self.native_value.map(|limit| counter(Quantity::NativeValue, None, limit));
+        let gas = self.gas_cost.map(|limit| counter(Quantity::GasCost, None, limit));
+        let arguments = self.arguments.iter().map(ArgumentLimit::counter);
+        let coin = self.coin_windows.iter().map(CoinWindow::counter);
+        [uses, window, value, gas].into_iter().flatten().chain(arguments).chain(coin).collect()
     }
 
-    /// The places of two limits of the same argument.
+    /// The places of two limits of the same argument, in the same window or both in all.
     pub(crate) fn repeated_argument(&self) -> Option<(usize, usize)> {
-        let place_of = |limit: &ArgumentLimit| {
-            self.arguments.iter().position(|earlier| earlier.dimension() == limit.dimension())
-        };
-        let places = self.arguments.iter().enumerate();
-        places
-            .filter_map(|(again, limit)| Some((place_of(limit)?, again)))
-            .find(|(first, again)| first < again)
+        repeated(self.arguments.iter().map(ArgumentLimit::counter))
+    }
+
+    /// The places of two limits of the same coin in the same window.
+    pub(crate) fn repeated_coin_window(&self) -> Option<(usize, usize)> {
+        repeated(self.coin_windows.iter().map(CoinWindow::counter))
     }
 
     /// What one operation adds to each of the [`counters`](Self::counters) if it is the only one of its nonce. Sums
@@ -227,11 +284,11 @@ impl Limits {
     ) -> Result<Vec<U256>, Uncountable> {
         let paymaster = paymaster::of(operation.paymaster_and_data.as_ref())?;
         self.paymaster.check(paymaster)?;
-        let amount = |counter: &Counter| match counter.dimension {
-            Dimension::Uses | Dimension::UsesInWindow(_) => Ok(U256::ONE),
-            Dimension::NativeValue => Ok(sum(calls.calls().map(|call| call.value))),
-            Dimension::GasCost => Ok(prefund(operation, paymaster)),
-            Dimension::Argument { contract, selector, offset } => {
+        let amount = |counter: &Counter| match counter.dimension.quantity {
+            Quantity::Uses => Ok(U256::ONE),
+            Quantity::NativeValue => Ok(sum(calls.calls().map(|call| call.value))),
+            Quantity::GasCost => Ok(prefund(operation, paymaster)),
+            Quantity::Argument { contract, selector, offset } => {
                 let arguments = calls.calls().filter(|call| call.to == contract).filter_map(|call| {
                     let (found, arguments) = call.data.split_first_chunk::<4>()?;
                     (*found == *selector.as_bytes()).then_some(arguments)
@@ -249,13 +306,31 @@ impl Limits {
 }
 
 impl ArgumentLimit {
-    const fn dimension(&self) -> Dimension {
-        Dimension::Argument {
-            contract: self.contract,
-            selector: FunctionSelector::new(self.selector.0),
-            offset: self.offset,
-        }
+    const fn counter(&self) -> Counter {
+        let &Self { contract, selector, offset, total, seconds } = self;
+        let quantity = Quantity::Argument { contract, selector: FunctionSelector::new(selector.0), offset };
+        Counter { dimension: Dimension { quantity, seconds }, limit: total }
     }
+}
+
+impl CoinWindow {
+    const fn counter(&self) -> Counter {
+        let quantity = match self.of {
+            Coin::NativeValue => Quantity::NativeValue,
+            Coin::GasCost => Quantity::GasCost,
+        };
+        Counter { dimension: Dimension { quantity, seconds: Some(self.seconds) }, limit: self.total }
+    }
+}
+
+/// The places of the first two counters of one dimension.
+fn repeated(counters: impl Iterator<Item = Counter>) -> Option<(usize, usize)> {
+    let dimensions: Vec<_> = counters.map(|counter| counter.dimension).collect();
+    let place_of = |dimension: &Dimension| dimensions.iter().position(|earlier| earlier == dimension);
+    let places = dimensions.iter().enumerate();
+    places
+        .filter_map(|(again, dimension)| Some((place_of(dimension)?, again)))
+        .find(|(first, again)| first < again)
 }
 
 fn sum(amounts: impl IntoIterator<Item = U256>) -> U256 {

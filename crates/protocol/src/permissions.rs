@@ -98,7 +98,7 @@ pub enum PermissionsError {
         /// The most bytes.
         limit: usize,
     },
-    /// Too many policies, or too many argument limits.
+    /// Too many policies, or too many argument limits and coin windows.
     #[error("the permissions hold {found} {what}, at most {limit} are taken")]
     TooMany {
         /// What there is too much of.
@@ -108,11 +108,19 @@ pub enum PermissionsError {
         /// How many there may be.
         limit: usize,
     },
-    /// Two limits of one argument.
+    /// Two limits of one argument in one window, or in all.
     #[error(
-        "argument limit {again} is of the argument that limit {first} is of; give the smaller total once"
+        "argument limit {again} is of the argument and the window that limit {first} is of; give the smaller total once"
     )]
     RepeatedArgumentLimit {
+        /// The first one's place in the list, from 0.
+        first: usize,
+        /// The other's.
+        again: usize,
+    },
+    /// Two limits of the coin in one window.
+    #[error("coin window {again} is of what window {first} is of, and as long; give the smaller total once")]
+    RepeatedCoinWindow {
         /// The first one's place in the list, from 0.
         first: usize,
         /// The other's.
@@ -170,7 +178,7 @@ impl Permissions {
     ///
     /// # Errors
     /// No policy, or more than [`MAX_POLICIES`](Self::MAX_POLICIES); one for another kind of module than it names; more than [`Limits::MAX_ARGUMENTS`] argument limits,
-    /// or two of one argument; a text of more than [`MAX_LEN`](Self::MAX_LEN) bytes.
+    /// or two of one argument in one window, and likewise for the coin's windows; a text of more than [`MAX_LEN`](Self::MAX_LEN) bytes.
     pub fn check(&self) -> Result<(), PermissionsError> {
         self.check_lists()?;
         let len = self.to_json().len();
@@ -183,11 +191,14 @@ impl Permissions {
         }
         let too_many = |what| move |found, limit| PermissionsError::TooMany { what, found, limit };
         check_at_most(self.policies.len(), Self::MAX_POLICIES, too_many("policies"))?;
-        let arguments = self.limits.arguments.len();
-        check_at_most(arguments, Limits::MAX_ARGUMENTS, too_many("argument limits"))?;
+        let amounts = self.limits.arguments.len() + self.limits.coin_windows.len();
+        check_at_most(amounts, Limits::MAX_ARGUMENTS, too_many("argument limits and coin windows"))?;
         self.policies.iter().enumerate().try_for_each(|(place, policy)| policy.check_module(place))?;
-        match self.limits.repeated_argument() {
-            Some((first, again)) => Err(PermissionsError::RepeatedArgumentLimit { first, again }),
+        if let Some((first, again)) = self.limits.repeated_argument() {
+            return Err(PermissionsError::RepeatedArgumentLimit { first, again });
+        }
+        match self.limits.repeated_coin_window() {
+            Some((first, again)) => Err(PermissionsError::RepeatedCoinWindow { first, again }),
             None => Ok(()),
         }
     }

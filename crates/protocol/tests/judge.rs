@@ -55,6 +55,7 @@ fn permissions() -> Permissions {
                 selector: FunctionSelector::parse(TRANSFER).unwrap().as_bytes().into(),
                 offset: 32,
                 total: U256::from(5000),
+                seconds: None,
             }],
             ..Limits::default()
         },

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+use std::num::NonZeroU64;
+
 use alloy_primitives::{Address, B256, FixedBytes, U256, keccak256};
 use proptest::collection::vec;
 use proptest::option;
@@ -10,7 +12,9 @@ use quorate_core::{
     Condition, Erc20Policy, FunctionSelector, Item, KeyRequest, KeyRequestError, KeyRequestReview, NotShown,
     Policy, Rule, SessionEpoch, Severity, Show, TaggedValue, TrustedContext,
 };
-use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, Permissions, PermittedPolicy, WindowLimit};
+use quorate_protocol::{
+    ArgumentLimit, Coin, CoinWindow, Limits, PaymasterRule, Permissions, PermittedPolicy, WindowLimit,
+};
 
 const CHAIN: u64 = 137;
 
@@ -47,16 +51,20 @@ fn policy() -> impl Strategy<Value = PermittedPolicy> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    let window = (any::<u64>(), any::<std::num::NonZeroU64>())
-        .prop_map(|(uses, seconds)| WindowLimit { uses, seconds });
-    let argument = (address(), any::<[u8; 4]>(), any::<u16>(), number()).prop_map(
-        |(contract, selector, offset, total)| ArgumentLimit {
+    let seconds = any::<NonZeroU64>;
+    let window = (any::<u64>(), seconds()).prop_map(|(uses, seconds)| WindowLimit { uses, seconds });
+    let argument = (address(), any::<[u8; 4]>(), any::<u16>(), number(), option::of(seconds())).prop_map(
+        |(contract, selector, offset, total, seconds)| ArgumentLimit {
             contract,
             selector: FixedBytes(selector),
             offset,
             total,
+            seconds,
         },
     );
+    let coin = prop_oneof![Just(Coin::NativeValue), Just(Coin::GasCost)];
+    let coin_window =
+        (coin, number(), seconds()).prop_map(|(of, total, seconds)| CoinWindow { of, total, seconds });
     let paymaster =
         prop_oneof![Just(PaymasterRule::Any), Just(PaymasterRule::Required), Just(PaymasterRule::Forbidden)];
     (
@@ -66,14 +74,16 @@ fn limits() -> impl Strategy<Value = Limits> {
         option::of(number()),
         vec(argument, 0..3),
         paymaster,
+        vec(coin_window, 0..3),
     )
-        .prop_map(|(uses, window, native_value, gas_cost, arguments, paymaster)| Limits {
+        .prop_map(|(uses, window, native_value, gas_cost, arguments, paymaster, coin_windows)| Limits {
             uses,
             window,
             native_value,
             gas_cost,
             arguments,
             paymaster,
+            coin_windows,
         })
 }
 
@@ -150,6 +160,9 @@ proptest! {
         }
         values.extend(permissions.limits.arguments.iter().map(|limit| limit.total.to_string()));
         values.extend(permissions.limits.uses.map(|uses| uses.to_string()));
+        let of_arguments = permissions.limits.arguments.iter().filter_map(|limit| limit.seconds);
+        let of_coin = permissions.limits.coin_windows.iter().map(|window| window.seconds);
+        values.extend(of_arguments.chain(of_coin).map(|seconds| seconds.to_string()));
         for value in values {
             prop_assert!(shown.contains(&value), "{value} is not in {shown}");
         }

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a text that should be read and is not has failed")]
 
+use std::num::NonZeroU64;
+
 use alloy_primitives::{Address, B256, U256, address};
 use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
 use quorate_protocol::{
-    AdmissionToken, AdmissionTokenError, ArgumentLimit, CallPolicy, ClientError, EphemeralClaim, KeyRequest,
-    Limits, MessageError, NetworkDescriptor, NodeIndex, OperationMessage, PaymasterRule, Permissions,
-    PermissionsError, PermittedPolicy, Refusal,
+    AdmissionToken, AdmissionTokenError, ArgumentLimit, CallPolicy, ClientError, Coin, CoinWindow,
+    EphemeralClaim, KeyRequest, Limits, MessageError, NetworkDescriptor, NodeIndex, OperationMessage,
+    PaymasterRule, Permissions, PermissionsError, PermittedPolicy, Refusal,
 };
 use serde_json::{Value, json};
 
@@ -211,8 +213,18 @@ fn limited() -> Value {
             "selector": "0xa9059cbb",
             "offset": 32,
             "total": "0x3e8",
+        }, {
+            "contract": Address::repeat_byte(0x0f),
+            "selector": "0xa9059cbb",
+            "offset": 32,
+            "total": "0x64",
+            "seconds": 86400,
         }],
         "paymaster": "required",
+        "coinWindows": [
+            { "of": "nativeValue", "total": "0x5", "seconds": 3600 },
+            { "of": "gasCost", "total": "0x6", "seconds": 86400 },
+        ],
     })
 }
 
@@ -230,6 +242,7 @@ fn a_number_has_one_decimal_and_one_hex_spelling() {
         ("/limits/nativeValue", "limits.nativeValue"),
         ("/limits/gasCost", "limits.gasCost"),
         ("/limits/arguments/0/total", "limits.arguments[0].total"),
+        ("/limits/coinWindows/1/total", "limits.coinWindows[1].total"),
     ];
     let over = format!("0x1{}", "0".repeat(64));
     let odd = [
@@ -348,6 +361,13 @@ fn permissions_that_no_node_takes_are_found_before_they_are_asked_for() {
         selector: [1; 4].into(),
         offset,
         total: U256::from(offset),
+        seconds: None,
+    };
+    let daily = |offset| ArgumentLimit { seconds: NonZeroU64::new(86_400), ..argument(offset) };
+    let window = |of, seconds| CoinWindow {
+        of,
+        total: U256::from(seconds),
+        seconds: NonZeroU64::new(seconds).unwrap(),
     };
     let sized = |policies: usize, arguments: u16| {
         let mut sized = permissions();
@@ -359,15 +379,32 @@ fn permissions_that_no_node_takes_are_found_before_they_are_asked_for() {
     many.check().unwrap();
     assert_eq!(Permissions::from_json(&many.to_json()).unwrap(), many);
 
-    let repeated = Permissions {
-        limits: Limits { arguments: [3, 4, 5, 4].map(argument).to_vec(), ..Limits::default() },
+    let limited = |arguments: &[ArgumentLimit], coin_windows: &[CoinWindow]| Permissions {
+        limits: Limits {
+            arguments: arguments.to_vec(),
+            coin_windows: coin_windows.to_vec(),
+            ..Limits::default()
+        },
         ..permissions()
     };
+    // An argument and the coin may have several windows, besides what they may come to in all.
+    let (value, gas) = (window(Coin::NativeValue, 60), window(Coin::GasCost, 60));
+    let windows = limited(&[argument(4), daily(4)], &[value, gas, window(Coin::GasCost, 3600)]);
+    windows.check().unwrap();
+    assert_eq!(Permissions::from_json(&windows.to_json()).unwrap(), windows);
+    let repeated = limited(&[3, 4, 5, 4].map(argument), &[]);
+    let repeated_window = limited(&[argument(4), daily(3), daily(4), daily(3)], &[]);
+    let repeated_coin = limited(&[], &[value, gas, CoinWindow { total: U256::ZERO, ..gas }]);
+    let mut full = sized(1, 64);
+    full.limits.coin_windows = vec![gas];
     let cases = [
         (sized(0, 0), "hold no policy"),
         (sized(65, 0), "hold 65 policies, at most 64 are taken"),
-        (sized(1, 65), "hold 65 argument limits, at most 64 are taken"),
-        (repeated, "argument limit 3 is of the argument that limit 1 is of"),
+        (sized(1, 65), "hold 65 argument limits and coin windows, at most 64 are taken"),
+        (full, "hold 65 argument limits and coin windows, at most 64 are taken"),
+        (repeated, "argument limit 3 is of the argument and the window that limit 1 is of"),
+        (repeated_window, "argument limit 3 is of the argument and the window that limit 1 is of"),
+        (repeated_coin, "coin window 2 is of what window 1 is of, and as long"),
     ];
     let network = {
         let nodes = (1..=3).map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
@@ -545,9 +582,47 @@ fn limits_keep_their_form() {
     let limited = Permissions::from_json(&text).unwrap();
     let dimensions: Vec<_> = limited.limits.counters().iter().map(|counter| counter.limit).collect();
     let ether = U256::from(10).pow(U256::from(18));
-    assert_eq!(dimensions, [U256::from(10), U256::from(2), U256::from(100), ether, U256::from(1000)]);
+    let number = |number: u64| U256::from(number);
+    let [uses, window, value] = [10, 2, 100].map(number);
+    let [argument, daily, hourly_value, daily_gas] = [1000, 100, 5, 6].map(number);
+    assert_eq!(dimensions, [uses, window, value, ether, argument, daily, hourly_value, daily_gas]);
+    let counted = |place: usize| limited.limits.counters()[place].dimension.to_string();
+    let argument = format!("of the argument at byte 32 of 0xa9059cbb at {}", Address::repeat_byte(0x0f));
+    assert_eq!(
+        [0, 1, 2, 3].map(counted),
+        [
+            "number of uses",
+            "number of uses within 3600 s",
+            "value sent in all (wei)",
+            "gas cost in all (wei)",
+        ]
+    );
+    assert_eq!(
+        [4, 5].map(counted),
+        [format!("total {argument}"), format!("total within 86400 s {argument}")]
+    );
+    assert_eq!([6, 7].map(counted), ["value sent within 3600 s (wei)", "gas cost within 86400 s (wei)"]);
     assert_eq!(limited.limits.paymaster, PaymasterRule::Required);
     assert_eq!(Permissions::from_json(&limited.to_json()).unwrap(), limited);
+}
+
+/// Texts that are registered and hashed already.
+#[test]
+fn limits_without_windows_of_amounts_are_written_as_before() {
+    let argument = ArgumentLimit {
+        contract: Address::repeat_byte(0x0f),
+        selector: [1; 4].into(),
+        offset: 32,
+        total: U256::from(9),
+        seconds: None,
+    };
+    let limits = Limits { uses: Some(3), arguments: vec![argument], ..Limits::default() };
+    let text = Permissions { limits, ..permissions() }.to_json();
+    let expected = concat!(
+        r#","limits":{"uses":3,"arguments":[{"contract":"0x0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","#,
+        r#""selector":"0x01010101","offset":32,"total":"0x9"}]}}"#
+    );
+    assert!(text.ends_with(expected), "{text}");
 }
 
 #[test]
@@ -559,6 +634,13 @@ fn limits_that_are_refused_say_where() {
         (json!({ "window": { "uses": 1 } }), "limits.window", "seconds"),
         (json!({ "arguments": [{ "offset": 0 }] }), "limits.arguments[0]", "missing field"),
         (json!({ "paymaster": "sometimes" }), "limits.paymaster", "unknown variant"),
+        (
+            json!({ "coinWindows": [{ "of": "gasCost", "total": 1, "seconds": 0 }] }),
+            "limits.coinWindows[0].seconds",
+            "nonzero",
+        ),
+        (json!({ "coinWindows": [{ "of": "gasCost", "total": 1 }] }), "limits.coinWindows[0]", "seconds"),
+        (json!({ "coinWindows": [{ "of": "uses" }] }), "limits.coinWindows[0].of", "unknown variant"),
     ];
     for (limits, path, reason) in cases {
         refused_at(&with("/limits", limits), path, reason);

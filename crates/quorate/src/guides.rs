@@ -1,5 +1,8 @@
 //! How things are done, each with an example that runs.
 
+#[doc = include_str!("../docs/guides/first_session.md")]
+pub mod first_session {}
+
 #[doc = include_str!("../docs/guides/quick_start.md")]
 pub mod quick_start {}
 

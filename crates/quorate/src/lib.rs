@@ -72,7 +72,7 @@ pub use quorate_paymaster::{
     Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,
     Payment, Stub, TokenList,
 };
-pub use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule, WindowLimit};
+pub use quorate_protocol::{ArgumentLimit, Coin, CoinWindow, Limits, PaymasterRule, WindowLimit};
 pub use quorate_signer::{
     AlloySessionKey, LocalSessionKey, SessionSigner, SignerError, sign_as_owner, sign_typed_data,
 };

@@ -48,7 +48,7 @@ struct CallArguments {
     /// The function, as Solidity writes it: "safeMint(address to)"; without it the call has no data.
     function: Option<String>,
     /// The function's arguments; tuples as (a,b), arrays as [a,b], bytes and addresses in hex.
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_negative_numbers = true)]
     values: Vec<String>,
     /// The chain's coin that is sent along: a number of wei, or such as "0.1 ether".
     #[arg(long, default_value = "0", value_parser = wei)]

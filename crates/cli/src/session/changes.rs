@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use clap::Args;
 use quorate::{
-    Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, Revocation, SessionGrant,
-    SessionId, TreeUpdate,
+    Address, B256, Draft, DraftReviewError, Leaf, ListedSession, LocalSessionKey, NodeIndex, Owner,
+    PendingGrant, PendingUpdate, Revocation, SessionGrant, SessionId, SmartAccount, TreeUpdate,
 };
 use quorate_approval::Review;
 use quorate_protocol::TypedData;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::find;
 use crate::exit::Failure;
+use crate::progress::Steps;
 use crate::settings::SettingsArguments;
-use crate::signing::{Signing, SigningArguments};
+use crate::signing::{Answer, Outcome, Purpose, Signing, SigningArguments};
 use crate::time_text;
 
 #[derive(Debug, Args)]
@@ -55,28 +56,44 @@ struct Scene {
     sessions: Vec<ListedSession>,
 }
 
+/// The grant of a session that takes the place of another.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Replacing {
+    replaces: SessionId,
+}
+
 /// A session that took the place of another.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Replaced {
+pub(crate) struct Replaced {
     session: String,
     replaces: String,
     session_key: Address,
     transaction_hash: B256,
 }
 
+/// The end of sessions.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revoking {
+    revoked: Vec<SessionId>,
+    keys: Vec<EndedKey>,
+}
+
+/// Sessions that ended.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Ended {
+pub(crate) struct Ended {
     /// The sessions that this ended.
-    revoked: Vec<String>,
+    revoked: Vec<SessionId>,
     transaction_hash: B256,
     /// The keys that were ended at the network as well.
     keys: Vec<EndedKey>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct EndedKey {
     key_id: String,
     stored_by: BTreeSet<NodeIndex>,
@@ -88,8 +105,7 @@ pub(super) async fn extend(settings: SettingsArguments, arguments: ExtendArgumen
     let scene = Scene::open(settings, signing).await?;
     let id = scene.find(&session)?.id().clone();
     let draft = scene.owner.account.prepare_extension(&id, until).await?;
-    let replaced = scene.replace(&id, draft, "Extend a session");
-    scene.owner.finish(replaced, |replaced| replaced.transaction_hash, Replaced::text).await
+    scene.owner.finish(scene.replace(id, draft, "Extend a session")).await
 }
 
 pub(super) async fn replace_key(
@@ -106,8 +122,7 @@ pub(super) async fn replace_key(
     }
     let id = found.id().clone();
     let draft = scene.owner.account.prepare_key_replacement(&id, &LocalSessionKey::random()).await?;
-    let replaced = scene.replace(&id, draft, "Give a session another key");
-    scene.owner.finish(replaced, |replaced| replaced.transaction_hash, Replaced::text).await
+    scene.owner.finish(scene.replace(id, draft, "Give a session another key")).await
 }
 
 pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments) -> anyhow::Result<()> {
@@ -119,7 +134,7 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments)
         let ids = sessions.iter().map(|id| Ok(scene.find(id)?.id().clone()));
         scene.owner.account.prepare_revocation(ids.collect::<anyhow::Result<Vec<_>>>()?).await?
     };
-    scene.owner.finish(scene.revoke(draft), |ended| ended.transaction_hash, Ended::text).await
+    scene.owner.finish(scene.revoke(draft)).await
 }
 
 impl Scene {
@@ -133,17 +148,10 @@ impl Scene {
         find(&self.owner.account, &self.sessions, id)
     }
 
-    async fn revoke(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<Ended> {
+    async fn revoke(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<Outcome<Ended>> {
         let revoked = draft.intent().revoked.sessions.clone();
         let keys = self.end_keys(&revoked).await?;
-        let leaves = draft.intent().known_leaves(&self.sessions, None)?;
-        let pending = self.owner.send(draft, &leaves, &[], "End sessions").await?;
-        let updated = self.owner.steps.during("waiting for the operation's block", pending.wait()).await?;
-        Ok(Ended {
-            revoked: revoked.iter().map(ToString::to_string).collect(),
-            transaction_hash: updated.receipt.receipt.transaction_hash,
-            keys,
-        })
+        self.owner.send(draft, Revoking { revoked, keys }, &self.sessions, &[], "End sessions").await
     }
 
     /// Ends at the network the keys that it holds: the nodes refuse from then on, whatever becomes of the operation.
@@ -159,6 +167,7 @@ impl Scene {
             let signature = self.owner.sign_typed_data(
                 &typed_data,
                 || Ok(key_end(&typed_data)),
+                None,
                 "the owner signs the end of the key",
             );
             let signature = signature.await?;
@@ -172,20 +181,60 @@ impl Scene {
 
     async fn replace(
         &self,
-        old: &SessionId,
+        replaces: SessionId,
         draft: Draft<SessionGrant>,
         title: &str,
+    ) -> anyhow::Result<Outcome<Replaced>> {
+        self.owner.send(draft, Replacing { replaces }, &self.sessions, &[], title).await
+    }
+}
+
+impl Purpose for Replacing {
+    type Intent = SessionGrant;
+    type Answer = Replaced;
+    const COMMAND: &'static str = "session replace";
+
+    fn leaves(
+        draft: &Draft<SessionGrant>,
+        sessions: &[ListedSession],
+    ) -> Result<Vec<Leaf>, DraftReviewError> {
+        draft.intent().update.known_leaves(sessions, Some(draft.intent()))
+    }
+
+    fn session(draft: &Draft<SessionGrant>) -> Option<&SessionId> {
+        Some(draft.intent().session.id())
+    }
+
+    async fn follow(
+        self,
+        pending: PendingGrant,
+        _: &SmartAccount,
+        steps: &Steps,
     ) -> anyhow::Result<Replaced> {
-        let leaves = draft.intent().update.known_leaves(&self.sessions, Some(draft.intent()))?;
-        let pending = self.owner.send(draft, &leaves, &[], title).await?;
-        let granted = self.owner.steps.during("waiting for the operation's block", pending.wait()).await;
+        let granted = steps.during("waiting for the operation's block", pending.wait()).await;
         let granted = granted.with_context(|| format!("session {} is not granted yet", pending.id()))?;
         Ok(Replaced {
             session: pending.id().to_string(),
-            replaces: old.to_string(),
+            replaces: self.replaces.to_string(),
             session_key: granted.record.session_key(),
             transaction_hash: granted.receipt.receipt.transaction_hash,
         })
+    }
+}
+
+impl Purpose for Revoking {
+    type Intent = TreeUpdate;
+    type Answer = Ended;
+    const COMMAND: &'static str = "session revoke";
+
+    fn leaves(draft: &Draft<TreeUpdate>, sessions: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError> {
+        draft.intent().known_leaves(sessions, None)
+    }
+
+    async fn follow(self, pending: PendingUpdate, _: &SmartAccount, steps: &Steps) -> anyhow::Result<Ended> {
+        let Self { revoked, keys } = self;
+        let updated = steps.during("waiting for the operation's block", pending.wait()).await?;
+        Ok(Ended { revoked, transaction_hash: updated.receipt.receipt.transaction_hash, keys })
     }
 }
 
@@ -200,7 +249,11 @@ fn key_end(typed_data: &TypedData) -> Review {
     })
 }
 
-impl Replaced {
+impl Answer for Replaced {
+    fn transaction(&self) -> B256 {
+        self.transaction_hash
+    }
+
     fn text(&self) -> String {
         format!(
             "session      {}\nreplaces     {}\nsession key  {}\ntransaction  {}",
@@ -209,7 +262,11 @@ impl Replaced {
     }
 }
 
-impl Ended {
+impl Answer for Ended {
+    fn transaction(&self) -> B256 {
+        self.transaction_hash
+    }
+
     fn text(&self) -> String {
         let mut lines: Vec<_> = self.revoked.iter().map(|id| format!("ended        {id}")).collect();
         for key in &self.keys {

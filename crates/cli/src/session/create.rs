@@ -1,15 +1,17 @@
 //! `quorate session create`: from a policy file to a session on chain.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use quorate::{
-    Address, B256, DistributedSigner, Grant, Limits, LocalSessionKey, PendingGrant, SigningNetwork,
-    SmartAccount, StorableKey, TokenBalance,
+    Address, B256, DistributedSigner, Draft, DraftReviewError, Grant, Leaf, Limits, ListedSession,
+    LocalSessionKey, PendingGrant, SessionGrant, SessionId, SigningNetwork, SmartAccount, StorableKey,
+    TokenBalance,
 };
 use quorate_core::KnownFunction;
 use quorate_policy_file::{Compiled, Target};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -17,7 +19,7 @@ use crate::offline::key_request;
 use crate::offline::policy::file::{Decimals, ReadFile};
 use crate::progress::Steps;
 use crate::settings::SettingsArguments;
-use crate::signing::{Signing, SigningArguments};
+use crate::signing::{Answer, Outcome, Purpose, Signing, SigningArguments};
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArguments {
@@ -40,10 +42,15 @@ pub(super) enum KeyHolder {
     Store,
 }
 
+/// The grant of a session.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Granting {}
+
 /// A session that was granted.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Created {
+pub(crate) struct Created {
     session: String,
     account: Address,
     session_key: Address,
@@ -66,14 +73,12 @@ pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments)
     let signer = owner.signer(&context, &account, &mut steps).await?;
     let grant = account.grant(policies.policies().iter().cloned())?.with_limits(policies.limits().clone());
 
-    if signer.asks() {
+    if signer.shows() {
         signer.confirm(&in_words(&policies, holder, &context).await?, "Grant this session?").await?;
     }
     let functions = file.file.known_functions();
-    let granting =
-        Granting { owner: Signing { context, account, signer, steps, output }, functions: &functions };
-    let created = granting.create(grant, holder);
-    granting.owner.finish(created, |created| created.transaction_hash, Created::text).await
+    let scene = Scene { owner: Signing { context, account, signer, steps, output }, functions: &functions };
+    scene.owner.finish(scene.create(grant, holder)).await
 }
 
 /// Asks the tokens that the file names for their decimals.
@@ -91,31 +96,21 @@ async fn ask_for_decimals(file: &mut ReadFile, account: &SmartAccount) -> anyhow
 }
 
 /// What a grant is made with.
-struct Granting<'a> {
+struct Scene<'a> {
     owner: Signing,
     functions: &'a [KnownFunction<'a>],
 }
 
-impl Granting<'_> {
-    async fn create(&self, grant: Grant, holder: KeyHolder) -> anyhow::Result<Created> {
-        let Signing { context, account, steps, .. } = &self.owner;
-        let pending = match holder {
+impl Scene<'_> {
+    async fn create(&self, grant: Grant, holder: KeyHolder) -> anyhow::Result<Outcome<Created>> {
+        match holder {
             KeyHolder::Network => {
-                let network = context.network.as_ref().ok_or_else(no_network)?;
+                let network = self.owner.context.network.as_ref().ok_or_else(no_network)?;
                 let key = self.network_key(&grant, network).await?;
-                self.send(grant, &key).await?
+                self.send(grant, &key).await
             }
-            KeyHolder::Store => self.send(grant, &LocalSessionKey::random()).await?,
-        };
-        let granted = steps.during("waiting for the operation's block", pending.wait()).await?;
-        Ok(Created {
-            session: pending.id().to_string(),
-            account: account.address(),
-            session_key: granted.record.session_key(),
-            key_id: granted.record.key_id().map(ToOwned::to_owned),
-            user_op_hash: pending.user_op_hash(),
-            transaction_hash: granted.receipt.receipt.transaction_hash,
-        })
+            KeyHolder::Store => self.send(grant, &LocalSessionKey::random()).await,
+        }
     }
 
     /// Has the owner ask the network for a key.
@@ -135,18 +130,54 @@ impl Granting<'_> {
                 "First of two signatures: the network's nodes make the session's key, and hold it to this.",
             ))
         };
-        let signature =
-            owner.sign_typed_data(&typed_data, review, "the owner signs the request for the key").await?;
+        let step = "the owner signs the request for the key";
+        let signature = owner.sign_typed_data(&typed_data, review, Some(CHALLENGE_LIFETIME), step).await?;
         let key = steps.during("the network makes the key", network.submit_key(&draft, signature)).await?;
         Ok(DistributedSigner::new(network.clone(), key, ephemeral))
     }
 
-    async fn send(&self, grant: Grant, key: &dyn StorableKey) -> anyhow::Result<PendingGrant> {
+    async fn send(&self, grant: Grant, key: &dyn StorableKey) -> anyhow::Result<Outcome<Created>> {
         let Signing { account, steps, .. } = &self.owner;
         let draft = steps.during("preparing the operation", account.prepare(grant, key)).await?;
         let sessions = account.sessions().await?;
-        let leaves = draft.intent().update.known_leaves(&sessions, Some(draft.intent()))?;
-        self.owner.send(draft, &leaves, self.functions, "Grant a session").await
+        self.owner.send(draft, Granting {}, &sessions, self.functions, "Grant a session").await
+    }
+}
+
+/// How long a network waits for the signature under a request for a key ([`SigningNetwork::prepare_key`]).
+const CHALLENGE_LIFETIME: Duration = Duration::from_secs(60);
+
+impl Purpose for Granting {
+    type Intent = SessionGrant;
+    type Answer = Created;
+    const COMMAND: &'static str = "session create";
+
+    fn leaves(
+        draft: &Draft<SessionGrant>,
+        sessions: &[ListedSession],
+    ) -> Result<Vec<Leaf>, DraftReviewError> {
+        draft.intent().update.known_leaves(sessions, Some(draft.intent()))
+    }
+
+    fn session(draft: &Draft<SessionGrant>) -> Option<&SessionId> {
+        Some(draft.intent().session.id())
+    }
+
+    async fn follow(
+        self,
+        pending: PendingGrant,
+        account: &SmartAccount,
+        steps: &Steps,
+    ) -> anyhow::Result<Created> {
+        let granted = steps.during("waiting for the operation's block", pending.wait()).await?;
+        Ok(Created {
+            session: pending.id().to_string(),
+            account: account.address(),
+            session_key: granted.record.session_key(),
+            key_id: granted.record.key_id().map(ToOwned::to_owned),
+            user_op_hash: pending.user_op_hash(),
+            transaction_hash: granted.receipt.receipt.transaction_hash,
+        })
     }
 }
 
@@ -176,7 +207,11 @@ fn no_network() -> Failure {
     Failure::bad_input("no network: set `network` in the profile, QUORATE_NETWORK, or --network")
 }
 
-impl Created {
+impl Answer for Created {
+    fn transaction(&self) -> B256 {
+        self.transaction_hash
+    }
+
     fn text(&self) -> String {
         let mut lines = vec![
             format!("session      {}", self.session),

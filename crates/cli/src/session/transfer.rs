@@ -1,9 +1,6 @@
 //! `quorate session export` and `import`: the sessions of the original SDK's storage, taken over and given back.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -11,7 +8,7 @@ use quorate::quorate_store::original::{self, Documents, Quorum};
 use serde::Serialize;
 
 use crate::clock::now;
-use crate::context::{Context, PaymentArguments, read};
+use crate::context::{Context, PaymentArguments, create, read};
 use crate::exit::Failure;
 use crate::offline::Output;
 use crate::settings::SettingsArguments;
@@ -96,12 +93,4 @@ pub(super) async fn import(settings: SettingsArguments, arguments: ImportArgumen
     output.write(&imported, |imported| {
         format!("{} sessions are in the tree on chain, {} beside it", imported.in_tree, imported.beside)
     })
-}
-
-/// Writes a new file that nobody else can read.
-fn create(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
-    Ok(written
-        .map_err(|error| Failure::bad_input(format!("{} cannot be written: {error}", path.display())))?)
 }

@@ -272,4 +272,10 @@ labels! {
     AdmissionToken: 1 "admitted by a token of",
     /// The network's challenge.
     Challenge: 1 "challenge",
+    /// The most coins that are sent in each window.
+    WindowValueLimit: 0 "Sent at a time, at most",
+    /// The most that gas costs in each window.
+    WindowGasLimit: 0 "Gas at a time, for at most",
+    /// How long the time is in which an argument's total is limited, over and over.
+    LimitedWindowSeconds: 1 "in each time of seconds:",
 }

@@ -134,6 +134,34 @@ const ACROSS_THE_EDGE: Network = Network {
     ..Network::HONEST
 };
 
+/// Amounts in each of two windows, all honest: a nonce with amounts 1 and 2, of which the larger counts in each window.
+const AMOUNTS_IN_WINDOWS: Network = Network {
+    attempts: &[attempt(0, 1, &[1, 2]), attempt(0, 2, &[1, 3]), attempt(1, 1, &[2, 3])],
+    limit: 2,
+    bound: 2,
+    withdrawals: true,
+    windows: true,
+    pages_at_once: true,
+    ..Network::HONEST
+};
+
+/// 2 in each of two windows, and 3 in all.
+const IN_WINDOWS_AND_IN_ALL: Network = Network {
+    attempts: &[
+        attempt(0, 1, &[1, 2]),
+        attempt(0, 2, &[1, 3]),
+        attempt(1, 1, &[2, 3]),
+        attempt(2, 2, &[1, 2]),
+    ],
+    limit: 2,
+    in_all: Some(3),
+    bound: 3,
+    windows: true,
+    across_windows: true,
+    pages_at_once: true,
+    ..Network::HONEST
+};
+
 /// An operation that only one signer kept in the first window, and is asked for again in the second.
 const KEPT_BY_ONE: Network = Network {
     attempts: &[
@@ -216,6 +244,16 @@ fn an_operation_asked_for_again_in_another_window_counts_there() {
 fn attempts_across_the_edge_of_a_window_exceed_no_sum_of_windows() {
     holds("across the edge, 4 nonces, 2 windows of L = 1", ACROSS_THE_EDGE);
     is_tight("across the edge, tight", ACROSS_THE_EDGE);
+}
+
+#[test]
+fn amounts_stay_within_the_limits_of_each_window_and_in_all() {
+    holds("amounts in two windows, L = 2", AMOUNTS_IN_WINDOWS);
+    is_tight("amounts in two windows, tight", AMOUNTS_IN_WINDOWS);
+    holds("L = 2 in each of two windows, 3 in all", IN_WINDOWS_AND_IN_ALL);
+    is_tight("L = 2 in each of two windows, 3 in all, tight", IN_WINDOWS_AND_IN_ALL);
+    // Without the limit in all, the windows let more through.
+    is_tight("the windows alone", Network { in_all: None, bound: 4, ..IN_WINDOWS_AND_IN_ALL });
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(super) struct Network {
     pub(super) crashes: u8,
     /// Whether the limit is for each of two windows.
     pub(super) windows: bool,
+    /// Another limit, on all windows together.
+    pub(super) in_all: Option<u8>,
     /// Whether the bound is on what is signed in both windows together, also by attempts charged across the edge.
     pub(super) across_windows: bool,
     /// Whether pages wait for all hellos.
@@ -64,22 +66,27 @@ impl Network {
         withdrawals: false,
         crashes: 0,
         windows: false,
+        in_all: None,
         across_windows: false,
         barrier: true,
         pages_at_once: false,
         mutant: None,
     };
 
-    fn dimension(&self) -> Dimension {
-        if self.windows { Dimension::UsesInWindow(WINDOW) } else { Dimension::NativeValue }
+    /// What is limited, each with its limit.
+    fn limited(&self) -> impl Iterator<Item = (Dimension, u8)> {
+        let dimension =
+            if self.windows { Dimension::NativeValueInWindow(WINDOW) } else { Dimension::NativeValue };
+        let in_all = self.in_all.map(|limit| (Dimension::NativeValue, limit));
+        [(dimension, self.limit)].into_iter().chain(in_all)
     }
 
     fn limits(&self) -> Limits {
-        [(self.dimension(), U256::from(self.limit))].into_iter().collect()
+        self.limited().map(|(dimension, limit)| (dimension, U256::from(limit))).collect()
     }
 
     fn amounts(&self, amount: u8) -> Amounts {
-        [(self.dimension(), U256::from(amount))].into_iter().collect()
+        self.limited().map(|(dimension, _)| (dimension, U256::from(amount))).collect()
     }
 }
 

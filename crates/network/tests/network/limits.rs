@@ -8,7 +8,9 @@ use crate::local::{
 use futures_util::future::join_all;
 use quorate_core::{Address, Call, Encode as _, ExecuteBatch, U256};
 use quorate_network::Refusal;
-use quorate_protocol::{ArgumentLimit, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit};
+use quorate_protocol::{
+    ArgumentLimit, Coin, CoinWindow, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit,
+};
 
 fn held_to(limits: Limits) -> impl FnOnce(&alloy_signer_local::PrivateKeySigner) -> Permissions {
     |owner| Permissions { limits, ..permissions(owner) }
@@ -46,6 +48,7 @@ async fn every_limit_is_held_and_says_both_values() {
         selector: selector().as_bytes().into(),
         offset: 0,
         total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(2),
+        seconds: None,
     };
     let gas = U256::from(COST) * U256::from(3);
     let limits = Limits { gas_cost: Some(gas), arguments: vec![argument], ..Limits::default() };
@@ -68,22 +71,70 @@ async fn every_limit_is_held_and_says_both_values() {
     assert!(limited.contains("argument at byte 0 of 0x40d097c3"), "{limited}");
     assert_eq!(limit, argument.total);
 
-    let window = WindowLimit { uses: 1, seconds: NonZeroU64::new(5).unwrap() };
-    let windowed = network.key(held_to(Limits { window: Some(window), ..Limits::default() })).await;
-    // Two operations within one window: started where neither can cross into the next.
-    while now() % 5 > 1 {
+    let once_in = |seconds| Limits { window: Some(WindowLimit { uses: 1, seconds }), ..Limits::default() };
+    let long = network.key(held_to(once_in(window_far_from_its_edges()))).await;
+    long.sign(&mint(1)).await.unwrap();
+    assert!(matches!(refused(&long, &mint(2)).await, Refusal::Limit { .. }));
+    let short = network.key(held_to(once_in(SHORT_WINDOW))).await;
+    for nonce in 1..=2 {
+        short.sign(&mint(nonce)).await.unwrap();
+        end_of_short_window().await;
+    }
+}
+
+const SHORT_WINDOW: NonZeroU64 = NonZeroU64::new(2).unwrap();
+
+/// Whatever was signed before it is of an earlier window than what is signed after it.
+async fn end_of_short_window() {
+    let window = || now() / SHORT_WINDOW;
+    let last = window();
+    while window() == last {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let began = now() / 5;
-    windowed.sign(&mint(1)).await.unwrap();
-    let second = windowed.sign(&mint(2)).await;
-    if now() / 5 == began {
-        assert!(matches!(refusal(second.unwrap_err()), Refusal::Limit { .. }));
+}
+
+/// The length of a window that began a minute ago at least, and does not end within the next.
+fn window_far_from_its_edges() -> NonZeroU64 {
+    let is_apart = |seconds: &u64| (60..seconds - 60).contains(&(now() % seconds));
+    NonZeroU64::new((3600..).find(is_apart).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amount_is_held_in_each_window_and_in_all() {
+    let network = LocalNetwork::start().await;
+    // As much as so many mints.
+    let total = |times: u64, seconds: Option<NonZeroU64>| ArgumentLimit {
+        contract: NFT,
+        selector: selector().as_bytes().into(),
+        offset: 0,
+        total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(times),
+        seconds,
+    };
+    let with = |arguments| held_to(Limits { arguments, ..Limits::default() });
+
+    let long = window_far_from_its_edges();
+    let daily = network.key(with(vec![total(1, Some(long))])).await;
+    daily.sign(&mint(1)).await.unwrap();
+    let Refusal::Limit { limited, total: asked, limit } = refused(&daily, &mint(2)).await else { panic!() };
+    assert!(limited.starts_with(&format!("total within {long} s of the argument at byte 0 of")), "{limited}");
+    assert_eq!((asked, limit), (total(2, None).total, total(1, None).total));
+    daily.sign(&mint(1)).await.unwrap();
+
+    // The coin's windows likewise, here of gas.
+    let hourly = CoinWindow { of: Coin::GasCost, total: U256::from(COST), seconds: long };
+    let gas = network.key(held_to(Limits { coin_windows: vec![hourly], ..Limits::default() })).await;
+    gas.sign(&mint(1)).await.unwrap();
+    let Refusal::Limit { limited, .. } = refused(&gas, &mint(2)).await else { panic!() };
+    assert_eq!(limited.to_string(), format!("gas cost within {long} s (wei)"));
+
+    // A new window has room, up to what there is in all.
+    let key = network.key(with(vec![total(1, Some(SHORT_WINDOW)), total(2, None)])).await;
+    for nonce in 1..=2 {
+        key.sign(&mint(nonce)).await.unwrap();
+        end_of_short_window().await;
     }
-    while now() / 5 == began {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    windowed.sign(&mint(3)).await.unwrap();
+    let Refusal::Limit { limited, .. } = refused(&key, &mint(3)).await else { panic!() };
+    assert!(limited.starts_with("total of the argument at byte 0 of"), "{limited}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,6 +204,7 @@ async fn a_batch_is_signed_when_each_call_is_allowed_and_counts_with_all_of_them
         selector: selector().as_bytes().into(),
         offset: 0,
         total: U256::from_be_bytes(ACCOUNT.into_word().0) * U256::from(3),
+        seconds: None,
     };
     let session = network.key(held_to(Limits { arguments: vec![argument], ..Limits::default() })).await;
     session.sign_batch(&mints(1, 2, ACCOUNT)).await.unwrap();

@@ -9,13 +9,15 @@ use quorate_core::{
 };
 use quorate_protocol::Permissions;
 
-use super::{Allow, Rule, WrittenToken};
+use super::{Allow, Rule, Total, WrittenToken};
 use crate::amount::Amount;
 use crate::mistake::{Found, MistakeKind};
 use crate::operand::Operand;
 use crate::read::{Fields, Node, Span, Spanned, Value, Written, one_line, wrong_type};
+use crate::time::WINDOWS;
 
-const FIELDS: &[&str] = &["contract", "function", "rules", "value", "totals"];
+const FIELDS: &[&str] =
+    &["contract", "function", "rules", "value", "totals", "per_hour", "per_day", "per_week"];
 
 pub(super) fn read(
     source: &str,
@@ -56,7 +58,12 @@ impl Reader<'_> {
         let function = written.and_then(|written| function(&written, found));
         let value = fields.number("value", found).and_then(|written| value(&written, found));
         let rules = fields.texts("rules", found);
-        let totals = fields.texts("totals", found);
+        let windows = WINDOWS.map(|(key, seconds)| (key, Some(seconds)));
+        let totals: Vec<_> = [("totals", None)]
+            .into_iter()
+            .chain(windows)
+            .flat_map(|(key, seconds)| fields.texts(key, found).into_iter().map(move |text| (text, seconds)))
+            .collect();
         let most = Policy::<16>::MAX_RULES;
         if let Some(written) = rules.get(most) {
             found.report(MistakeKind::TooMany { what: "rules", limit: most }, written.span());
@@ -64,7 +71,10 @@ impl Reader<'_> {
         // Without the function nothing can be said of its arguments.
         let function = function?;
         let rules = rules.iter().filter_map(|rule| self.rule(rule, &function, found)).collect();
-        let totals = totals.iter().filter_map(|total| self.total(total, &function, found)).collect();
+        let total = |(written, seconds): &(Written<'_>, _)| {
+            Some(Total { rule: self.total(written, &function, found)?, seconds: *seconds })
+        };
+        let totals = totals.iter().filter_map(total).collect();
         let Function { selector, written, .. } = function;
         Some(Allow { contract: contract?, function: written, selector, rules, value, totals })
     }

@@ -5,6 +5,7 @@ mod limits;
 mod tokens;
 mod validity;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use alloy_dyn_abi::DynSolType;
@@ -119,7 +120,9 @@ pub(crate) struct WrittenLimits {
     pub(crate) value: Option<Amount>,
     pub(crate) gas: Option<Amount>,
     /// The rate as it is written.
-    pub(crate) rate: Option<String>,
+    pub(crate) rate: Option<Spanned<String>>,
+    /// The coin's amounts of each window as they are written, one for each of [`Limits::coin_windows`].
+    pub(crate) windows: Vec<Spanned<Amount>>,
 }
 
 impl WrittenLimits {
@@ -146,7 +149,15 @@ pub(crate) struct Allow {
     /// The value of each call.
     pub(crate) value: Option<Spanned<Amount>>,
     /// Totals over all calls.
-    pub(crate) totals: Vec<Rule>,
+    pub(crate) totals: Vec<Total>,
+}
+
+/// A rule that the nodes hold for a sum.
+#[derive(Clone, Debug)]
+pub(crate) struct Total {
+    pub(crate) rule: Rule,
+    /// The length of the windows that it is summed up in; none for all calls together.
+    pub(crate) seconds: Option<NonZeroU64>,
 }
 
 /// An argument, a comparison and a value.

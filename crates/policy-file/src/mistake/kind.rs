@@ -160,7 +160,7 @@ pub enum MistakeKind {
         /// The argument's type.
         ty: String,
     },
-    /// Two totals of one argument.
+    /// Two totals of one argument, in one window or in all.
     #[error("this argument has a total already")]
     RepeatedTotal,
     /// What core refuses.
@@ -220,9 +220,9 @@ impl MistakeKind {
     /// What would be right.
     pub(super) fn help(&self) -> Option<String> {
         Some(match self {
-            Self::UnknownKey { key, .. } if key == "per_day" || key == "per_hour" => {
-                "a network counts operations by the time, as `rate = \"10 per day\"` in [limits], and amounts in all, as \
-                 `totals = [\"amount <= 50 USDC\"]` in [[allow]]"
+            Self::UnknownKey { key, .. } | Self::WrongType { key, .. } if key.starts_with("per_") => {
+                "an amount of each hour, day or week stands with what it limits: `per_day = [\"amount <= 50 USDC\"]` in \
+                 [[allow]], `per_day = { value = \"0.1 ether\" }` in [limits], where operations have `rate = \"10 per day\"`"
                     .to_owned()
             }
             Self::UnknownKey { key, known } => match similar(key, known.iter().copied()) {

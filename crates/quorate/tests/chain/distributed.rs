@@ -53,6 +53,7 @@ fn a_network_s_key_signs_batches_and_token_transfers_and_counts_their_sum() {
             selector: Erc20::transferCall::SELECTOR.into(),
             offset: 32,
             total: U256::from(150),
+            seconds: None,
         };
         let epoch = SessionEpoch::new(0, soon(3600)).unwrap();
         let tokens = Erc20Policy { token: gold, recipient: friend, max_amount: U256::from(100), epoch };

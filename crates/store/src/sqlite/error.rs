@@ -67,6 +67,14 @@ pub enum DatabaseError {
     /// The system's randomness.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
+    /// The file system says no.
+    #[error("the session store {path} cannot be read or written; is there space left on its disk?")]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: sqlx::Error,
+    },
     /// SQLite says no.
     #[error("the session store {path} cannot be used")]
     Sqlite {

@@ -195,6 +195,7 @@ impl DatabaseError {
         let unreadable = matches!(source, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. });
         match primary_code(&source) {
             Some(CORRUPT | NOT_A_DATABASE) => Self::Damaged { path, source },
+            Some(IO_ERROR | FULL) => Self::Disk { path, source },
             _ if unreadable => Self::Damaged { path, source },
             _ => Self::Sqlite { path, source },
         }
@@ -212,5 +213,7 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
 }
 
 const BUSY: u32 = 5;
+const IO_ERROR: u32 = 10;
 const CORRUPT: u32 = 11;
+const FULL: u32 = 13;
 const NOT_A_DATABASE: u32 = 26;

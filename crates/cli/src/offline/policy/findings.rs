@@ -56,8 +56,9 @@ struct WrittenFindings {
 
 #[derive(Serialize)]
 struct WrittenFinding {
-    /// The entry's place, from 0.
-    policy: usize,
+    /// The entry's place, from 0; missing where it is of all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<usize>,
     level: String,
     lint: &'static str,
     text: String,
@@ -66,8 +67,8 @@ struct WrittenFinding {
 
 impl WrittenFinding {
     fn new(finding: &Finding, read: &ReadFile) -> Self {
-        let Finding { entry, lint, place, .. } = finding;
-        let level = lint.level().to_string();
-        Self { policy: *entry, level, lint: lint.name(), text: lint.to_string(), place: read.place(place) }
+        let Finding { entry, what, place, .. } = finding;
+        let level = what.level().to_string();
+        Self { policy: *entry, level, lint: what.name(), text: what.to_string(), place: read.place(place) }
     }
 }

@@ -105,6 +105,7 @@ static LIMIT: Block = Block(&[Choice(&[
     (b'g', &GAS_COST),
     (b'a', &ARGUMENTS),
     (b'p', &PAYMASTER),
+    (b'c', &COIN_WINDOWS),
 ])]);
 
 static USES: Block =
@@ -140,13 +141,47 @@ static ARGUMENT: Block = Block(&[
     Read(Part::LimitedOffset, Decimal),
     Text(r#","total":""#),
     Read(Part::Number(Label::LimitedTotal), Hex),
-    Text(r#""}"#),
-    Choice(&[(b',', &NEXT_ARGUMENT), (b']', &AFTER_ARGUMENTS)]),
+    Text("\""),
+    Choice(&[(b',', &ARGUMENT_WINDOW), (b'}', &AFTER_ARGUMENT)]),
 ]);
+
+static ARGUMENT_WINDOW: Block = Block(&[
+    Text(r#","seconds":"#),
+    Read(Part::Number(Label::LimitedWindowSeconds), Decimal),
+    Go(&AFTER_ARGUMENT),
+]);
+
+static AFTER_ARGUMENT: Block = Block(&[Text("}"), Choice(&[(b',', &NEXT_ARGUMENT), (b']', &AFTER_LIST)])]);
 
 static NEXT_ARGUMENT: Block = Block(&[Text(","), Go(&ARGUMENT)]);
 
-static AFTER_ARGUMENTS: Block = Block(&[Text("]"), Go(&AFTER_LIMIT)]);
+static COIN_WINDOWS: Block = Block(&[Text(r#"coinWindows":["#), Go(&COIN_WINDOW)]);
+
+static COIN_WINDOW: Block =
+    Block(&[Text(r#"{"of":""#), Choice(&[(b'n', &VALUE_WINDOW), (b'g', &GAS_WINDOW)])]);
+
+static VALUE_WINDOW: Block = Block(&[
+    Text(r#"nativeValue","total":""#),
+    Read(Part::Coin(Label::WindowValueLimit), Hex),
+    Go(&COIN_WINDOW_SECONDS),
+]);
+
+static GAS_WINDOW: Block = Block(&[
+    Text(r#"gasCost","total":""#),
+    Read(Part::Coin(Label::WindowGasLimit), Hex),
+    Go(&COIN_WINDOW_SECONDS),
+]);
+
+static COIN_WINDOW_SECONDS: Block = Block(&[
+    Text(r#"","seconds":"#),
+    Read(Part::Number(Label::WindowSeconds), Decimal),
+    Text("}"),
+    Choice(&[(b',', &NEXT_COIN_WINDOW), (b']', &AFTER_LIST)]),
+]);
+
+static NEXT_COIN_WINDOW: Block = Block(&[Text(","), Go(&COIN_WINDOW)]);
+
+static AFTER_LIST: Block = Block(&[Text("]"), Go(&AFTER_LIMIT)]);
 
 static PAYMASTER: Block =
     Block(&[Text(r#"paymaster":""#), Read(Part::Paymaster, Word), Text("\""), Go(&AFTER_LIMIT)]);

@@ -2,92 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+mod devnet;
+mod stores;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::Value;
-use tempfile::TempDir;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-/// A devnet that is kept up, and the environment that it prints.
-struct Devnet {
-    child: Child,
-    folder: TempDir,
-    key: String,
-    nft: String,
-    account: String,
-}
+use alloy_primitives::U256;
 
-impl Devnet {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devnet");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
-            .args(["devnet", "--cache"])
-            .arg(cache)
-            .arg("--folder")
-            .arg(folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (mut key, mut used) = (String::new(), Vec::new());
-        for line in stdout.lines().map(Result::unwrap) {
-            if let Some((_, value)) = line.split_once("QUORATE_OWNER_KEY=") {
-                key = value.to_owned();
-            }
-            if line.starts_with("quorate session use ") {
-                used = line.split(' ').map(ToOwned::to_owned).collect();
-            }
-            if line.contains("running until") {
-                break;
-            }
-        }
-        let (nft, account) = (used[3].clone(), used.last().unwrap().clone());
-        Self { child, folder, key, nft, account }
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.folder.path().join(file)
-    }
-
-    fn quorate(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_quorate"))
-            .args(arguments)
-            .env("QUORATE_CONFIG", self.path("quorate.toml"))
-            .env("QUORATE_OWNER_KEY", &self.key)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// The answer in JSON of a command that succeeds.
-    fn answer(&self, arguments: &[&str]) -> Value {
-        let output = self.quorate(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn mint(&self, to: &str) -> Output {
-        self.quorate(&["session", "use", &self.nft, "safeMint(address to)", to])
-    }
-
-    fn statuses(&self) -> Vec<String> {
-        let listed = self.answer(&["session", "list"]);
-        let sessions = listed["sessions"].as_array().unwrap();
-        sessions.iter().map(|session| session["status"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-impl Drop for Devnet {
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT);
-        let _ = self.child.wait();
-    }
-}
+use crate::devnet::{Devnet, QUORATE, cache};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -104,28 +28,22 @@ fn a_policy_file_becomes_a_session_that_mints_is_refused_beyond_it_and_ends() {
     let healthy = devnet.quorate(&["doctor"]);
     assert!(healthy.status.success(), "{}{}", String::from_utf8_lossy(&healthy.stdout), stderr(&healthy));
 
-    let created = devnet.quorate(&["session", "create", policies]);
+    let created = devnet.quorate(&["session", "create", policies, "--yes"]);
     assert!(created.status.success(), "{}", stderr(&created));
-    // What is signed is shown first, from its bytes; and what the chain does not hold.
-    for shown in ["only if to is equal to", "[nodes alone]", "Hash of all this 0x"] {
-        assert!(stderr(&created).contains(shown), "{}", stderr(&created));
-    }
     assert_eq!(devnet.statuses(), ["active"]);
 
-    let minted = devnet.mint(&devnet.account);
+    let minted = devnet.mint(devnet.account());
     assert!(minted.status.success(), "{}", stderr(&minted));
     let refused = devnet.mint(STRANGER);
     assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));
     assert!(stderr(&refused).contains("permitted is equal to"), "{}", stderr(&refused));
     let check = |to: &str| {
-        devnet.quorate(&["session", "check", &devnet.nft, "safeMint(address to)", to]).status.code()
+        devnet.quorate(&["session", "check", devnet.nft(), "safeMint(address to)", to]).status.code()
     };
-    assert_eq!((check(&devnet.account), check(STRANGER)), (Some(0), Some(3)));
+    assert_eq!((check(devnet.account()), check(STRANGER)), (Some(0), Some(3)));
 
     // A key of the store's has no limits, and can be extended and replaced.
-    let limitless = devnet.path("limitless.toml");
-    let text = std::fs::read_to_string(policies).unwrap();
-    std::fs::write(&limitless, text.replace("uses = 100", "# uses = 100")).unwrap();
+    let limitless = devnet.limitless_policies();
     let with_limits = devnet.quorate(&["session", "create", policies, "--key", "store"]);
     assert_eq!(with_limits.status.code(), Some(2), "{}", stderr(&with_limits));
     let local = devnet.answer(&["session", "create", limitless.to_str().unwrap(), "--key", "store", "--yes"]);
@@ -142,14 +60,57 @@ fn a_policy_file_becomes_a_session_that_mints_is_refused_beyond_it_and_ends() {
     let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
     assert_eq!(ended["keys"][0]["storedBy"].as_array().unwrap().len(), 5, "{ended}");
     assert!(devnet.statuses().iter().all(|status| status == "revoked"));
-    let after = devnet.mint(&devnet.account);
+    let after = devnet.mint(devnet.account());
     assert_eq!(after.status.code(), Some(3), "{}", stderr(&after));
     assert_eq!(devnet.answer(&["account", "show"])["deployed"], true);
 }
 
+/// What a guide has its reader type: the lines of its blocks for the shell, in order.
+fn typed(guide: &str) -> Vec<&str> {
+    let after_fences = guide.split("```sh\n").skip(1);
+    after_fences.flat_map(|text| text.split("```").next().unwrap().lines()).collect()
+}
+
+#[test]
+fn a_first_session_goes_as_its_guide_has_it_typed() {
+    let typed = typed(include_str!("../../../quorate/docs/guides/first_session.md"));
+    let [build, devnet, second_terminal @ ..] = &typed[..] else { panic!("{typed:?}") };
+    assert_eq!(*build, "cargo build --bin quorate"); // which has been done
+
+    // A checkout, in which the program is built.
+    let checkout = tempfile::tempdir().unwrap();
+    let at = |path: &str| checkout.path().join(path);
+    std::fs::create_dir_all(at("target/debug")).unwrap();
+    std::fs::create_dir_all(cache()).unwrap();
+    symlink(QUORATE, at("target/debug/quorate")).unwrap();
+    symlink(cache(), at("target/devnet")).unwrap();
+    let terminal = |line: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-euc", line]).current_dir(checkout.path());
+        shell
+    };
+    // Nobody answers here what the owner is asked; `prompts` and `elsewhere` look at the questions and what is shown with them.
+    let unasked = |line: &&str| match line.starts_with("quorate session create")
+        || line.starts_with("quorate session revoke")
+    {
+        true => format!("{line} --yes"),
+        false => (*line).to_owned(),
+    };
+    let second: Vec<_> = second_terminal.iter().map(unasked).collect();
+    let (mut first, mut second) = (terminal(&format!("exec {devnet}")), terminal(&second.join("\n")));
+    let files = at("devnet");
+    let devnet = Devnet::run(&mut first, checkout, files);
+    let said = second.stdin(Stdio::null()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&said.stdout), stderr(&said));
+    assert!(said.status.success(), "{stdout}{stderr}");
+    assert!(stdout.contains("refused: exit code 3"), "{stdout}{stderr}");
+    assert_eq!(devnet.tokens_of_account(), U256::ONE, "{stdout}");
+    assert_eq!(devnet.statuses(), ["revoked"]);
+}
+
 /// A command that needs no endpoint, in a folder of its own.
 fn offline(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+    let mut command = Command::new(QUORATE);
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
     command.envs(environment.iter().copied()).output().unwrap()
 }
