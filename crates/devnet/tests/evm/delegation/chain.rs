@@ -1,5 +1,5 @@
-//! Whole chains of delegations, redeemed through the manager: what it checks before the caveats, in its order, hashes and
-//! digests, and that what one reverts on undoes what the others have counted.
+//! Whole chains of delegations, redeemed through the manager: what it checks before the caveats, in its order, and that
+//! what one reverts on undoes what the others have counted.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use alloy_sol_types::{SolCall, SolError, SolValue};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use quorate_core::delegation::{
-    ANY_DELEGATE, Caveat, Caveats, ChainError, Context, Delegation, DelegationCall, Delegations, Disable,
-    Enforcer, Enforcers, Judgement, Mode, NoRedemption, ROOT_AUTHORITY, Redeem, Redemption, State, Verdict,
+    ANY_DELEGATE, Caveat, Caveats, ChainError, Context, Delegation, DelegationCall, Delegations, Enforcer,
+    Enforcers, Judgement, Mode, ROOT_AUTHORITY, Redeem, Redemption, State, Verdict,
 };
 use quorate_core::{Call, Encode, delegation::SingleExecution};
 use revm::bytecode::Bytecode;
 
-use super::abi::{self, Manager};
+use super::abi::Manager;
 use super::cases::{Bound, Dice};
 use super::ledger::Ledger;
 use super::{Framework, MANAGER, foretold, number_of_cases, said};
@@ -25,7 +25,7 @@ use crate::machine::{Hex, Refused};
 use crate::{contracts, for_all};
 
 const CASES: u32 = 2_000;
-const CHAIN_ID: u64 = 137;
+pub(super) const CHAIN_ID: u64 = 137;
 const TIME: u64 = 1_900_000_000;
 const BLOCK: u64 = 20_000_000;
 
@@ -74,7 +74,7 @@ struct Link {
 
 /// Who is who: the first ones have code, the last two have keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+pub(super) enum Who {
     Account(u8),
     Key(u8),
     Anybody,
@@ -83,7 +83,7 @@ enum Who {
 const ACCOUNTS: u8 = 3;
 
 impl Who {
-    fn address(self) -> Address {
+    pub(super) fn address(self) -> Address {
         match self {
             Self::Account(number) => Address::repeat_byte(0xc1 + number),
             Self::Key(_) => self.key().address(),
@@ -91,7 +91,7 @@ impl Who {
         }
     }
 
-    fn key(self) -> PrivateKeySigner {
+    pub(super) fn key(self) -> PrivateKeySigner {
         let Self::Key(number) = self else { panic!("{self:?} has no key") };
         PrivateKeySigner::from_bytes(&B256::repeat_byte(0x21 + number)).unwrap()
     }
@@ -288,7 +288,7 @@ fn signature(delegator: Who, delegation: &Delegation<'_>) -> Vec<u8> {
 }
 
 /// The framework, with accounts that find every signature valid and execute nothing.
-fn chain_of_accounts() -> Framework {
+pub(super) fn chain_of_accounts() -> Framework {
     let mut framework = Framework::new(&contracts().delegation_framework);
     framework.machine.set_chain_id(CHAIN_ID);
     framework.machine.set_time(TIME);
@@ -312,115 +312,4 @@ fn account() -> Bytes {
         &[0x60, 0xe0, 0x1b, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xf3],
     ];
     code.concat().into()
-}
-
-#[test]
-fn hashes_and_digests_are_the_manager_s() {
-    let mut framework = chain_of_accounts();
-    let terms: [&[u8]; 4] = [&[], &[1], &[2; 32], &[3; 45]];
-    let all: Vec<_> = terms.iter().map(|terms| Caveat { enforcer: Address::repeat_byte(4), terms }).collect();
-    let domain = framework.machine.ask(MANAGER, &Manager::getDomainHashCall {}).unwrap();
-    for number in 0..=all.len() {
-        let delegation = Delegation {
-            delegate: Address::repeat_byte(1),
-            delegator: Address::repeat_byte(2),
-            authority: B256::repeat_byte(3),
-            caveats: Caveats::from(&all[..number]),
-            salt: U256::MAX - U256::from(number),
-            signature: &[5; 65],
-        };
-        let question = Manager::getDelegationHashCall { delegation: for_alloy(&delegation) };
-        let hash = framework.machine.ask(MANAGER, &question).unwrap();
-        assert_eq!(hash, delegation.hash());
-        let digest = [&[0x19, 0x01], domain.as_slice(), hash.as_slice()].concat();
-        assert_eq!(delegation.signing_digest(CHAIN_ID, MANAGER), alloy_primitives::keccak256(digest));
-
-        // And the encodings are alloy's.
-        let context = Delegations(&[delegation, delegation]).to_vec();
-        assert_eq!(context, vec![for_alloy(&delegation), for_alloy(&delegation)].abi_encode());
-        assert!(Context::parse(&context).unwrap().delegations().eq([delegation, delegation]));
-        let disable = Disable(delegation).to_vec();
-        let call = Manager::disableDelegationCall { delegation: for_alloy(&delegation) };
-        assert_eq!(disable, call.abi_encode());
-        assert_eq!(DelegationCall::decode(&disable), Ok(DelegationCall::Disable(Disable(delegation))));
-    }
-}
-
-#[test]
-fn the_other_calls_do_what_they_say() {
-    let Framework { mut machine, .. } = chain_of_accounts();
-    let [owner, key] = [Who::Account(0), Who::Key(0)];
-    assert_eq!(machine.call(key.address(), MANAGER, NoRedemption.to_vec()), Ok(Bytes::new()));
-
-    let delegation = Delegation {
-        delegate: key.address(),
-        delegator: owner.address(),
-        authority: ROOT_AUTHORITY,
-        caveats: Caveats::default(),
-        salt: U256::ZERO,
-        signature: &[1],
-    };
-    let question = Manager::disabledDelegationsCall { delegationHash: delegation.hash() };
-    assert_eq!(machine.ask(MANAGER, &question), Ok(false));
-    machine.commit(owner.address(), MANAGER, Disable(delegation).to_vec()).unwrap();
-    assert_eq!(machine.ask(MANAGER, &question), Ok(true));
-
-    let context = Delegations(&[delegation]).to_vec();
-    let execution = SingleExecution(Call { to: owner.address(), value: U256::ZERO, data: &[] }).to_vec();
-    let redeem =
-        Redeem { context: Context::parse(&context).unwrap(), mode: Mode::SINGLE, execution: &execution };
-    let disabled = Manager::CannotUseADisabledDelegation {}.abi_encode();
-    assert_eq!(machine.call(key.address(), MANAGER, redeem.to_vec()), Err(Refused::With(disabled.into())));
-}
-
-#[test]
-fn another_chain_s_signature_is_not_taken() {
-    let Framework { mut machine, .. } = chain_of_accounts();
-    let [owner, middle, key] = [Who::Account(0), Who::Key(1), Who::Key(0)];
-    let root = Delegation {
-        delegate: middle.address(),
-        delegator: owner.address(),
-        authority: ROOT_AUTHORITY,
-        caveats: Caveats::default(),
-        salt: U256::ZERO,
-        signature: &[1],
-    };
-    let leaf = Delegation {
-        delegate: key.address(),
-        delegator: middle.address(),
-        authority: root.hash(),
-        signature: &[],
-        ..root
-    };
-    let execution = SingleExecution(Call { to: owner.address(), value: U256::ZERO, data: &[] }).to_vec();
-    for (chain_id, answer) in [
-        (CHAIN_ID, Ok(Bytes::new())),
-        (CHAIN_ID + 1, Err(Refused::With(Manager::InvalidEOASignature {}.abi_encode().into()))),
-    ] {
-        let digest = leaf.signing_digest(chain_id, MANAGER);
-        let signature = middle.key().sign_hash_sync(&digest).unwrap().as_bytes();
-        let context = Delegations(&[Delegation { signature: &signature, ..leaf }, root]).to_vec();
-        let context = Context::parse(&context).unwrap();
-        let redeem = Redeem { context, mode: Mode::SINGLE, execution: &execution };
-        assert_eq!(machine.call(key.address(), MANAGER, redeem.to_vec()), answer);
-    }
-}
-
-fn for_alloy(delegation: &Delegation<'_>) -> abi::Delegation {
-    abi::Delegation {
-        delegate: delegation.delegate,
-        delegator: delegation.delegator,
-        authority: delegation.authority,
-        caveats: delegation
-            .caveats
-            .iter()
-            .map(|it| abi::Caveat {
-                enforcer: it.enforcer,
-                terms: it.terms.to_vec().into(),
-                args: Bytes::new(),
-            })
-            .collect(),
-        salt: delegation.salt,
-        signature: delegation.signature.to_vec().into(),
-    }
 }

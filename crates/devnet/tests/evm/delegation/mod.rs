@@ -6,6 +6,7 @@ mod cases;
 mod chain;
 mod enforcers;
 mod ledger;
+mod manager;
 
 use std::collections::BTreeMap;
 
