@@ -14,12 +14,12 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::browser;
-use crate::command::{cargo, cargo_command};
+use crate::command::cargo_command;
 use crate::firmware::{EMULATED_DEVICE, VARIABLE};
 
 /// A test program.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Program {
+pub(crate) struct Program {
     /// Integration tests come first: they take longest, and the short ones fill what is left.
     is_of_units: bool,
     /// The package and the target.
@@ -29,10 +29,9 @@ struct Program {
     folder: PathBuf,
 }
 
-/// Builds and runs all tests, and the examples of the documentation. With a signer for the emulated device, so are its tests; gives
-/// what they have said. The browser's tests run in this Chromium, and not at all where that is empty.
-pub(crate) fn run(signer: Option<&Path>, chromium: &Path) -> anyhow::Result<String> {
-    let programs = build(signer.is_some())?;
+/// Runs the test programs; gives what the emulated device's have said, which need a signer. The browser's tests run in this
+/// Chromium, and not at all where that is empty.
+pub(crate) fn run(programs: Vec<Program>, signer: Option<&Path>, chromium: &Path) -> anyhow::Result<String> {
     let count = programs.len();
     let mut lanes = [Vec::new(), Vec::new(), Vec::new()];
     for program in programs {
@@ -58,7 +57,6 @@ pub(crate) fn run(signer: Option<&Path>, chromium: &Path) -> anyhow::Result<Stri
     });
     let failed = lock(&failed).join(", ");
     ensure!(failed.is_empty(), "of {count} test programs failed: {failed}");
-    cargo(&["test", "--workspace", "--doc"])?;
     Ok(std::mem::take(&mut lock(&said_by_device)))
 }
 
@@ -94,7 +92,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Builds the test programs, in the order in which they are to begin.
-fn build(with_device: bool) -> anyhow::Result<Vec<Program>> {
+pub(crate) fn build(with_device: bool) -> anyhow::Result<Vec<Program>> {
     let mut build = cargo_command(&["test", "--workspace", "--no-run"]);
     build.args(["--message-format", "json-render-diagnostics"]);
     if with_device {

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::command::{cargo, execute, target_directory};
 use crate::firmware::Firmware;
@@ -51,18 +52,6 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
         fuzz::check_format()
     })?;
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
-    stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
-    stage("clippy", || {
-        let features = ["--features", firmware::EMULATED_DEVICE];
-        cargo(
-            &[&["clippy", "--workspace", "--all-targets"], &features[..], &["--", "--deny", "warnings"]]
-                .concat(),
-        )?;
-        fuzz::clippy()
-    })?;
-    stage("licences and sources", deny)?;
-    stage("packages", package)?;
-    stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
     let firmware = if arguments.without_device {
         println!("== firmware: NOT TESTED, as asked");
         None
@@ -79,9 +68,39 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
         })
     };
     let signer = firmware.as_ref().map(Firmware::signer).transpose()?;
-    let said_by_device = stage("tests", || suite::run(signer.as_deref(), &chromium))?;
-    stage("benchmarks", bench::quick)?;
+    let programs = stage("build", || suite::build(signer.is_some()))?;
+    let said_by_device = stage("tests and checks", || {
+        let (tested, checked) = thread::scope(|scope| {
+            let checks = scope.spawn(check);
+            let tested = suite::run(programs, signer.as_deref(), &chromium);
+            (tested, checks.join().unwrap_or_else(|_| Err(anyhow!("the checks panicked"))))
+        });
+        match (tested, checked) {
+            (Err(tests), Err(checks)) => Err(anyhow!("{tests:#}; {checks:#}")),
+            (tested, checked) => checked.and(tested),
+        }
+    })?;
+    stage("benchmarks", || bench::quick(signer.is_some()))?;
     firmware.map_or(Ok(()), |firmware| firmware.hold(&said_by_device))
+}
+
+/// What keeps the processors busy while the tests wait for deadlines, other processes and a chain's next block.
+fn check() -> anyhow::Result<()> {
+    stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
+    stage("clippy", || {
+        let features = ["--features", firmware::EMULATED_DEVICE];
+        cargo(
+            &[&["clippy", "--workspace", "--all-targets"], &features[..], &["--", "--deny", "warnings"]]
+                .concat(),
+        )?;
+        fuzz::clippy()
+    })?;
+    stage("licences and sources", deny)?;
+    stage("packages", package)?;
+    stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
+    stage("examples of the documentation", || {
+        cargo(&["test", "--workspace", "--doc", "--features", firmware::EMULATED_DEVICE])
+    })
 }
 
 fn stage<T>(name: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {

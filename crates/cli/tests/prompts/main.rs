@@ -4,6 +4,7 @@
 
 #[path = "../scripted/mod.rs"]
 mod scripted;
+#[path = "../terminal/mod.rs"]
 mod terminal;
 
 use std::path::Path;
@@ -60,7 +61,8 @@ impl Scene {
     /// Ctrl-C at the question that these words ask, after the answers to those before it.
     fn interrupted(&self, arguments: &[&str], environment: &[(&str, &str)], before: &[&str], question: &str) {
         for by_signal in [false, true] {
-            let mut terminal = Terminal::run(self.folder(), arguments, environment);
+            let mut terminal =
+                Terminal::run(env!("CARGO_BIN_EXE_quorate"), self.folder(), arguments, environment);
             for question in before {
                 terminal.wait_for(question);
                 terminal.press("y\n");

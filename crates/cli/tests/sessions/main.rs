@@ -4,6 +4,8 @@
 
 mod devnet;
 mod stores;
+#[path = "../terminal/mod.rs"]
+mod terminal;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -12,6 +14,7 @@ use std::process::{Command, Output, Stdio};
 use alloy_primitives::U256;
 
 use crate::devnet::{Devnet, QUORATE, cache};
+use crate::terminal::Terminal;
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -84,27 +87,20 @@ fn a_first_session_goes_as_its_guide_has_it_typed() {
     std::fs::create_dir_all(cache()).unwrap();
     symlink(QUORATE, at("target/debug/quorate")).unwrap();
     symlink(cache(), at("target/devnet")).unwrap();
-    let terminal = |line: &str| {
-        let mut shell = Command::new("bash");
-        shell.args(["-euc", line]).current_dir(checkout.path());
-        shell
-    };
-    // Nobody answers here what the owner is asked; `prompts` and `elsewhere` look at the questions and what is shown with them.
-    let unasked = |line: &&str| match line.starts_with("quorate session create")
-        || line.starts_with("quorate session revoke")
-    {
-        true => format!("{line} --yes"),
-        false => (*line).to_owned(),
-    };
-    let second: Vec<_> = second_terminal.iter().map(unasked).collect();
-    let (mut first, mut second) = (terminal(&format!("exec {devnet}")), terminal(&second.join("\n")));
-    let files = at("devnet");
+    let mut first = Command::new("bash");
+    first.args(["-c", &format!("exec {devnet}")]).current_dir(checkout.path());
+    let (folder, files) = (checkout.path().to_owned(), at("devnet"));
     let devnet = Devnet::run(&mut first, checkout, files);
-    let said = second.stdin(Stdio::null()).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&said.stdout), stderr(&said));
-    assert!(said.status.success(), "{stdout}{stderr}");
-    assert!(stdout.contains("refused: exit code 3"), "{stdout}{stderr}");
-    assert_eq!(devnet.tokens_of_account(), U256::ONE, "{stdout}");
+
+    let mut second = Terminal::run("bash", &folder, &["-euc", &second_terminal.join("\n")], &[]);
+    second.press("y\ny\ny\n"); // to each question
+    let code = second.exit();
+    let said = second.said();
+    assert_eq!(code, 0, "{said}");
+    for shown in ["only if to is equal to", "Sign this operation? [y/N]", "refused: exit code 3"] {
+        assert!(said.contains(shown), "no `{shown}` in: {said}");
+    }
+    assert_eq!(devnet.tokens_of_account(), U256::ONE, "{said}");
     assert_eq!(devnet.statuses(), ["revoked"]);
 }
 

@@ -1,4 +1,6 @@
-//! The program at a terminal of its own.
+//! A program at a terminal of its own.
+
+#![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::io::{Read as _, Write};
 use std::path::Path;
@@ -24,12 +26,17 @@ struct Screen {
     changed: Condvar,
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Terminal {
-    pub(crate) fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn run(
+        program: &str,
+        folder: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let pair = native_pty_system().openpty(PtySize { cols: 500, ..PtySize::default() }).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_quorate"));
+        let mut command = CommandBuilder::new(program);
         command.cwd(folder);
         command.args(arguments);
         environment.iter().for_each(|(name, value)| command.env(name, value));
@@ -54,6 +61,11 @@ impl Terminal {
         let missing = |text: &mut String| !text.contains(words);
         let (text, waited) = self.screen.changed.wait_timeout_while(text, PATIENCE, missing).unwrap();
         assert!(!waited.timed_out(), "no `{words}` in: {text}");
+    }
+
+    /// All that it has said.
+    pub(crate) fn said(&self) -> String {
+        self.screen.text.lock().unwrap().clone()
     }
 
     /// Waits until what is typed is shown, or is not.
