@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod delegations;
 mod device;
 mod granted;
 mod json;
@@ -16,6 +17,7 @@ mod read;
 mod reviewed;
 mod signed;
 
+pub use delegations::{delegation_call, delegation_context};
 pub use device::device_frames;
 pub use granted::grant;
 pub use json::{policy_json, text, user_operation_json};
@@ -41,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "session_key_data", check: session_key_data },
     Target { name: "call_data", check: call_data },
     Target { name: "evaluate", check: evaluate },
+    Target { name: "delegation_context", check: delegation_context },
+    Target { name: "delegation_call", check: delegation_call },
     Target { name: "review", check: review },
     Target { name: "grant", check: grant },
     Target { name: "signature", check: signature },

@@ -4,6 +4,10 @@ use std::hint::black_box;
 
 use alloy_primitives::{Address, B256, Bytes, U256, aliases::U48, keccak256};
 use alloy_sol_types::{SolValue as _, sol_data};
+use quorate_core::delegation::{
+    Caveat, Caveats, Context, CounterKey, Counters, Delegation, Delegations, Enforcer, Enforcers, Mode,
+    ROOT_AUTHORITY, Redemption, SingleExecution, State, Verdict,
+};
 use quorate_core::{
     Call, Condition, Domain, Encode as _, EntryPointVersion, Execute, FunctionSelector, Initialization,
     OperationHead, Paymaster, Policy, ReviewState, Rule, SessionEpoch, SessionKeyData, SessionLeaf,
@@ -23,6 +27,7 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<Vec<Goal>> {
         user_operation_hash(plan),
         typed_user_operation_hash(plan)?,
         evaluation(plan)?,
+        redemption(plan)?,
         review(plan)?,
         session_signature(plan)?,
     ])
@@ -201,6 +206,49 @@ fn evaluation(plan: Plan) -> anyhow::Result<Goal> {
     evaluate(&data, &call_data)?;
     let ratio = plan.ratio(|| evaluate(black_box(&data), black_box(&call_data)), one_keccak());
     Ok(Goal::at_most("evaluation of a 16-rule policy, in keccak256 calls", ratio, 4.0))
+}
+
+/// A redemption of a delegation with five caveats, from its bytes to the verdict: read, hashed, and judged.
+fn redemption(plan: Plan) -> anyhow::Result<Goal> {
+    let (nft, key) = (Address::repeat_byte(0x0f), Address::repeat_byte(0x5e));
+    let (mint, bounds) = ([0x40, 0xd0, 0x97, 0xc3], [[0; 16], 2_000_000_000_u128.to_be_bytes()].concat());
+    let (value, calls) = (U256::ZERO.to_be_bytes::<32>(), U256::from(1_000).to_be_bytes::<32>());
+    let caveats = [
+        (Enforcer::AllowedTargets, nft.as_slice()),
+        (Enforcer::AllowedMethods, &mint),
+        (Enforcer::ValueLte, &value),
+        (Enforcer::Timestamp, &bounds),
+        (Enforcer::LimitedCalls, &calls),
+    ];
+    let caveats = caveats.map(|(enforcer, terms)| Caveat { enforcer: enforcer.address_v1_3_0(), terms });
+    let delegation = Delegation {
+        delegate: key,
+        delegator: Address::repeat_byte(0xaa),
+        authority: ROOT_AUTHORITY,
+        caveats: Caveats::from(&caveats[..]),
+        salt: U256::ZERO,
+        signature: &[7; 65],
+    };
+    let context = Delegations(&[delegation]).to_vec();
+    let data = [mint.as_slice(), key.into_word().as_slice()].concat();
+    let execution = SingleExecution(Call { to: nft, value: U256::ZERO, data: &data }).to_vec();
+    let state = State { time: 1_900_000_000, block: None, counters: &TenCalls };
+    let judge = || {
+        let context = Context::parse(black_box(&context)).ok()?;
+        let redemption = Redemption::new(context, Mode::SINGLE, black_box(&execution), key).ok()?;
+        Some(redemption.evaluate(&Enforcers::V1_3_0, black_box(&state)))
+    };
+    anyhow::ensure!(judge() == Some(Verdict::Allowed), "the redemption is not allowed");
+    let ratio = plan.ratio(judge, one_keccak());
+    Ok(Goal::at_most("redemption under five caveats, in keccak256 calls", ratio, 20.0))
+}
+
+struct TenCalls;
+
+impl Counters for TenCalls {
+    fn count(&self, _: &CounterKey) -> Option<U256> {
+        Some(U256::from(10))
+    }
 }
 
 /// A call with 100 kB of data, as it arrives in pieces of 512 bytes. The data is hashed twice: with the operation's call data, and

@@ -17,6 +17,8 @@ extern crate alloc;
 extern crate std;
 
 mod abi;
+#[cfg(feature = "delegation")]
+pub mod delegation;
 #[cfg(feature = "serde")]
 pub mod json;
 mod keccak;

@@ -48,6 +48,8 @@ fn nothing_allocates() {
     assert_eq!(allocations_of(signatures), 0, "signatures");
     assert_eq!(allocations_of(evaluation), 0, "evaluation");
     assert_eq!(allocations_of(reviews), 0, "reviews");
+    #[cfg(feature = "delegation")]
+    assert_eq!(allocations_of(delegations), 0, "delegations");
     assert_eq!(allocations_of(errors), 0, "errors");
 }
 
@@ -267,6 +269,46 @@ impl Write for Nowhere {
 impl Show for Nowhere {
     fn show(&mut self, item: &Item<'_>) -> Result<(), NotShown> {
         write!(self, "{item}").map_err(NotShown::from)
+    }
+}
+
+/// Contexts, calls of a manager, and verdicts of every kind.
+#[cfg(feature = "delegation")]
+fn delegations() {
+    use quorate_core::delegation::*;
+
+    let limit = U256::from(1).to_be_bytes::<32>();
+    for enforcer in Enforcer::ALL {
+        let caveats = [Caveat { enforcer: enforcer.address_v1_3_0(), terms: &limit }];
+        let delegation = Delegation {
+            delegate: KEY,
+            delegator: CONTRACT,
+            authority: ROOT_AUTHORITY,
+            caveats: Caveats::from(&caveats[..]),
+            salt: U256::ZERO,
+            signature: &[1; 65],
+        };
+        let mut context = heapless::Vec::<u8, 1024>::new();
+        Delegations(&[delegation]).write_to(&mut context).expect("room");
+        let context = Context::parse(&context).expect("a context");
+        black_box((delegation.signing_digest(1, MANAGER_V1_3_0), context.delegations().count()));
+        let mut execution = heapless::Vec::<u8, 128>::new();
+        SingleExecution(Call { to: KEY, value: U256::ZERO, data: &[1; 68] })
+            .write_to(&mut execution)
+            .expect("room");
+        let mut call_data = heapless::Vec::<u8, 2048>::new();
+        Redeem { context, mode: Mode::SINGLE, execution: &execution }.write_to(&mut call_data).expect("room");
+        let Ok(DelegationCall::Redeem(redeem)) = DelegationCall::decode(&call_data) else { continue };
+        let redemption =
+            Redemption::new(redeem.context, redeem.mode, redeem.execution, KEY).expect("a chain");
+        match redemption.evaluate(&Enforcers::V1_3_0, &State { time: 1, block: None, counters: &Unknown }) {
+            Verdict::Allowed => {}
+            Verdict::Forbidden(forbidden) => print(forbidden),
+            Verdict::NotJudged(not_judged) => print(not_judged),
+        }
+    }
+    if let Err(error) = DelegationCall::decode(&[1; 100]) {
+        print(error);
     }
 }
 

@@ -2,9 +2,10 @@
 //
 //   node -e "<this text>" <package.json of the installed packages> <request file> <output file>
 //
-// The request is { input, contracts, artifacts }: a standard JSON input whose sources may import from the
-// installed packages, and from keys to `file:Name` of a compiled contract or to the path of a package's
-// artifact. The output maps every key to creation code in hexadecimal with 0x.
+// The request is { input, contracts, artifacts, modules }: a standard JSON input whose sources may import from the
+// installed packages, from keys to `file:Name` of a compiled contract or to the path of a package's artifact, and
+// from keys to a package's module that exports creation code, and the names of its exports. The output maps every key
+// to creation code in hexadecimal with 0x, or, for a module, to an object of it by name.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
@@ -38,5 +39,9 @@ for (const [key, name] of Object.entries(request.contracts)) {
 }
 for (const [key, file] of Object.entries(request.artifacts)) {
   code[key] = JSON.parse(readImport(file).contents).bytecode;
+}
+for (const [key, { module, names }] of Object.entries(request.modules)) {
+  const exported = installed(module);
+  code[key] = Object.fromEntries(names.map((name) => [name, exported[name]]));
 }
 fs.writeFileSync(outputFile, JSON.stringify(code));

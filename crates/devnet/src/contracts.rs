@@ -35,6 +35,30 @@ const ENTRY_POINTS: [(&str, &str); 4] = [
     ("entry_point_v0_9", "entry-point-v0.9"),
 ];
 
+/// The module that exports MetaMask's delegation framework, compiled, and what is taken from it.
+const DELEGATION_FRAMEWORK: &str = "@metamask/delegation-abis/bytecode";
+const DELEGATION_CONTRACTS: [&str; 19] = [
+    "DelegationManager",
+    "AllowedTargetsEnforcer",
+    "AllowedMethodsEnforcer",
+    "AllowedCalldataEnforcer",
+    "ExactCalldataEnforcer",
+    "ValueLteEnforcer",
+    "TimestampEnforcer",
+    "BlockNumberEnforcer",
+    "LimitedCallsEnforcer",
+    "NativeTokenTransferAmountEnforcer",
+    "ERC20TransferAmountEnforcer",
+    "NativeTokenPeriodTransferEnforcer",
+    "ERC20PeriodTransferEnforcer",
+    "NativeTokenStreamingEnforcer",
+    "ERC20StreamingEnforcer",
+    "RedeemerEnforcer",
+    "NonceEnforcer",
+    "IdEnforcer",
+    "ApprovalRevocationEnforcer",
+];
+
 /// Key, file below [`ACCOUNT_CONTRACTS`], contract: what two compilers, working side by side, have to do.
 const JOBS: [&[(&str, &str, &str)]; 2] = [
     &[
@@ -144,6 +168,9 @@ pub struct Contracts {
     /// An ERC-20 token of six decimals that anyone may mint. Its constructor takes the name, the symbol, and whether
     /// an allowance has to be set to zero before it is changed.
     pub token: Bytes,
+    /// MetaMask's delegation framework, by the contracts' names: the manager, whose constructor takes its owner, and
+    /// enforcers.
+    pub delegation_framework: BTreeMap<String, Bytes>,
 }
 
 impl Contracts {
@@ -155,7 +182,7 @@ impl Contracts {
     /// If the compiler fails, or the folder cannot be written.
     pub async fn compile(toolchain: &Toolchain, progress: &dyn Progress) -> Result<Self, CompileError> {
         let cache = toolchain.cache();
-        let (settings, jobs) = (settings().to_string(), format!("{JOBS:?}"));
+        let (settings, jobs) = (settings().to_string(), format!("{JOBS:?}{DELEGATION_CONTRACTS:?}"));
         let mut inputs = vec![toolchain.key(), COMPILE, &settings, &jobs];
         inputs.extend(OWN_SOURCES.map(|(_, source)| source));
         let key = cache::key(&inputs);
@@ -281,6 +308,9 @@ fn request(toolchain: &Toolchain, job: &[(&str, &str, &str)]) -> Result<Value, C
         "input": { "language": "Solidity", "sources": sources, "settings": settings },
         "contracts": contracts,
         "artifacts": artifacts,
+        "modules": {
+            "delegation_framework": { "module": DELEGATION_FRAMEWORK, "names": DELEGATION_CONTRACTS },
+        },
     }))
 }
 

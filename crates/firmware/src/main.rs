@@ -3,6 +3,9 @@
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "delegation")]
+mod delegation;
+
 use core::cell::RefCell;
 
 use cortex_m_rt::entry;

@@ -35,6 +35,11 @@ impl Machine {
         self.evm.ctx.block.timestamp = U256::from(seconds);
     }
 
+    /// Sets the number of the block.
+    pub(crate) fn set_block(&mut self, number: u64) {
+        self.evm.ctx.block.number = U256::from(number);
+    }
+
     /// Runs a constructor at an address of choice, and leaves there what it returns.
     pub(crate) fn place(&mut self, address: Address, creation: &Bytes, arguments: &[B256]) {
         let creation = creation.iter().chain(arguments.iter().flatten()).copied().collect();
@@ -64,6 +69,12 @@ impl Machine {
     /// A word of a contract's storage.
     pub(crate) fn storage(&self, address: Address, slot: U256) -> U256 {
         self.evm.ctx.journaled_state.database.storage_ref(address, slot).unwrap()
+    }
+
+    /// Replaces a word of a contract's storage.
+    pub(crate) fn set_storage(&mut self, address: Address, slot: U256, word: U256) {
+        let database = &mut self.evm.ctx.journaled_state.database;
+        database.insert_account_storage(address, slot, word).unwrap();
     }
 
     /// Calls a contract, and forgets what that changes.

@@ -7,6 +7,7 @@
 mod abi;
 mod cases;
 mod control;
+mod delegation;
 mod evaluator;
 mod hashes;
 mod machine;
@@ -24,12 +25,17 @@ use quorate_devnet::{Contracts, Quiet, Toolchain};
 
 /// The contracts, from the cache that the tests of the development network fill as well.
 fn contracts() -> Contracts {
+    let toolchain = toolchain();
+    block_on(async { Contracts::compile(&toolchain, &Quiet).await.unwrap() })
+}
+
+fn toolchain() -> Toolchain {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devnet");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let toolchain = Toolchain::install(&cache, &Quiet).await.unwrap();
-        Contracts::compile(&toolchain, &Quiet).await.unwrap()
-    })
+    block_on(async { Toolchain::install(&cache, &Quiet).await.unwrap() })
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 /// Runs `check` on as many cases, the same ones each time.
