@@ -10,6 +10,7 @@ mod doctor;
 mod draft_file;
 mod elsewhere;
 mod exit;
+mod interrupt;
 mod ledger;
 mod network;
 mod offline;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::interrupt::unless_interrupted;
 use crate::offline::{grant, key_request, policy, user_op};
 
 #[tokio::main]
@@ -46,16 +48,16 @@ async fn main() -> ExitCode {
         Command::Grant(command) => grant::run(command),
         Command::KeyRequest(command) => key_request::run(command),
         Command::UserOp(command) => user_op::run(command),
-        Command::Account(arguments) => account::run(arguments).await,
-        Command::Session(arguments) => session::run(arguments).await,
-        Command::Submit(arguments) => submit::run(arguments).await,
+        Command::Account(arguments) => unless_interrupted(account::run(arguments)).await,
+        Command::Session(arguments) => unless_interrupted(session::run(arguments)).await,
+        Command::Submit(arguments) => unless_interrupted(submit::run(arguments)).await,
         Command::Serve(arguments) => service::run(*arguments).await,
         Command::Completions(arguments) => {
             shell::completions(arguments, Arguments::command());
             Ok(())
         }
         Command::Man(arguments) => shell::man(arguments, Arguments::command()),
-        Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Doctor(arguments) => unless_interrupted(doctor::run(arguments)).await,
         Command::Devnet(arguments) => devnet::run(arguments).await,
     };
     match outcome {

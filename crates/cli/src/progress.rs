@@ -6,6 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use quorate_approval::Approval;
 
 use crate::exit::Failure;
+use crate::interrupt::interrupted;
 use crate::offline::Output;
 
 /// The steps of a command: a spinner at a terminal, lines elsewhere, and nothing where JSON is asked for; and on the approval
@@ -51,8 +52,9 @@ impl Steps {
             eprintln!("… {what}");
         }
         let done = tokio::select! {
+            biased; // so that nothing is begun after Ctrl-C
+            () = interrupted() => Err(Failure::stopped().into()),
             done = work => done.map_err(Into::into),
-            _ = tokio::signal::ctrl_c() => Err(Failure::stopped().into()),
         };
         spinner.finish_and_clear();
         done

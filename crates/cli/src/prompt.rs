@@ -4,11 +4,11 @@ use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
+use crate::interrupt::interrupted;
 
 /// A secret: from an environment variable, or else typed without being shown.
 pub(crate) async fn secret(variable: &str, what: &'static str) -> anyhow::Result<Zeroizing<String>> {
@@ -60,13 +60,12 @@ fn read_line() -> std::io::Result<String> {
 /// The answer. Ctrl-C is listened for before the question appears; the thread that reads is not waited for when the program
 /// ends.
 async fn asked(read: impl FnOnce() -> std::io::Result<String> + Send + 'static) -> anyhow::Result<String> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let terminal = tcgetattr(std::io::stdin());
     let (answer, answered) = oneshot::channel();
     std::thread::spawn(move || answer.send(read()));
     let answer = tokio::select! {
         answer = answered => answer.context("nothing was read from stdin")?,
-        _ = interrupt.recv() => Err(ErrorKind::Interrupted.into()),
+        () = interrupted() => Err(ErrorKind::Interrupted.into()),
     };
     // Whoever reads a password sees Ctrl-C as well, and may be the first to say so.
     match answer {

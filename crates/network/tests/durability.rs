@@ -72,7 +72,8 @@ fn relies_on(write: Write) -> &'static [FrameKind] {
         Write::Statement => &[FrameKind::Done, FrameKind::Statements],
         // The hello is the first.
         Write::Charge => &[FrameKind::Relay],
-        Write::Ban => &[FrameKind::Done, FrameKind::Relay, FrameKind::Ban],
+        // The cheat was found in a round whose own messages may still wait for the socket.
+        Write::Ban => &[FrameKind::Done, FrameKind::Ban],
         Write::Release => &[FrameKind::Done],
         // One ban may be said to be kept while another is written.
         Write::SignedBan

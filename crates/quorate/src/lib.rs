@@ -47,6 +47,7 @@ pub use life::plan::{Overwritten, Revoked};
 pub use life::resume::{Abandoned, Interrupted, OwnerDraft, Resumed};
 pub use life::sessions::{Choice, ListedSession};
 pub use life::status::Status;
+pub use life::summary::{PolicySummary, SessionSummary};
 pub use life::update::{OwnerIntent, PendingUpdate, TreeUpdate, Updated};
 pub use multichain::{MultichainDraft, MultichainError, MultichainSignatures};
 pub use operations::{Asset, Balances, Calls, Cost, TokenBalance, Withdrawal};

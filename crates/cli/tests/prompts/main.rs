@@ -7,6 +7,7 @@ mod scripted;
 #[path = "../terminal/mod.rs"]
 mod terminal;
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -112,6 +113,23 @@ async fn ctrl_c_at_any_question_sends_nothing_and_leaves_the_terminal_and_the_st
         let granting = ["Grant this session? [y/N] "];
         scene.interrupted(&CREATE, &environment, &granting, "Sign this operation? [y/N] ");
         assert!(scene.sessions().is_empty(), "{:?}", scene.sessions());
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_what_waits_for_an_endpoint() {
+    let scene = Scene::set().await;
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rpc = format!("http://{}", silent.local_addr().unwrap());
+    tokio::task::spawn_blocking(move || {
+        let arguments = [SEND.as_slice(), &["--yes", "--rpc", &rpc]].concat();
+        let program = env!("CARGO_BIN_EXE_quorate");
+        let mut terminal = Terminal::run(program, scene.folder(), &arguments, &scene.environment());
+        let _asked = silent.accept().unwrap();
+        terminal.interrupt(true);
+        assert_eq!(terminal.exit(), 130);
     })
     .await
     .unwrap();

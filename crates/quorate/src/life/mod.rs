@@ -12,4 +12,5 @@ pub(crate) mod sessions;
 pub(crate) mod settle;
 pub(crate) mod status;
 pub(crate) mod submit;
+pub(crate) mod summary;
 pub(crate) mod update;
