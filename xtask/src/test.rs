@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 
 use crate::command::{cargo, execute, target_directory};
 use crate::firmware::Firmware;
@@ -52,6 +51,7 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
         fuzz::check_format()
     })?;
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
+    check()?;
     let firmware = if arguments.without_device {
         println!("== firmware: NOT TESTED, as asked");
         None
@@ -69,22 +69,15 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let signer = firmware.as_ref().map(Firmware::signer).transpose()?;
     let programs = stage("build", || suite::build(signer.is_some()))?;
-    let said_by_device = stage("tests and checks", || {
-        let (tested, checked) = thread::scope(|scope| {
-            let checks = scope.spawn(check);
-            let tested = suite::run(programs, signer.as_deref(), &chromium);
-            (tested, checks.join().unwrap_or_else(|_| Err(anyhow!("the checks panicked"))))
-        });
-        match (tested, checked) {
-            (Err(tests), Err(checks)) => Err(anyhow!("{tests:#}; {checks:#}")),
-            (tested, checked) => checked.and(tested),
-        }
+    let said_by_device = stage("tests", || suite::run(programs, signer.as_deref(), &chromium))?;
+    stage("examples of the documentation", || {
+        cargo(&["test", "--workspace", "--doc", "--features", firmware::EMULATED_DEVICE])
     })?;
     stage("benchmarks", || bench::quick(signer.is_some()))?;
     firmware.map_or(Ok(()), |firmware| firmware.hold(&said_by_device))
 }
 
-/// What keeps the processors busy while the tests wait for deadlines, other processes and a chain's next block.
+/// What takes the processors for itself. Beside the tests it would have deadlines pass that others wait for.
 fn check() -> anyhow::Result<()> {
     stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
     stage("clippy", || {
@@ -97,10 +90,7 @@ fn check() -> anyhow::Result<()> {
     })?;
     stage("licences and sources", deny)?;
     stage("packages", package)?;
-    stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))?;
-    stage("examples of the documentation", || {
-        cargo(&["test", "--workspace", "--doc", "--features", firmware::EMULATED_DEVICE])
-    })
+    stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))
 }
 
 fn stage<T>(name: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
@@ -111,9 +101,9 @@ fn stage<T>(name: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     Ok(done)
 }
 
-/// Packs each crate as it would be published. What it needs was fetched before, by clippy.
+/// Packs each crate as it would be published.
 fn package() -> anyhow::Result<()> {
-    cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--offline", "--quiet"])
+    cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"])
 }
 
 /// Checks the dependencies; installs the checker beside the build's own output where it is missing.
