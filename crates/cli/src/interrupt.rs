@@ -32,6 +32,7 @@ pub(crate) async fn interrupted() {
 /// Does a command's work. After Ctrl-C no further question is asked and no further step begun, and what waits for something else
 /// is given up.
 pub(crate) async fn unless_interrupted(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    LazyLock::force(&INTERRUPTED);
     let mut work = std::pin::pin!(work);
     tokio::select! {
         biased;

@@ -199,19 +199,29 @@ async fn one_of_several_clients_gets_the_last_use_beside_liars() {
     let network = LocalNetwork::start().await;
     for liars in 1..=2 {
         have_lie(liars, Lie::NothingCharged);
-        let session = network.key(|owner| Permissions { limits: uses(1), ..permissions(owner) }).await;
-        let messages: Vec<_> = (1..=6).map(mint).collect();
-        let answers = join_all(messages.iter().map(|message| session.sign(message))).await;
-        let signed = answers.iter().filter(|answer| answer.is_ok()).count();
-        let signed = u64::try_from(signed).unwrap();
-        assert!((1..=most(1, liars)).contains(&signed), "{signed} signed of 1 with {liars} liars");
-        for error in answers.into_iter().filter_map(Result::err) {
-            // A client that is told to try again does so until its time is over.
-            let is_by_limit =
-                matches!(&error, NetworkError::Client(ClientError::Refused(Refusal::Limit { .. })));
-            assert!(is_by_limit || error.is_transient(), "{error:?}");
+        // What one signer keeps and another denies is used up, so that a race may be lost by all; not each time.
+        let mut races = 0;
+        while race(&network, liars).await == 0 {
+            races += 1;
+            assert!(races < 4, "nobody was signed for in {races} races with {liars} liars");
         }
     }
+}
+
+/// How many of six clients are signed for under a limit of one.
+async fn race(network: &LocalNetwork, liars: u8) -> u64 {
+    let session = network.key(|owner| Permissions { limits: uses(1), ..permissions(owner) }).await;
+    let messages: Vec<_> = (1..=6).map(mint).collect();
+    let answers = join_all(messages.iter().map(|message| session.sign(message))).await;
+    let signed = answers.iter().filter(|answer| answer.is_ok()).count();
+    let signed = u64::try_from(signed).unwrap();
+    assert!(signed <= most(1, liars), "{signed} signed of 1 with {liars} liars");
+    for error in answers.into_iter().filter_map(Result::err) {
+        // A client that is told to try again does so until its time is over.
+        let is_by_limit = matches!(&error, NetworkError::Client(ClientError::Refused(Refusal::Limit { .. })));
+        assert!(is_by_limit || error.is_transient(), "{error:?}");
+    }
+    signed
 }
 
 /// Every three of the five nodes.
