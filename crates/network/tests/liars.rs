@@ -201,7 +201,7 @@ async fn one_of_several_clients_gets_the_last_use_beside_liars() {
         have_lie(liars, Lie::NothingCharged);
         // What one signer keeps and another denies is used up, so that a race may be lost by all; not each time.
         let mut races = 0;
-        while race(&network, liars).await == 0 {
+        while race_of_clients(&network, liars).await == 0 {
             races += 1;
             assert!(races < 4, "nobody was signed for in {races} races with {liars} liars");
         }
@@ -209,7 +209,7 @@ async fn one_of_several_clients_gets_the_last_use_beside_liars() {
 }
 
 /// How many of six clients are signed for under a limit of one.
-async fn race(network: &LocalNetwork, liars: u8) -> u64 {
+async fn race_of_clients(network: &LocalNetwork, liars: u8) -> u64 {
     let session = network.key(|owner| Permissions { limits: uses(1), ..permissions(owner) }).await;
     let messages: Vec<_> = (1..=6).map(mint).collect();
     let answers = join_all(messages.iter().map(|message| session.sign(message))).await;
