@@ -37,14 +37,9 @@ const FEATURES: [&str; 3] = ["lint", "use", DELEGATION];
 const DELEGATION: &str = "delegation";
 const FLASH_OF_DELEGATION: Bound = Bound { goal: 12 * 1024, most: 15 * 1024 };
 
-/// The signer and its stack guard's program, built and measured.
-pub(crate) struct Firmware {
-    flash: Vec<Measured>,
-}
-
 /// Builds the signer, with each feature by itself first, and has it sign.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let firmware = prepare(&FEATURES)?;
+    let signer = prepare(&FEATURES)?;
     let test = [
         "test",
         "--package",
@@ -57,45 +52,41 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "--nocapture",
     ];
     let mut test = cargo_command(&test);
-    let ran = test.env(VARIABLE, firmware.signer()?).stderr(Stdio::inherit()).output();
+    let ran = test.env(VARIABLE, signer).stderr(Stdio::inherit()).output();
     let ran = ran.context("cargo does not start")?;
     let said = String::from_utf8_lossy(&ran.stdout);
     print!("{said}");
     ensure!(ran.status.success(), "the emulated device did not do what it should");
-    firmware.hold(&said)
+    hold_stack(&said)
 }
 
-/// Builds the signer, holds its sources to what they should be, and has its stack overflow.
-pub(crate) fn prepare(features: &[&'static str]) -> anyhow::Result<Firmware> {
+/// Builds the signer, holds its sources and its flash to what they should be, and has its stack overflow. Gives the program.
+pub(crate) fn prepare(features: &[&'static str]) -> anyhow::Result<PathBuf> {
     ensure!(has_target(), "rustup cannot add the target {TARGET}, for which the firmware is built");
     install("qemu-system-arm", &["qemu-system-arm"])?;
     firmware_cargo(&["clippy", "--release", "--locked", "--all-features", "--", "--deny", "warnings"])?;
     build_c_library()?;
-    let flash = measure_flash(features)?;
+    hold(&measure_flash(features)?)?;
     check_stack_guard(&built("stack-guard"))?;
-    Ok(Firmware { flash })
+    Ok(std::fs::canonicalize(built("quorate-firmware"))?)
 }
 
 /// The feature of the facade's tests of the emulated device, and the variable that names the signer for them.
 pub(crate) const EMULATED_DEVICE: &str = "quorate/emulated-device";
 pub(crate) const VARIABLE: &str = "QUORATE_FIRMWARE";
 
-impl Firmware {
-    pub(crate) fn signer(&self) -> anyhow::Result<PathBuf> {
-        Ok(std::fs::canonicalize(built("quorate-firmware"))?)
-    }
+/// Holds the stack to its bound, by what the signer has said of it while it was tested.
+pub(crate) fn hold_stack(said: &str) -> anyhow::Result<()> {
+    let bytes = most_stack(said).context("the firmware does not say how much of its stack it used")?;
+    hold(&[Measured { what: "stack of the signer", bytes, bound: STACK }.print()])
+}
 
-    /// Holds what was measured to its bounds, with what the signer has said of its stack.
-    pub(crate) fn hold(self, said: &str) -> anyhow::Result<()> {
-        let bytes = most_stack(said).context("the firmware does not say how much of its stack it used")?;
-        let stack = Measured { what: "stack of the signer", bytes, bound: STACK }.print();
-        let measured = self.flash.into_iter().chain([stack]);
-        let missed: Vec<_> = measured.filter(|measured| !measured.holds()).map(|it| it.what).collect();
-        if missed.is_empty() || !is_pinned_compiler() {
-            return Ok(());
-        }
-        bail!("over its bound: {}", missed.join(", "))
+fn hold(measured: &[Measured]) -> anyhow::Result<()> {
+    let missed: Vec<_> = measured.iter().filter(|measured| !measured.holds()).map(|it| it.what).collect();
+    if missed.is_empty() || !is_pinned_compiler() {
+        return Ok(());
     }
+    bail!("over its bound: {}", missed.join(", "))
 }
 
 /// Checks the formatting, which the workspace's own check does not see.

@@ -7,7 +7,6 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::command::{cargo, execute, target_directory};
-use crate::firmware::Firmware;
 use crate::{bench, browser, codegen, firmware, fuzz, suite};
 
 /// Pinned, so that the same sources pass everywhere.
@@ -52,7 +51,7 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
     check()?;
-    let firmware = if arguments.without_device {
+    let signer = if arguments.without_device {
         println!("== firmware: NOT TESTED, as asked");
         None
     } else {
@@ -67,14 +66,13 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
             PathBuf::new()
         })
     };
-    let signer = firmware.as_ref().map(Firmware::signer).transpose()?;
     let programs = stage("build", || suite::build(signer.is_some()))?;
     let said_by_device = stage("tests", || suite::run(programs, signer.as_deref(), &chromium))?;
     stage("examples of the documentation", || {
         cargo(&["test", "--workspace", "--doc", "--features", firmware::EMULATED_DEVICE])
     })?;
     stage("benchmarks", || bench::quick(signer.is_some()))?;
-    firmware.map_or(Ok(()), |firmware| firmware.hold(&said_by_device))
+    if signer.is_some() { firmware::hold_stack(&said_by_device) } else { Ok(()) }
 }
 
 /// What takes the processors for itself. Beside the tests it would have deadlines pass that others wait for.

@@ -39,16 +39,16 @@ fn reviews() {
         ),
         (
             Hash(HashError::NoDelegate),
-            "initCode: it has the EIP-7702 marker 0x7702, so the hash covers the account's delegate; give its address",
+            "initCode: the EIP-7702 marker 0x7702 has the hash cover the account's delegate; give its address",
         ),
-        (GasOverflow, "a gas limit or a fee for one gas has more than 120 bits, which entry points refuse"),
+        (GasOverflow, "a gas limit or fee has more than 120 bits, which entry points refuse"),
         (
             OtherEntryPoint { given: version, known: EntryPointVersion::V0_9 },
             "the operation is one of EntryPoint v0.7, but the entry point is v0.9",
         ),
         (
             Unreadable { at: 0 },
-            "the call data cannot be read from byte 0 on: it is not calls of the account in canonical encoding",
+            "from byte 0 on, the call data is not calls of the account in canonical encoding",
         ),
         (Ends { at: 70_000 }, "the call data ends at byte 70000, within a call"),
         (
@@ -57,8 +57,7 @@ fn reviews() {
         ),
         (
             UnknownControl { call: 2, to: A },
-            "call 2 goes to [A], which can change who controls the account, and is not one of the calls that are read \
-             here to the last byte",
+            "call 2 goes to [A], which can change who controls the account, and is none that is known here",
         ),
         (
             OtherRoot { shown: WORD, set: OTHER },
@@ -66,7 +65,7 @@ fn reviews() {
         ),
         (
             SessionsMissing { set: OTHER },
-            "the operation sets the session root [other], but the sessions under it were not given",
+            "the operation sets the session root [other], but its sessions were not given",
         ),
         (
             NotOneRoot { times: 3 },
@@ -173,15 +172,15 @@ fn key_requests() {
         (Threshold { threshold: 4, nodes: 3 }, "4 of 3 nodes cannot sign"),
         (
             KeyRequestError::Text { what: "the key's id", limit: 64 },
-            "the key's id is not shown: it is longer than 64 bytes, or holds more than printable ASCII and single blanks",
+            "the key's id is not shown: it has more than 64 bytes, or other than printable ASCII and single blanks",
         ),
         (
             Unreadable { entry: 3, tag: 40_000 },
             "entry 3 of the request's metadata, with tag 40000, cannot be read",
         ),
-        (Twice { tag: 7 }, "the request's metadata has more than one entry with tag 7"),
+        (Twice { tag: 7 }, "the request's metadata has tag 7 twice"),
         (Permissions { at: 77 }, "the permissions cannot be read from byte 77 on"),
-        (PermissionsValue, "a value of the permissions is not what stands in its place"),
+        (PermissionsValue, "a value of the permissions has not the form of its place"),
         (PermissionsEnd, "the permissions are not whole"),
         (
             OtherPermissions { shown: WORD, claimed: OTHER },
@@ -189,11 +188,11 @@ fn key_requests() {
         ),
         (
             OtherChain { claimed: u64::MAX, found: 10 },
-            "the permissions are for chain 10, but the request is for chain 18446744073709551615",
+            "the permissions are for chain 10, the request for 18446744073709551615",
         ),
         (Unclaimed, "permissions were given, but the request names none"),
         (NotBegun, "a request for a key comes first"),
-        (NoEphemeralKey, "the request names no ephemeral key, so nobody could ask for the key's signatures"),
+        (NoEphemeralKey, "the request names no ephemeral key: nobody could ask for signatures"),
     ] {
         check(&error, text);
     }

@@ -25,7 +25,7 @@ pub enum HashError {
 
 texts!(HashError {
     NoDelegate =>
-        "initCode: it has the EIP-7702 marker 0x7702, so the hash covers the account's delegate; give its address",
+        "initCode: the EIP-7702 marker 0x7702 has the hash cover the account's delegate; give its address",
     DelegatedAtV0_7 => "factory: the EIP-7702 marker 0x7702 means something from EntryPoint v0.8 on; this is v0.7",
     PaymasterSignature { announced, room } =>
         "paymasterAndData: its end announces a signature of {} bytes, but its data has room for {}",

@@ -123,18 +123,17 @@ texts!(ReviewError {
     OutOfOrder { given, expected } => "{} does not come now; {} does",
     Unpack(error) => "{}",
     Hash(error) => "{}",
-    GasOverflow => "a gas limit or a fee for one gas has more than 120 bits, which entry points refuse",
+    GasOverflow => "a gas limit or fee has more than 120 bits, which entry points refuse",
     OtherEntryPoint { given, known } => "the operation is one of EntryPoint {}, but the entry point is {}",
     Unreadable { at } =>
-        "the call data cannot be read from byte {} on: it is not calls of the account in canonical encoding",
+        "from byte {} on, the call data is not calls of the account in canonical encoding",
     Ends { at } => "the call data ends at byte {}, within a call",
     TooManyCalls { calls, limit } => "the operation makes {} calls, at most {} can be reviewed",
     UnknownControl { call, to } =>
-        "call {} goes to {}, which can change who controls the account, and is not one of the calls that are read \
-         here to the last byte",
+        "call {} goes to {}, which can change who controls the account, and is none that is known here",
     OtherRoot { shown, set } =>
         "the sessions shown make the root {}, but the operation sets {}: other sessions would be granted",
-    SessionsMissing { set } => "the operation sets the session root {}, but the sessions under it were not given",
+    SessionsMissing { set } => "the operation sets the session root {}, but its sessions were not given",
     NotOneRoot { times } => "sessions were given, but the operation sets {} session roots instead of one",
     UnknownModule { session, module } =>
         "session {} is checked by {}, which is unknown here: what it allows cannot be shown",

@@ -120,7 +120,7 @@ fn call_data_that_cannot_be_read_is_refused_or_called_so() {
     let (hash, shown) = ask(OnUnreadable::Show, &[], &blind);
     let operation = UserOperation::<&[u8]> { sender: ACCOUNT, call_data: &blind, ..UserOperation::default() };
     assert_eq!(hash, Ok(operation.hash(DOMAIN.entry_point, DOMAIN.chain_id)));
-    assert!(shown.contains("DANGER: UNREADABLE: the call data cannot be read from byte 0 on"), "{shown}");
+    assert!(shown.contains("DANGER: UNREADABLE: from byte 0 on, the call data is not calls"), "{shown}");
     // A grant is not given blindly, whatever is asked for, and what is read is judged.
     ask(OnUnreadable::Show, &sessions(), &blind).0.unwrap_err();
     let evil = single(MANAGER, &[set_root(B256::repeat_byte(1)), vec![0]].concat());

@@ -27,12 +27,12 @@ pub(crate) fn refused() -> Vec<(&'static str, OperationRequest, &'static str)> {
         (
             "a second root with a byte more",
             with_sessions(operation(&[(MANAGER, &set_root(root)), (MANAGER, &long)])),
-            "is not one of the calls that are read here to the last byte",
+            "is none that is known here",
         ),
         (
             "a root with a byte more, without sessions",
             operation(&[(MANAGER, &long)]),
-            "is not one of the calls that are read here to the last byte",
+            "is none that is known here",
         ),
         (
             "two roots",
@@ -56,7 +56,7 @@ pub(crate) fn refused() -> Vec<(&'static str, OperationRequest, &'static str)> {
         ),
         ("a zero paymaster at v0.8", zero_paymaster(), "paymaster"),
         ("a short init code", short_init_code(), "init"),
-        ("call data with a byte more", padded(), "cannot be read"),
+        ("call data with a byte more", padded(), "is not calls of the account"),
     ]
 }
 

@@ -88,7 +88,7 @@ fn what_cannot_be_shown_is_refused() {
         (with(|request| request.threshold = 0), "cannot sign"),
         (with(|request| request.threshold = 6), "cannot sign"),
         (with(|request| request.metadata.push((9, String::new()))), "tag 9"),
-        (with(|request| request.metadata.push((2, ephemeral()))), "more than one entry"),
+        (with(|request| request.metadata.push((2, ephemeral()))), "tag 2 twice"),
         (with(|request| request.metadata.clear()), "no ephemeral key"),
         (with(|request| request.challenge = "9".repeat(257)), "challenge"),
         (with(|request| request.permissions = "{\"version\":2".to_owned()), "permissions"),

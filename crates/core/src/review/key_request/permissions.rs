@@ -1,6 +1,7 @@
 //! What a key may sign, as its owner asks for it.
 //!
-//! Source: the permissions of `quorate-protocol`, version 1, in the order in which its `Permissions::to_json` writes them.
+//! Source: the permissions of `quorate-protocol`, version 1, in the order in which its `Permissions::to_json` writes them. A block
+//! that was chosen by its first byte begins after it.
 
 use alloy_primitives::{Address, B256};
 
@@ -49,7 +50,7 @@ static POLICY: Block = Block(&[
 ]);
 
 static ABI_POLICY: Block = Block(&[
-    Text(r#"contract":""#),
+    Text(r#"ontract":""#),
     Read(Part::Contract(Label::Contract), Hex),
     Text(r#"","selector":""#),
     Read(Part::Selector(Label::Function), Hex),
@@ -58,7 +59,7 @@ static ABI_POLICY: Block = Block(&[
 ]);
 
 static RULE: Block = Block(&[
-    Text(r#"{"offset":"#),
+    Text(r#""offset":"#),
     Read(Part::Offset, Decimal),
     Text(r#","condition":"#),
     Read(Part::Condition, Decimal),
@@ -68,12 +69,12 @@ static RULE: Block = Block(&[
     Choice(&[(b',', &NEXT_RULE), (b']', &AFTER_RULES)]),
 ]);
 
-static NEXT_RULE: Block = Block(&[Text(","), Go(&RULE)]);
+static NEXT_RULE: Block = Block(&[Text("{"), Go(&RULE)]);
 
-static AFTER_RULES: Block = Block(&[Text(r#"],"valueLimit":""#), Read(Part::ValueLimit, Hex), Go(&EPOCH)]);
+static AFTER_RULES: Block = Block(&[Text(r#","valueLimit":""#), Read(Part::ValueLimit, Hex), Go(&EPOCH)]);
 
 static ERC20_POLICY: Block = Block(&[
-    Text(r#"kind":"erc20","token":""#),
+    Text(r#"ind":"erc20","token":""#),
     Read(Part::Contract(Label::Token), Hex),
     Text(r#"","recipient":""#),
     Read(Part::Address(Label::Recipient), Hex),
@@ -88,31 +89,32 @@ static EPOCH: Block = Block(&[
     Text(r#","validUntil":"#),
     Read(Part::ValidUntil, Decimal),
     Text("}"),
-    Choice(&[(b',', &NEXT_POLICY), (b']', &AFTER_POLICIES)]),
+    Choice(&[(b',', &POLICY), (b']', &AFTER_POLICIES)]),
 ]);
 
-static NEXT_POLICY: Block = Block(&[Text(","), Go(&POLICY)]);
+static AFTER_POLICIES: Block = Block(&[Choice(&[(b',', &LIMITS), (b'}', &CLOSED)])]);
 
-static AFTER_POLICIES: Block = Block(&[Text("]"), Choice(&[(b',', &LIMITS), (b'}', &CLOSE)])]);
-
-static LIMITS: Block = Block(&[Text(r#","limits":{""#), Go(&LIMIT)]);
+static LIMITS: Block = Block(&[Text(r#""limits":{"#), Go(&LIMIT)]);
 
 /// In any order: nodes refuse a limit that is there twice.
-static LIMIT: Block = Block(&[Choice(&[
-    (b'u', &USES),
-    (b'w', &WINDOW),
-    (b'n', &NATIVE_VALUE),
-    (b'g', &GAS_COST),
-    (b'a', &ARGUMENTS),
-    (b'p', &PAYMASTER),
-    (b'c', &COIN_WINDOWS),
-])]);
+static LIMIT: Block = Block(&[
+    Text("\""),
+    Choice(&[
+        (b'u', &USES),
+        (b'w', &WINDOW),
+        (b'n', &NATIVE_VALUE),
+        (b'g', &GAS_COST),
+        (b'a', &ARGUMENTS),
+        (b'p', &PAYMASTER),
+        (b'c', &COIN_WINDOWS),
+    ]),
+]);
 
 static USES: Block =
-    Block(&[Text(r#"uses":"#), Read(Part::Number(Label::UsesLimit), Decimal), Go(&AFTER_LIMIT)]);
+    Block(&[Text(r#"ses":"#), Read(Part::Number(Label::UsesLimit), Decimal), Go(&AFTER_LIMIT)]);
 
 static WINDOW: Block = Block(&[
-    Text(r#"window":{"uses":"#),
+    Text(r#"indow":{"uses":"#),
     Read(Part::Number(Label::WindowUsesLimit), Decimal),
     Text(r#","seconds":"#),
     Read(Part::Number(Label::WindowSeconds), Decimal),
@@ -121,16 +123,16 @@ static WINDOW: Block = Block(&[
 ]);
 
 static NATIVE_VALUE: Block = Block(&[
-    Text(r#"nativeValue":""#),
+    Text(r#"ativeValue":""#),
     Read(Part::Coin(Label::NativeValueLimit), Hex),
     Text("\""),
     Go(&AFTER_LIMIT),
 ]);
 
 static GAS_COST: Block =
-    Block(&[Text(r#"gasCost":""#), Read(Part::Coin(Label::GasCostLimit), Hex), Text("\""), Go(&AFTER_LIMIT)]);
+    Block(&[Text(r#"asCost":""#), Read(Part::Coin(Label::GasCostLimit), Hex), Text("\""), Go(&AFTER_LIMIT)]);
 
-static ARGUMENTS: Block = Block(&[Text(r#"arguments":["#), Go(&ARGUMENT)]);
+static ARGUMENTS: Block = Block(&[Text(r#"rguments":["#), Go(&ARGUMENT)]);
 
 static ARGUMENT: Block = Block(&[
     Text(r#"{"contract":""#),
@@ -146,28 +148,27 @@ static ARGUMENT: Block = Block(&[
 ]);
 
 static ARGUMENT_WINDOW: Block = Block(&[
-    Text(r#","seconds":"#),
+    Text(r#""seconds":"#),
     Read(Part::Number(Label::LimitedWindowSeconds), Decimal),
+    Text("}"),
     Go(&AFTER_ARGUMENT),
 ]);
 
-static AFTER_ARGUMENT: Block = Block(&[Text("}"), Choice(&[(b',', &NEXT_ARGUMENT), (b']', &AFTER_LIST)])]);
+static AFTER_ARGUMENT: Block = Block(&[Choice(&[(b',', &ARGUMENT), (b']', &AFTER_LIMIT)])]);
 
-static NEXT_ARGUMENT: Block = Block(&[Text(","), Go(&ARGUMENT)]);
-
-static COIN_WINDOWS: Block = Block(&[Text(r#"coinWindows":["#), Go(&COIN_WINDOW)]);
+static COIN_WINDOWS: Block = Block(&[Text(r#"oinWindows":["#), Go(&COIN_WINDOW)]);
 
 static COIN_WINDOW: Block =
     Block(&[Text(r#"{"of":""#), Choice(&[(b'n', &VALUE_WINDOW), (b'g', &GAS_WINDOW)])]);
 
 static VALUE_WINDOW: Block = Block(&[
-    Text(r#"nativeValue","total":""#),
+    Text(r#"ativeValue","total":""#),
     Read(Part::Coin(Label::WindowValueLimit), Hex),
     Go(&COIN_WINDOW_SECONDS),
 ]);
 
 static GAS_WINDOW: Block = Block(&[
-    Text(r#"gasCost","total":""#),
+    Text(r#"asCost","total":""#),
     Read(Part::Coin(Label::WindowGasLimit), Hex),
     Go(&COIN_WINDOW_SECONDS),
 ]);
@@ -176,23 +177,17 @@ static COIN_WINDOW_SECONDS: Block = Block(&[
     Text(r#"","seconds":"#),
     Read(Part::Number(Label::WindowSeconds), Decimal),
     Text("}"),
-    Choice(&[(b',', &NEXT_COIN_WINDOW), (b']', &AFTER_LIST)]),
+    Choice(&[(b',', &COIN_WINDOW), (b']', &AFTER_LIMIT)]),
 ]);
 
-static NEXT_COIN_WINDOW: Block = Block(&[Text(","), Go(&COIN_WINDOW)]);
-
-static AFTER_LIST: Block = Block(&[Text("]"), Go(&AFTER_LIMIT)]);
-
 static PAYMASTER: Block =
-    Block(&[Text(r#"paymaster":""#), Read(Part::Paymaster, Word), Text("\""), Go(&AFTER_LIMIT)]);
+    Block(&[Text(r#"aymaster":""#), Read(Part::Paymaster, Word), Text("\""), Go(&AFTER_LIMIT)]);
 
-static AFTER_LIMIT: Block = Block(&[Choice(&[(b',', &NEXT_LIMIT), (b'}', &CLOSE_BOTH)])]);
-
-static NEXT_LIMIT: Block = Block(&[Text(r#",""#), Go(&LIMIT)]);
-
-static CLOSE_BOTH: Block = Block(&[Text("}"), Go(&CLOSE)]);
+static AFTER_LIMIT: Block = Block(&[Choice(&[(b',', &LIMIT), (b'}', &CLOSE)])]);
 
 static CLOSE: Block = Block(&[Text("}"), End]);
+
+static CLOSED: Block = Block(&[End]);
 
 /// Reads permissions as they arrive, and shows what they allow.
 #[derive(Debug)]

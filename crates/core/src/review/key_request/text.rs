@@ -18,7 +18,7 @@ pub(super) enum Step {
     Text(&'static str),
     /// A value, up to the first byte that cannot be one of its.
     Value(Part, Form),
-    /// It goes on with the block that begins with the next byte.
+    /// The next byte says with which block it goes on.
     Choice(&'static [(u8, &'static Block)]),
     /// It goes on there.
     Go(&'static Block),
@@ -137,16 +137,16 @@ impl Reader {
     ) -> Result<bool, KeyRequestError> {
         let unreadable = KeyRequestError::Permissions { at: self.at };
         let Some((step, later)) = self.steps.split_first() else { return Err(unreadable) };
-        match step {
+        let (next, was_read) = match step {
             Step::Text(text) => {
                 if text.as_bytes().get(self.matched) != Some(&byte) {
                     return Err(unreadable);
                 }
                 self.matched += 1;
-                if self.matched == text.len() {
-                    self.go(later);
+                if self.matched < text.len() {
+                    return Ok(true);
                 }
-                Ok(true)
+                (later, true)
             }
             Step::Value(part, form) => {
                 if form.takes(byte, self.matched) {
@@ -155,20 +155,17 @@ impl Reader {
                     return Ok(true);
                 }
                 take(*part, self.scalar(*form).ok_or(unreadable)?)?;
-                self.go(later);
-                Ok(false)
+                (later, false)
             }
             Step::Choice(choices) => {
                 let (_, block) = choices.iter().find(|(first, _)| *first == byte).ok_or(unreadable)?;
-                self.go(block.0);
-                Ok(false)
+                (block.0, true)
             }
-            Step::Go(block) => {
-                self.go(block.0);
-                Ok(false)
-            }
-            Step::End => Err(unreadable),
-        }
+            Step::Go(block) => (block.0, false),
+            Step::End => return Err(unreadable),
+        };
+        self.go(next);
+        Ok(was_read)
     }
 
     /// Adds a byte to the value; none where there is no room for it.
