@@ -1,10 +1,8 @@
 //! `cargo xtask bench`: runs the benchmarks, which are a program of their own.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use crate::command::{cargo, cargo_command, execute, fresh_folder, target_directory};
-use crate::firmware::EMULATED_DEVICE;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -22,20 +20,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bench.arg("--program").arg(program()?).arg("--folder").arg(fresh_folder("bench-network")?);
     }
     execute(&mut bench)
-}
-
-/// A short run in the profile of the tests, which shows that the benchmarks work, and fail on no goal. What they need was built with
-/// the tests, with the emulated device or without.
-pub(crate) fn quick(with_device: bool) -> anyhow::Result<()> {
-    let mut build = cargo_command(&["build", "--workspace", "--bin", "quorate-bench"]);
-    if with_device {
-        build.args(["--features", EMULATED_DEVICE]);
-    }
-    execute(&mut build)?;
-    for what in ["core", "client"] {
-        execute(Command::new(target_directory().join("debug/quorate-bench")).args([what, "--quick"]))?;
-    }
-    Ok(())
 }
 
 /// Builds the program whose processes the network is made of.

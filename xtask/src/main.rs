@@ -3,11 +3,13 @@
 mod bench;
 mod browser;
 mod chaos;
+mod check;
 mod codegen;
 mod command;
 mod debian;
 mod firmware;
 mod fuzz;
+mod stage;
 mod suite;
 mod test;
 
@@ -17,6 +19,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Chaos(arguments) => chaos::run(&arguments),
+        Task::Check => check::run(),
         Task::Codegen(arguments) => codegen::run(&arguments),
         Task::Firmware => firmware::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
@@ -39,6 +42,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Kill, stop and restart the processes of a signing network while it signs, and check what they have counted.
     Chaos(chaos::Arguments),
+    /// Check what needs no tests to run: the documentation's examples, licences, packages and fuzz targets.
+    Check,
     /// Write what is generated, or check that it is up to date.
     Codegen(codegen::Arguments),
     /// Build the hardware signer, and have it sign a grant in QEMU.

@@ -14,7 +14,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::browser;
-use crate::command::cargo_command;
+use crate::command::{cargo_command, with_clippy};
 use crate::firmware::{EMULATED_DEVICE, VARIABLE};
 
 /// A test program.
@@ -61,7 +61,8 @@ pub(crate) fn run(programs: Vec<Program>, signer: Option<&Path>, chromium: &Path
 }
 
 /// Tests on a local chain, which mostly wait for its blocks.
-const ON_CHAINS: [&str; 7] = [
+const ON_CHAINS: [&str; 8] = [
+    "bench/quick",
     "cli/browser",
     "cli/demo",
     "cli/elsewhere",
@@ -91,14 +92,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Builds the test programs, in the order in which they are to begin.
+/// Builds the test programs, in the order in which they are to begin; fails on what clippy finds.
 pub(crate) fn build(with_device: bool) -> anyhow::Result<Vec<Program>> {
     let mut build = cargo_command(&["test", "--workspace", "--no-run"]);
     build.args(["--message-format", "json-render-diagnostics"]);
     if with_device {
         build.args(["--features", EMULATED_DEVICE]);
     }
-    let built = build.stderr(Stdio::inherit()).output().context("cargo does not start")?;
+    let built = with_clippy(&mut build).stderr(Stdio::inherit()).output().context("cargo does not start")?;
     ensure!(built.status.success(), "the tests do not build");
     let messages = String::from_utf8(built.stdout).context("cargo's messages are not UTF-8")?;
     let mut programs: Vec<_> = messages.lines().filter_map(program).collect();

@@ -1,16 +1,11 @@
 //! `cargo xtask test`: everything that a change must pass, with the minutes of each stage.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::path::PathBuf;
+use std::thread;
 
-use anyhow::Context as _;
-
-use crate::command::{cargo, execute, target_directory};
-use crate::{bench, browser, codegen, firmware, fuzz, suite};
-
-/// Pinned, so that the same sources pass everywhere.
-const CARGO_DENY: &str = "0.20.2";
+use crate::command::cargo;
+use crate::stage::stage;
+use crate::{browser, check, codegen, firmware, fuzz, suite};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -50,7 +45,7 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
         fuzz::check_format()
     })?;
     stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
-    check()?;
+    stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
     let signer = if arguments.without_device {
         println!("== firmware: NOT TESTED, as asked");
         None
@@ -66,66 +61,12 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
             PathBuf::new()
         })
     };
-    let programs = stage("build", || suite::build(signer.is_some()))?;
-    let said_by_device = stage("tests", || suite::run(programs, signer.as_deref(), &chromium))?;
-    stage("examples of the documentation", || {
-        cargo(&["test", "--workspace", "--doc", "--features", firmware::EMULATED_DEVICE])
+    let programs = stage("build and clippy", || suite::build(signer.is_some()))?;
+    let said_by_device = thread::scope(|scope| {
+        let checks = scope.spawn(check::run_in_background);
+        let tested = stage("tests", || suite::run(programs, signer.as_deref(), &chromium));
+        let checked = checks.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        tested.and_then(|said| checked.map(|()| said))
     })?;
-    stage("benchmarks", || bench::quick(signer.is_some()))?;
     if signer.is_some() { firmware::hold_stack(&said_by_device) } else { Ok(()) }
-}
-
-/// What takes the processors for itself. Beside the tests it would have deadlines pass that others wait for.
-fn check() -> anyhow::Result<()> {
-    stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
-    stage("clippy", || {
-        let features = ["--features", firmware::EMULATED_DEVICE];
-        cargo(
-            &[&["clippy", "--workspace", "--all-targets"], &features[..], &["--", "--deny", "warnings"]]
-                .concat(),
-        )?;
-        fuzz::clippy()
-    })?;
-    stage("licences and sources", deny)?;
-    stage("packages", package)?;
-    stage("fuzz", || fuzz::run(&fuzz::Arguments::default()))
-}
-
-fn stage<T>(name: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    println!("== {name}");
-    let start = Instant::now();
-    let done = run().with_context(|| format!("stage `{name}` failed"))?;
-    println!("== {name}: {:.1} min", start.elapsed().as_secs_f64() / 60.0);
-    Ok(done)
-}
-
-/// Packs each crate as it would be published.
-fn package() -> anyhow::Result<()> {
-    cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"])
-}
-
-/// Checks the dependencies; installs the checker beside the build's own output where it is missing.
-fn deny() -> anyhow::Result<()> {
-    let tools = target_directory().join("tools");
-    let program = tools.join("bin/cargo-deny");
-    if !is_pinned(&program) {
-        let root = tools.to_str().context("the target folder's path is not UTF-8")?;
-        cargo(&[
-            "install",
-            "cargo-deny",
-            "--version",
-            CARGO_DENY,
-            "--locked",
-            "--debug",
-            "--force",
-            "--root",
-            root,
-        ])?;
-    }
-    execute(Command::new(program).args(["check", "bans", "licenses", "sources"]))
-}
-
-fn is_pinned(program: &Path) -> bool {
-    let version = Command::new(program).arg("--version").output();
-    version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(CARGO_DENY))
 }
