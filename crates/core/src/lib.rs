@@ -29,6 +29,8 @@ mod review;
 mod session;
 mod show;
 mod sink;
+#[cfg(feature = "delegation")]
+mod transaction;
 mod trusted;
 mod written;
 
@@ -78,5 +80,7 @@ pub use session::{
     signature::{DUMMY_SESSION_SIGNATURE, ModuleSignature, SessionSignature},
 };
 pub use sink::{BufferFull, Encode, Sink, SliceSink};
+#[cfg(feature = "delegation")]
+pub use transaction::Transaction;
 pub use trusted::{ContractRole, TrustedContext, TrustedContract};
 pub use written::{TextSink, Written, write_text};

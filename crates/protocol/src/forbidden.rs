@@ -1,9 +1,14 @@
 use alloy_primitives::Address;
+use quorate_core::delegation::RevertText;
 use quorate_core::{Erc20Refusal, FunctionSelector, Refusal};
 
 use crate::limits::Uncountable;
 
-/// Why permissions do not allow an operation.
+mod delegated;
+
+pub use delegated::{ForbiddenRedelegation, ForbiddenRedemption, ForbiddenTransaction};
+
+/// Why permissions do not allow what is asked to be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Forbidden {
@@ -54,6 +59,25 @@ pub enum Forbidden {
         /// Why.
         reason: ForbiddenCall,
     },
+    /// Something that the key's target has no use for.
+    #[error("the key does not sign {subject}: {target} takes {takes}")]
+    OtherSubject {
+        /// What is asked to be signed.
+        subject: &'static str,
+        /// What holds the key's policy on chain.
+        target: &'static str,
+        /// What it takes.
+        takes: &'static str,
+    },
+    /// A transaction or a session account's operation that is not signed, whatever it calls.
+    #[error(transparent)]
+    Transaction(#[from] ForbiddenTransaction),
+    /// A call of the delegation manager that is not signed.
+    #[error(transparent)]
+    Redemption(#[from] ForbiddenRedemption),
+    /// A delegation that is not signed.
+    #[error(transparent)]
+    Redelegation(#[from] ForbiddenRedelegation),
 }
 
 /// Why no policy allows a call: what the policy that came nearest to allowing it found.
@@ -116,6 +140,14 @@ impl Forbidden {
     pub const fn revert_reason(&self) -> Option<&'static str> {
         match self {
             Self::Call(reason) | Self::BatchedCall { reason, .. } => reason.revert_reason(),
+            _ => None,
+        }
+    }
+
+    /// The text that a caveat's enforcer reverts with on chain, where one forbids it.
+    pub const fn enforcer_text(&self) -> Option<RevertText> {
+        match self {
+            Self::Redemption(ForbiddenRedemption::Caveat(forbidden)) => forbidden.revert_text(),
             _ => None,
         }
     }

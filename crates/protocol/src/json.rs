@@ -86,6 +86,13 @@ pub(crate) fn optional_number<'de, D: Deserializer<'de>>(json: D) -> Result<Opti
     number(json).map(Some)
 }
 
+/// As [`number`], of no more than `T` holds.
+pub(crate) fn bounded_number<'de, D: Deserializer<'de>, T: TryFrom<U256>>(json: D) -> Result<T, D::Error> {
+    let number = number(json)?;
+    T::try_from(number)
+        .map_err(|_| D::Error::custom(format_args!("{number} is greater than any such number")))
+}
+
 /// For `deserialize_with`: bytes, as many as `T` has, 0x and two hex digits each.
 pub(crate) fn bytes<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(json: D) -> Result<T, D::Error> {
     let text = String::deserialize(json)?;

@@ -7,6 +7,7 @@ mod ban;
 mod birth;
 mod claim;
 mod client;
+mod delegation;
 mod descriptor;
 mod ephemeral;
 mod fingerprint;
@@ -29,6 +30,8 @@ mod revocation;
 mod setup;
 mod short_text;
 mod statement;
+mod subject;
+mod target;
 mod transcript;
 mod typed_data;
 mod voucher;
@@ -40,10 +43,16 @@ pub use ban::Ban;
 pub use birth::{Attestation, Birth, Unattested};
 pub use claim::{Claimed, ContractClaim, Signed, Verified};
 pub use client::{AttestedKey, ClientError, KeyDraft, KeyRequest, SignatureRequest, address_of};
+pub use delegation::{
+    CaveatAmount, CaveatCounter, ChargeId, DelegationPermissions, Deployment, FactoryPin, FeeCaps, NodeLimit,
+    PermittedSubject, PinnedContext, PinnedContextError, Redeemer, SessionAccount,
+};
 pub use descriptor::{DescriptorError, NetworkDescriptor, NodeIndex};
 pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, MAX_EPHEMERAL_LIFETIME};
 pub use fingerprint::{Fingerprint, NoFingerprint};
-pub use forbidden::{Forbidden, ForbiddenCall};
+pub use forbidden::{
+    Forbidden, ForbiddenCall, ForbiddenRedelegation, ForbiddenRedemption, ForbiddenTransaction,
+};
 pub use gateway::{gateway_name, socket_url};
 pub use json::{AddressError, JsonError};
 pub use limits::{
@@ -67,6 +76,8 @@ pub use setup::{
 };
 pub use short_text::ShortText;
 pub use statement::{Says, Statement, StatementError, StatementSet};
+pub use subject::{AccountOperation, Redelegation, RedelegationCaveat, Subject, SubjectError};
+pub use target::Target;
 pub use transcript::Transcript;
 pub use typed_data::TypedData;
 pub use voucher::Voucher;

@@ -1,7 +1,7 @@
 use std::num::NonZeroU64;
 
 use alloy_primitives::{Address, FixedBytes, U256, hex};
-use quorate_core::{AccountCall, FunctionSelector, UserOperation};
+use quorate_core::{AccountCall, Call, FunctionSelector, UserOperation};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
@@ -131,7 +131,7 @@ impl PaymasterRule {
         *self == Self::Any
     }
 
-    const fn check(self, paymaster: Option<Address>) -> Result<(), Uncountable> {
+    pub(crate) const fn check(self, paymaster: Option<Address>) -> Result<(), Uncountable> {
         match (self, paymaster) {
             (Self::Required, None) => Err(Uncountable::PaymasterRequired),
             (Self::Forbidden, Some(paymaster)) => Err(Uncountable::PaymasterForbidden { paymaster }),
@@ -284,12 +284,22 @@ impl Limits {
     ) -> Result<Vec<U256>, Uncountable> {
         let paymaster = paymaster::of(operation.paymaster_and_data.as_ref())?;
         self.paymaster.check(paymaster)?;
+        self.amounts_of(calls.calls(), U256::ONE, prefund(operation, paymaster))
+    }
+
+    /// As [`amounts`](Self::amounts), of so many uses with these calls and this cost of gas.
+    pub(crate) fn amounts_of<'a>(
+        &self,
+        calls: impl Iterator<Item = Call<'a>> + Clone,
+        uses: U256,
+        gas_cost: U256,
+    ) -> Result<Vec<U256>, Uncountable> {
         let amount = |counter: &Counter| match counter.dimension.quantity {
-            Quantity::Uses => Ok(U256::ONE),
-            Quantity::NativeValue => Ok(sum(calls.calls().map(|call| call.value))),
-            Quantity::GasCost => Ok(prefund(operation, paymaster)),
+            Quantity::Uses => Ok(uses),
+            Quantity::NativeValue => Ok(sum(calls.clone().map(|call| call.value))),
+            Quantity::GasCost => Ok(gas_cost),
             Quantity::Argument { contract, selector, offset } => {
-                let arguments = calls.calls().filter(|call| call.to == contract).filter_map(|call| {
+                let arguments = calls.clone().filter(|call| call.to == contract).filter_map(|call| {
                     let (found, arguments) = call.data.split_first_chunk::<4>()?;
                     (*found == *selector.as_bytes()).then_some(arguments)
                 });

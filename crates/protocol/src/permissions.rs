@@ -1,9 +1,11 @@
 use alloy_primitives::{Address, B256, address, keccak256};
+use quorate_core::delegation::CaveatPlace;
 use quorate_core::{
     Encode as _, EncodeError, Erc20Policy, Erc20SessionKeyData, Lint, LintContext, Policy, SessionEpoch,
     SessionKeyData,
 };
 
+use crate::PinnedContextError;
 use crate::json::{self, JsonError};
 use crate::limits::Limits;
 
@@ -154,6 +156,47 @@ pub enum PermissionsError {
         /// The number given.
         condition: u8,
     },
+    /// A version that does not exist.
+    #[error(
+        "the permissions have version {found}; there are version 1, of a session key manager, and 2, of a delegation"
+    )]
+    UnknownVersion {
+        /// The version in the text.
+        found: u32,
+    },
+    /// A context that cannot be redeemed, or not only by this key.
+    #[error("the context of the permissions is not taken")]
+    Context(#[source] PinnedContextError),
+    /// Times that are no epoch.
+    #[error("the times of the permissions are not taken")]
+    Epoch(#[source] EncodeError),
+    /// The delegations are for another account.
+    #[error("the delegations are for {delegate}, but the account {account} would redeem them")]
+    OtherDelegate {
+        /// The leaf's delegate.
+        delegate: Address,
+        /// The redeeming account.
+        account: Address,
+    },
+    /// A caveat is left to the chain that is none.
+    #[error("`unjudged` names {place}, where no caveat is")]
+    NoCaveat {
+        /// The place.
+        place: CaveatPlace,
+    },
+    /// An item of a list that was there before.
+    #[error("item {again} of `{what}` repeats an earlier one")]
+    Repeated {
+        /// The list.
+        what: &'static str,
+        /// The item's place in it, from 0.
+        again: usize,
+    },
+    /// The total of the gas in two places.
+    #[error(
+        "`limits.gasCost` is given, but the total of the gas of a delegation's redemptions is `fees.total`"
+    )]
+    GasCostTwice,
 }
 
 impl Permissions {
@@ -189,18 +232,9 @@ impl Permissions {
         if self.policies.is_empty() {
             return Err(PermissionsError::NoPolicies);
         }
-        let too_many = |what| move |found, limit| PermissionsError::TooMany { what, found, limit };
         check_at_most(self.policies.len(), Self::MAX_POLICIES, too_many("policies"))?;
-        let amounts = self.limits.arguments.len() + self.limits.coin_windows.len();
-        check_at_most(amounts, Limits::MAX_ARGUMENTS, too_many("argument limits and coin windows"))?;
         self.policies.iter().enumerate().try_for_each(|(place, policy)| policy.check_module(place))?;
-        if let Some((first, again)) = self.limits.repeated_argument() {
-            return Err(PermissionsError::RepeatedArgumentLimit { first, again });
-        }
-        match self.limits.repeated_coin_window() {
-            Some((first, again)) => Err(PermissionsError::RepeatedCoinWindow { first, again }),
-            None => Ok(()),
-        }
+        check_limits(&self.limits)
     }
 
     /// The text that [`from_json`](Self::from_json) reads, which is what is registered and hashed.
@@ -214,7 +248,24 @@ impl Permissions {
     }
 }
 
-fn check_at_most(
+/// Whether limits are few enough and each is named once.
+pub(crate) fn check_limits(limits: &Limits) -> Result<(), PermissionsError> {
+    let amounts = limits.arguments.len() + limits.coin_windows.len();
+    check_at_most(amounts, Limits::MAX_ARGUMENTS, too_many("argument limits and coin windows"))?;
+    if let Some((first, again)) = limits.repeated_argument() {
+        return Err(PermissionsError::RepeatedArgumentLimit { first, again });
+    }
+    match limits.repeated_coin_window() {
+        Some((first, again)) => Err(PermissionsError::RepeatedCoinWindow { first, again }),
+        None => Ok(()),
+    }
+}
+
+fn too_many(what: &'static str) -> impl FnOnce(usize, usize) -> PermissionsError {
+    move |found, limit| PermissionsError::TooMany { what, found, limit }
+}
+
+pub(crate) fn check_at_most(
     found: usize,
     limit: usize,
     error: impl FnOnce(usize, usize) -> PermissionsError,

@@ -394,7 +394,8 @@ fn with_short_hex(text: &str) -> String {
 
 impl From<Forbidden> for Refusal {
     fn from(forbidden: Forbidden) -> Self {
-        let revert = forbidden.revert_reason().map(ShortText::from);
+        let enforcer = || Some(forbidden.enforcer_text()?.to_string().into());
+        let revert = forbidden.revert_reason().map(ShortText::from).or_else(enforcer);
         Self::Forbidden { reason: forbidden.to_string().into(), revert }
     }
 }

@@ -72,7 +72,8 @@ impl<'a> Redeem<'a> {
         let mut reader = Reader::new(arguments);
         reader.expect(3 * WORD)?;
         let [modes, executions] = [reader.skip_words(1)?, reader.skip_words(1)?];
-        let context = read_one(&mut reader)?;
+        // First, since what a context of no delegation executes is nobody's but the caller's.
+        let context = Context::parse(read_one(&mut reader)?)?;
         reader.expect_offset_at(modes, 0)?;
         expect_one(&mut reader)?;
         let mode = Mode::decode(reader.word()?)?;
@@ -88,7 +89,7 @@ impl<'a> Redeem<'a> {
                 BatchExecution::parse(execution).map_err(DelegationCallError::Batch)?;
             }
         }
-        Ok(Self { context: Context::parse(context)?, mode, execution })
+        Ok(Self { context, mode, execution })
     }
 }
 

@@ -79,6 +79,14 @@ impl<B: AsRef<[u8]>, C: CallDataDigest> PackedUserOperation<B, C> {
         Ok(typed_hash(&self.words(hashes), entry_point, chain_id))
     }
 
+    /// What the owner of the sender signs where that is a Hybrid account of MetaMask's framework, which is at EntryPoint
+    /// v0.7: EIP-712 typed data in the account's own domain, not [`hash_v0_7`](Self::hash_v0_7).
+    #[cfg(feature = "delegation")]
+    pub fn hybrid_digest(&self, entry_point: Address, chain_id: u64) -> B256 {
+        let hashes = (self.init_code.keccak256(), self.paymaster_and_data.keccak256());
+        super::typed_hash::hybrid_hash(&self.words(hashes), self.sender, entry_point, chain_id)
+    }
+
     /// The operation with everything typed, as an entry point of that version reads it. Its hash there is that of the
     /// packed operation.
     ///

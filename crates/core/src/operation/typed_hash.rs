@@ -42,14 +42,26 @@ pub(super) fn hash_v0_7(words: Words, entry_point: Address, chain_id: u64) -> B2
 /// Source: EIP-712, with the domain and type of EntryPoint v0.8.
 pub(super) fn typed_hash(words: &[[u8; 32]], entry_point: Address, chain_id: u64) -> B256 {
     let operation = hash_parts(&[OPERATION_TYPE.as_slice(), words.as_flattened()]);
-    let domain: [[u8; 32]; 5] = [
-        DOMAIN_TYPE.0,
-        DOMAIN_NAME.0,
-        DOMAIN_VERSION.0,
-        U256::from(chain_id).to_be_bytes(),
-        entry_point.into_word().0,
-    ];
-    hash_parts(&[&[0x19, 0x01], hash_parts(&[domain.as_flattened()]).as_slice(), operation.as_slice()])
+    in_domain(DOMAIN_NAME, chain_id, entry_point, operation)
+}
+
+/// What the Hybrid account of MetaMask's framework has its owner sign: the operation and its entry point, in the account's
+/// own domain.
+///
+/// Source: `getPackedUserOperationTypedDataHash` of that account, version 1.3.0.
+#[cfg(feature = "delegation")]
+pub(super) fn hybrid_hash(words: &Words, account: Address, entry_point: Address, chain_id: u64) -> B256 {
+    let entry_point = entry_point.into_word();
+    let operation =
+        hash_parts(&[HYBRID_OPERATION_TYPE.as_slice(), words.as_flattened(), entry_point.as_slice()]);
+    in_domain(HYBRID_DOMAIN_NAME, chain_id, account, operation)
+}
+
+/// The digest of a value in the domain, of version 1, of a contract.
+fn in_domain(name: B256, chain_id: u64, contract: Address, value: B256) -> B256 {
+    let domain: [[u8; 32]; 5] =
+        [DOMAIN_TYPE.0, name.0, DOMAIN_VERSION.0, U256::from(chain_id).to_be_bytes(), contract.into_word().0];
+    hash_parts(&[&[0x19, 0x01], hash_parts(&[domain.as_flattened()]).as_slice(), value.as_slice()])
 }
 
 /// The hash of `PackedUserOperation(address sender,…)`.
@@ -60,6 +72,12 @@ const DOMAIN_TYPE: B256 = b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffac
 const DOMAIN_NAME: B256 = b256!("364da28a5c92bcc87fe97c8813a6c6b8a3a049b0ea0a328fcb0b4f0e00337586");
 /// The hash of `1`.
 const DOMAIN_VERSION: B256 = b256!("c89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6");
+/// The hash of `PackedUserOperation(address sender,…,address entryPoint)`.
+#[cfg(feature = "delegation")]
+const HYBRID_OPERATION_TYPE: B256 = b256!("bc37962d8bd1d319c95199bdfda6d3f92baa8903a61b32d5f4ec1f4b36a3bc18");
+/// The hash of `HybridDeleGator`.
+#[cfg(feature = "delegation")]
+const HYBRID_DOMAIN_NAME: B256 = b256!("bf838c9b47d9d027be2b5f5d5d56cccf97c5c8f854682d0ba052ed46c3cc1d15");
 
 /// Two 128-bit numbers in one word.
 pub(super) fn joined(high: u128, low: u128) -> B256 {
@@ -92,6 +110,22 @@ mod tests {
             ),
             (DOMAIN_NAME, "ERC4337"),
             (DOMAIN_VERSION, "1"),
+        ] {
+            assert_eq!(hash, keccak256(text), "{text}");
+        }
+    }
+
+    #[cfg(feature = "delegation")]
+    #[test]
+    fn the_constants_of_a_hybrid_account() {
+        for (hash, text) in [
+            (
+                HYBRID_OPERATION_TYPE,
+                "PackedUserOperation(address sender,uint256 nonce,bytes initCode,bytes callData,\
+                 bytes32 accountGasLimits,uint256 preVerificationGas,bytes32 gasFees,bytes paymasterAndData,\
+                 address entryPoint)",
+            ),
+            (HYBRID_DOMAIN_NAME, "HybridDeleGator"),
         ] {
             assert_eq!(hash, keccak256(text), "{text}");
         }
