@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use quorate::{
-    Address, Asset, B256, Balances, Call, Calls, Draft, DraftReviewError, Error, Leaf, ListedSession,
-    PendingOperation, SmartAccount, TokenBalance, U256, Withdrawal,
+    Address, Asset, B256, Balances, Call, Calls, Error, PendingOperation, SmartAccount, TokenBalance, U256,
+    Withdrawal,
 };
 use quorate_policy_file::wei;
 use serde::{Deserialize, Serialize};
@@ -206,10 +206,6 @@ impl Purpose for Calling {
     type Intent = Calls;
     type Answer = Done;
     const COMMAND: &'static str = "account";
-
-    fn leaves(_: &Draft<Calls>, _: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError> {
-        Ok(Vec::new())
-    }
 
     async fn follow(
         self,

@@ -1,8 +1,5 @@
 //! The client of the settings: its chain, bundler, paymaster, network and store.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -176,14 +173,6 @@ pub(crate) fn read_descriptor(file: &Path) -> anyhow::Result<NetworkDescriptor> 
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file)
         .map_err(|error| Failure::bad_input(format!("{} cannot be read: {error}", file.display())).into())
-}
-
-/// Writes a new file that nobody else can read.
-pub(crate) fn create(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
-    Ok(written
-        .map_err(|error| Failure::bad_input(format!("{} cannot be written: {error}", path.display())))?)
 }
 
 fn fee_allowance(text: &str) -> Result<(Address, U256), String> {

@@ -11,9 +11,9 @@ use quorate_approval::Review;
 use quorate_protocol::TypedData;
 
 use crate::clock::now;
-use crate::context::create;
 use crate::draft_file::DraftFile;
 use crate::exit::Failure;
+use crate::new_file::{Readers, write_new};
 use crate::progress::Steps;
 use crate::prompt;
 use crate::time_text::until;
@@ -41,7 +41,7 @@ impl Elsewhere {
 
     /// Writes what waits for the owner's signature.
     pub(crate) fn write(&self, draft: &DraftFile) -> anyhow::Result<&Path> {
-        create(&self.draft, &draft.to_json())?;
+        write_new(&self.draft, &draft.to_json(), Readers::Owner)?;
         Ok(&self.draft)
     }
 
@@ -110,7 +110,7 @@ impl Elsewhere {
 
 impl<'a> Request<'a> {
     fn create(file: &'a Path, typed_data: &TypedData) -> anyhow::Result<Self> {
-        create(file, &format!("{:#}\n", typed_data.document()))?;
+        write_new(file, &format!("{:#}\n", typed_data.document()), Readers::Owner)?;
         Ok(Self(file))
     }
 }

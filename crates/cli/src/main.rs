@@ -13,6 +13,7 @@ mod exit;
 mod interrupt;
 mod ledger;
 mod network;
+mod new_file;
 mod offline;
 mod owner;
 mod progress;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Signature};
 use clap::Args;
 use quorate::{
-    Draft, DraftReviewError, Leaf, ListedSession, OwnerIntent, SessionId, SmartAccount, sign_as_owner,
-    sign_typed_data,
+    Calls, Draft, DraftReviewError, Leaf, ListedSession, OwnerIntent, SessionGrant, SessionId, SmartAccount,
+    TreeUpdate, sign_as_owner, sign_typed_data,
 };
 use quorate_approval::Review;
 use quorate_core::KnownFunction;
@@ -50,20 +50,11 @@ pub(crate) struct Signing {
 /// that is signed elsewhere.
 pub(crate) trait Purpose: Serialize + DeserializeOwned {
     /// By what the operation changes.
-    type Intent: OwnerIntent + Serialize + DeserializeOwned;
+    type Intent: Intent;
     /// What the command answers.
     type Answer: Answer;
     /// The command's name, which a kept draft knows it by.
     const COMMAND: &'static str;
-
-    /// The leaves of the tree that the operation makes, in order, for its review.
-    fn leaves(draft: &Draft<Self::Intent>, sessions: &[ListedSession])
-    -> Result<Vec<Leaf>, DraftReviewError>;
-
-    /// The session that the store has for the operation, and for nothing where that is not sent.
-    fn session(_: &Draft<Self::Intent>) -> Option<&SessionId> {
-        None
-    }
 
     /// Waits for the operation's block.
     async fn follow(
@@ -72,6 +63,39 @@ pub(crate) trait Purpose: Serialize + DeserializeOwned {
         account: &SmartAccount,
         steps: &Steps,
     ) -> anyhow::Result<Self::Answer>;
+}
+
+/// What an operation changes, as far as its review and the store have to do with it.
+pub(crate) trait Intent: OwnerIntent + Serialize + DeserializeOwned {
+    /// The leaves of the tree that the operation makes, in order, for its review.
+    fn leaves(&self, sessions: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError>;
+
+    /// The session that the store has for the operation, and for nothing where that is not sent.
+    fn session(&self) -> Option<&SessionId> {
+        None
+    }
+}
+
+impl Intent for Calls {
+    fn leaves(&self, _: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Intent for TreeUpdate {
+    fn leaves(&self, sessions: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError> {
+        self.known_leaves(sessions, None)
+    }
+}
+
+impl Intent for SessionGrant {
+    fn leaves(&self, sessions: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError> {
+        self.update.known_leaves(sessions, Some(self))
+    }
+
+    fn session(&self) -> Option<&SessionId> {
+        Some(self.session.id())
+    }
 }
 
 /// What an owner's command answers.
@@ -140,9 +164,9 @@ impl Signing {
         title: &str,
     ) -> anyhow::Result<Outcome<P::Answer>> {
         let mut shown = Shown::default();
-        draft.review(&P::leaves(&draft, sessions)?, functions, now(), &mut shown)?;
+        draft.review(&draft.intent().leaves(sessions)?, functions, now(), &mut shown)?;
         let signed = self.sign(&draft, &purpose, shown, title).await;
-        if let (Err(_), Some(session)) = (&signed, P::session(&draft)) {
+        if let (Err(_), Some(session)) = (&signed, draft.intent().session()) {
             // It will not be sent. Where this fails, `quorate session list` has it as inactive.
             let _ = self.account.forget(session).await;
         }

@@ -16,7 +16,7 @@ use crate::progress::Steps;
 use crate::prompt;
 use crate::session::{Granting, Replacing, Revoking};
 use crate::settings::SettingsArguments;
-use crate::signing::{Answer, Purpose};
+use crate::signing::{Answer, Intent as _, Purpose};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -67,7 +67,9 @@ impl Submission {
         let (draft, purpose) = file.parse::<P>()?;
         // What stands beside the operation is what its bytes say.
         let sessions = account.sessions().await?;
-        let review = P::leaves(&draft, &sessions)
+        let review = draft
+            .intent()
+            .leaves(&sessions)
             .and_then(|leaves| draft.review(&leaves, &[], now(), &mut Shown::default()));
         review.map_err(|error| Failure::bad_input(format!("nothing was sent: {error}")))?;
         let was_sent = match account.pending(draft.user_op_hash()).await {

@@ -1,5 +1,7 @@
 //! Transactions hash as an unrelated library hashes them.
 
+#![allow(clippy::unwrap_used, reason = "a vector that cannot be read has failed")]
+
 use quorate_core::{Address, Encode as _, SliceSink, Transaction, U256};
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU64;
 
-use alloy_primitives::{Address, FixedBytes};
-use quorate_protocol::Quantity;
+use alloy_primitives::{Address, B256, FixedBytes, U256};
+use quorate_protocol::{CaveatCounter, Quantity};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -47,6 +47,29 @@ pub enum Dimension {
         /// The window's length.
         seconds: NonZeroU64,
     },
+    /// What an enforcer keeps of a delegation in all, in its own unit.
+    Delegated {
+        /// The delegation's hash.
+        delegation: B256,
+        /// The contract.
+        enforcer: Address,
+    },
+    /// What an enforcer keeps of a delegation in one of the enforcer's periods, in its own unit.
+    DelegatedInPeriod {
+        /// The delegation's hash.
+        delegation: B256,
+        /// The contract.
+        enforcer: Address,
+        /// The period, counted from 1.
+        period: U256,
+    },
+    /// Whether a delegator's id is used: 0 or 1.
+    DelegatorId {
+        /// The delegator.
+        delegator: Address,
+        /// The id.
+        id: U256,
+    },
 }
 
 /// A fixed window by its number: window `i` of `s` seconds begins at `i·s` seconds since 1970.
@@ -84,7 +107,13 @@ impl Dimension {
             | Self::NativeValueInWindow(seconds)
             | Self::GasCostInWindow(seconds)
             | Self::ArgumentInWindow { seconds, .. } => Some(Window(time.get() / seconds.get())),
-            Self::Uses | Self::NativeValue | Self::GasCost | Self::Argument { .. } => None,
+            Self::Uses
+            | Self::NativeValue
+            | Self::GasCost
+            | Self::Argument { .. }
+            | Self::Delegated { .. }
+            | Self::DelegatedInPeriod { .. }
+            | Self::DelegatorId { .. } => None,
         }
     }
 
@@ -125,8 +154,21 @@ impl TryFrom<quorate_protocol::Dimension> for Dimension {
                     Some(seconds) => Self::ArgumentInWindow { contract, selector, offset, seconds },
                 }
             }
+            (Quantity::Caveat(counter), None) => counter.into(),
             _ => return Err(UnknownDimension { dimension: dimension.to_string() }),
         })
+    }
+}
+
+impl From<CaveatCounter> for Dimension {
+    fn from(counter: CaveatCounter) -> Self {
+        match counter {
+            CaveatCounter::Total { delegation, enforcer } => Self::Delegated { delegation, enforcer },
+            CaveatCounter::Period { delegation, enforcer, period } => {
+                Self::DelegatedInPeriod { delegation, enforcer, period }
+            }
+            CaveatCounter::Id { delegator, id } => Self::DelegatorId { delegator, id },
+        }
     }
 }
 
@@ -149,6 +191,15 @@ impl From<Dimension> for quorate_protocol::Dimension {
             }
             Dimension::ArgumentInWindow { contract, selector, offset, seconds } => {
                 (argument(contract, selector, offset), Some(seconds))
+            }
+            Dimension::Delegated { delegation, enforcer } => {
+                (Quantity::Caveat(CaveatCounter::Total { delegation, enforcer }), None)
+            }
+            Dimension::DelegatedInPeriod { delegation, enforcer, period } => {
+                (Quantity::Caveat(CaveatCounter::Period { delegation, enforcer, period }), None)
+            }
+            Dimension::DelegatorId { delegator, id } => {
+                (Quantity::Caveat(CaveatCounter::Id { delegator, id }), None)
             }
         };
         Self { quantity, seconds }

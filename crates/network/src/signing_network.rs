@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use quorate_protocol::{
     AdmissionToken, AttestedKey, EphemeralClaim, EphemeralKeys, KeyDraft, KeyRequest, ListSetup,
     NetworkDescriptor, Operation, OperationMessage, Owner, Permissions, RegistrationDraft,
-    RegistrationRequest, RequestId, Revocation, RevocationStatus, SignatureRequest, TypedDataSignature,
-    gateway_name,
+    RegistrationRequest, RequestId, Revocation, RevocationStatus, SignatureRequest, Subject, Target,
+    TypedDataSignature, gateway_name,
 };
 use quorate_transport::{RootCertificateError, tls_with_roots};
 use tokio::time::Instant;
@@ -107,9 +107,27 @@ impl SigningNetwork {
         permissions: &Permissions,
         ephemeral: &EphemeralClaim,
     ) -> Result<KeyDraft, NetworkError> {
-        let request =
-            KeyRequest::new(&self.descriptor, permissions, ephemeral, self.admission_token.as_ref())?;
-        let (call, request) = (Call { with_nonces: true, ..Call::of(Operation::Keygen) }, &request);
+        let token = self.admission_token.as_ref();
+        self.draft_key(&KeyRequest::new(&self.descriptor, permissions, ephemeral, token)?).await
+    }
+
+    /// Asks for a key that signs nothing until its owner has [registered](Self::prepare_permit) what it may sign, and returns what
+    /// its owner has to sign. Otherwise as [`prepare_key`](Self::prepare_key).
+    ///
+    /// # Errors
+    /// An admission token of another owner or network, a gateway that cannot be reached, or a network of which nodes are missing.
+    pub async fn prepare_key_without_permissions(
+        &self,
+        owner: Address,
+        ephemeral: &EphemeralClaim,
+    ) -> Result<KeyDraft, NetworkError> {
+        let token = self.admission_token.as_ref();
+        let request = KeyRequest::without_permissions(&self.descriptor, owner, ephemeral, token)?;
+        self.draft_key(&request).await
+    }
+
+    async fn draft_key(&self, request: &KeyRequest) -> Result<KeyDraft, NetworkError> {
+        let call = Call { with_nonces: true, ..Call::of(Operation::Keygen) };
         self.anywhere(self.signing_deadline, call, |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
             let draft = request.clone().challenged(&connection.receive().await?)?;
@@ -186,6 +204,21 @@ impl SigningNetwork {
         self.signature(&request, ephemeral).await
     }
 
+    /// Asks for a key's signature over what redeems delegations or passes them on, and checks it. Otherwise as [`sign`](Self::sign).
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign); a caveat that forbids a redemption is named by its place, and by the text that its enforcer reverts
+    /// with on chain.
+    pub async fn sign_subject(
+        &self,
+        key_id: &str,
+        key: Address,
+        subject: &Subject,
+        ephemeral: &EphemeralKey,
+    ) -> Result<Signature, NetworkError> {
+        self.signature(&SignatureRequest::of_subject(&self.descriptor, key_id, key, subject), ephemeral).await
+    }
+
     async fn signature(
         &self,
         request: &SignatureRequest,
@@ -218,8 +251,31 @@ impl SigningNetwork {
         key_id: &str,
         ephemeral: &EphemeralClaim,
     ) -> Result<PendingRegistration<'_>, NetworkError> {
-        let request = &RegistrationRequest::new(&self.descriptor, owner, key_id, ephemeral);
-        let call = Call { with_nonces: true, ..Call::of(Operation::AddEphemeralKey) };
+        self.draft_registration(&RegistrationRequest::new(&self.descriptor, owner, key_id, ephemeral)).await
+    }
+
+    /// Asks that a key which was born without permissions signs what these permit, and gives what the owner has to sign. A key has
+    /// its permissions for good.
+    ///
+    /// The owner has 60 seconds.
+    ///
+    /// # Errors
+    /// Permissions that no network takes, a gateway that cannot be reached, or a network of which nodes are missing.
+    pub async fn prepare_permit(
+        &self,
+        owner: impl Into<Owner>,
+        key_id: &str,
+        permissions: &Target,
+    ) -> Result<PendingRegistration<'_>, NetworkError> {
+        let request = RegistrationRequest::of_permissions(&self.descriptor, owner, key_id, permissions)?;
+        self.draft_registration(&request).await
+    }
+
+    async fn draft_registration(
+        &self,
+        request: &RegistrationRequest,
+    ) -> Result<PendingRegistration<'_>, NetworkError> {
+        let call = Call { with_nonces: true, ..Call::of(request.operation()) };
         self.anywhere(self.signing_deadline, call, |mut connection: Connection| async move {
             connection.send(request.setup()).await?;
             let draft = request.clone().challenged(&connection.receive().await?)?;
@@ -313,7 +369,7 @@ async fn take_up(
     Ok((answer != challenge).then_some(answer))
 }
 
-/// An ephemeral key that waits for the owner's signature to be registered.
+/// What is to be registered with a key, and waits for its owner's signature.
 #[derive(Debug)]
 pub struct PendingRegistration<'a> {
     network: &'a SigningNetwork,
@@ -335,7 +391,7 @@ impl PendingRegistration<'_> {
         let (authentication, resume) = (&draft.authentication(signature)?, draft.resume());
         let resume = resume.as_deref();
         let call = Call {
-            operation: Operation::AddEphemeralKey,
+            operation: draft.operation(),
             challenge: Some(draft.challenge()),
             with_nonces: resume.is_some(),
         };

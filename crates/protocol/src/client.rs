@@ -12,8 +12,8 @@ use crate::{
     AdmissionToken, AdmissionTokenError, Answer, AnswerError, Attestation, Authentication,
     AuthenticationError, Birth, ContractAccount, EphemeralClaim, EphemeralError, KeyText, KeygenSetup,
     NetworkDescriptor, NodeIndex, Nonce, Operation, OperationMessage, Owner, Permissions, PermissionsClaim,
-    PermissionsError, ProvenChallenge, Refusal, Setup, SetupError, SignSetup, TypedData, TypedDataSignature,
-    Unattested,
+    PermissionsError, ProvenChallenge, Refusal, Setup, SetupError, SignSetup, Subject, TypedData,
+    TypedDataSignature, Unattested,
 };
 
 /// A request for a new key, before the network's challenge: its setup is the first frame to send.
@@ -183,9 +183,28 @@ impl KeyRequest {
             chain_id: permissions.chain_id,
             permissions: Permissions::hash_of(&text),
         };
-        let (t, n) = (network.threshold(), network.size());
-        let setup = KeygenSetup::text(t, n, &text, ephemeral, &claim, admission_token);
+        let setup = KeygenSetup::text(network, Some((&text, &claim)), ephemeral, admission_token);
         Ok(Self { owner: permissions.owner.into(), setup })
+    }
+
+    /// Asks `network` for a key that signs nothing until its owner [registers](crate::RegistrationRequest::of_permissions) what it
+    /// may sign: a wallet grants to an address, so that the key comes first.
+    ///
+    /// # Errors
+    /// An ephemeral claim that nodes refuse whatever the owner signs; an admission token for another network or owner, or one
+    /// that was altered.
+    pub fn without_permissions(
+        network: &NetworkDescriptor,
+        owner: Address,
+        ephemeral: &EphemeralClaim,
+        admission_token: Option<&AdmissionToken>,
+    ) -> Result<Self, ClientError> {
+        ephemeral.check()?;
+        if let Some(token) = admission_token {
+            token.check(network.id(), owner)?;
+        }
+        let setup = KeygenSetup::text(network, None, ephemeral, admission_token);
+        Ok(Self { owner: owner.into(), setup })
     }
 
     /// The first frame.
@@ -296,6 +315,10 @@ impl KeyDraft {
     }
 }
 
+fn sign_setup(network: &NetworkDescriptor, key_id: &str, message: String) -> String {
+    SignSetup { threshold: network.threshold().into(), key_id: key_id.to_owned(), message }.text()
+}
+
 impl SignatureRequest {
     /// Asks for the signature of `session_key`, which the network knows as `key_id`, over an operation of one call.
     pub fn new(
@@ -328,12 +351,14 @@ impl SignatureRequest {
         message: &OperationMessage,
         hash: B256,
     ) -> Self {
-        let setup = SignSetup {
-            threshold: network.threshold().into(),
-            key_id: key_id.to_owned(),
-            message: message.to_json(),
-        };
-        Self { setup: setup.text(), digest: signing_hash(hash), session_key }
+        let setup = sign_setup(network, key_id, message.to_json());
+        Self { setup, digest: signing_hash(hash), session_key }
+    }
+
+    /// Asks for the signature of `key` over what redeems delegations, or passes them on.
+    pub fn of_subject(network: &NetworkDescriptor, key_id: &str, key: Address, subject: &Subject) -> Self {
+        let setup = sign_setup(network, key_id, subject.to_json());
+        Self { setup, digest: subject.digest(None), session_key: key }
     }
 
     /// The first frame.

@@ -68,11 +68,11 @@ pub use permissions::{CallPolicy, Permissions, PermissionsError, Permitted, Perm
 pub use proven_challenge::ProvenChallenge;
 pub use refusal::Refusal;
 pub use registration::{RegistrationDraft, RegistrationRequest};
-pub use request::{Nonce, SignedRequest, challenge};
+pub use request::{CHALLENGE_LIFETIME, Nonce, SignedRequest, challenge};
 pub use request_id::{MalformedRequestId, RequestId};
 pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevocationStatus, RevokeSetup};
 pub use setup::{
-    AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, Setup, SetupError, SignSetup,
+    AddEphemeralKeySetup, KeygenSetup, Operation, PermissionsClaim, PermitSetup, Setup, SetupError, SignSetup,
 };
 pub use short_text::ShortText;
 pub use statement::{Says, Statement, StatementError, StatementSet};

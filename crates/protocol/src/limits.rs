@@ -4,6 +4,7 @@ use alloy_primitives::{Address, FixedBytes, U256, hex};
 use quorate_core::{AccountCall, Call, FunctionSelector, UserOperation};
 use serde::{Deserialize, Serialize};
 
+use crate::delegation::CaveatCounter;
 use crate::json;
 use crate::paymaster::{self, MalformedPaymaster};
 
@@ -177,6 +178,8 @@ pub enum Quantity {
         /// The bytes after the selector.
         offset: u16,
     },
+    /// What an enforcer of a delegation keeps.
+    Caveat(CaveatCounter),
 }
 
 impl std::fmt::Display for Dimension {
@@ -191,6 +194,7 @@ impl std::fmt::Display for Dimension {
                 let selector = hex::encode_prefixed(selector.as_bytes());
                 write!(f, "total{when} of the argument at byte {offset} of {selector} at {contract}")
             }
+            Quantity::Caveat(counter) => write!(f, "{counter}"),
         }
     }
 }
@@ -298,6 +302,8 @@ impl Limits {
             Quantity::Uses => Ok(uses),
             Quantity::NativeValue => Ok(sum(calls.clone().map(|call| call.value))),
             Quantity::GasCost => Ok(gas_cost),
+            // They are no limits of the key's, but of each redemption's delegations.
+            Quantity::Caveat(_) => Ok(U256::ZERO),
             Quantity::Argument { contract, selector, offset } => {
                 let arguments = calls.clone().filter(|call| call.to == contract).filter_map(|call| {
                     let (found, arguments) = call.data.split_first_chunk::<4>()?;

@@ -120,6 +120,7 @@ impl EphemeralKeys {
                 Says::RevokesKey => {
                     self.key_revoked_at.insert(*node);
                 }
+                Says::Permits { .. } => {}
             }
         }
     }

@@ -126,6 +126,12 @@ pub enum Refusal {
         /// Its owner.
         owner: Owner,
     },
+    /// Permissions for a key that has some.
+    #[error("key {key_id} has permissions already, and keeps them; make another key")]
+    AlreadyPermitted {
+        /// The key.
+        key_id: ShortText,
+    },
     /// An owner whom the nodes do not serve.
     #[error("the network makes no keys for {owner}{}; ask its operator to admit this owner", because(token))]
     NotAdmitted {
@@ -319,6 +325,7 @@ impl Refusal {
             Self::OldBlock { .. } => "oldBlock",
             Self::NoContract { .. } => "noContract",
             Self::Owner { .. } => "owner",
+            Self::AlreadyPermitted { .. } => "alreadyPermitted",
             Self::NotAdmitted { .. } => "notAdmitted",
             Self::Quota { .. } => "quota",
             Self::NoPermissions => "noPermissions",

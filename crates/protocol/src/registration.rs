@@ -1,24 +1,27 @@
-//! One more ephemeral key for a key, as our own client asks for it.
+//! What an owner registers with a key, as our own client asks for it: one more ephemeral key, or the permissions of a key that was
+//! born without.
 
 use std::collections::BTreeMap;
 
 use crate::{
     AddEphemeralKeySetup, Answer, Authentication, ClientError, EphemeralClaim, NetworkDescriptor, NodeIndex,
-    Nonce, Operation, Owner, ProvenChallenge, Setup, TypedData, TypedDataSignature,
+    Nonce, Operation, Owner, PermitSetup, ProvenChallenge, Setup, Target, TypedData, TypedDataSignature,
 };
 
-/// A request to register an ephemeral key, before the network's challenge: its setup is the first frame to send.
+/// A request to register something with a key, before the network's challenge: its setup is the first frame to send.
 #[derive(Clone, Debug)]
 pub struct RegistrationRequest {
     owner: Owner,
+    operation: Operation,
     setup: String,
 }
 
-/// A challenged request to register an ephemeral key, waiting for the owner's signature. The challenge is good for 60
+/// A challenged request to register something with a key, waiting for the owner's signature. The challenge is good for 60
 /// seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationDraft {
     owner: Owner,
+    operation: Operation,
     setup: String,
     challenge: String,
     nonces: BTreeMap<NodeIndex, Nonce>,
@@ -32,7 +35,29 @@ impl RegistrationRequest {
         key_id: &str,
         ephemeral: &EphemeralClaim,
     ) -> Self {
-        Self { owner: owner.into(), setup: AddEphemeralKeySetup::text(network.size(), key_id, ephemeral) }
+        let setup = AddEphemeralKeySetup::text(network.size(), key_id, ephemeral);
+        Self { owner: owner.into(), operation: Operation::AddEphemeralKey, setup }
+    }
+
+    /// Asks that a key which was born without permissions signs what these permit.
+    ///
+    /// # Errors
+    /// Permissions that no network takes.
+    pub fn of_permissions(
+        network: &NetworkDescriptor,
+        owner: impl Into<Owner>,
+        key_id: &str,
+        permissions: &Target,
+    ) -> Result<Self, ClientError> {
+        permissions.check()?;
+        let permissions = permissions.to_json();
+        let setup = PermitSetup { network: network.id(), key_id: key_id.to_owned(), permissions }.text();
+        Ok(Self { owner: owner.into(), operation: Operation::Permit, setup })
+    }
+
+    /// What is asked for.
+    pub const fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// The first frame.
@@ -46,11 +71,17 @@ impl RegistrationRequest {
     /// A refusal, a challenge that is not 32 bytes of hex, or nonces of another challenge.
     pub fn challenged(self, challenge: &str) -> Result<RegistrationDraft, ClientError> {
         let ProvenChallenge { challenge, nonces } = ProvenChallenge::read(&self.setup, challenge)?;
-        Ok(RegistrationDraft { owner: self.owner, setup: self.setup, challenge, nonces })
+        let Self { owner, operation, setup } = self;
+        Ok(RegistrationDraft { owner, operation, setup, challenge, nonces })
     }
 }
 
 impl RegistrationDraft {
+    /// What is asked for.
+    pub const fn operation(&self) -> Operation {
+        self.operation
+    }
+
     /// Who has to sign.
     pub const fn owner(&self) -> Owner {
         self.owner
@@ -77,7 +108,7 @@ impl RegistrationDraft {
     /// # Errors
     /// A key id that is none: the setup cannot be read then.
     pub fn typed_data(&self) -> Result<TypedData, ClientError> {
-        let setup = Setup::parse(Operation::AddEphemeralKey, &self.setup)?;
+        let setup = Setup::parse(self.operation, &self.setup)?;
         setup.typed_data(&self.challenge).ok_or(ClientError::OtherAnswer)
     }
 
@@ -86,12 +117,12 @@ impl RegistrationDraft {
     /// # Errors
     /// A key id that is none: the setup cannot be read then; or a signature of the other kind of owner.
     pub fn authentication(&self, signature: impl Into<TypedDataSignature>) -> Result<String, ClientError> {
-        match Setup::parse(Operation::AddEphemeralKey, &self.setup)? {
-            Setup::AddEphemeralKey(setup) => {
-                Ok(Authentication::owner_text(self.owner, &setup.ephemeral.to_json(), signature)?)
-            }
-            _ => Err(ClientError::OtherAnswer),
-        }
+        let ephemeral = match Setup::parse(self.operation, &self.setup)? {
+            Setup::AddEphemeralKey(setup) => setup.ephemeral.to_json(),
+            Setup::Permit(_) => String::new(),
+            _ => return Err(ClientError::OtherAnswer),
+        };
+        Ok(Authentication::owner_text(self.owner, &ephemeral, signature)?)
     }
 
     /// Takes the network's answer.

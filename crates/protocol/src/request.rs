@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alloy_primitives::{B256, hex};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,9 @@ fn check_len(what: &str, frame: &str, limit: usize) -> Result<(), Refusal> {
     }
     Err(Refusal::TooLong { what: what.into(), len: frame.len(), limit })
 }
+
+/// How long a challenge is good for: the nodes forget its nonces.
+pub const CHALLENGE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The challenge for a setup as it was sent: 32 bytes in lower-case hex, no 0x.
 ///

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::json::{self, JsonError};
 use crate::typed_data::{TypedData, typed};
 use crate::{
-    AdmissionToken, EphemeralClaim, EphemeralError, ListSetup, Permissions, PermissionsError, RevokeSetup,
-    ShortText,
+    AdmissionToken, EphemeralClaim, EphemeralError, ListSetup, NetworkDescriptor, Permissions,
+    PermissionsError, RevokeSetup, ShortText, Target,
 };
 
 /// What a client asks of the network: the first frame of each operation.
@@ -25,6 +25,8 @@ pub enum Setup {
     Revoke(RevokeSetup),
     /// The ephemeral keys of a key.
     List(ListSetup),
+    /// To register permissions with a key that was born without.
+    Permit(PermitSetup),
 }
 
 /// The operations, each with a path of its own at the gateway.
@@ -40,6 +42,8 @@ pub enum Operation {
     Revoke,
     /// `/ephemeralKeys`: our own client's; it needs no challenge, and nobody signs it.
     List,
+    /// Register the permissions of a key that was born without.
+    Permit,
 }
 
 /// A request for a new key.
@@ -99,6 +103,19 @@ pub struct PermissionsClaim {
     /// keccak-256 of the tag-1 text.
     #[serde(deserialize_with = "json::fixed_bytes")]
     pub permissions: B256,
+}
+
+/// The setup of [`Operation::Permit`]: a key that was born without permissions is given its only ones.
+///
+/// A wallet grants to an address, so that the key has to be there first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermitSetup {
+    /// The network that is meant.
+    pub network: B256,
+    /// Which key.
+    pub key_id: String,
+    /// The text of a [`Target`].
+    pub permissions: String,
 }
 
 /// Why a setup is refused.
@@ -192,6 +209,7 @@ impl Operation {
             Self::AddEphemeralKey => "addEphemeralKey",
             Self::Revoke => "revoke",
             Self::List => "ephemeralKeys",
+            Self::Permit => "permit",
         }
     }
 
@@ -208,6 +226,9 @@ impl Setup {
     /// [`SignedRequest::MAX_SETUP`](crate::SignedRequest::MAX_SETUP).
     pub const MAX_STATEMENT: usize = 4 * 1024;
 
+    /// The most bytes of a setup that registers permissions: nodes tell each other all of it.
+    pub const MAX_PERMIT: usize = 64 * 1024;
+
     /// Reads a setup as it was sent.
     ///
     /// ```
@@ -222,10 +243,13 @@ impl Setup {
     /// Text that is not the setup of this operation; unknown fields and tags are refused, and a key's id is 64 lower-case
     /// hex digits.
     pub fn parse(operation: Operation, text: &str) -> Result<Self, SetupError> {
-        let is_statement = matches!(operation, Operation::AddEphemeralKey | Operation::Revoke);
-        if is_statement && text.len() > Self::MAX_STATEMENT {
-            let (path, len, limit) = (operation.path(), text.len(), Self::MAX_STATEMENT);
-            return Err(SetupError::TooLong { path, len, limit });
+        let limit = match operation {
+            Operation::AddEphemeralKey | Operation::Revoke => Self::MAX_STATEMENT,
+            Operation::Permit => Self::MAX_PERMIT,
+            Operation::Keygen | Operation::Sign | Operation::List => usize::MAX,
+        };
+        if text.len() > limit {
+            return Err(SetupError::TooLong { path: operation.path(), len: text.len(), limit });
         }
         match operation {
             Operation::Keygen => json::read::<KeygenText>(text)?.try_into().map(Self::Keygen),
@@ -233,6 +257,7 @@ impl Setup {
             Operation::AddEphemeralKey => json::read::<AddText>(text)?.try_into().map(Self::AddEphemeralKey),
             Operation::Revoke => json::read::<RevokeText>(text)?.try_into().map(Self::Revoke),
             Operation::List => json::read::<ListText>(text)?.try_into().map(Self::List),
+            Operation::Permit => json::read::<PermitText>(text)?.try_into().map(Self::Permit),
         }
     }
 
@@ -250,7 +275,27 @@ impl Setup {
                 challenge,
             })),
             Self::Revoke(setup) => Some(setup.typed_data()),
+            Self::Permit(setup) => Some(setup.typed_data(challenge)),
         }
+    }
+}
+
+impl PermitSetup {
+    /// The setup's text, which [`Setup::parse`] reads.
+    pub fn text(&self) -> String {
+        let Self { network, key_id, permissions } = self.clone();
+        serde_json::to_string(&PermitText { network, key_id, permissions }).unwrap_or_default()
+    }
+
+    fn typed_data(&self, challenge: String) -> TypedData {
+        let Self { network, key_id, permissions } = self.clone();
+        let setup = typed::permit::PermitOpts { network, keyId: key_id, permissions };
+        TypedData::of(&typed::permit::Request { setup, challenge })
+    }
+
+    /// The keccak-256 of the permissions' text.
+    pub fn permissions_hash(&self) -> B256 {
+        Permissions::hash_of(&self.permissions)
     }
 }
 
@@ -258,22 +303,20 @@ impl KeygenSetup {
     /// The setup that our own client sends: permissions, ephemeral key, the owner's statement of both, and the operator's
     /// word for an owner who needs it.
     pub fn text(
-        threshold: u8,
-        parties: u8,
-        permissions: &str,
+        network: &NetworkDescriptor,
+        permissions: Option<(&str, &PermissionsClaim)>,
         ephemeral: &EphemeralClaim,
-        claim: &PermissionsClaim,
         admission_token: Option<&AdmissionToken>,
     ) -> String {
         let entry = |tag, value| TaggedText { tag, value };
-        let mut metadata = vec![
-            entry(PERMISSIONS, permissions.to_owned()),
-            entry(EPHEMERAL, ephemeral.to_json()),
-            entry(CLAIM, serde_json::to_string(claim).unwrap_or_default()),
-        ];
+        let mut metadata = Vec::new();
+        metadata.extend(permissions.map(|(text, _)| entry(PERMISSIONS, text.to_owned())));
+        metadata.push(entry(EPHEMERAL, ephemeral.to_json()));
+        let claim = permissions.map(|(_, claim)| serde_json::to_string(claim).unwrap_or_default());
+        metadata.extend(claim.map(|claim| entry(CLAIM, claim)));
         metadata.extend(admission_token.map(|token| entry(ADMISSION_TOKEN, token.to_json())));
-        let text = KeygenText { t: threshold.into(), n: parties.into(), key_label: None, metadata };
-        serde_json::to_string(&text).unwrap_or_default()
+        let (t, n) = (network.threshold().into(), network.size().into());
+        serde_json::to_string(&KeygenText { t, n, key_label: None, metadata }).unwrap_or_default()
     }
 
     /// The hash of the permissions text; zero where there are none.
@@ -364,6 +407,25 @@ struct ListText {
     key_id: String,
     #[serde(deserialize_with = "json::fixed_bytes")]
     nonce: B256,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PermitText {
+    #[serde(deserialize_with = "json::fixed_bytes")]
+    network: B256,
+    key_id: String,
+    permissions: String,
+}
+
+impl TryFrom<PermitText> for PermitSetup {
+    type Error = SetupError;
+
+    fn try_from(PermitText { network, key_id, permissions }: PermitText) -> Result<Self, SetupError> {
+        check_key_id(&key_id)?;
+        Target::from_json(&permissions)?;
+        Ok(Self { network, key_id, permissions })
+    }
 }
 
 impl TryFrom<ListText> for ListSetup {

@@ -39,6 +39,11 @@ pub enum Says {
     },
     /// The key signs nothing more.
     RevokesKey,
+    /// What the key may sign.
+    Permits {
+        /// The keccak-256 of the permissions' text.
+        permissions: B256,
+    },
 }
 
 /// Why a request is no statement of a key's owner.
@@ -52,7 +57,7 @@ pub enum StatementError {
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
     /// Another operation.
-    #[error("a request for `{path}` says nothing about a key; adding and revoking do")]
+    #[error("a request for `{path}` says nothing about a key; adding, revoking and permitting do")]
     Operation {
         /// The operation's path.
         path: &'static str,
@@ -61,7 +66,7 @@ pub enum StatementError {
     #[error("the ephemeral key to be added has no expiry; claim one")]
     NoExpiry,
     /// Another network's.
-    #[error("the revocation is for network {found}, this is network {expected}")]
+    #[error("the statement is for network {found}, this is network {expected}")]
     Network {
         /// As signed.
         found: B256,
@@ -103,6 +108,12 @@ impl Statement {
                 return Err(StatementError::Network { found: revoke.network, expected: network });
             }
             Setup::Revoke(revoke) => (&revoke.key_id, revoke.says()),
+            Setup::Permit(permit) if permit.network != network => {
+                return Err(StatementError::Network { found: permit.network, expected: network });
+            }
+            Setup::Permit(permit) => {
+                (&permit.key_id, Says::Permits { permissions: permit.permissions_hash() })
+            }
             _ => return Err(StatementError::Operation { path: request.operation.path() }),
         };
         let typed_data = setup.typed_data(&request.challenge());
@@ -140,6 +151,7 @@ impl Says {
             Self::Registers { ephemeral, until } => transcript.number(1).field(ephemeral).number(*until),
             Self::Revokes { ephemeral } => transcript.number(2).field(ephemeral),
             Self::RevokesKey => transcript.number(3),
+            Self::Permits { permissions } => transcript.number(4).field(permissions.as_slice()),
         }
         .finish()
     }
@@ -179,6 +191,19 @@ impl StatementSet {
         self.0
             .values()
             .any(|says| matches!(says, Says::Revokes { ephemeral: revoked } if revoked == ephemeral))
+    }
+
+    /// The keccak-256 of what the key may sign, where that was said after its birth.
+    ///
+    /// Nodes take one statement of it for a key. Where an owner has said two things at once to different nodes, all come to hold the
+    /// same of them.
+    pub fn permissions(&self) -> Option<B256> {
+        self.all()
+            .filter_map(|says| match says {
+                Says::Permits { permissions } => Some(permissions),
+                _ => None,
+            })
+            .min()
     }
 
     /// Whether the key is revoked.

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use quorate_core::delegation::{Caveat, Caveats, Delegation};
-use quorate_core::{PackedUserOperation, Transaction};
+use quorate_core::{AccountCall, PackedUserOperation, Transaction, routed_hash, signing_hash};
 
 use crate::json::JsonError;
 use crate::{Forbidden, MessageError, OperationMessage};
@@ -116,6 +116,51 @@ impl Subject {
             Self::Transaction(transaction) => text::of_transaction(transaction),
             Self::AccountOperation(operation) => text::of_account_operation(operation),
             Self::Redelegation(redelegation) => text::of_redelegation(redelegation),
+        }
+    }
+
+    /// Its nonce: the operation's, the transaction's; a delegation's salt.
+    pub fn nonce(&self) -> U256 {
+        match self {
+            Self::Operation(message) => message.operation.nonce,
+            Self::Transaction(transaction) => U256::from(transaction.nonce),
+            Self::AccountOperation(message) => message.operation.nonce,
+            Self::Redelegation(redelegation) => redelegation.salt,
+        }
+    }
+
+    /// What names it: the hash of a user operation at its entry point, and of everything else the 32 bytes that are signed.
+    pub fn hash(&self) -> B256 {
+        match self {
+            Self::Operation(OperationMessage { operation, entry_point, chain_id }) => {
+                operation.hash(*entry_point, *chain_id)
+            }
+            Self::Transaction(transaction) => transaction.signing_hash(),
+            Self::AccountOperation(AccountOperation { operation, entry_point, chain_id }) => {
+                operation.hybrid_digest(*entry_point, *chain_id)
+            }
+            Self::Redelegation(redelegation) => {
+                let caveats = redelegation.caveats();
+                let delegation = redelegation.delegation(&caveats);
+                delegation.signing_digest(redelegation.chain_id, redelegation.manager)
+            }
+        }
+    }
+
+    /// The 32 bytes that a key signs of it.
+    ///
+    /// Of a user operation they are those of an EIP-191 message: of its hash, or of a batch, of what the batched session router
+    /// routes to the key's session key manager.
+    pub fn digest(&self, session_key_manager: Option<Address>) -> B256 {
+        let hash = self.hash();
+        match (self, session_key_manager) {
+            (Self::Operation(message), manager) => {
+                match (AccountCall::decode(&message.operation.call_data), manager) {
+                    (Ok(AccountCall::Batch(_)), Some(manager)) => signing_hash(routed_hash(hash, manager)),
+                    _ => signing_hash(hash),
+                }
+            }
+            _ => hash,
         }
     }
 

@@ -1,13 +1,12 @@
 use alloy_primitives::Address;
-use quorate_core::delegation::Counters;
 use serde::Deserialize;
 
 use crate::delegation;
 use crate::limits::Counter;
 use crate::permissions::Permitted;
 use crate::{
-    ChargeId, DelegationPermissions, Forbidden, Permissions, PermissionsError, PermittedSubject, Subject,
-    json,
+    ChargeId, DelegationPermissions, Forbidden, Permissions, PermissionsError, PermittedSubject, Redeemer,
+    Subject, json,
 };
 
 /// What holds a key's policy on chain, with what its nodes hold it to: the permissions that are registered with a key.
@@ -27,6 +26,18 @@ pub enum Target {
     SessionKeyManager(Permissions),
     /// A delegation's manager and enforcers: what a delegator has signed to the key, or to an account of it.
     Delegation(DelegationPermissions),
+}
+
+impl From<Permissions> for Target {
+    fn from(permissions: Permissions) -> Self {
+        Self::SessionKeyManager(permissions)
+    }
+}
+
+impl From<DelegationPermissions> for Target {
+    fn from(permissions: DelegationPermissions) -> Self {
+        Self::Delegation(permissions)
+    }
 }
 
 #[derive(Deserialize)]
@@ -55,6 +66,17 @@ impl Target {
         }
     }
 
+    /// Whether a network takes them for a key: a client learns it here, before it asks.
+    ///
+    /// # Errors
+    /// [`PermissionsError`], with the place of what is wrong.
+    pub fn check(&self) -> Result<(), PermissionsError> {
+        match self {
+            Self::SessionKeyManager(permissions) => permissions.check(),
+            Self::Delegation(permissions) => permissions.check(),
+        }
+    }
+
     /// Who may add keys and whose signature made this one.
     pub const fn owner(&self) -> Address {
         match self {
@@ -79,6 +101,16 @@ impl Target {
         }
     }
 
+    /// The address that a key has to have for them: that of a delegation which the key itself redeems.
+    pub fn delegate(&self) -> Option<Address> {
+        match self {
+            Self::Delegation(permissions) if permissions.redeemer == Redeemer::Key => {
+                Some(permissions.context.delegate())
+            }
+            Self::Delegation(_) | Self::SessionKeyManager(_) => None,
+        }
+    }
+
     /// The permissions of a session key manager, if that is the target.
     pub const fn session_key_manager(&self) -> Option<&Permissions> {
         match self {
@@ -89,18 +121,12 @@ impl Target {
 
     /// Holds what is asked to be signed against the permissions: the only judgement by which a node signs.
     ///
-    /// `key` is the address of the key, `now` is in seconds since 1970. `counted` gives what was counted for caveats, without
-    /// what was charged under the id that it is given: that a charge is made again is no second one.
+    /// `key` is the address of the key, `now` is in seconds since 1970. What was signed before is no matter here: the amounts are
+    /// held to their limits by who counts them.
     ///
     /// # Errors
     /// [`Forbidden`], by name.
-    pub fn judge<C: Counters>(
-        &self,
-        subject: &Subject,
-        key: Address,
-        now: u64,
-        counted: impl FnOnce(ChargeId) -> C,
-    ) -> Result<PermittedSubject, Forbidden> {
+    pub fn judge(&self, subject: &Subject, key: Address, now: u64) -> Result<PermittedSubject, Forbidden> {
         match (self, subject) {
             (Self::SessionKeyManager(permissions), Subject::Operation(message)) => {
                 let operation = &message.operation;
@@ -115,7 +141,7 @@ impl Target {
                 target: "a session key manager",
                 takes: "user operations of EntryPoint v0.6",
             }),
-            (Self::Delegation(permissions), subject) => permissions.judge(subject, key, now, counted),
+            (Self::Delegation(permissions), subject) => permissions.judge(subject, key, now),
         }
     }
 }

@@ -95,6 +95,15 @@ pub(crate) mod typed {
         }
     }
 
+    pub(crate) mod permit {
+        alloy_sol_types::sol! {
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct PermitOpts { bytes32 network; string keyId; string permissions; }
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct Request { PermitOpts setup; string challenge; }
+        }
+    }
+
     pub(crate) mod revoke {
         alloy_sol_types::sol! {
             #[derive(Debug, PartialEq, serde::Serialize)]

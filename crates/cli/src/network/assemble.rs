@@ -9,6 +9,8 @@ use clap::Args;
 use quorate_protocol::{Fingerprint, NetworkDescriptor, NodeCard};
 use url::Url;
 
+use crate::new_file::{Readers, write_new};
+
 #[derive(Debug, Args)]
 pub(crate) struct AssembleArguments {
     /// How many nodes sign.
@@ -50,7 +52,7 @@ pub(crate) fn run(arguments: AssembleArguments) -> anyhow::Result<()> {
     for (index, card) in unconfirmed {
         confirm(index, card)?;
     }
-    write_new(&out, &network.to_json()).with_context(|| format!("{} cannot be written", out.display()))?;
+    write_new(&out, &network.to_json(), Readers::Everyone)?;
     println!("network {} ({threshold} of {}) written to {}", network.id(), network.size(), out.display());
     println!("its fingerprint, which every operator compares with the others before joining:");
     println!("{}", network.fingerprint());
@@ -77,10 +79,4 @@ fn confirm(index: usize, card: &NodeCard) -> anyhow::Result<()> {
     let is_confirmed = matches!(answer.trim(), "y" | "Y" | "yes");
     anyhow::ensure!(is_confirmed, "node {index} is not confirmed; get its card from its operator again");
     Ok(())
-}
-
-fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = std::fs::File::create_new(file)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

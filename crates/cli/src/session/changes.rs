@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use clap::Args;
 use quorate::{
-    Address, B256, Draft, DraftReviewError, Leaf, ListedSession, LocalSessionKey, NodeIndex, Owner,
-    PendingGrant, PendingUpdate, Revocation, SessionGrant, SessionId, SmartAccount, TreeUpdate,
+    Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingGrant, PendingUpdate,
+    Revocation, SessionGrant, SessionId, SmartAccount, TreeUpdate,
 };
 use quorate_approval::Review;
 use quorate_protocol::TypedData;
@@ -194,17 +194,6 @@ impl Purpose for Replacing {
     type Answer = Replaced;
     const COMMAND: &'static str = "session replace";
 
-    fn leaves(
-        draft: &Draft<SessionGrant>,
-        sessions: &[ListedSession],
-    ) -> Result<Vec<Leaf>, DraftReviewError> {
-        draft.intent().update.known_leaves(sessions, Some(draft.intent()))
-    }
-
-    fn session(draft: &Draft<SessionGrant>) -> Option<&SessionId> {
-        Some(draft.intent().session.id())
-    }
-
     async fn follow(
         self,
         pending: PendingGrant,
@@ -226,10 +215,6 @@ impl Purpose for Revoking {
     type Intent = TreeUpdate;
     type Answer = Ended;
     const COMMAND: &'static str = "session revoke";
-
-    fn leaves(draft: &Draft<TreeUpdate>, sessions: &[ListedSession]) -> Result<Vec<Leaf>, DraftReviewError> {
-        draft.intent().known_leaves(sessions, None)
-    }
 
     async fn follow(self, pending: PendingUpdate, _: &SmartAccount, steps: &Steps) -> anyhow::Result<Ended> {
         let Self { revoked, keys } = self;

@@ -1,16 +1,15 @@
 //! `quorate session create`: from a policy file to a session on chain.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use quorate::{
-    Address, B256, DistributedSigner, Draft, DraftReviewError, Grant, Leaf, Limits, ListedSession,
-    LocalSessionKey, PendingGrant, SessionGrant, SessionId, SigningNetwork, SmartAccount, StorableKey,
-    TokenBalance,
+    Address, B256, DistributedSigner, Grant, Limits, LocalSessionKey, PendingGrant, SessionGrant,
+    SigningNetwork, SmartAccount, StorableKey, TokenBalance,
 };
 use quorate_core::KnownFunction;
 use quorate_policy_file::{Compiled, Target};
+use quorate_protocol::CHALLENGE_LIFETIME;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -144,24 +143,10 @@ impl Scene<'_> {
     }
 }
 
-/// How long a network waits for the signature under a request for a key ([`SigningNetwork::prepare_key`]).
-const CHALLENGE_LIFETIME: Duration = Duration::from_secs(60);
-
 impl Purpose for Granting {
     type Intent = SessionGrant;
     type Answer = Created;
     const COMMAND: &'static str = "session create";
-
-    fn leaves(
-        draft: &Draft<SessionGrant>,
-        sessions: &[ListedSession],
-    ) -> Result<Vec<Leaf>, DraftReviewError> {
-        draft.intent().update.known_leaves(sessions, Some(draft.intent()))
-    }
-
-    fn session(draft: &Draft<SessionGrant>) -> Option<&SessionId> {
-        Some(draft.intent().session.id())
-    }
 
     async fn follow(
         self,

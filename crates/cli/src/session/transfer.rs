@@ -8,8 +8,9 @@ use quorate::quorate_store::original::{self, Documents, Quorum};
 use serde::Serialize;
 
 use crate::clock::now;
-use crate::context::{Context, PaymentArguments, create, read};
+use crate::context::{Context, PaymentArguments, read};
 use crate::exit::Failure;
+use crate::new_file::{Readers, write_new};
 use crate::offline::Output;
 use crate::settings::SettingsArguments;
 
@@ -63,8 +64,8 @@ pub(super) async fn export(settings: SettingsArguments, arguments: ExportArgumen
     let Documents { sessions, signers } = account.export_original(quorum).await?;
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let exported = Exported { sessions: folder.join(SESSIONS), signers: folder.join(SIGNERS) };
-    create(&exported.sessions, &sessions)?;
-    create(&exported.signers, &signers)?;
+    write_new(&exported.sessions, &sessions, Readers::Owner)?;
+    write_new(&exported.signers, &signers, Readers::Owner)?;
     output.write(&exported, |exported| {
         format!("{}\n{} holds secret keys, unsealed", exported.sessions.display(), exported.signers.display())
     })

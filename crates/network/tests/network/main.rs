@@ -22,6 +22,7 @@ mod limits;
 mod npm_clients;
 mod observe;
 mod operators;
+mod redemptions;
 mod refusals;
 mod relay;
 mod retries;

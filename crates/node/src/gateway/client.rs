@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use quorate_protocol::{
-    Answer, Authentication, AuthenticationError, NetworkDescriptor, NodeIndex, Nonce, Operation,
-    ProvenChallenge, Refusal, RequestId, SUBPROTOCOL, Setup, Signed, SignedRequest,
+    Answer, Authentication, AuthenticationError, CHALLENGE_LIFETIME, NetworkDescriptor, NodeIndex, Nonce,
+    Operation, ProvenChallenge, Refusal, RequestId, SUBPROTOCOL, Setup, Signed, SignedRequest,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,6 @@ use super::nonces;
 use super::signing::Signatures;
 use super::statements::{list, register, revoke};
 use crate::error::reasons;
-use crate::node::NONCE_LIFETIME;
 use crate::observe::{GatewayMetrics, one_line};
 
 /// What serves clients.
@@ -86,7 +85,7 @@ struct Counted<'a> {
 
 /// How long each of a client's frames may take.
 const SETUP_DEADLINE: Duration = Duration::from_secs(10);
-const AUTHENTICATION_DEADLINE: Duration = NONCE_LIFETIME;
+const AUTHENTICATION_DEADLINE: Duration = CHALLENGE_LIFETIME;
 
 /// How long a request for a key may be repeated after a node has answered it: nodes give the same key again.
 const KEY_RESUME: Duration = Duration::from_secs(600);
@@ -152,7 +151,7 @@ impl Clients {
     /// Forgets drafts whose time is over, again and again.
     pub(super) async fn keep_tidy(&self) {
         loop {
-            tokio::time::sleep(NONCE_LIFETIME / 4).await;
+            tokio::time::sleep(CHALLENGE_LIFETIME / 4).await;
             self.drafts().expire(self.now());
         }
     }
@@ -273,7 +272,7 @@ impl Clients {
         }
         if operation.is_challenged() {
             if is_new && operation == Operation::Keygen && speaks_json(socket) {
-                self.drafts().insert(&proven.challenge, &setup, &nonces, self.now() + NONCE_LIFETIME);
+                self.drafts().insert(&proven.challenge, &setup, &nonces, self.now() + CHALLENGE_LIFETIME);
             }
             let gives_nonces = is_new && visitor.with_nonces && speaks_json(socket);
             let frame = if gives_nonces { proven.to_json() } else { proven.challenge };
@@ -327,7 +326,9 @@ impl Clients {
                 }
                 Ok(answer)
             }
-            Setup::AddEphemeralKey(_) => register(&self.network, &self.connections, request).await,
+            Setup::AddEphemeralKey(_) | Setup::Permit(_) => {
+                register(&self.network, &self.connections, request).await
+            }
             Setup::Revoke(_) => revoke(&self.network, &self.connections, request).await,
             _ => Err(malformed("this gateway does not know the operation")),
         }
@@ -335,7 +336,7 @@ impl Clients {
 
     async fn assign_key(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let challenge = request.challenge();
-        self.drafts().prolong(&challenge, self.now() + KEYGEN_DEADLINE + NONCE_LIFETIME);
+        self.drafts().prolong(&challenge, self.now() + KEYGEN_DEADLINE + CHALLENGE_LIFETIME);
         let answer = self.keys.assign(request).await;
         match &answer {
             Err(refusal) if !refusal.is_transient() && *refusal != Refusal::Challenge => {
@@ -360,7 +361,7 @@ impl Clients {
         match operation {
             Operation::Keygen => self.keys.needed(),
             Operation::Sign => self.network.threshold(),
-            Operation::AddEphemeralKey => self.network.bind_quorum(),
+            Operation::AddEphemeralKey | Operation::Permit => self.network.bind_quorum(),
             Operation::Revoke | Operation::List => 1,
         }
     }

@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::Signature;
-use quorate_core::{AccountCall, routed_hash, signing_hash};
-use quorate_protocol::{NetworkDescriptor, OperationMessage, address_of};
+use quorate_protocol::{NetworkDescriptor, Subject, address_of};
 
 use super::connections::{Event, NodeConnections};
 use crate::wire::{KeyRecord, ToNode};
@@ -82,18 +81,11 @@ async fn ask(key_id: &str, network: &NetworkDescriptor, connections: &NodeConnec
     None
 }
 
-/// Whether a signature is the key's over an operation, in the one form that chains take.
-///
-/// It is over the EIP-191 digest of the operation's hash; of a batch, over that of the routed hash.
-pub(super) fn is_by(record: &KeyRecord, message: &OperationMessage, signature: &Signature) -> bool {
-    let OperationMessage { operation, entry_point, chain_id } = message;
-    let hash = operation.hash(*entry_point, *chain_id);
-    let signed = match (AccountCall::decode(&operation.call_data), record.session_key_manager) {
-        (Ok(AccountCall::Batch(_)), Some(manager)) => routed_hash(hash, manager),
-        _ => hash,
-    };
+/// Whether a signature is the key's over what was asked for, in the one form that chains take.
+pub(super) fn is_by(record: &KeyRecord, subject: &Subject, signature: &Signature) -> bool {
     let session_key = record.public_key.as_slice().try_into().ok().and_then(address_of);
-    let signer = signature.recover_address_from_prehash(&signing_hash(signed)).ok();
+    let digest = subject.digest(record.session_key_manager);
+    let signer = signature.recover_address_from_prehash(&digest).ok();
     signature.normalize_s().is_none() && signer.is_some() && signer == session_key
 }
 
@@ -101,7 +93,8 @@ pub(super) fn is_by(record: &KeyRecord, message: &OperationMessage, signature: &
 mod tests {
     use alloy_primitives::{Address, U256};
     use k256::ecdsa::SigningKey;
-    use quorate_core::{Call, Encode as _, Execute, ExecuteBatch, UserOperation};
+    use quorate_core::{Call, Encode as _, Execute, ExecuteBatch, UserOperation, routed_hash, signing_hash};
+    use quorate_protocol::OperationMessage;
     use serde_bytes::ByteBuf;
 
     use super::*;
@@ -113,7 +106,7 @@ mod tests {
         KeyRecord { public_key, session_key_manager: Some(MANAGER) }
     }
 
-    fn message(call_data: Vec<u8>) -> OperationMessage {
+    fn operation(call_data: Vec<u8>) -> Subject {
         let operation = UserOperation {
             sender: Address::repeat_byte(1),
             nonce: U256::ZERO,
@@ -126,7 +119,7 @@ mod tests {
             max_priority_fee_per_gas: U256::ZERO,
             paymaster_and_data: Vec::new(),
         };
-        OperationMessage { operation, entry_point: Address::repeat_byte(2), chain_id: 1 }
+        Subject::Operation(OperationMessage { operation, entry_point: Address::repeat_byte(2), chain_id: 1 })
     }
 
     fn sign(key: &SigningKey, hash: alloy_primitives::B256) -> Signature {
@@ -140,19 +133,18 @@ mod tests {
         let (key, other) =
             (SigningKey::from_slice(&[7; 32]).unwrap(), SigningKey::from_slice(&[8; 32]).unwrap());
         let call = Call { to: Address::repeat_byte(3), value: U256::ZERO, data: &[1, 2, 3, 4] };
-        let single = message(Execute(call).to_vec());
-        let hash = single.operation.hash(single.entry_point, single.chain_id);
-        let signature = sign(&key, hash);
+        let single = operation(Execute(call).to_vec());
+        let signature = sign(&key, single.hash());
         assert!(is_by(&record(&key), &single, &signature));
         assert!(!is_by(&record(&other), &single, &signature), "another key");
-        assert!(!is_by(&record(&key), &message(vec![1]), &signature), "another operation");
+        assert!(!is_by(&record(&key), &operation(vec![1]), &signature), "another operation");
         let order =
             U256::from_str_radix("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16);
         let high = Signature::new(signature.r(), order.unwrap() - signature.s(), !signature.v());
         assert!(!is_by(&record(&key), &single, &high), "the other form");
 
-        let batch = message(ExecuteBatch(&[call, call]).to_vec());
-        let hash = batch.operation.hash(batch.entry_point, batch.chain_id);
+        let batch = operation(ExecuteBatch(&[call, call]).to_vec());
+        let hash = batch.hash();
         assert!(is_by(&record(&key), &batch, &sign(&key, routed_hash(hash, MANAGER))));
         assert!(!is_by(&record(&key), &batch, &sign(&key, hash)), "what the router does not check");
     }

@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use quorate_protocol::{NodeIndex, Nonce, Refusal};
+use quorate_protocol::{CHALLENGE_LIFETIME, NodeIndex, Nonce, Refusal};
 use tokio::time::Instant;
 
 use super::connections::{Event, NodeConnections, Wait};
-use crate::node::NONCE_LIFETIME;
 use crate::wire::ToNode;
 
 /// What one node has given in advance, the oldest first. Both ends forget it when their connection breaks.
@@ -25,7 +24,7 @@ pub(super) struct InAdvance {
 const MOST: usize = 16;
 
 /// How old a nonce may be when a challenge is made of it: the client has the rest of its lifetime to sign.
-const FRESH: Duration = NONCE_LIFETIME.checked_div(3).expect("3 is not 0");
+const FRESH: Duration = CHALLENGE_LIFETIME.checked_div(3).expect("3 is not 0");
 
 const DEADLINE: Duration = Duration::from_secs(5);
 

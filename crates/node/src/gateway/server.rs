@@ -92,6 +92,7 @@ pub(super) fn client_routes(door: &Arc<Door>) -> Router {
         .route("/keygen", get(keygen))
         .route("/signgen", get(signgen))
         .route("/addEphemeralKey", get(add_ephemeral_key))
+        .route("/permit", get(permit))
         .route("/revoke", get(revoke))
         .route("/ephemeralKeys", get(ephemeral_keys))
         .with_state(Arc::clone(door))
@@ -202,6 +203,10 @@ async fn signgen(parts: Parts) -> Response {
 
 async fn add_ephemeral_key(parts: Parts) -> Response {
     client(parts, Operation::AddEphemeralKey)
+}
+
+async fn permit(parts: Parts) -> Response {
+    client(parts, Operation::Permit)
 }
 
 async fn revoke(parts: Parts) -> Response {

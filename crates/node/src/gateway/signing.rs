@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quorate_protocol::{Answer, NetworkDescriptor, OperationMessage, Refusal, SignSetup, SignedRequest};
+use quorate_protocol::{Answer, NetworkDescriptor, Refusal, SignSetup, SignedRequest, Subject};
 use tokio::sync::Semaphore;
 
 use super::connections::{Event, NodeConnections, Task};
@@ -56,8 +56,8 @@ impl Signatures {
     /// # Errors
     /// The refusal that trying again does not change, or else the first one.
     pub(super) async fn sign(&self, request: SignedRequest, setup: &SignSetup) -> Result<Answer, Refusal> {
-        let message = OperationMessage::from_json(&setup.message);
-        let message = message.map_err(|error| Refusal::Malformed { reason: reasons(&error).into() })?;
+        let subject = Subject::from_json(&setup.message);
+        let subject = subject.map_err(|error| Refusal::Malformed { reason: reasons(&error).into() })?;
         let turn = tokio::time::timeout(LONGEST_WAIT, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(Refusal::Busy) };
         let asked: BTreeSet<_> = request.nonces.keys().copied().collect();
@@ -79,7 +79,7 @@ impl Signatures {
                 Next::Pause(pause) => tokio::time::sleep(pause).await,
                 Next::Ask { quorum, patience } => {
                     let left = attempts.left(self.now());
-                    let work = self.ask(&quorum, attempt, patience, &request, setup, &message);
+                    let work = self.ask(&quorum, attempt, patience, &request, setup, &subject);
                     let asked = tokio::time::timeout(left, work).await;
                     let (outcome, answer) = asked.unwrap_or((Outcome::Slow(Laggards::Nobody), None));
                     if !matches!(outcome, Outcome::Signed { .. }) {
@@ -105,7 +105,7 @@ impl Signatures {
         patience: Duration,
         request: &SignedRequest,
         setup: &SignSetup,
-        message: &OperationMessage,
+        subject: &Subject,
     ) -> (Outcome, Option<Answer>) {
         let began = Instant::now();
         let mut task = self.connections.open(quorum.clone());
@@ -126,7 +126,7 @@ impl Signatures {
                         let refusal = unfinished("too few nodes say which public key the key has");
                         (Outcome::Refused { node, refusal }, None)
                     }
-                    Some(record) if is_by(&record, message, &text.signature) => {
+                    Some(record) if is_by(&record, subject, &text.signature) => {
                         (Outcome::Signed { took: began.elapsed() }, Some(Answer::Signature(text)))
                     }
                     Some(_) => (Outcome::NotTheKeys { node }, None),

@@ -23,7 +23,7 @@ impl Admission {
         };
         let keys = self.keys_by_list(owner).max(by_token);
         let keys = keys.ok_or(Refusal::NotAdmitted { owner, token: refused_token })?;
-        if self.refuse_unsigned_permissions && setup.claim.is_none() {
+        if self.refuse_unsigned_permissions && setup.permissions.is_some() && setup.claim.is_none() {
             return Err(Refusal::UnsignedPermissions);
         }
         Ok(keys)
@@ -169,6 +169,11 @@ mod tests {
     #[test]
     fn unsigned_permissions_are_refused_also_to_those_who_are_admitted() {
         let strict = Admission { refuse_unsigned_permissions: true, ..admission(None, Some(&[issuer()])) };
-        assert_eq!(admit(&strict, STRANGER, Some(&token(STRANGER, 3))), Err(Refusal::UnsignedPermissions));
+        let without = setup(Some(&token(STRANGER, 3)));
+        let mut unsigned = without.clone();
+        unsigned.permissions = Some("{}".to_owned());
+        let admitted = |setup| strict.admit(NETWORK, STRANGER, setup, EXPIRES - 1);
+        assert_eq!(admitted(&unsigned), Err(Refusal::UnsignedPermissions));
+        assert_eq!(admitted(&without), Ok(3), "those that are registered later are always signed");
     }
 }

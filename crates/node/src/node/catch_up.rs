@@ -9,14 +9,14 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
-use quorate_ledger::{Entry, Judgement, KeyId, Nonce, Page, PageRequest, SigningRun};
+use quorate_ledger::{Entry, Judgement, KeyId, Page, PageRequest, SigningRun};
 use quorate_protocol::{NodeIndex, SignedRequest};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use zeroize::Zeroizing;
 
 use super::error::TaskError;
-use super::judge::{self, RequestedOperation};
+use super::judge::{self, Requested};
 use super::ledgers::{LedgerError, Ledgers};
 #[cfg(feature = "fail-points")]
 use super::lies;
@@ -51,7 +51,7 @@ pub(crate) struct CatchUp<'a> {
     pub(crate) ledgers: &'a Ledgers,
     pub(crate) statements: &'a Statements,
     pub(crate) key: &'a StoredKey,
-    pub(crate) operation: &'a RequestedOperation,
+    pub(crate) operation: &'a Requested,
     /// This node.
     pub(crate) me: NodeIndex,
     /// Seconds since 1970.
@@ -181,7 +181,7 @@ impl CatchUp<'_> {
     ) -> Result<(), TaskError> {
         let unusable = |error: &dyn std::error::Error| TaskError::Peer { peer, reason: reasons(error) };
         let page = Page::decode(page).map_err(|error| unusable(&error))?;
-        let RequestedOperation { key_id, key: id, .. } = self.operation;
+        let Requested { key_id, key: id, .. } = self.operation;
         let judge = EntryJudge { key_id, id: *id, key: self.key, statements };
         let page = page.judge(peer, |entry| judge.judge(peer, entry));
         let page = page.map_err(|withheld| unusable(&withheld))?;
@@ -206,7 +206,7 @@ impl EntryJudge<'_> {
     /// while its ephemeral key and its policy were valid.
     pub(crate) fn judge(&self, peer: NodeIndex, entry: &Entry) -> Judgement {
         let request = postcard::from_bytes::<SignedRequest>(&entry.request).ok();
-        let operation = request.and_then(|request| judge::operation(&request).ok());
+        let operation = request.and_then(|request| judge::requested(&request).ok());
         let Some(operation) = operation.filter(|operation| operation.key == self.id) else {
             return self.not_genuine(peer, entry);
         };
@@ -215,10 +215,8 @@ impl EntryJudge<'_> {
             Registration::OfAnother => return self.not_genuine(peer, entry),
             Registration::Genuine => {}
         }
-        match operation.ever_permitted(self.key) {
-            Some(amounts) => {
-                Judgement::Genuine { nonce: Nonce::new(operation.message.operation.nonce), amounts }
-            }
+        match operation.ever_permitted(self.key, entry.charged_at.get()) {
+            Some((nonce, amounts)) => Judgement::Genuine { nonce, amounts },
             None => self.not_genuine(peer, entry),
         }
     }

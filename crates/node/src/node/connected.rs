@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_primitives::B256;
-use quorate_protocol::{Answer, NodeIndex, Operation, Refusal, RequestId, SignedRequest};
+use quorate_protocol::{Answer, NodeIndex, Operation, Refusal, RequestId, SignedRequest, Target};
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -74,7 +74,11 @@ impl Connected {
                 let key = self.parts.storage.key(&key_id).await.ok().flatten();
                 let record = key.map(|key| KeyRecord {
                     public_key: ByteBuf::from(key.public_key),
-                    session_key_manager: key.permissions.map(|permissions| permissions.session_key_manager),
+                    session_key_manager: key
+                        .target
+                        .as_ref()
+                        .and_then(Target::session_key_manager)
+                        .map(|it| it.session_key_manager),
                 });
                 self.send(FromNode::KeyRecord { task, record }).await;
             }

@@ -2,12 +2,13 @@
 //!
 //! A request is parsed once, and what is decided about is what is then made or signed.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use ed25519_dalek::VerifyingKey;
-use quorate_ledger::{Amounts, Dimension, KeyId, Limits, UnknownDimension};
+use quorate_ledger::{Amounts, Denied, Dimension, KeyId, Limits, Nonce, UnknownDimension};
 use quorate_protocol::{
-    Authentication, AuthenticationError, KeygenSetup, ListSetup, Operation, OperationMessage, Owner,
-    Permissions, Permitted, RecentOperation, Refusal, Setup, Signed, SignedRequest, address_of,
+    Authentication, AuthenticationError, CaveatAmount, Forbidden, ForbiddenRedemption, KeygenSetup,
+    ListSetup, Operation, Owner, PermittedSubject, RecentOperation, Refusal, Setup, Signed, SignedRequest,
+    Statement, Subject, SubjectError, Target, address_of,
 };
 
 use super::member::Member;
@@ -15,22 +16,26 @@ use super::nonces::Nonces;
 use crate::error::reasons;
 use crate::storage::{ApprovedKeygen, StoredKey};
 
-/// An operation that an ephemeral key asks to be signed. Whether that key may, and what is permitted, is not decided yet.
-pub(crate) struct RequestedOperation {
+/// What an ephemeral key asks to be signed. Whether that key may, and what is permitted, is not decided yet.
+pub(crate) struct Requested {
     pub(crate) key_id: String,
     pub(crate) key: KeyId,
     pub(crate) ephemeral: VerifyingKey,
-    pub(crate) message: OperationMessage,
+    pub(crate) subject: Subject,
     threshold: u32,
 }
 
-/// An operation that a key's permissions allow.
-pub(crate) struct PermittedOperation {
+/// What a key's permissions allow to be signed.
+pub(crate) struct PermittedRequest {
     /// What is signed.
     pub(crate) digest: B256,
-    /// What the operation comes to in each limited dimension.
+    /// What the charge goes by: of those with the same, the chain executes one at most.
+    pub(crate) nonce: Nonce,
+    /// What it comes to in each limited dimension.
     pub(crate) amounts: Amounts,
     pub(crate) limits: Limits,
+    /// Those of the amounts that caveats limit.
+    caveats: Vec<CaveatAmount>,
 }
 
 /// Uses up this node's nonce for a request, whose signature was checked.
@@ -76,16 +81,11 @@ pub(crate) fn keygen(
 /// A contract has signed them, with the chain in them that it is on: what it signs names neither it nor its chain, and at its
 /// address on another chain may be somebody else's.
 fn check_permissions(member: &Member, setup: &KeygenSetup, owner: Owner) -> Result<(), Refusal> {
-    let other = |what: &str, found: String, expected: String| Refusal::OtherPermissions {
-        what: what.into(),
-        found: found.into(),
-        expected: expected.into(),
-    };
-    let network = &member.network;
+    let network = member.network.id();
     if let Some(claim) = &setup.claim
-        && claim.network != network.id()
+        && claim.network != network
     {
-        return Err(other("network", claim.network.to_string(), network.id().to_string()));
+        return Err(other("network", claim.network.to_string(), network.to_string()));
     }
     let Some(text) = &setup.permissions else {
         return match owner {
@@ -93,30 +93,56 @@ fn check_permissions(member: &Member, setup: &KeygenSetup, owner: Owner) -> Resu
             Owner::Contract(_) => Err(Refusal::NoPermissions),
         };
     };
-    let permissions = Permissions::from_json(text).map_err(malformed)?;
-    if permissions.owner != owner.address() {
-        return Err(other("owner", permissions.owner.to_string(), owner.to_string()));
+    if let (Owner::Contract(_), None) = (owner, &setup.claim) {
+        return Err(Refusal::UnsignedPermissions);
     }
-    if let Owner::Contract(contract) = owner {
-        if permissions.chain_id != contract.chain_id {
-            return Err(other("chain", permissions.chain_id.to_string(), contract.chain_id.to_string()));
-        }
-        if setup.claim.is_none() {
-            return Err(Refusal::UnsignedPermissions);
-        }
-    }
-    let counters = permissions.limits.counters();
-    let (threshold, size) = (network.threshold(), network.size());
-    if !counters.is_empty() && 2 * u16::from(threshold) <= u16::from(size) {
-        return Err(Refusal::Uncountable { threshold, size });
-    }
-    Limits::from_counters(&counters).map_err(malformed)?;
+    let target = Target::from_json(text).map_err(malformed)?;
+    check_target(member, &target, owner)?;
     match &setup.claim {
-        Some(claim) if claim.chain_id != permissions.chain_id => {
-            Err(other("chain", permissions.chain_id.to_string(), claim.chain_id.to_string()))
+        Some(claim) if claim.chain_id != target.chain_id() => {
+            Err(other("chain", target.chain_id().to_string(), claim.chain_id.to_string()))
         }
         _ => Ok(()),
     }
+}
+
+/// Permissions are those of this owner, and can be counted by this network.
+fn check_target(member: &Member, target: &Target, owner: Owner) -> Result<(), Refusal> {
+    if target.owner() != owner.address() {
+        return Err(other("owner", target.owner().to_string(), owner.to_string()));
+    }
+    if let Owner::Contract(contract) = owner
+        && target.chain_id() != contract.chain_id
+    {
+        return Err(other("chain", target.chain_id().to_string(), contract.chain_id.to_string()));
+    }
+    let counters = target.counters();
+    let (threshold, size) = (member.network.threshold(), member.network.size());
+    if !counters.is_empty() && 2 * u16::from(threshold) <= u16::from(size) {
+        return Err(Refusal::Uncountable { threshold, size });
+    }
+    Limits::from_counters(&counters).map(|_| ()).map_err(malformed)
+}
+
+/// A statement that gives a key its permissions gives it those of its owner, and for this very key; others are no matter here.
+pub(crate) fn check_permit(member: &Member, statement: &Statement, key: &StoredKey) -> Result<(), Refusal> {
+    let request = statement.request();
+    let Setup::Permit(permit) = Setup::parse(request.operation, &request.setup).map_err(malformed)? else {
+        return Ok(());
+    };
+    let target = Target::from_json(&permit.permissions).map_err(malformed)?;
+    check_target(member, &target, key.owner)?;
+    let redeemer = session_key(key, &permit.key_id)?;
+    match target.delegate() {
+        Some(delegate) if delegate != redeemer => {
+            Err(other("delegate", delegate.to_string(), redeemer.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn other(what: &str, found: String, expected: String) -> Refusal {
+    Refusal::OtherPermissions { what: what.into(), found: found.into(), expected: expected.into() }
 }
 
 /// Reads a request for what is said of a key.
@@ -124,11 +150,7 @@ pub(crate) fn list(network: B256, setup: &str) -> Result<ListSetup, Refusal> {
     SignedRequest::check_setup_len(setup)?;
     match Setup::parse(Operation::List, setup).map_err(malformed)? {
         Setup::List(setup) if setup.network == network => Ok(setup),
-        Setup::List(setup) => Err(Refusal::OtherPermissions {
-            what: "network".into(),
-            found: setup.network.to_string().into(),
-            expected: network.to_string().into(),
-        }),
+        Setup::List(setup) => Err(other("network", setup.network.to_string(), network.to_string())),
         _ => Err(not_of_this_kind()),
     }
 }
@@ -142,24 +164,26 @@ pub(crate) fn check_lifetime(request: &SignedRequest, now: u64) -> Result<(), Re
 }
 
 /// Reads a request for a signature, and checks the signature of the ephemeral key that asks.
-pub(crate) fn operation(request: &SignedRequest) -> Result<RequestedOperation, Refusal> {
+pub(crate) fn requested(request: &SignedRequest) -> Result<Requested, Refusal> {
     request.check_len()?;
     let setup = Setup::parse(request.operation, &request.setup).map_err(malformed)?;
     let Setup::Sign(setup) = setup else { return Err(not_of_this_kind()) };
     let ephemeral = Authentication::parse(&request.authentication)
         .and_then(|authentication| authentication.verify_ephemeral(&request.setup, &request.challenge()))
         .map_err(unauthenticated)?;
-    let message = OperationMessage::from_json(&setup.message).map_err(malformed)?;
+    let subject = Subject::from_json(&setup.message).map_err(|error| match error {
+        SubjectError::Forbidden(forbidden) => forbidden.into(),
+        error => malformed(error),
+    })?;
     let key = setup.key_id.parse();
     let key = key.map_err(|_| Refusal::UnknownKey { key_id: setup.key_id.as_str().into() })?;
-    Ok(RequestedOperation { key_id: setup.key_id, key, ephemeral, message, threshold: setup.threshold })
+    Ok(Requested { key_id: setup.key_id, key, ephemeral, subject, threshold: setup.threshold })
 }
 
-impl RequestedOperation {
-    /// What identifies the operation to its owner.
+impl Requested {
+    /// What identifies it to the key's owner.
     pub(crate) fn named(&self) -> RecentOperation {
-        let OperationMessage { operation, entry_point, chain_id } = &self.message;
-        RecentOperation { nonce: operation.nonce, hash: operation.hash(*entry_point, *chain_id) }
+        RecentOperation { nonce: self.subject.nonce(), hash: self.subject.hash() }
     }
 
     /// Refuses a quorum of another size than the network's.
@@ -172,31 +196,54 @@ impl RequestedOperation {
         Err(Refusal::Quorum { asked: text(self.threshold).into(), has: text(has).into() })
     }
 
-    /// Holds the operation against the key's permissions at a time, in seconds since 1970.
-    pub(crate) fn permit(&self, key: &StoredKey, now: u64) -> Result<PermittedOperation, Refusal> {
-        let OperationMessage { operation, entry_point, chain_id } = &self.message;
-        let permissions = key.permissions.as_ref().ok_or(Refusal::NoPermissions)?;
+    /// Holds it against the key's permissions at a time, in seconds since 1970.
+    pub(crate) fn permit(&self, key: &StoredKey, now: u64) -> Result<PermittedRequest, Refusal> {
+        let target = key.target.as_ref().ok_or(Refusal::NoPermissions)?;
         let session_key = session_key(key, &self.key_id)?;
-        let Permitted { amounts, digest, .. } =
-            permissions.judge(operation, *entry_point, *chain_id, session_key, now)?;
-        let counters = permissions.limits.counters();
+        let PermittedSubject { digest, charge, amounts, caveats } =
+            target.judge(&self.subject, session_key, now)?;
+        let counters = target.counters();
         let amount = |(counter, amount): (&quorate_protocol::Counter, _)| {
             Ok::<_, UnknownDimension>((Dimension::try_from(counter.dimension)?, amount))
         };
-        let amounts =
+        let amounts: Vec<_> =
             counters.iter().zip(amounts).map(amount).collect::<Result<_, _>>().map_err(malformed)?;
         let limits = Limits::from_counters(&counters).map_err(malformed)?;
-        Ok(PermittedOperation { digest, amounts, limits })
+        let of_caveats = |of: fn(&CaveatAmount) -> U256| {
+            caveats.iter().map(move |caveat| (Dimension::from(caveat.counter), of(caveat)))
+        };
+        Ok(PermittedRequest {
+            digest,
+            nonce: Nonce::new(charge.get()),
+            amounts: amounts.into_iter().chain(of_caveats(|caveat| caveat.amount)).collect(),
+            limits: limits.iter().chain(of_caveats(|caveat| caveat.limit)).collect(),
+            caveats,
+        })
     }
 
-    /// What the operation comes to if its key's permissions allow it at some time; none if they never do.
+    /// What it comes to, and what its charge goes by, if its key's permissions allow it at some time; none if they never do.
     ///
-    /// A peer's entry is judged by this: it let the operation through while the policy was valid by its own clock.
-    pub(crate) fn ever_permitted(&self, key: &StoredKey) -> Option<Amounts> {
-        let policies = &key.permissions.as_ref()?.policies;
-        // A policy allows the same calls at all times of its epoch.
-        let mut starts = policies.iter().map(|permitted| permitted.policy.epoch().valid_after());
-        starts.find_map(|at| self.permit(key, at).ok()).map(|permitted| permitted.amounts)
+    /// A peer's entry is judged by this: it let the request through while the policy was valid by its own clock, and charged it then.
+    pub(crate) fn ever_permitted(&self, key: &StoredKey, charged_at: u64) -> Option<(Nonce, Amounts)> {
+        let times = match key.target.as_ref()? {
+            // A policy allows the same calls at all times of its epoch.
+            Target::SessionKeyManager(permissions) => {
+                permissions.policies.iter().map(|permitted| permitted.policy.epoch().valid_after()).collect()
+            }
+            // What enforcers count depends on the time.
+            Target::Delegation(_) => vec![charged_at],
+        };
+        let permitted = times.into_iter().find_map(|at| self.permit(key, at).ok())?;
+        Some((permitted.nonce, permitted.amounts))
+    }
+}
+
+impl PermittedRequest {
+    /// What the client is told of a limit that leaves no room: as the chain would say it, where the limit is a caveat's.
+    pub(crate) fn refusal(&self, denied: &Denied) -> Option<Refusal> {
+        let Denied::Refused { dimension, .. } = denied else { return None };
+        let caveat = self.caveats.iter().find(|caveat| Dimension::from(caveat.counter) == *dimension)?;
+        Some(Forbidden::Redemption(ForbiddenRedemption::Caveat(caveat.beyond)).into())
     }
 }
 

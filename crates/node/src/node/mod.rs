@@ -46,7 +46,6 @@ use url::Url;
 pub(crate) use self::catch_up::{Remark, Told};
 pub(crate) use self::connection::hello_digest;
 pub(crate) use self::member::Member;
-pub(crate) use self::nonces::NONCE_LIFETIME;
 pub(crate) use self::quarantine::Quarantine;
 #[cfg(feature = "adversaries")]
 pub(crate) use self::run::RunMessage;

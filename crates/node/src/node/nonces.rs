@@ -1,12 +1,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use alloy_primitives::B256;
-use quorate_protocol::{Nonce, Refusal};
-
-/// How long a challenge is good for.
-pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(60);
+use quorate_protocol::{CHALLENGE_LIFETIME, Nonce, Refusal};
 
 /// How many open nonces a node keeps; beyond that the oldest are forgotten, so their requests are refused.
 const MAX_NONCES: usize = 100_000;
@@ -63,7 +60,7 @@ impl Nonces {
 
 impl Open {
     fn is_over(&self) -> bool {
-        self.given.elapsed() >= NONCE_LIFETIME
+        self.given.elapsed() >= CHALLENGE_LIFETIME
     }
 }
 

@@ -263,7 +263,7 @@ impl Quarantine {
         if more && last > after {
             return Ok(Heard::More(RecallPart::Statements { after: last }, None));
         }
-        let is_counted = key.permissions.as_ref().is_some_and(|held| !held.limits.counters().is_empty());
+        let is_counted = key.target.as_ref().is_some_and(|target| !target.counters().is_empty());
         let (true, Ok(id)) = (is_counted, key_id.parse()) else { return Ok(Heard::All) };
         let reading = self.ledgers.catch_up(id, from).await?;
         Ok(Heard::More(RecallPart::Ledger { after: reading.request() }, Some(reading)))

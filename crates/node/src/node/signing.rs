@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use quorate_ledger::{Barrier, Limits, Nonce, Operation};
+use quorate_ledger::{Barrier, ChargeError, Limits, Operation, SettleError};
 use quorate_protocol::{NodeIndex, Refusal, SignatureText, SignedRequest};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,8 +19,8 @@ use super::catch_up::{CatchUp, Remark};
 use super::envelope::{Agenda, Purpose};
 use super::error::TaskError;
 use super::in_flight::Inbox;
-use super::judge::{self, PermittedOperation, RequestedOperation};
-use super::ledgers::{Hold, Ledgers};
+use super::judge::{self, PermittedRequest, Requested};
+use super::ledgers::{Hold, LedgerError, Ledgers};
 #[cfg(feature = "fail-points")]
 use super::lies;
 use super::member::Member;
@@ -57,7 +57,7 @@ pub(crate) struct Quorum {
 const ROUND: Duration = Duration::from_secs(4);
 const RUN: Duration = Duration::from_secs(15);
 
-/// How long a node waits for the others' statements about an ephemeral key that it does not know.
+/// How long a node waits for the others' statements about a key, where it lacks one.
 const STATEMENTS: Duration = Duration::from_secs(1);
 
 impl Signing {
@@ -72,15 +72,18 @@ impl Signing {
         peers: &Peers,
     ) -> Result<SignatureText, TaskError> {
         peers.quarantine.check()?;
-        let operation = judge::operation(request)?;
+        let operation = judge::requested(request)?;
         operation.check_threshold(&self.member)?;
         quorum.check(&self.member)?;
         judge::spend_nonce(&self.member, &self.nonces, request)?;
         let attempt = self.attempts.begin(operation.key, operation.ephemeral.to_bytes(), operation.named());
         let now = clock::now();
         let signature = async {
-            let key = peers.key(&operation.key_id).await?;
+            let mut key = peers.key(&operation.key_id).await?;
             let statements = self.statements_for(&operation, &key, peers, now).await?;
+            if key.target.is_none() {
+                key = peers.key(&operation.key_id).await?;
+            }
             let task = Task { signing: self, request, operation: &operation, key: &key, now };
             let signed = task.sign(quorum, &statements, &attempt).await;
             if let Err(TaskError::Cheated { peer }) = &signed {
@@ -94,10 +97,10 @@ impl Signing {
         }
     }
 
-    /// What is said about the operation's key. Where it does not know the ephemeral key that asks, the other nodes may.
+    /// What is said about the key. Where that is neither who asks nor what the key may sign, the other nodes may know it.
     async fn statements_for(
         &self,
-        operation: &RequestedOperation,
+        operation: &Requested,
         key: &StoredKey,
         peers: &Peers,
         now: u64,
@@ -105,10 +108,14 @@ impl Signing {
         let (key_id, ephemeral) = (&operation.key_id, operation.ephemeral.as_bytes());
         let mut statements = self.statements.of(key_id, key).await?;
         let until = Instant::now() + STATEMENTS;
-        if statements.registration(ephemeral).is_none() {
+        let lacks = |statements: &KeyStatements| {
+            let permitted = key.target.is_some() || statements.permissions().is_some();
+            !permitted || statements.registration(ephemeral).is_none()
+        };
+        if lacks(&statements) {
             let known = statements.digest();
             peers.write_to_all(&PeerMessage::WhichStatements { key_id: key_id.clone(), known }).await;
-            while statements.registration(ephemeral).is_none() && Instant::now() < until {
+            while lacks(&statements) && Instant::now() < until {
                 self.statements.wait(until.saturating_duration_since(Instant::now())).await;
                 statements = self.statements.of(key_id, key).await?;
             }
@@ -122,7 +129,7 @@ impl Signing {
 struct Task<'a> {
     signing: &'a Signing,
     request: &'a SignedRequest,
-    operation: &'a RequestedOperation,
+    operation: &'a Requested,
     key: &'a StoredKey,
     /// When it came, in seconds since 1970.
     now: u64,
@@ -139,15 +146,16 @@ impl Task<'_> {
         let permitted = self.operation.permit(self.key, self.now)?;
         let signers = quorum.participants.clone();
         let key_id = self.operation.key_id.as_str();
-        let PermittedOperation { digest, limits, .. } = &permitted;
+        let PermittedRequest { digest, limits, .. } = &permitted;
         let rounds =
             SignatureRounds { storage, key_id, signers: &signers, digest: *digest, cores, now: self.now };
         rounds.permit().await?;
 
         let others = signers.iter().copied().filter(|signer| *signer != member.index);
-        let charged = self.charge(&permitted, statements, others).await?;
+        let told = |error| explained(error, &permitted);
+        let charged = self.charge(&permitted, statements, others).await.map_err(told)?;
         let (barrier, hold) = charged.unzip();
-        match self.agree(quorum, statements, limits, barrier).await {
+        match self.agree(quorum, statements, limits, barrier).await.map_err(told) {
             Ok(mut run) => {
                 if let Some(hold) = hold {
                     hold.keep();
@@ -166,7 +174,7 @@ impl Task<'_> {
     /// Charges the operation, where its key's operations are counted.
     async fn charge(
         &self,
-        permitted: &PermittedOperation,
+        permitted: &PermittedRequest,
         statements: &KeyStatements,
         others: impl Iterator<Item = NodeIndex>,
     ) -> Result<Option<(Barrier, Hold)>, TaskError> {
@@ -176,7 +184,7 @@ impl Task<'_> {
         let ephemeral = self.operation.ephemeral.as_bytes();
         let refused = || Refusal::EphemeralKey { key_id: self.operation.key_id.as_str().into() };
         let operation = Operation {
-            nonce: Nonce::new(self.operation.message.operation.nonce),
+            nonce: permitted.nonce,
             amounts: permitted.amounts.clone(),
             request: crate::storage::encoded(self.request),
             statement: statements.registration(ephemeral).ok_or_else(refused)?,
@@ -229,6 +237,18 @@ impl Task<'_> {
         }
         Ok(run)
     }
+}
+
+/// A limit that leaves no room, as the client is told of it.
+fn explained(error: TaskError, permitted: &PermittedRequest) -> TaskError {
+    let refusal = match &error {
+        TaskError::Ledger(
+            LedgerError::Charge(ChargeError::Denied(denied))
+            | LedgerError::Settle(SettleError::Denied(denied)),
+        ) => permitted.refusal(denied),
+        _ => None,
+    };
+    refusal.map_or(error, TaskError::from)
 }
 
 impl Quorum {

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::attempts::Attempts;
 use super::error::TaskError;
 use super::heard::Heard;
+use super::judge;
 use super::member::Member;
 use crate::error::reasons;
 use crate::storage::{
@@ -100,6 +101,11 @@ impl KeyStatements {
     pub(crate) fn all(&self) -> Vec<Says> {
         let FirstRegistration { ephemeral, until, .. } = self.first;
         std::iter::once(Says::Registers { ephemeral, until }).chain(self.set.all()).collect()
+    }
+
+    /// The keccak-256 of what the key may sign, where that was said after its birth.
+    pub(crate) fn permissions(&self) -> Option<B256> {
+        self.set.permissions()
     }
 
     /// By which two nodes see whether they have the same statements.
@@ -228,6 +234,7 @@ impl Statements {
         match Setup::parse(request.operation, &request.setup).ok()? {
             Setup::AddEphemeralKey(add) => Some(add.key_id),
             Setup::Revoke(revoke) => Some(revoke.key_id),
+            Setup::Permit(permit) => Some(permit.key_id),
             _ => None,
         }
     }
@@ -249,6 +256,7 @@ impl Statements {
         if signed.owner() != key.owner {
             return Err(Refusal::Owner { key_id: signed.unverified().key_id().into(), owner: key.owner });
         }
+        judge::check_permit(&self.member, signed.unverified(), key)?;
         Ok(signed)
     }
 }

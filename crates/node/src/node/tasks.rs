@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use quorate_protocol::{
-    Acknowledgement, Answer, KeyListing, Operation, Refusal, Signed, SignedRequest, Verified,
+    Acknowledgement, Answer, KeyListing, Operation, Refusal, Says, Signed, SignedRequest, Verified,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -119,6 +119,9 @@ impl Parts {
         // One that is stored was verified then; a contract may say something else by now.
         let recent = match self.statements.stored(&statement).await? {
             Some(_) => self.statements.end_attempts(&statement).await,
+            None if matches!(statement.says(), Says::Permits { .. }) && key.target.is_some() => {
+                return Err(Refusal::AlreadyPermitted { key_id: key_id.as_str().into() }.into());
+            }
             None => {
                 let verified = self.verified(signed).await?;
                 self.statements.store_own(&verified, clock::now()).await?

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use alloy_primitives::hex;
 use quorate_ledger::{Dimension, KeyId, Timestamp};
-use quorate_protocol::{NodeIndex, Permissions, Says};
+use quorate_protocol::{NodeIndex, Says, Target};
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
@@ -193,7 +193,7 @@ async fn inspect(pool: &SqlitePool, key: ListedKey, now: u64) -> Result<Inspecte
             hex::encode_prefixed(row.try_get::<&[u8], _>(0)?),
             (Some(unsigned(row.try_get(1)?)), false),
         );
-        let written = row.try_get::<Option<&str>, _>(2)?.map(Permissions::from_json).transpose();
+        let written = row.try_get::<Option<&str>, _>(2)?.map(Target::from_json).transpose();
         permissions = written.map_err(|_| damaged("permissions", &key_id))?;
     }
     let mut revoked = false;
@@ -221,7 +221,7 @@ async fn inspect(pool: &SqlitePool, key: ListedKey, now: u64) -> Result<Inspecte
         Ok(id) if permissions.is_some() => Some(ledger_of(pool, id).await?),
         _ => None,
     };
-    let counters = permissions.map(|permissions| permissions.limits.counters()).unwrap_or_default();
+    let counters = permissions.map(|permissions| permissions.counters()).unwrap_or_default();
     let counted = counters.into_iter().filter_map(|counter| {
         let dimension = Dimension::try_from(counter.dimension).ok()?;
         let total = ledger.as_ref()?.kept_total(dimension, Timestamp::new(now));

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use quorate_mpc::KeyShare;
 use quorate_protocol::{
-    Attestation, KeyText, KeygenSetup, NodeIndex, Owner, Permissions, SignedRequest, Verified,
+    Attestation, KeyText, KeygenSetup, NodeIndex, Owner, Says, Setup, SignedRequest, Target, Verified,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
@@ -26,7 +26,7 @@ pub(crate) struct StoredKey {
     pub(crate) public_key: [u8; 33],
     pub(crate) owner: Owner,
     /// None: the key signs nothing.
-    pub(crate) permissions: Option<Permissions>,
+    pub(crate) target: Option<Target>,
     pub(crate) registration: FirstRegistration,
 }
 
@@ -244,17 +244,34 @@ impl Storage {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let damaged = |what| StorageError::Damaged { what, key_id: key_id.to_owned() };
-        let permissions = row.try_get::<Option<&str>, _>(2)?.map(Permissions::from_json).transpose();
+        let target = match row.try_get::<Option<&str>, _>(2)? {
+            Some(text) => Some(Target::from_json(text).map_err(|_| damaged("permissions"))?),
+            None => self.permitted_later(key_id).await?,
+        };
         Ok(Some(StoredKey {
             public_key: public_key(row.try_get(0)?, key_id)?,
             owner: row.try_get::<&str, _>(1)?.parse().map_err(|_| damaged("owner"))?,
-            permissions: permissions.map_err(|_| damaged("permissions"))?,
+            target,
             registration: FirstRegistration {
                 request: B256::try_from(row.try_get::<&[u8], _>(3)?).map_err(|_| damaged("request"))?,
                 ephemeral: row.try_get::<&[u8], _>(4)?.try_into().map_err(|_| damaged("ephemeral key"))?,
                 until: unsigned(row.try_get(5)?),
             },
         }))
+    }
+
+    /// What a key may sign that was born without permissions, where its owner has said so since.
+    async fn permitted_later(&self, key_id: &str) -> Result<Option<Target>, StorageError> {
+        let Some(permissions) = self.statement_set(key_id).await?.permissions() else { return Ok(None) };
+        let damaged = || StorageError::Damaged { what: "permissions", key_id: key_id.to_owned() };
+        let statement = Says::Permits { permissions }.id(key_id);
+        let shown = self.statement(key_id, statement).await?.ok_or_else(damaged)?;
+        match Setup::parse(shown.request.operation, &shown.request.setup) {
+            Ok(Setup::Permit(permit)) => {
+                Target::from_json(&permit.permissions).map(Some).map_err(|_| damaged())
+            }
+            _ => Err(damaged()),
+        }
     }
 
     /// This node's share of a key that is somebody's.

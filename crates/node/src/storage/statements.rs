@@ -14,6 +14,9 @@ pub(crate) const MOST_REGISTRATIONS: u64 = 64;
 /// How many ephemeral keys of a key may be revoked one by one; the key itself can always be.
 pub(crate) const MOST_REVOCATIONS: u64 = 256;
 
+/// How often the permissions of a key may be said: nodes take it once, and differ only while they hear of it.
+pub(crate) const MOST_PERMITS: u64 = 4;
+
 /// What came of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -42,7 +45,7 @@ impl Storage {
             .bind(key_id)
             .fetch_all(&mut *transaction)
             .await?;
-        let (mut registrations, mut revocations) = (0, 0);
+        let (mut registrations, mut revocations, mut permits) = (0, 0, 0);
         for row in &rows {
             if row.try_get::<&[u8], _>(0)? == statement.id().as_slice() {
                 return Ok(Added::Known);
@@ -50,12 +53,14 @@ impl Storage {
             match says(row.try_get(1)?, key_id)? {
                 Says::Registers { .. } => registrations += 1,
                 Says::Revokes { .. } => revocations += 1,
+                Says::Permits { .. } => permits += 1,
                 _ => {}
             }
         }
         let is_too_many = match statement.says() {
             Says::Registers { .. } => registrations >= MOST_REGISTRATIONS,
             Says::Revokes { .. } => revocations >= MOST_REVOCATIONS,
+            Says::Permits { .. } => permits >= MOST_PERMITS,
             _ => false,
         };
         if is_too_many {

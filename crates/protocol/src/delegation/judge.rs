@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use quorate_core::delegation::{
-    self, Approval, BatchExecution, CallType, Counters, DelegationCall, Judgement, Missing, NotJudged,
+    BatchExecution, CallType, CounterKey, Counters, DelegationCall, Judgement, Missing, NotJudged,
     PeriodAllowance, Redeem, Redemption, SingleExecution, State, StreamAllowance,
 };
 use quorate_core::{Call, EntryPointVersion, Initialization, Transaction, UnpackedUserOperation};
@@ -20,7 +20,7 @@ pub struct PermittedSubject {
     pub charge: ChargeId,
     /// What it adds to each of the [`counters`](crate::Target::counters).
     pub amounts: Vec<U256>,
-    /// What it adds to what the enforcers of the delegations keep.
+    /// What it adds to what the enforcers of the delegations keep, each held to its caveat over all that is charged.
     pub caveats: Vec<CaveatAmount>,
 }
 
@@ -41,19 +41,13 @@ impl DelegationPermissions {
     ///
     /// # Errors
     /// [`Forbidden`], by name.
-    pub fn judge<C: Counters>(
-        &self,
-        subject: &Subject,
-        key: Address,
-        now: u64,
-        counted: impl FnOnce(ChargeId) -> C,
-    ) -> Result<PermittedSubject, Forbidden> {
+    pub fn judge(&self, subject: &Subject, key: Address, now: u64) -> Result<PermittedSubject, Forbidden> {
         match (subject, self.redeemer) {
             (Subject::Transaction(transaction), Redeemer::Key) => {
-                self.judge_call(&self.transaction(transaction, key)?, now, counted)
+                self.judge_call(&self.transaction(transaction, key)?, now)
             }
             (Subject::AccountOperation(operation), Redeemer::Account(account)) => {
-                self.judge_call(&self.account_operation(operation, account)?, now, counted)
+                self.judge_call(&self.account_operation(operation, account)?, now)
             }
             (Subject::Redelegation(redelegation), _) => {
                 self.judge_redelegation(redelegation, self.redeemer(key), now)
@@ -145,16 +139,11 @@ impl DelegationPermissions {
         if fees > most { Err(ForbiddenTransaction::Fees { fees, most }) } else { Ok(fees) }
     }
 
-    fn judge_call<C: Counters>(
-        &self,
-        call: &ManagerCall<'_>,
-        now: u64,
-        counted: impl FnOnce(ChargeId) -> C,
-    ) -> Result<PermittedSubject, Forbidden> {
+    fn judge_call(&self, call: &ManagerCall<'_>, now: u64) -> Result<PermittedSubject, Forbidden> {
         let charge = ChargeId::of_redemption(call.chain_id, call.nonce, call.data);
         let (amounts, caveats) = match DelegationCall::decode(call.data).map_err(ForbiddenRedemption::from)? {
             DelegationCall::Redeem(redeem) => {
-                let caveats = self.judge_redeem(&redeem, call.redeemer, now, counted(charge))?;
+                let caveats = self.judge_redeem(&redeem, call.redeemer, now)?;
                 (self.amounts_of_redeem(&redeem, call.fees)?, caveats)
             }
             DelegationCall::Disable(disable) if disable.0.delegator != call.redeemer => {
@@ -191,7 +180,6 @@ impl DelegationPermissions {
         redeem: &Redeem<'_>,
         redeemer: Address,
         now: u64,
-        counters: impl Counters,
     ) -> Result<Vec<CaveatAmount>, ForbiddenRedemption> {
         self.check_time(now)?;
         if redeem.context.as_bytes() != self.context.as_bytes() {
@@ -200,13 +188,12 @@ impl DelegationPermissions {
         }
         let redemption = Redemption::new(redeem.context, redeem.mode, redeem.execution, redeemer)
             .map_err(ForbiddenRedemption::Chain)?;
-        let counters = Pinned { counters, permissions: self };
-        let state = State { time: now, block: None, counters: &counters };
+        let state = State { time: now, block: None, counters: &First { permissions: self } };
         let mut charges = Vec::new();
         let mut not_judged = None;
-        for (_, judgement) in redemption.judgements(&self.deployment.enforcers(), &state) {
+        for (place, judgement) in redemption.judgements(&self.deployment.enforcers(), &state) {
             match judgement {
-                Judgement::Allowed(charge) => charges.extend(charge),
+                Judgement::Allowed(charge) => charges.extend(charge.map(|charge| (place, charge))),
                 Judgement::Forbidden(forbidden) => return Err(ForbiddenRedemption::Caveat(forbidden)),
                 Judgement::NotJudged(reason) if self.leaves_to_chain(reason) => {}
                 Judgement::NotJudged(reason) => not_judged = not_judged.or(Some(reason)),
@@ -214,7 +201,7 @@ impl DelegationPermissions {
         }
         match not_judged {
             Some(reason) => Err(ForbiddenRedemption::NotJudged(reason)),
-            None => Ok(charge::amounts(&charges, &counters)),
+            None => Ok(charge::amounts(&charges, redeem.context, now)),
         }
     }
 
@@ -264,34 +251,29 @@ fn gas_of<C>(operation: &UnpackedUserOperation<&[u8], C>) -> U256 {
     gas.into_iter().fold(operation.pre_verification_gas, sum)
 }
 
-/// What was counted, with the nonces of delegators that are given.
-struct Pinned<'a, C> {
-    counters: C,
+/// Nothing was redeemed before: what a redemption adds to is counted elsewhere, and held to its limit there.
+struct First<'a> {
     permissions: &'a DelegationPermissions,
 }
 
-impl<C: Counters> Counters for Pinned<'_, C> {
-    fn count(&self, key: &delegation::CounterKey) -> Option<U256> {
-        self.counters.count(key)
+impl Counters for First<'_> {
+    fn count(&self, _: &CounterKey) -> Option<U256> {
+        Some(U256::ZERO)
     }
 
-    fn period(&self, key: &delegation::CounterKey) -> Option<PeriodAllowance> {
-        self.counters.period(key)
+    fn period(&self, _: &CounterKey) -> Option<PeriodAllowance> {
+        Some(PeriodAllowance::default())
     }
 
-    fn stream(&self, key: &delegation::CounterKey) -> Option<StreamAllowance> {
-        self.counters.stream(key)
+    fn stream(&self, _: &CounterKey) -> Option<StreamAllowance> {
+        Some(StreamAllowance::default())
     }
 
-    fn is_id_used(&self, delegator: Address, id: U256) -> Option<bool> {
-        self.counters.is_id_used(delegator, id)
+    fn is_id_used(&self, _: Address, _: U256) -> Option<bool> {
+        Some(false)
     }
 
     fn nonce(&self, delegator: Address) -> Option<U256> {
         self.permissions.nonces.get(&delegator).copied()
-    }
-
-    fn is_approved(&self, approval: &Approval) -> Option<bool> {
-        self.counters.is_approved(approval)
     }
 }

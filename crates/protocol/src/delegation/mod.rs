@@ -149,6 +149,7 @@ impl NodeLimit {
             (Quantity::NativeValue, None) => Some(Self::NativeValue),
             (Quantity::NativeValue, Some(_)) => Some(Self::CoinWindows),
             (Quantity::Argument { .. }, _) => Some(Self::Arguments),
+            (Quantity::Caveat(_), _) => None,
         }
     }
 }

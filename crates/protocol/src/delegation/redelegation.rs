@@ -110,7 +110,7 @@ impl DelegationPermissions {
                 };
                 self.terms_of(redelegation, Enforcer::ERC20TransferAmount).filter_map(total).min()
             }
-            Quantity::Argument { .. } | Quantity::GasCost => None,
+            Quantity::Argument { .. } | Quantity::GasCost | Quantity::Caveat(_) => None,
         }
     }
 

@@ -13,10 +13,9 @@ use std::num::NonZeroU64;
 
 use alloy_primitives::{Address, U256};
 use quorate_core::delegation::{
-    Caveat, Caveats, Counters, Delegation, Delegations, Enforcer, MANAGER_V1_3_0, Mode, PeriodAllowance,
-    ROOT_AUTHORITY, Redeem, SingleExecution, StreamAllowance,
+    Caveat, Caveats, Context, Delegation, Delegations, Enforcer, MANAGER_V1_3_0, Mode, ROOT_AUTHORITY,
+    Redeem, SingleExecution,
 };
-use quorate_core::delegation::{Context, CounterKey};
 use quorate_core::{Call, Encode as _, SessionEpoch, Transaction};
 use quorate_protocol::{
     DelegationPermissions, Deployment, FeeCaps, Forbidden, Limits, PermittedSubject, PinnedContext, Redeemer,
@@ -120,37 +119,14 @@ fn transaction(data: Vec<u8>) -> Transaction<Vec<u8>> {
     }
 }
 
-/// Everything was redeemed, spent and streamed this much, and ids are used if that is anything.
-#[derive(Clone, Copy)]
-struct Counted(u64);
-
-impl Counters for Counted {
-    fn count(&self, _: &CounterKey) -> Option<U256> {
-        Some(U256::from(self.0))
-    }
-
-    fn period(&self, _: &CounterKey) -> Option<PeriodAllowance> {
-        Some(PeriodAllowance::default())
-    }
-
-    fn stream(&self, _: &CounterKey) -> Option<StreamAllowance> {
-        Some(StreamAllowance::default())
-    }
-
-    fn is_id_used(&self, _: Address, _: U256) -> Option<bool> {
-        Some(self.0 > 0)
-    }
-}
-
 fn judge(permissions: &DelegationPermissions, subject: Subject) -> Result<PermittedSubject, Forbidden> {
-    judge_at(permissions, subject, NOW, Counted(0))
+    judge_at(permissions, subject, NOW)
 }
 
 fn judge_at(
     permissions: &DelegationPermissions,
     subject: Subject,
     now: u64,
-    counted: Counted,
 ) -> Result<PermittedSubject, Forbidden> {
-    Target::Delegation(permissions.clone()).judge(&subject, KEY, now, |_| counted)
+    Target::Delegation(permissions.clone()).judge(&subject, KEY, now)
 }

@@ -77,7 +77,7 @@ fn every_redelegation_that_is_refused_has_its_reason() {
     for (change, forbidden) in cases {
         assert_eq!(judge_changed(&permissions(), change), Err(forbidden));
     }
-    let late = judge_at(&permissions(), Subject::Redelegation(redelegation()), END + 1, Counted(0));
+    let late = judge_at(&permissions(), Subject::Redelegation(redelegation()), END + 1);
     let expired = ForbiddenRedemption::Expired { valid_until: END, now: END + 1 };
     assert_eq!(late, Err(Refused::Time(expired).into()));
 }

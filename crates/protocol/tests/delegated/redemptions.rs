@@ -3,13 +3,13 @@
 use alloy_primitives::B256;
 use alloy_sol_types::SolCall as _;
 use quorate_core::delegation::{
-    Batch, CaveatPlace, ChainError, CounterKey, DelegationCallError, Disable, ExecutionType, Missing,
-    NoRedemption, NotJudged, Reason, UnknownMode,
+    Batch, CaveatPlace, ChainError, DelegationCallError, Disable, ExecutionType, Missing, NoRedemption,
+    NotJudged, Reason, UnknownMode,
 };
 use quorate_core::{FunctionSelector, UserOperation};
 use quorate_protocol::{
-    ArgumentLimit, CaveatAmount, CaveatCounter, ForbiddenRedemption as Redemption,
-    ForbiddenTransaction as Refused, OperationMessage, PaymasterRule, Uncountable,
+    ArgumentLimit, CaveatCounter, ForbiddenRedemption as Redemption, ForbiddenTransaction as Refused,
+    OperationMessage, PaymasterRule, Uncountable,
 };
 
 use super::*;
@@ -61,12 +61,14 @@ fn what_the_delegation_allows_is_signed_and_charged() {
     assert_eq!(permitted.amounts, [U256::ONE, U256::from(300_000 * 30)]);
     let counted: Vec<_> = permissions().counters().iter().map(|it| it.dimension.to_string()).collect();
     assert_eq!(counted, ["number of uses", "gas cost in all (wei)"]);
-    let key = CounterKey {
+    let counter = CaveatCounter::Total {
         delegation: permissions().context.hashes()[0],
-        address: Enforcer::LimitedCalls.address_v1_3_0(),
-        enforcer: Enforcer::LimitedCalls,
+        enforcer: Enforcer::LimitedCalls.address_v1_3_0(),
     };
-    assert_eq!(permitted.caveats, [CaveatAmount { counter: CaveatCounter::Total(key), amount: U256::ONE }]);
+    let [limited] = permitted.caveats[..] else { panic!("{:?}", permitted.caveats) };
+    assert_eq!((limited.counter, limited.amount, limited.limit), (counter, U256::ONE, U256::from(2)));
+    assert_eq!(limited.beyond.place, CaveatPlace { delegation: 0, caveat: 2 });
+    assert_eq!(limited.beyond.revert_text().unwrap().to_string(), "LimitedCallsEnforcer:limit-exceeded");
     assert_eq!(mint(), arrays(&[pinned()], &[Mode::SINGLE.word()], &[execution()]), "another's encoder");
 }
 
@@ -183,16 +185,16 @@ fn only_the_pinned_delegations_are_redeemed_and_to_the_byte() {
 
     // It was delegated to the key, and another key cannot redeem it.
     let target = Target::Delegation(permissions());
-    let by_other = target.judge(&Subject::Transaction(transaction(mint())), NFT, NOW, |_| Counted(0));
+    let by_other = target.judge(&Subject::Transaction(transaction(mint())), NFT, NOW);
     let of_key = ChainError::Delegate { delegation: 0, delegate: KEY };
     assert_eq!(by_other, Err(Redemption::Chain(of_key).into()));
 }
 
 #[test]
 fn a_caveat_that_forbids_is_named_by_place_and_text() {
-    let refused = |call: Call<'_>, now, counted| {
+    let refused = |call: Call<'_>, now| {
         let data = redeem(&permissions(), call);
-        match judge_at(&permissions(), Subject::Transaction(transaction(data)), now, counted) {
+        match judge_at(&permissions(), Subject::Transaction(transaction(data)), now) {
             Err(Forbidden::Redemption(Redemption::Caveat(forbidden))) => {
                 let text = Forbidden::Redemption(Redemption::Caveat(forbidden)).enforcer_text().unwrap();
                 (forbidden.place.caveat, text.to_string())
@@ -200,13 +202,12 @@ fn a_caveat_that_forbids_is_named_by_place_and_text() {
             other => panic!("{other:?}"),
         }
     };
-    for (call, now, counted, caveat, text) in [
-        (call(FRIEND, 0, &MINT), NOW, 0, 0, "AllowedTargetsEnforcer:target-address-not-allowed"),
-        (call(NFT, 0, &[1; 4]), NOW, 0, 1, "AllowedMethodsEnforcer:method-not-allowed"),
-        (call(NFT, 0, &MINT), NOW, 2, 2, "LimitedCallsEnforcer:limit-exceeded"),
-        (call(NFT, 0, &MINT), END, 0, 4, "TimestampEnforcer:expired-delegation"),
+    for (call, now, caveat, text) in [
+        (call(FRIEND, 0, &MINT), NOW, 0, "AllowedTargetsEnforcer:target-address-not-allowed"),
+        (call(NFT, 0, &[1; 4]), NOW, 1, "AllowedMethodsEnforcer:method-not-allowed"),
+        (call(NFT, 0, &MINT), END, 4, "TimestampEnforcer:expired-delegation"),
     ] {
-        assert_eq!(refused(call, now, Counted(counted)), (caveat, text.to_owned()));
+        assert_eq!(refused(call, now), (caveat, text.to_owned()));
     }
     // The whole text reaches the client.
     let data = redeem(&permissions(), call(FRIEND, 0, &MINT));
@@ -236,7 +237,7 @@ fn modes_are_for_the_enforcers_to_judge() {
 
 #[test]
 fn the_permissions_times_are_inclusive_and_bind_redemptions_alone() {
-    let at = |data, now| judge_at(&permissions(), Subject::Transaction(transaction(data)), now, Counted(0));
+    let at = |data, now| judge_at(&permissions(), Subject::Transaction(transaction(data)), now);
     let early = Redemption::NotYetValid { valid_after: NOW - 10, now: NOW - 11 };
     assert_eq!(at(mint(), NOW - 11), Err(early.into()));
     at(mint(), NOW - 10).unwrap();
@@ -251,29 +252,22 @@ fn the_permissions_times_are_inclusive_and_bind_redemptions_alone() {
 fn what_cannot_be_judged_is_forbidden_unless_it_is_left_to_the_chain() {
     let address = Address::repeat_byte(0xe0);
     let (bounds, nonce) = ([[0; 16], 9_u128.to_be_bytes()].concat(), word(5));
-    let (once, id) = (word(1), word(1));
     let cases = [
-        (Caveat { enforcer: address, terms: &[] }, Missing::Enforcer { address }, true),
-        (caveat(Enforcer::BlockNumber, &bounds), Missing::Block, true),
-        (caveat(Enforcer::Nonce, &nonce), Missing::Nonce, true),
-        // What nodes count themselves they have to know.
-        (caveat(Enforcer::LimitedCalls, &once), Missing::Counter, false),
-        (caveat(Enforcer::Id, &id), Missing::Id, false),
+        (Caveat { enforcer: address, terms: &[] }, Missing::Enforcer { address }),
+        (caveat(Enforcer::BlockNumber, &bounds), Missing::Block),
+        (caveat(Enforcer::Nonce, &nonce), Missing::Nonce),
     ];
-    for (caveat, missing, may_be_left) in cases {
+    for (caveat, missing) in cases {
         let mut permissions = permissions_of(&[caveat]);
         permissions.nonces.clear();
         let subject = Subject::Transaction(transaction(redeem(&permissions, call(NFT, 0, &MINT))));
-        let judge = |permissions: &DelegationPermissions| {
-            let target = Target::Delegation(permissions.clone());
-            target.judge(&subject, KEY, NOW, |_| quorate_core::delegation::Unknown)
-        };
+        let judge = |permissions: &DelegationPermissions| judge(permissions, subject.clone());
         let place = CaveatPlace { delegation: 0, caveat: 0 };
         let not_judged = Redemption::NotJudged(NotJudged { place, missing });
         assert_eq!(judge(&permissions), Err(not_judged.into()));
         permissions.unjudged.insert(place);
         permissions.check().unwrap();
-        assert_eq!(judge(&permissions).is_ok(), may_be_left, "{missing:?}");
+        judge(&permissions).unwrap();
     }
 }
 
@@ -310,16 +304,6 @@ fn a_charge_goes_by_chain_nonce_and_execution() {
     for other in &others {
         assert_ne!(first.charge, other.charge);
     }
-    // The counters that are asked for are those without this very charge.
-    let mut asked = None;
-    let subject = Subject::Transaction(transaction(mint()));
-    Target::Delegation(permissions())
-        .judge(&subject, KEY, NOW, |charge| {
-            asked = Some(charge);
-            Counted(1)
-        })
-        .unwrap();
-    assert_eq!(asked, Some(first.charge));
 }
 
 #[test]
@@ -357,24 +341,32 @@ fn the_amounts_are_what_the_execution_moves() {
     let subject = Subject::Transaction(transaction(redeem(&permissions, call(token, 8, &data))));
     let permitted = judge(&permissions, subject).unwrap();
     assert_eq!(permitted.amounts, [1, 8, 9_000_000, 30].map(U256::from));
-    let amounts: Vec<_> = permitted.caveats.iter().map(|caveat| caveat.amount).collect();
-    assert_eq!(amounts, [30, 8, 1].map(U256::from));
+    let amounts: Vec<_> = permitted.caveats.iter().map(|caveat| (caveat.amount, caveat.limit)).collect();
+    // The stream has given 10 and 1 in each of 20 seconds.
+    assert_eq!(
+        amounts,
+        [(30, 100), (8, 30), (1, 1)].map(|(amount, limit)| (U256::from(amount), U256::from(limit)))
+    );
     let [period, stream, id] = permitted.caveats[..] else { panic!() };
     assert!(matches!(period.counter, CaveatCounter::Period { period, .. } if period == U256::from(2)));
-    assert!(matches!(stream.counter, CaveatCounter::Total(_)));
+    assert!(matches!(stream.counter, CaveatCounter::Total { .. }));
     assert_eq!(id.counter, CaveatCounter::Id { delegator: OWNER, id: U256::from(77) });
 }
 
 #[test]
 fn two_caveats_of_one_counter_are_charged_twice() {
-    let limit = word(5);
-    let limited = caveat(Enforcer::LimitedCalls, &limit);
-    let permissions = permissions_of(&[limited, limited]);
-    let subject = || Subject::Transaction(transaction(redeem(&permissions, call(NFT, 0, &MINT))));
-    let permitted = judge_at(&permissions, subject(), NOW, Counted(3)).unwrap();
-    let [CaveatAmount { amount, .. }] = permitted.caveats[..] else { panic!("{:?}", permitted.caveats) };
-    assert_eq!(amount, U256::from(2));
-    assert!(judge_at(&permissions, subject(), NOW, Counted(4)).is_err());
+    // On chain the first caveat finds one redemption less than the second: of five, two redemptions have four.
+    for (limits, counted) in [([5, 5], 5), ([5, 2], 2), ([1, 5], 2), ([4, 5], 5)] {
+        let terms = limits.map(word);
+        let permissions =
+            permissions_of(&terms.each_ref().map(|terms| caveat(Enforcer::LimitedCalls, terms)));
+        let subject = Subject::Transaction(transaction(redeem(&permissions, call(NFT, 0, &MINT))));
+        let permitted = judge(&permissions, subject).unwrap();
+        let [limited] = permitted.caveats[..] else { panic!("{:?}", permitted.caveats) };
+        assert_eq!((limited.amount, limited.limit), (U256::from(2), U256::from(counted)), "{limits:?}");
+        let tighter = usize::from(limits[0] + 1 >= limits[1]);
+        assert_eq!(limited.beyond.place.caveat, tighter, "{limits:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! `quorate policy new`.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use alloy_json_abi::{Function, JsonAbi};
@@ -12,6 +10,7 @@ use serde::Serialize;
 
 use super::file::drawn;
 use crate::exit::Failure;
+use crate::new_file::{Readers, write_new};
 use crate::offline::{Output, arguments};
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let file = arguments.file.as_deref();
     if let Some(path) = file {
-        write_new(path, &text)?;
+        write_new(path, &text, Readers::Everyone)?;
     }
     arguments.output.write(&Written { file, text: &text }, |_| match file {
         Some(path) => format!("wrote {}", path.display()),
@@ -88,11 +87,4 @@ fn function_of(path: &Path, name: &str) -> Result<Function, Failure> {
 
 fn signatures<'a>(functions: impl Iterator<Item = &'a Function>) -> String {
     functions.map(Function::signature).collect::<Vec<_>>().join(", ")
-}
-
-/// Writes a file that is not there: a policy that somebody wrote is not overwritten.
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
-    let refused = |error| Failure::bad_input(format!("{} cannot be written: {error}", path.display()));
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(refused)?;
-    file.write_all(text.as_bytes()).map_err(refused)
 }

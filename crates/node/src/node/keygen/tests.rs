@@ -388,7 +388,7 @@ fn attested_to_contract(member: &Member, key: &KeyText, ends: &[(u8, u64)]) -> E
     let ephemeral = EphemeralClaim { key: identity(9).verifying_key(), id: None, expiry: Some(NOW + 60) };
     let (network, permissions_hash) = (member.network.id(), Permissions::hash_of(&permissions));
     let claim = PermissionsClaim { network, chain_id: owner.chain_id, permissions: permissions_hash };
-    let setup = KeygenSetup::text(2, 3, &permissions, &ephemeral, &claim, None);
+    let setup = KeygenSetup::text(&member.network, Some((&permissions, &claim)), &ephemeral, None);
     let signature =
         TypedDataSignature::Contract { block: B256::repeat_byte(1), signature: vec![1; 65].into() };
     let authentication = Authentication::owner_text(owner, "", signature).unwrap();
