@@ -3,39 +3,35 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
-use crate::command::{cargo, cargo_command, execute, target_directory, with_clippy};
+use crate::command::{cargo, execute, target_directory};
 use crate::stage::stage;
-use crate::{firmware, fuzz};
+use crate::{codegen, firmware, fuzz};
 
 /// Pinned, so that the same sources pass everywhere.
 const CARGO_DENY: &str = "0.20.2";
 
+/// It takes the processors for itself: beside the tests it would have deadlines pass that others wait for.
 pub(crate) fn run() -> anyhow::Result<()> {
-    stage("examples of the documentation", examples)?;
-    stage("packages", package)?;
+    stage("format", || {
+        cargo(&["fmt", "--all", "--check"])?;
+        firmware::check_format()?;
+        fuzz::check_format()
+    })?;
+    stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
+    stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
+    stage("clippy", || {
+        let features = ["--features", firmware::EMULATED_DEVICE];
+        cargo(
+            &[&["clippy", "--workspace", "--all-targets"], &features[..], &["--", "--deny", "warnings"]]
+                .concat(),
+        )?;
+        fuzz::clippy()
+    })?;
     stage("licences and sources", deny)?;
-    stage("clippy of the fuzz targets", fuzz::clippy)?;
+    stage("packages", package)?;
     stage("fuzz targets", || fuzz::run(&fuzz::Arguments::default()))
-}
-
-/// Runs all checks while others test: with the processors that those leave, as deadlines pass in tests. Prints all that they have
-/// said in one piece.
-pub(crate) fn run_in_background() -> anyhow::Result<()> {
-    let cargo = cargo_command(&["xtask", "check"]);
-    let checks =
-        Command::new("nice").args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args()).output();
-    let checks = checks.context("`nice` does not start")?;
-    print!("{}{}", String::from_utf8_lossy(&checks.stdout), String::from_utf8_lossy(&checks.stderr));
-    ensure!(checks.status.success(), "the checks beside the tests failed");
-    Ok(())
-}
-
-/// With the libraries that the tests were built with.
-fn examples() -> anyhow::Result<()> {
-    let mut test = cargo_command(&["test", "--workspace", "--doc", "--features", firmware::EMULATED_DEVICE]);
-    execute(with_clippy(&mut test))
 }
 
 /// Packs each crate as it would be published.

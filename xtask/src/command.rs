@@ -29,15 +29,6 @@ pub(crate) fn cargo_command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Has clippy compile the workspace's own crates, and fail on what it finds: one build gives both its lints and the programs.
-///
-/// This is how `cargo clippy` calls its driver, but for `check` in the place of what is built.
-pub(crate) fn with_clippy(command: &mut Command) -> &mut Command {
-    command
-        .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
-        .env("CLIPPY_ARGS", "--deny__CLIPPY_HACKERY__warnings")
-}
-
 pub(crate) fn execute(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("{command:?} does not start"))?;
     ensure!(status.success(), "{command:?} ended with {status}");

@@ -1,11 +1,10 @@
 //! `cargo xtask test`: everything that a change must pass, with the minutes of each stage.
 
 use std::path::PathBuf;
-use std::thread;
 
 use crate::command::cargo;
 use crate::stage::stage;
-use crate::{browser, check, codegen, firmware, fuzz, suite};
+use crate::{browser, check, firmware, suite};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -39,13 +38,7 @@ fn run_one(folder: &str) -> anyhow::Result<()> {
 }
 
 fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
-    stage("format", || {
-        cargo(&["fmt", "--all", "--check"])?;
-        firmware::check_format()?;
-        fuzz::check_format()
-    })?;
-    stage("generated code", || codegen::run(&codegen::Arguments { check: true }))?;
-    stage("core alone", || cargo(&["build", "--package", "quorate-core", "--no-default-features"]))?;
+    check::run()?;
     let signer = if arguments.without_device {
         println!("== firmware: NOT TESTED, as asked");
         None
@@ -61,12 +54,10 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<()> {
             PathBuf::new()
         })
     };
-    let programs = stage("build and clippy", || suite::build(signer.is_some()))?;
-    let said_by_device = thread::scope(|scope| {
-        let checks = scope.spawn(check::run_in_background);
-        let tested = stage("tests", || suite::run(programs, signer.as_deref(), &chromium));
-        let checked = checks.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        tested.and_then(|said| checked.map(|()| said))
+    let programs = stage("build", || suite::build(signer.is_some()))?;
+    let said_by_device = stage("tests", || suite::run(programs, signer.as_deref(), &chromium))?;
+    stage("examples of the documentation", || {
+        cargo(&["test", "--workspace", "--doc", "--features", firmware::EMULATED_DEVICE])
     })?;
     if signer.is_some() { firmware::hold_stack(&said_by_device) } else { Ok(()) }
 }

@@ -81,6 +81,6 @@ pub use session::{
 };
 pub use sink::{BufferFull, Encode, Sink, SliceSink};
 #[cfg(feature = "delegation")]
-pub use transaction::Transaction;
+pub use transaction::{SignedTransaction, Transaction};
 pub use trusted::{ContractRole, TrustedContext, TrustedContract};
 pub use written::{TextSink, Written, write_text};

@@ -62,23 +62,39 @@ impl<B: AsRef<[u8]>> Transaction<B> {
         let _ = self.write_to(&mut hasher);
         digest(&hasher)
     }
+}
 
+/// A transaction with its sender's signature, which encodes as it is sent: `0x02 ‖ rlp([…, y parity, r, s])`. Its hash is the
+/// keccak-256 of that.
+///
+/// ```
+/// use quorate_core::{Encode, SignedTransaction, Transaction, U256};
+///
+/// let transaction = Transaction { chain_id: 1, data: [], ..Default::default() };
+/// let signed = SignedTransaction { transaction, y_parity: true, r: U256::from(5), s: U256::from(6) };
+/// let mut encoded = heapless::Vec::<u8, 64>::new();
+/// signed.write_to(&mut encoded)?;
+/// assert_eq!(encoded[encoded.len() - 3..], [1, 5, 6]);
+/// # Ok::<(), quorate_core::BufferFull>(())
+/// ```
+///
+/// Source: EIP-1559.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedTransaction<B> {
+    /// What is signed.
+    pub transaction: Transaction<B>,
+    /// Whether the y of the signature's point is odd.
+    pub y_parity: bool,
+    /// The signature's r.
+    pub r: U256,
+    /// The signature's s, which is the low one (EIP-2).
+    pub s: U256,
+}
+
+/// What is encoded as its type and a list.
+trait Fields {
     /// Writes the list without its head.
-    fn write_fields<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
-        for number in [
-            U256::from(self.chain_id),
-            U256::from(self.nonce),
-            U256::from(self.max_priority_fee_per_gas),
-            U256::from(self.max_fee_per_gas),
-            U256::from(self.gas_limit),
-        ] {
-            put_string(sink, significant(&number.to_be_bytes()))?;
-        }
-        put_string(sink, self.to.as_slice())?;
-        put_string(sink, significant(&self.value.to_be_bytes()))?;
-        put_string(sink, self.data.as_ref())?;
-        sink.put(&[LIST])
-    }
+    fn write_fields<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull>;
 
     fn fields_len(&self) -> usize {
         let mut len = Len(0);
@@ -86,20 +102,61 @@ impl<B: AsRef<[u8]>> Transaction<B> {
         let _ = self.write_fields(&mut len);
         len.0
     }
-}
 
-impl<B: AsRef<[u8]>> Encode for Transaction<B> {
-    fn encoded_len(&self) -> usize {
+    fn len(&self) -> usize {
         let fields = self.fields_len();
         let mut head = Len(0);
         let _ = put_head(&mut head, LIST, fields);
         1 + head.0 + fields
     }
 
-    fn write_to<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
+    fn write<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
         sink.put(&[TYPE])?;
         put_head(sink, LIST, self.fields_len())?;
         self.write_fields(sink)
+    }
+}
+
+impl<B: AsRef<[u8]>> Fields for Transaction<B> {
+    fn write_fields<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
+        put_number(sink, &U256::from(self.chain_id))?;
+        put_number(sink, &U256::from(self.nonce))?;
+        put_number(sink, &U256::from(self.max_priority_fee_per_gas))?;
+        put_number(sink, &U256::from(self.max_fee_per_gas))?;
+        put_number(sink, &U256::from(self.gas_limit))?;
+        put_string(sink, self.to.as_slice())?;
+        put_number(sink, &self.value)?;
+        put_string(sink, self.data.as_ref())?;
+        sink.put(&[LIST])
+    }
+}
+
+impl<B: AsRef<[u8]>> Fields for SignedTransaction<B> {
+    fn write_fields<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
+        self.transaction.write_fields(sink)?;
+        put_number(sink, &U256::from(u8::from(self.y_parity)))?;
+        put_number(sink, &self.r)?;
+        put_number(sink, &self.s)
+    }
+}
+
+impl<B: AsRef<[u8]>> Encode for Transaction<B> {
+    fn encoded_len(&self) -> usize {
+        self.len()
+    }
+
+    fn write_to<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
+        self.write(sink)
+    }
+}
+
+impl<B: AsRef<[u8]>> Encode for SignedTransaction<B> {
+    fn encoded_len(&self) -> usize {
+        self.len()
+    }
+
+    fn write_to<S: Sink + ?Sized>(&self, sink: &mut S) -> Result<(), BufferFull> {
+        self.write(sink)
     }
 }
 
@@ -120,6 +177,10 @@ const LIST: u8 = 0xc0;
 const STRING: u8 = 0x80;
 /// The most bytes whose number stands in the first byte.
 const SHORT: usize = 55;
+
+fn put_number<S: Sink + ?Sized>(sink: &mut S, number: &U256) -> Result<(), BufferFull> {
+    put_string(sink, significant(&number.to_be_bytes()))
+}
 
 fn put_string<S: Sink + ?Sized>(sink: &mut S, bytes: &[u8]) -> Result<(), BufferFull> {
     if !matches!(bytes, [0..STRING]) {

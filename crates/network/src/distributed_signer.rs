@@ -1,7 +1,7 @@
-use alloy_primitives::Address;
+use alloy_primitives::{Address, Signature};
 use async_trait::async_trait;
 use quorate_core::UserOperation;
-use quorate_protocol::{AttestedKey, ClientError, OperationMessage};
+use quorate_protocol::{AttestedKey, ClientError, OperationMessage, Subject};
 use quorate_signer::{SIGNATURE_LEN, SessionSigner, SignerError};
 
 use crate::{EphemeralKey, NetworkError, SigningNetwork};
@@ -46,6 +46,15 @@ impl DistributedSigner {
     /// The key, with the evidence of its birth.
     pub const fn key(&self) -> &AttestedKey {
         &self.key
+    }
+
+    /// Asks a quorum for the signature over what redeems delegations or passes them on.
+    ///
+    /// # Errors
+    /// As [`SigningNetwork::sign_subject`].
+    pub async fn sign_subject(&self, subject: &Subject) -> Result<Signature, NetworkError> {
+        let AttestedKey { key_id, address, .. } = &self.key;
+        self.network.sign_subject(key_id, *address, subject, &self.ephemeral).await
     }
 
     fn refused(&self, source: NetworkError) -> SignerError {

@@ -63,6 +63,8 @@ pub use quorate_core::{
     Address, B256, Condition, Erc20Policy, FunctionSelector, Leaf, Policy, PolicyErrors, ReferenceValue,
     Rule, SessionEpoch, U256,
 };
+#[cfg(feature = "delegation")]
+pub use quorate_delegation as delegation;
 #[cfg(feature = "network")]
 pub use quorate_network::{
     AdmissionToken, AttestedKey, DistributedSigner, EphemeralKey, EphemeralKeyStatus, EphemeralKeys,

@@ -1,6 +1,6 @@
 use alloy_primitives::B256;
 
-use crate::{Answer, NewSession, Operation, SessionId};
+use crate::{Answer, NewSession, Operation, SessionId, Transaction};
 
 /// One change of what a store holds of an account. [`Store::apply`](crate::Store::apply) makes several in one step.
 #[derive(Clone, Debug)]
@@ -49,4 +49,23 @@ pub enum Change {
     },
     /// Forgets an operation, if it is stored.
     RemoveOperation(B256),
+    /// Reserves the nonce of a transaction of the key at this address; refused where another has it, unless nothing was signed
+    /// and its time is over.
+    ReserveNonce {
+        /// The transaction, of which nothing is signed.
+        transaction: Transaction,
+        /// The time, in seconds since 1970.
+        now: u64,
+    },
+    /// Keeps what was signed with a reserved nonce; refused where another has it by now.
+    AddSigned {
+        /// The nonce.
+        nonce: u64,
+        /// What the transaction calls its contract with.
+        data: Vec<u8>,
+        /// The signed transaction, as it is sent.
+        encoded: Vec<u8>,
+    },
+    /// Forgets the transactions of a nonce, if there are some: the chain has one, or none was signed.
+    RemoveTransaction(u64),
 }

@@ -54,6 +54,14 @@ pub enum StoreError {
         /// The operation.
         user_op_hash: B256,
     },
+    /// A transaction of the same nonce.
+    #[error("nonce {nonce} of {key} is another transaction's; take the next one")]
+    NonceTaken {
+        /// The key's address.
+        key: AccountId,
+        /// The nonce.
+        nonce: u64,
+    },
     /// A session that is not as the store wrote it.
     #[error("session {id} of {account} was altered outside of the store; restore the database from a backup")]
     Altered {

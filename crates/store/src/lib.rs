@@ -14,6 +14,7 @@ mod session;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+mod transaction;
 
 pub use change::Change;
 pub use error::StoreError;
@@ -29,3 +30,4 @@ pub use session::{AccountId, InvalidSessionId, NewSession, Session, SessionId};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{DatabaseError, SqliteStore};
 pub use store::Store;
+pub use transaction::Transaction;

@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
 use async_trait::async_trait;
 use quorate_core::merkle;
 
-use crate::{AccountId, Answer, Change, Key, Operation, Session, SessionId, Store, StoreError};
+use crate::{AccountId, Answer, Change, Key, Operation, Session, SessionId, Store, StoreError, Transaction};
 
 /// Sessions in this process's memory; they end with it.
 ///
@@ -37,6 +37,7 @@ struct Kept {
     sessions: Vec<(Session, Key)>,
     trees: Vec<(B256, Vec<B256>)>,
     operations: Vec<Operation>,
+    transactions: BTreeMap<u64, Transaction>,
 }
 
 impl MemoryStore {
@@ -103,6 +104,10 @@ impl Store for MemoryStore {
     async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError> {
         Ok(self.read(account, |kept| kept.operations.clone()))
     }
+
+    async fn transactions(&self, key: AccountId) -> Result<Vec<Transaction>, StoreError> {
+        Ok(self.read(key, |kept| kept.transactions.values().cloned().collect()))
+    }
 }
 
 impl Kept {
@@ -167,6 +172,19 @@ impl Kept {
             Change::RemoveOperation(user_op_hash) => {
                 self.operations.retain(|operation| operation.user_op_hash != user_op_hash);
             }
+            Change::ReserveNonce { transaction, now } => {
+                let nonce = transaction.nonce;
+                if self.transactions.get(&nonce).is_some_and(|other| !other.is_free(now)) {
+                    return Err(StoreError::NonceTaken { key: account, nonce });
+                }
+                self.transactions.insert(nonce, transaction);
+            }
+            Change::AddSigned { nonce, data, encoded } => {
+                let reserved = self.transactions.get_mut(&nonce).filter(|reserved| reserved.data == data);
+                let taken = || StoreError::NonceTaken { key: account, nonce };
+                reserved.ok_or_else(taken)?.signed.push(encoded);
+            }
+            Change::RemoveTransaction(nonce) => _ = self.transactions.remove(&nonce),
         }
         Ok(())
     }

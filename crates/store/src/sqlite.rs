@@ -2,6 +2,7 @@ mod error;
 mod open;
 mod operations;
 mod rows;
+mod transactions;
 mod trees;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use sqlx::sqlite::SqlitePool;
 pub use error::DatabaseError;
 
 use crate::seal::Seal;
-use crate::{AccountId, Change, Key, Operation, Sealing, Session, SessionId, Store, StoreError};
+use crate::{AccountId, Change, Key, Operation, Sealing, Session, SessionId, Store, StoreError, Transaction};
 
 /// Sessions in a SQLite database, their keys encrypted (XChaCha20-Poly1305) and bound to the rest of the session.
 ///
@@ -133,6 +134,10 @@ impl Store for SqliteStore {
     async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError> {
         operations::of_account(&self.pool, account).await.map_err(|error| self.refusal(error))
     }
+
+    async fn transactions(&self, key: AccountId) -> Result<Vec<Transaction>, StoreError> {
+        transactions::of_key(&self.pool, key).await.map_err(|error| self.refusal(error))
+    }
 }
 
 impl SqliteStore {
@@ -167,8 +172,30 @@ impl SqliteStore {
             Change::RemoveOperation(user_op_hash) => {
                 operations::delete(transaction, account, user_op_hash).await
             }
+            Change::ReserveNonce { transaction: reserved, now } => {
+                let done = transactions::reserve(transaction, account, &reserved, now).await;
+                return self.unless_taken(done, account, reserved.nonce);
+            }
+            Change::AddSigned { nonce, data, encoded } => {
+                let done = transactions::add_signed(transaction, account, nonce, &data, &encoded).await;
+                return self.unless_taken(done, account, nonce);
+            }
+            Change::RemoveTransaction(nonce) => transactions::delete(transaction, account, nonce).await,
         };
         made.map_err(|error| self.refusal(error))
+    }
+
+    fn unless_taken(
+        &self,
+        done: Result<bool, sqlx::Error>,
+        key: AccountId,
+        nonce: u64,
+    ) -> Result<(), StoreError> {
+        match done {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::NonceTaken { key, nonce }),
+            Err(error) => Err(self.refusal(error)),
+        }
     }
 
     async fn insert(

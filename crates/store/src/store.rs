@@ -1,7 +1,7 @@
 use alloy_primitives::B256;
 use async_trait::async_trait;
 
-use crate::{AccountId, Change, Key, Operation, Session, SessionId, StoreError};
+use crate::{AccountId, Change, Key, Operation, Session, SessionId, StoreError, Transaction};
 
 /// Where sessions are kept, the trees that hold them, and the operations that are under way.
 ///
@@ -14,7 +14,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::DuplicateSession`] for an id that the account has already, [`StoreError::NoLeaves`] for a session
     /// without any, [`StoreError::OtherAccount`] for one of another account, [`StoreError::UnknownSession`] and
-    /// [`StoreError::InUse`] for a session that cannot be removed.
+    /// [`StoreError::InUse`] for a session that cannot be removed, [`StoreError::NonceTaken`].
     async fn apply(&self, account: AccountId, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// All sessions of an account, in the order in which they were added.
@@ -53,6 +53,12 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Database`].
     async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError>;
+
+    /// The transactions of a key's own address, by their nonces.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    async fn transactions(&self, key: AccountId) -> Result<Vec<Transaction>, StoreError>;
 
     /// Stores one session.
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use alloy_primitives::{B256, U256};
 use quorate_store::{
     AccountId, Answer, Change, Key, MemoryStore, NewSession, Operation, RootChange, Session, Store,
-    StoreError,
+    StoreError, Transaction,
 };
 use sessions::{Contents, Database, account, id, leaves, operation, root, session};
 
@@ -57,6 +57,9 @@ on_every_store!(
     tasks_that_add_lose_nothing_of_each_other,
     tasks_that_change_one_session_take_turns,
     the_largest_numbers_are_kept,
+    a_nonce_is_reserved_once_until_its_time_is_over,
+    what_was_signed_keeps_its_nonce,
+    keys_and_chains_have_nonces_of_their_own,
 );
 
 type Shared = Arc<dyn Store>;
@@ -571,4 +574,50 @@ async fn the_largest_numbers_are_kept(store: Shared) {
     store.apply(account, changes).await.unwrap();
     assert_eq!(store.session(account, &id("a")).await.unwrap().landed, Some(u64::MAX - 1));
     assert_eq!(store.operations(account).await.unwrap()[0].closed_at_block, Some(u64::MAX - 1));
+}
+
+fn transaction(nonce: u64, data: u8) -> Transaction {
+    Transaction { nonce, data: vec![data], reserved_until: 100, signed: Vec::new() }
+}
+
+fn reserve(transaction: Transaction, now: u64) -> Change {
+    Change::ReserveNonce { transaction, now }
+}
+
+fn signed(nonce: u64, data: u8, encoded: u8) -> Change {
+    Change::AddSigned { nonce, data: vec![data], encoded: vec![encoded] }
+}
+
+async fn a_nonce_is_reserved_once_until_its_time_is_over(store: Shared) {
+    apply(&store, [reserve(transaction(8, 1), 50), reserve(transaction(7, 2), 50)]).await;
+    let taken = refused(&store, [reserve(transaction(7, 3), 100)]).await;
+    assert!(matches!(taken, StoreError::NonceTaken { nonce: 7, .. }), "{taken}");
+    assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 2), transaction(8, 1)]);
+    // Whoever has it signs; who comes later than its time takes it over, and the first one is told.
+    apply(&store, [reserve(transaction(7, 3), 101)]).await;
+    let late = refused(&store, [signed(7, 2, 9)]).await;
+    assert!(matches!(late, StoreError::NonceTaken { nonce: 7, .. }), "{late}");
+    let unknown = refused(&store, [signed(9, 2, 9)]).await;
+    assert!(matches!(unknown, StoreError::NonceTaken { nonce: 9, .. }), "{unknown}");
+    assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 3), transaction(8, 1)]);
+}
+
+async fn what_was_signed_keeps_its_nonce(store: Shared) {
+    apply(&store, [reserve(transaction(7, 1), 50), signed(7, 1, 20), signed(7, 1, 21)]).await;
+    let taken = refused(&store, [reserve(transaction(7, 2), u64::MAX >> 1)]).await;
+    assert!(matches!(taken, StoreError::NonceTaken { nonce: 7, .. }), "{taken}");
+    let expected = Transaction { signed: vec![vec![20], vec![21]], ..transaction(7, 1) };
+    assert_eq!(store.transactions(account()).await.unwrap(), [expected]);
+    apply(&store, [Change::RemoveTransaction(7), Change::RemoveTransaction(6)]).await;
+    assert_eq!(store.transactions(account()).await.unwrap(), []);
+    apply(&store, [reserve(transaction(7, 2), 50)]).await;
+    assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 2)]);
+}
+
+async fn keys_and_chains_have_nonces_of_their_own(store: Shared) {
+    apply(&store, [reserve(transaction(7, 1), 50)]).await;
+    let other = AccountId { chain_id: 1, ..account() };
+    store.apply(other, vec![reserve(transaction(7, 2), 50)]).await.unwrap();
+    assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 1)]);
+    assert_eq!(store.transactions(other).await.unwrap(), [transaction(7, 2)]);
 }

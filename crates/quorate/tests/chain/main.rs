@@ -5,6 +5,7 @@
 mod account;
 mod alloy_node;
 mod batch;
+mod delegated;
 mod distributed;
 mod life;
 #[path = "../../../network/tests/local/mod.rs"]

@@ -22,7 +22,13 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let sessions = include_str!("../../migrations/0001_sessions.sql");
     let trees = include_str!("../../migrations/0002_trees.sql");
     let operations = include_str!("../../migrations/0003_operations.sql");
-    let all = [(1, "sessions", sessions), (2, "trees", trees), (3, "operations", operations)];
+    let transactions = include_str!("../../migrations/0004_transactions.sql");
+    let all = [
+        (1, "sessions", sessions),
+        (2, "trees", trees),
+        (3, "operations", operations),
+        (4, "transactions", transactions),
+    ];
     let migrations = all.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
     });

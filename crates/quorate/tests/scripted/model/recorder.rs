@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 use quorate::quorate_store::{
     AccountId, Change, DatabaseError, Key, MemoryStore, Operation, RootChange, Session, SessionId, Store,
-    StoreError,
+    StoreError, Transaction,
 };
 use quorate::testing::{Crash, Fault, ScriptedChain};
 use quorate_core::{SignedUserOperation, merkle};
@@ -181,6 +181,10 @@ impl Store for ModelStore {
 
     async fn tree(&self, account: AccountId, root: B256) -> Result<Option<Vec<B256>>, StoreError> {
         self.inner.tree(account, root).await
+    }
+
+    async fn transactions(&self, key: AccountId) -> Result<Vec<Transaction>, StoreError> {
+        self.inner.transactions(key).await
     }
 
     async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError> {

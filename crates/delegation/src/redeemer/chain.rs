@@ -1,0 +1,172 @@
+//! What a redemption reads from a chain's node, and sends by it.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use alloy_sol_types::{SolCall, SolError as _, sol};
+use quorate_transport::{RpcError, Transport, TransportError, TransportExt as _};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::RedeemError;
+
+sol! {
+    interface DelegationManager {
+        function paused() external view returns (bool);
+        function disabledDelegations(bytes32 delegationHash) external view returns (bool);
+    }
+
+    interface CaveatEnforcer {
+        function beforeHook(bytes terms, bytes args, bytes32 mode, bytes executionCalldata, bytes32 delegationHash, address delegator, address redeemer) external;
+        function currentNonce(address delegationManager, address delegator) external view returns (uint256);
+        function callCounts(address delegationManager, bytes32 delegationHash) external view returns (uint256);
+        function spentMap(address delegationManager, bytes32 delegationHash) external view returns (uint256);
+    }
+
+    error Error(string reason);
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Chain(pub(super) Arc<dyn Transport>);
+
+/// What became of a transaction that is in a block.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// The transaction.
+    pub transaction_hash: B256,
+    /// The number of its block.
+    pub block_number: U64,
+    /// The gas that it took.
+    pub gas_used: U256,
+    /// What one gas has cost, in wei.
+    pub effective_gas_price: U256,
+    /// 1 where it did what it should, 0 where it reverted.
+    status: U64,
+}
+
+impl Receipt {
+    /// Whether the redemption was executed; where it reverted, its fees are paid all the same.
+    pub fn is_executed(&self) -> bool {
+        self.status == U64::from(1)
+    }
+}
+
+/// What gas costs now, in wei.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Price {
+    pub(super) base: u128,
+    pub(super) tip: u128,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    base_fee_per_gas: U256,
+}
+
+impl Chain {
+    /// How many transactions of an address are in blocks; with those that the node waits to put in some.
+    pub(super) async fn transaction_counts(&self, address: Address) -> Result<(u64, u64), TransportError> {
+        let count = |block: &'static str| self.0.call::<U64>("eth_getTransactionCount", (address, block));
+        let (mined, pending) = tokio::try_join!(count("latest"), count("pending"))?;
+        Ok((mined.to(), pending.to()))
+    }
+
+    pub(super) async fn balance(&self, address: Address) -> Result<U256, TransportError> {
+        self.0.call("eth_getBalance", (address, "latest")).await
+    }
+
+    pub(super) async fn price(&self) -> Result<Price, TransportError> {
+        let head = self.0.call::<Head>("eth_getBlockByNumber", ("latest", false));
+        let tip = self.0.call::<U256>("eth_maxPriorityFeePerGas", ());
+        let (head, tip) = tokio::try_join!(head, tip)?;
+        Ok(Price { base: head.base_fee_per_gas.saturating_to(), tip: tip.saturating_to() })
+    }
+
+    /// What a call takes; the revert's data where it reverts.
+    pub(super) async fn gas(
+        &self,
+        from: Address,
+        to: Address,
+        data: &[u8],
+    ) -> Result<Result<u64, Bytes>, TransportError> {
+        let call = json!({ "from": from, "to": to, "data": Bytes::copy_from_slice(data) });
+        match self.0.call::<U64>("eth_estimateGas", (call,)).await {
+            Ok(gas) => Ok(Ok(gas.to())),
+            Err(TransportError::Rpc { error, .. }) if is_revert(&error) => Ok(Err(revert_data(&error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn is_known(&self, hash: B256) -> Result<bool, TransportError> {
+        let found: Option<serde_json::Value> = self.0.call("eth_getTransactionByHash", (hash,)).await?;
+        Ok(found.is_some())
+    }
+
+    /// Hands a signed transaction to the node. One that it has, or has one of the nonce of, is no error.
+    pub(super) async fn send(&self, encoded: &[u8]) -> Result<(), RedeemError> {
+        let encoded = Bytes::copy_from_slice(encoded);
+        match self.0.call::<B256>("eth_sendRawTransaction", (encoded,)).await {
+            Ok(_) => Ok(()),
+            Err(TransportError::Rpc { error, .. }) if is_there_already(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, TransportError> {
+        self.0.call("eth_getTransactionReceipt", (hash,)).await
+    }
+
+    pub(super) async fn read<C: SolCall>(
+        &self,
+        contract: Address,
+        call: C,
+    ) -> Result<C::Return, RedeemError> {
+        let request = json!({ "to": contract, "data": Bytes::from(call.abi_encode()) });
+        let answer: Bytes = self.0.call("eth_call", (request, "latest")).await?;
+        let unread = |source| RedeemError::Contract { contract, function: C::SIGNATURE, source };
+        C::abi_decode_returns(&answer).map_err(unread)
+    }
+
+    /// The revert's data of a call from an address; none where it does not revert.
+    pub(super) async fn revert<C: SolCall>(
+        &self,
+        from: Address,
+        contract: Address,
+        call: C,
+    ) -> Result<Option<Bytes>, TransportError> {
+        let request = json!({ "from": from, "to": contract, "data": Bytes::from(call.abi_encode()) });
+        match self.0.call::<Bytes>("eth_call", (request, "latest")).await {
+            Ok(_) => Ok(None),
+            Err(TransportError::Rpc { error, .. }) if is_revert(&error) => Ok(Some(revert_data(&error))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a revert says, in words.
+pub(super) fn words(data: &[u8]) -> String {
+    match Error::abi_decode(data) {
+        Ok(error) => error.reason,
+        Err(_) if data.is_empty() => "it reverts without data".to_owned(),
+        Err(_) => Bytes::copy_from_slice(data).to_string(),
+    }
+}
+
+fn is_revert(error: &RpcError) -> bool {
+    error.code == 3 || error.message.to_lowercase().contains("revert")
+}
+
+fn revert_data(error: &RpcError) -> Bytes {
+    let data = error.data.as_ref().and_then(serde_json::Value::as_str).and_then(|data| data.parse().ok());
+    data.unwrap_or_default()
+}
+
+/// Nodes have words for it, and no code.
+fn is_there_already(error: &RpcError) -> bool {
+    let message = error.message.to_lowercase();
+    ["already known", "already imported", "known transaction", "nonce too low"]
+        .iter()
+        .any(|known| message.contains(known))
+}

@@ -1,0 +1,449 @@
+//! Redeems what was delegated, by transactions of the key's own.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use quorate_core::delegation::{Context, Enforcer, Mode, NoRedemption, Redeem, SingleExecution};
+use quorate_core::{Call, Encode as _, SignedTransaction, Transaction};
+use quorate_protocol::{DelegationPermissions, PermittedSubject, Subject, Target};
+use quorate_store::{AccountId, Change, Store, StoreError, Transaction as Kept};
+use quorate_transport::Transport;
+
+mod chain;
+mod error;
+mod signed;
+mod signer;
+
+use alloy_sol_types::SolCall as _;
+use chain::{CaveatEnforcer, Chain, DelegationManager, Price};
+use quorate_contracts::Erc20;
+
+pub use chain::Receipt;
+pub use error::RedeemError;
+pub use signer::DelegateSigner;
+
+/// Redeems delegations to a key by transactions of the key, which pays for their gas.
+///
+/// A nonce is reserved in the store before anything is signed with it, and what is signed is stored before it is sent. So of
+/// several processes with one store each has nonces of its own, and after a crash the same redemption goes on where it was: until
+/// its end was told, the same call is the same redemption.
+#[derive(Clone, Debug)]
+pub struct Redeemer {
+    chain: Chain,
+    store: Arc<dyn Store>,
+    signer: Arc<dyn DelegateSigner>,
+    permissions: DelegationPermissions,
+}
+
+/// A redemption that was sent.
+#[derive(Clone, Debug)]
+pub struct PendingRedemption {
+    redeemer: Redeemer,
+    nonce: u64,
+}
+
+/// What has become of a nonce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// One of the transactions that were signed with it is in a block.
+    Mined(Receipt),
+    /// A transaction that this store does not know is in a block: the key was used elsewhere.
+    Foreign {
+        /// The nonce.
+        nonce: u64,
+    },
+}
+
+/// How long a reserved nonce waits for its signature: a network needs seconds.
+const RESERVATION: Duration = Duration::from_secs(120);
+
+/// How often the node is asked for a receipt.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How much more gas is asked for than the node estimates, in hundredths.
+const GAS: u64 = 125;
+
+/// By how much a node wants the fees of a replacement to be higher, in hundredths.
+const BUMP: u128 = 110;
+
+impl Redeemer {
+    /// Redeems by these permissions, which are registered with the key's network.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        store: Arc<dyn Store>,
+        signer: Arc<dyn DelegateSigner>,
+        permissions: DelegationPermissions,
+    ) -> Self {
+        Self { chain: Chain(transport), store, signer, permissions }
+    }
+
+    /// The transaction that redeems for a call, without gas and fees: for who signs and sends it in another way.
+    ///
+    /// # Errors
+    /// None for permissions that were read.
+    pub fn transaction(&self, call: Call<'_>, nonce: u64) -> Option<Transaction<Vec<u8>>> {
+        Some(self.calling_manager(nonce, self.data_of(call)?, 0, 0))
+    }
+
+    /// Whether the chain would take a redemption now, whatever the key's permissions say.
+    ///
+    /// # Errors
+    /// [`RedeemError::Caveat`] with the caveat on which it would revert, [`RedeemError::Reverts`] for what reverts elsewhere, and
+    /// what has ended.
+    pub async fn ask_chain(&self, call: Call<'_>) -> Result<(), RedeemError> {
+        self.check_delegations().await?;
+        let data = self.data_of(call).unwrap_or_default();
+        self.gas(&data).await.map(|_| ())
+    }
+
+    /// Has the delegator's account make a call.
+    ///
+    /// # Errors
+    /// [`RedeemError`]: what the permissions forbid, what the chain would revert on, with the caveat, and gas that the key cannot pay
+    /// for. Nothing is sent then, and no nonce is used up.
+    pub async fn redeem(&self, call: Call<'_>) -> Result<PendingRedemption, RedeemError> {
+        self.send(self.data_of(call).unwrap_or_default()).await
+    }
+
+    /// The call data of the manager; none for a context that cannot be read, which permissions do not have.
+    fn data_of(&self, call: Call<'_>) -> Option<Vec<u8>> {
+        let execution = SingleExecution(call).to_vec();
+        Some(Redeem { context: self.context()?, mode: Mode::SINGLE, execution: &execution }.to_vec())
+    }
+
+    /// Has the delegator's account transfer a token: `transfer(address,uint256)`.
+    ///
+    /// # Errors
+    /// As [`redeem`](Self::redeem).
+    pub async fn transfer(
+        &self,
+        token: Address,
+        to: Address,
+        amount: U256,
+    ) -> Result<PendingRedemption, RedeemError> {
+        let data = Erc20::transferCall { to, amount }.abi_encode();
+        self.redeem(Call { to: token, value: U256::ZERO, data: &data }).await
+    }
+
+    /// Signs once more what was sent with a nonce, with fees that are a tenth higher at least, and sends that.
+    ///
+    /// # Errors
+    /// A nonce that nothing was signed with here, and fees over what the key may pay.
+    pub async fn bump(&self, nonce: u64) -> Result<PendingRedemption, RedeemError> {
+        let kept = self.kept(nonce).await?;
+        self.replace(kept.clone(), &kept.data).await
+    }
+
+    /// Uses up a nonce that is stuck, for fees alone: it redeems nothing. What was signed with the nonce before may still get into a
+    /// block instead.
+    ///
+    /// # Errors
+    /// As [`bump`](Self::bump).
+    pub async fn free(&self, nonce: u64) -> Result<PendingRedemption, RedeemError> {
+        self.replace(self.kept(nonce).await?, &NoRedemption.to_vec()).await
+    }
+
+    async fn replace(&self, kept: Kept, data: &[u8]) -> Result<PendingRedemption, RedeemError> {
+        let price = self.chain.price().await?;
+        let (fee, tip) = match kept.signed.last().and_then(|text| signed::read(text)) {
+            Some(last) => {
+                (raised(last.transaction.max_fee_per_gas), raised(last.transaction.max_priority_fee_per_gas))
+            }
+            None => (0, 0),
+        };
+        let (fee, tip) = (fee.max(self.fee_at(price)), tip.max(price.tip));
+        let signed = self.signed(kept.nonce, data, fee, tip).await?;
+        self.keep_and_send(&signed, kept.data).await?;
+        Ok(self.pending(kept.nonce))
+    }
+
+    /// Says what has become of the nonces that this store has something signed with, and forgets those that are over. What the node
+    /// has lost is sent again.
+    ///
+    /// # Errors
+    /// The store, or the chain's node.
+    pub async fn settle(&self) -> Result<Vec<Settled>, RedeemError> {
+        let (mined, _) = self.chain.transaction_counts(self.signer.address()).await?;
+        let mut settled = Vec::new();
+        for kept in self.store.transactions(self.key()).await? {
+            if kept.nonce < mined {
+                settled.push(self.settled(&kept).await?);
+                self.forget(kept.nonce).await?;
+            } else {
+                self.send_again(&kept).await?;
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn send(&self, data: Vec<u8>) -> Result<PendingRedemption, RedeemError> {
+        let (mined, pending) = self.chain.transaction_counts(self.signer.address()).await?;
+        let kept = self.store.transactions(self.key()).await?;
+        let same = |kept: &&Kept| kept.data == data && kept.nonce >= mined && !kept.signed.is_empty();
+        if let Some(same) = kept.iter().find(same) {
+            self.send_again(same).await?;
+            return Ok(self.pending(same.nonce));
+        }
+        self.check_delegations().await?;
+        let price = self.chain.price().await?;
+        self.check_price(price)?;
+        let nonce = self.reserve(&data, pending, &kept).await?;
+        match self.signed(nonce, &data, self.fee_at(price), price.tip).await {
+            Ok(signed) => self.keep_and_send(&signed, data).await.map(|()| self.pending(nonce)),
+            Err(error) => {
+                self.forget(nonce).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The lowest nonce that nobody has.
+    async fn reserve(&self, data: &[u8], pending: u64, kept: &[Kept]) -> Result<u64, RedeemError> {
+        let now = now();
+        let is_taken = |nonce: u64| kept.iter().any(|kept| kept.nonce == nonce && !kept.is_free(now));
+        let mut nonce = pending;
+        loop {
+            if !is_taken(nonce) {
+                let reserved_until = now + RESERVATION.as_secs();
+                let transaction = Kept { nonce, data: data.to_vec(), reserved_until, signed: Vec::new() };
+                match self.store.apply(self.key(), vec![Change::ReserveNonce { transaction, now }]).await {
+                    Ok(()) => return Ok(nonce),
+                    Err(StoreError::NonceTaken { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            nonce += 1;
+        }
+    }
+
+    /// What was signed is stored before it is sent, with what the nonce was reserved for.
+    async fn keep_and_send(
+        &self,
+        signed: &SignedTransaction<Vec<u8>>,
+        data: Vec<u8>,
+    ) -> Result<(), RedeemError> {
+        let nonce = signed.transaction.nonce;
+        let keep = Change::AddSigned { nonce, data, encoded: signed::write(signed) };
+        self.store.apply(self.key(), vec![keep]).await?;
+        self.chain.send(&signed.to_vec()).await
+    }
+
+    async fn signed(
+        &self,
+        nonce: u64,
+        data: &[u8],
+        fee: u128,
+        tip: u128,
+    ) -> Result<SignedTransaction<Vec<u8>>, RedeemError> {
+        let transaction = self.calling_manager(nonce, data.to_vec(), fee, tip);
+        // Before the chain is asked: what the permissions forbid is said in their words.
+        self.judge(&transaction)?;
+        let gas = self.gas(data).await?.saturating_mul(GAS) / 100;
+        let transaction = Transaction { gas_limit: gas, ..transaction };
+        self.judge(&transaction)?;
+        let key = self.signer.address();
+        let needed = U256::from(gas).saturating_mul(U256::from(fee));
+        let found = self.chain.balance(key).await?;
+        if found < needed {
+            return Err(RedeemError::Balance { key, found, needed });
+        }
+        let subject = Subject::Transaction(transaction.clone());
+        let signature = self.signer.sign(&subject).await.map_err(RedeemError::Signer)?;
+        let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
+        Ok(SignedTransaction { transaction, y_parity, r, s })
+    }
+
+    fn calling_manager(&self, nonce: u64, data: Vec<u8>, fee: u128, tip: u128) -> Transaction<Vec<u8>> {
+        Transaction {
+            chain_id: self.permissions.chain_id.get(),
+            nonce,
+            max_priority_fee_per_gas: tip,
+            max_fee_per_gas: fee,
+            gas_limit: 0,
+            to: self.permissions.deployment.manager(),
+            value: U256::ZERO,
+            data,
+        }
+    }
+
+    /// What a call of the manager takes.
+    async fn gas(&self, data: &[u8]) -> Result<u64, RedeemError> {
+        match self.chain.gas(self.signer.address(), self.permissions.deployment.manager(), data).await? {
+            Ok(gas) => Ok(gas),
+            Err(revert) => Err(self.cause(data, &revert).await?),
+        }
+    }
+
+    fn judge(&self, transaction: &Transaction<Vec<u8>>) -> Result<PermittedSubject, RedeemError> {
+        let subject = Subject::Transaction(transaction.clone());
+        let target = Target::Delegation(self.permissions.clone());
+        Ok(target.judge(&subject, self.signer.address(), now())?)
+    }
+
+    /// The caveat whose enforcer reverts; a text names the enforcer, and not which of several caveats.
+    async fn cause(&self, data: &[u8], revert: &[u8]) -> Result<RedeemError, RedeemError> {
+        let other = || RedeemError::Reverts { reason: chain::words(revert) };
+        let (Some(context), Ok(quorate_core::delegation::DelegationCall::Redeem(redeem))) =
+            (self.context(), quorate_core::delegation::DelegationCall::decode(data))
+        else {
+            return Ok(other());
+        };
+        let (key, manager) = (self.signer.address(), self.permissions.deployment.manager());
+        for (place, delegation) in context.delegations().enumerate() {
+            for (caveat, read) in delegation.caveats.iter().enumerate() {
+                let hook = CaveatEnforcer::beforeHookCall {
+                    terms: Bytes::copy_from_slice(read.terms),
+                    args: Bytes::new(),
+                    mode: redeem.mode.word(),
+                    executionCalldata: Bytes::copy_from_slice(redeem.execution),
+                    delegationHash: delegation.hash(),
+                    delegator: delegation.delegator,
+                    redeemer: key,
+                };
+                if let Some(revert) = self.chain.revert(manager, read.enforcer, hook).await? {
+                    let place = quorate_core::delegation::CaveatPlace { delegation: place, caveat };
+                    return Ok(RedeemError::Caveat { place, reason: chain::words(&revert) });
+                }
+            }
+        }
+        Ok(other())
+    }
+
+    /// What has ended on chain, whatever the nodes would sign.
+    async fn check_delegations(&self) -> Result<(), RedeemError> {
+        let manager = self.permissions.deployment.manager();
+        if self.chain.read(manager, DelegationManager::pausedCall {}).await? {
+            return Err(RedeemError::Paused { manager });
+        }
+        for (delegation, hash) in self.permissions.context.hashes().iter().copied().enumerate() {
+            let call = DelegationManager::disabledDelegationsCall { delegationHash: hash };
+            if self.chain.read(manager, call).await? {
+                return Err(RedeemError::Disabled { delegation, hash });
+            }
+        }
+        for (delegator, pinned) in &self.permissions.nonces {
+            for enforcer in self.nonce_enforcers() {
+                let call =
+                    CaveatEnforcer::currentNonceCall { delegationManager: manager, delegator: *delegator };
+                let current = self.chain.read(enforcer, call).await?;
+                if current != *pinned {
+                    let (delegator, pinned) = (*delegator, *pinned);
+                    return Err(RedeemError::NonceMoved { delegator, pinned, current });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn nonce_enforcers(&self) -> Vec<Address> {
+        let enforcers = self.permissions.deployment.enforcers();
+        let delegations = self.context().into_iter().flat_map(|context| context.delegations());
+        let caveats = delegations.flat_map(|delegation| delegation.caveats.iter());
+        let addresses = caveats.map(|caveat| caveat.enforcer);
+        let mut of_nonces: Vec<_> =
+            addresses.filter(|address| enforcers.at(*address) == Some(Enforcer::Nonce)).collect();
+        of_nonces.dedup();
+        of_nonces
+    }
+
+    fn check_price(&self, price: Price) -> Result<(), RedeemError> {
+        let (now, most) = (U256::from(price.base) + U256::from(price.tip), self.permissions.fees.fee_per_gas);
+        if now > most { Err(RedeemError::Price { price: now, most }) } else { Ok(()) }
+    }
+
+    /// Good for some rising blocks, and not over what the key may pay.
+    fn fee_at(&self, price: Price) -> u128 {
+        let most: u128 = self.permissions.fees.fee_per_gas.saturating_to();
+        price.base.saturating_mul(2).saturating_add(price.tip).min(most)
+    }
+
+    /// Sends the newest transaction of a nonce where the node has lost it.
+    async fn send_again(&self, kept: &Kept) -> Result<(), RedeemError> {
+        match encodings(kept).last() {
+            Some(encoded) if !self.chain.is_known(keccak256(&encoded)).await? => {
+                self.chain.send(&encoded).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn settled(&self, kept: &Kept) -> Result<Settled, RedeemError> {
+        for encoded in encodings(kept) {
+            if let Some(receipt) = self.chain.receipt(keccak256(&encoded)).await? {
+                return Ok(Settled::Mined(receipt));
+            }
+        }
+        Ok(Settled::Foreign { nonce: kept.nonce })
+    }
+
+    async fn kept(&self, nonce: u64) -> Result<Kept, RedeemError> {
+        let kept = self.store.transactions(self.key()).await?;
+        kept.into_iter().find(|kept| kept.nonce == nonce).ok_or(RedeemError::UnknownNonce { nonce })
+    }
+
+    async fn forget(&self, nonce: u64) -> Result<(), RedeemError> {
+        Ok(self.store.apply(self.key(), vec![Change::RemoveTransaction(nonce)]).await?)
+    }
+
+    fn key(&self) -> AccountId {
+        AccountId { chain_id: self.permissions.chain_id.get(), address: self.signer.address() }
+    }
+
+    fn pending(&self, nonce: u64) -> PendingRedemption {
+        PendingRedemption { redeemer: self.clone(), nonce }
+    }
+
+    fn context(&self) -> Option<Context<'_>> {
+        Context::parse(self.permissions.context.as_bytes()).ok()
+    }
+}
+
+impl PendingRedemption {
+    /// The key's nonce that it has.
+    pub const fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
+    /// The hashes of what was signed with the nonce, the newest last.
+    ///
+    /// # Errors
+    /// The store, or a nonce that is over.
+    pub async fn hashes(&self) -> Result<Vec<B256>, RedeemError> {
+        let kept = self.redeemer.kept(self.nonce).await?;
+        Ok(encodings(&kept).map(keccak256).collect())
+    }
+
+    /// Waits until a transaction with the nonce is in a block, and forgets it. Dropping the future stops waiting, and nothing else.
+    ///
+    /// # Errors
+    /// The store, or the chain's node.
+    pub async fn wait(&self) -> Result<Settled, RedeemError> {
+        let Self { redeemer, nonce } = self;
+        let kept = redeemer.kept(*nonce).await?;
+        loop {
+            let (mined, _) = redeemer.chain.transaction_counts(redeemer.signer.address()).await?;
+            if mined > *nonce {
+                let kept = redeemer.kept(*nonce).await.unwrap_or_else(|_| kept.clone());
+                let settled = redeemer.settled(&kept).await?;
+                redeemer.forget(*nonce).await?;
+                return Ok(settled);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// A fee as nodes want it of a replacement.
+const fn raised(fee: u128) -> u128 {
+    fee.saturating_mul(BUMP).div_ceil(100)
+}
+
+/// What was signed with a nonce, as it is sent.
+fn encodings(kept: &Kept) -> impl Iterator<Item = Vec<u8>> {
+    kept.signed.iter().filter_map(|text| signed::read(text)).map(|signed| signed.to_vec())
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,93 @@
+//! Transactions as rows.
+
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Row as _, SqliteTransaction};
+
+use crate::{AccountId, Transaction};
+
+/// Reserves a nonce. Whether it was to be had.
+pub(super) async fn reserve(
+    transaction: &mut SqliteTransaction<'_>,
+    key: AccountId,
+    reserved: &Transaction,
+    now: u64,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO transactions (chain_id, address, nonce, data, reserved_until) VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT (chain_id, address, nonce) DO UPDATE SET data = excluded.data, \
+         reserved_until = excluded.reserved_until WHERE transactions.reserved_until < ? AND NOT EXISTS \
+         (SELECT 1 FROM signed_transactions AS signed WHERE signed.chain_id = transactions.chain_id \
+         AND signed.address = transactions.address AND signed.nonce = transactions.nonce)",
+    )
+    .bind(key.chain_id.cast_signed())
+    .bind(key.address.as_slice())
+    .bind(reserved.nonce.cast_signed())
+    .bind(&reserved.data)
+    .bind(reserved.reserved_until.cast_signed())
+    .bind(now.cast_signed())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Keeps what was signed for a nonce. Whether the nonce is still reserved for the same.
+pub(super) async fn add_signed(
+    transaction: &mut SqliteTransaction<'_>,
+    key: AccountId,
+    nonce: u64,
+    data: &[u8],
+    encoded: &[u8],
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO signed_transactions (chain_id, address, nonce, encoded) SELECT chain_id, address, nonce, ? \
+         FROM transactions WHERE chain_id = ? AND address = ? AND nonce = ? AND data = ?",
+    )
+    .bind(encoded)
+    .bind(key.chain_id.cast_signed())
+    .bind(key.address.as_slice())
+    .bind(nonce.cast_signed())
+    .bind(data)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn delete(
+    transaction: &mut SqliteTransaction<'_>,
+    key: AccountId,
+    nonce: u64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM transactions WHERE chain_id = ? AND address = ? AND nonce = ?")
+        .bind(key.chain_id.cast_signed())
+        .bind(key.address.as_slice())
+        .bind(nonce.cast_signed())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn of_key(pool: &SqlitePool, key: AccountId) -> Result<Vec<Transaction>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT nonce, data, reserved_until, encoded FROM transactions LEFT JOIN signed_transactions \
+         USING (chain_id, address, nonce) WHERE chain_id = ? AND address = ? ORDER BY nonce, position",
+    )
+    .bind(key.chain_id.cast_signed())
+    .bind(key.address.as_slice())
+    .fetch_all(pool)
+    .await?;
+    let mut transactions = Vec::<Transaction>::new();
+    for row in rows {
+        let nonce = row.try_get::<i64, _>("nonce")?.cast_unsigned();
+        let encoded: Option<Vec<u8>> = row.try_get("encoded")?;
+        match transactions.last_mut().filter(|last| last.nonce == nonce) {
+            Some(same) => same.signed.extend(encoded),
+            None => transactions.push(Transaction {
+                nonce,
+                data: row.try_get("data")?,
+                reserved_until: row.try_get::<i64, _>("reserved_until")?.cast_unsigned(),
+                signed: encoded.into_iter().collect(),
+            }),
+        }
+    }
+    Ok(transactions)
+}
