@@ -1,6 +1,6 @@
 use quorate_core::delegation::{
-    Context, CounterKey, Counters, DelegationCall, Delegations, Enforcers, NoRedemption, PeriodAllowance,
-    Redemption, State, StreamAllowance, Unknown, Verdict,
+    Context, DelegationCall, Delegations, Enforcers, NoRedemption, Redemption, State, Unknown, Unused,
+    Verdict,
 };
 use quorate_core::{Address, Encode, U256};
 
@@ -32,7 +32,7 @@ pub fn delegation_call(bytes: &[u8]) -> bool {
         };
         for time in [0, 1_900_000_000, u64::MAX] {
             let ignorant = State { time, block: None, counters: &Unknown };
-            let knowing = State { time, block: Some(time), counters: &Unused };
+            let knowing = State { time, block: Some(time), counters: &Unused(|_| Some(U256::ZERO)) };
             let unknown = redemption.evaluate(&Enforcers::V1_3_0, &ignorant);
             let known = redemption.evaluate(&Enforcers::V1_3_0, &knowing);
             match unknown {
@@ -43,29 +43,4 @@ pub fn delegation_call(bytes: &[u8]) -> bool {
         }
     }
     true
-}
-
-/// Nothing was redeemed before.
-struct Unused;
-
-impl Counters for Unused {
-    fn count(&self, _: &CounterKey) -> Option<U256> {
-        Some(U256::ZERO)
-    }
-
-    fn period(&self, _: &CounterKey) -> Option<PeriodAllowance> {
-        Some(PeriodAllowance::default())
-    }
-
-    fn stream(&self, _: &CounterKey) -> Option<StreamAllowance> {
-        Some(StreamAllowance::default())
-    }
-
-    fn is_id_used(&self, _: Address, _: U256) -> Option<bool> {
-        Some(false)
-    }
-
-    fn nonce(&self, _: Address) -> Option<U256> {
-        Some(U256::ZERO)
-    }
 }

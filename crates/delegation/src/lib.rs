@@ -11,5 +11,7 @@ pub use context::pin_context;
 pub use error::GrantError;
 pub use granted::{Approver, Granted, Redemptions};
 pub use quorate_protocol::{DelegationPermissions, Deployment, FeeCaps};
-pub use redeemer::{DelegateSigner, PendingRedemption, Receipt, RedeemError, Redeemer, Settled};
+pub use redeemer::{
+    DelegateSigner, Ended, Left, PendingRedemption, Receipt, RedeemError, Redeemer, Settled, Status,
+};
 pub use request::{Asset, PermissionRequest, Spending};

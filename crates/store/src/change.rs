@@ -66,6 +66,13 @@ pub enum Change {
         /// The signed transaction, as it is sent.
         encoded: Vec<u8>,
     },
-    /// Forgets the transactions of a nonce, if there are some: the chain has one, or none was signed.
+    /// Gives a reserved nonce back that nothing was signed with. Without effect where something was, or another has it.
+    ReleaseNonce {
+        /// The nonce.
+        nonce: u64,
+        /// What the transaction would have called its contract with.
+        data: Vec<u8>,
+    },
+    /// Forgets the transactions of a nonce, if there are some: the chain has one.
     RemoveTransaction(u64),
 }

@@ -184,6 +184,13 @@ impl Kept {
                 let taken = || StoreError::NonceTaken { key: account, nonce };
                 reserved.ok_or_else(taken)?.signed.push(encoded);
             }
+            Change::ReleaseNonce { nonce, data } => {
+                let is_released =
+                    |reserved: &Transaction| reserved.data == data && reserved.signed.is_empty();
+                if self.transactions.get(&nonce).is_some_and(is_released) {
+                    self.transactions.remove(&nonce);
+                }
+            }
             Change::RemoveTransaction(nonce) => _ = self.transactions.remove(&nonce),
         }
         Ok(())

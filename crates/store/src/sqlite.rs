@@ -180,6 +180,9 @@ impl SqliteStore {
                 let done = transactions::add_signed(transaction, account, nonce, &data, &encoded).await;
                 return self.unless_taken(done, account, nonce);
             }
+            Change::ReleaseNonce { nonce, data } => {
+                transactions::release(transaction, account, nonce, &data).await
+            }
             Change::RemoveTransaction(nonce) => transactions::delete(transaction, account, nonce).await,
         };
         made.map_err(|error| self.refusal(error))

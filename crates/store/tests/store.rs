@@ -60,6 +60,7 @@ on_every_store!(
     a_nonce_is_reserved_once_until_its_time_is_over,
     what_was_signed_keeps_its_nonce,
     keys_and_chains_have_nonces_of_their_own,
+    a_nonce_is_given_back_by_who_has_it_before_it_signs,
 );
 
 type Shared = Arc<dyn Store>;
@@ -612,6 +613,17 @@ async fn what_was_signed_keeps_its_nonce(store: Shared) {
     assert_eq!(store.transactions(account()).await.unwrap(), []);
     apply(&store, [reserve(transaction(7, 2), 50)]).await;
     assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 2)]);
+}
+
+async fn a_nonce_is_given_back_by_who_has_it_before_it_signs(store: Shared) {
+    let release = |nonce, data| Change::ReleaseNonce { nonce, data: vec![data] };
+    let given = [reserve(transaction(7, 1), 50), reserve(transaction(8, 2), 50), signed(8, 2, 9)];
+    apply(&store, given).await;
+    let before = store.transactions(account()).await.unwrap();
+    apply(&store, [release(7, 2), release(8, 2), release(9, 1)]).await;
+    assert_eq!(store.transactions(account()).await.unwrap(), before, "another's, and one that was signed");
+    apply(&store, [release(7, 1)]).await;
+    assert_eq!(store.transactions(account()).await.unwrap(), before[1..]);
 }
 
 async fn keys_and_chains_have_nonces_of_their_own(store: Shared) {

@@ -69,7 +69,7 @@ pub use execution::{Batch, BatchExecution, CallType, ExecutionType, Mode, Single
 pub use reader::Malformed;
 pub use reason::{Forbidden, Missing, NotJudged, Primitive, Reason, RevertText};
 pub use state::{
-    Approval, Charge, Counter, CounterKey, Counters, PeriodAllowance, State, StreamAllowance, Unknown,
+    Approval, Charge, Counter, CounterKey, Counters, PeriodAllowance, State, StreamAllowance, Unknown, Unused,
 };
 pub use typed::{ANY_DELEGATE, Caveat, CaveatPlace, Caveats, Delegation, ROOT_AUTHORITY};
 

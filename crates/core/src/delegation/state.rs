@@ -58,6 +58,32 @@ pub struct Unknown;
 
 impl Counters for Unknown {}
 
+/// Nothing was redeemed before, and a function tells the nonces that delegators are at, as far as they are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Unused<N>(pub N);
+
+impl<N: Fn(Address) -> Option<U256>> Counters for Unused<N> {
+    fn count(&self, _: &CounterKey) -> Option<U256> {
+        Some(U256::ZERO)
+    }
+
+    fn period(&self, _: &CounterKey) -> Option<PeriodAllowance> {
+        Some(PeriodAllowance::default())
+    }
+
+    fn stream(&self, _: &CounterKey) -> Option<StreamAllowance> {
+        Some(StreamAllowance::default())
+    }
+
+    fn is_id_used(&self, _: Address, _: U256) -> Option<bool> {
+        Some(false)
+    }
+
+    fn nonce(&self, delegator: Address) -> Option<U256> {
+        self.0(delegator)
+    }
+}
+
 /// Whose counter: on chain, an enforcer has one for each manager and delegation. Two caveats of one enforcer in a delegation
 /// share it, and both count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

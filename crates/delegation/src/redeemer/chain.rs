@@ -21,6 +21,9 @@ sol! {
         function currentNonce(address delegationManager, address delegator) external view returns (uint256);
         function callCounts(address delegationManager, bytes32 delegationHash) external view returns (uint256);
         function spentMap(address delegationManager, bytes32 delegationHash) external view returns (uint256);
+        function getAvailableAmount(bytes32 delegationHash, address delegationManager, bytes terms) external view returns (uint256 available, bool isNewPeriod, uint256 period);
+        function streamingAllowances(address delegationManager, bytes32 delegationHash) external view returns (uint256 initial, uint256 max, uint256 perSecond, uint256 start, uint256 spent);
+        function getIsUsed(address delegationManager, address delegator, uint256 id) external view returns (bool);
     }
 
     error Error(string reason);
@@ -62,6 +65,7 @@ pub(super) struct Price {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
+    timestamp: U64,
     base_fee_per_gas: U256,
 }
 
@@ -82,6 +86,11 @@ impl Chain {
         let tip = self.0.call::<U256>("eth_maxPriorityFeePerGas", ());
         let (head, tip) = tokio::try_join!(head, tip)?;
         Ok(Price { base: head.base_fee_per_gas.saturating_to(), tip: tip.saturating_to() })
+    }
+
+    /// The newest block's time, in seconds since 1970.
+    pub(super) async fn timestamp(&self) -> Result<u64, TransportError> {
+        Ok(self.0.call::<Head>("eth_getBlockByNumber", ("latest", false)).await?.timestamp.to())
     }
 
     /// What a call takes; the revert's data where it reverts.

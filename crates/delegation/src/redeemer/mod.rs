@@ -14,6 +14,7 @@ mod chain;
 mod error;
 mod signed;
 mod signer;
+mod status;
 
 use alloy_sol_types::SolCall as _;
 use chain::{CaveatEnforcer, Chain, DelegationManager, Price};
@@ -22,6 +23,7 @@ use quorate_contracts::Erc20;
 pub use chain::Receipt;
 pub use error::RedeemError;
 pub use signer::DelegateSigner;
+pub use status::{Ended, Left, Status};
 
 /// Redeems delegations to a key by transactions of the key, which pays for their gas.
 ///
@@ -178,9 +180,9 @@ impl Redeemer {
     }
 
     async fn send(&self, data: Vec<u8>) -> Result<PendingRedemption, RedeemError> {
-        let (mined, pending) = self.chain.transaction_counts(self.signer.address()).await?;
         let kept = self.store.transactions(self.key()).await?;
-        let same = |kept: &&Kept| kept.data == data && kept.nonce >= mined && !kept.signed.is_empty();
+        // Also one that is in a block: whoever asks for it again has not heard of that.
+        let same = |kept: &&Kept| kept.data == data && !kept.signed.is_empty();
         if let Some(same) = kept.iter().find(same) {
             self.send_again(same).await?;
             return Ok(self.pending(same.nonce));
@@ -188,11 +190,12 @@ impl Redeemer {
         self.check_delegations().await?;
         let price = self.chain.price().await?;
         self.check_price(price)?;
+        let (_, pending) = self.chain.transaction_counts(self.signer.address()).await?;
         let nonce = self.reserve(&data, pending, &kept).await?;
         match self.signed(nonce, &data, self.fee_at(price), price.tip).await {
             Ok(signed) => self.keep_and_send(&signed, data).await.map(|()| self.pending(nonce)),
             Err(error) => {
-                self.forget(nonce).await?;
+                self.store.apply(self.key(), vec![Change::ReleaseNonce { nonce, data }]).await?;
                 Err(error)
             }
         }
@@ -324,9 +327,7 @@ impl Redeemer {
         }
         for (delegator, pinned) in &self.permissions.nonces {
             for enforcer in self.nonce_enforcers() {
-                let call =
-                    CaveatEnforcer::currentNonceCall { delegationManager: manager, delegator: *delegator };
-                let current = self.chain.read(enforcer, call).await?;
+                let current = self.current_nonce(enforcer, *delegator).await?;
                 if current != *pinned {
                     let (delegator, pinned) = (*delegator, *pinned);
                     return Err(RedeemError::NonceMoved { delegator, pinned, current });

@@ -2,8 +2,8 @@
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use quorate_core::delegation::{
-    BatchExecution, CallType, CounterKey, Counters, DelegationCall, Judgement, Missing, NotJudged,
-    PeriodAllowance, Redeem, Redemption, SingleExecution, State, StreamAllowance,
+    BatchExecution, CallType, DelegationCall, Judgement, Missing, NotJudged, Redeem, Redemption,
+    SingleExecution, State, Unused,
 };
 use quorate_core::{Call, EntryPointVersion, Initialization, Transaction, UnpackedUserOperation};
 
@@ -188,7 +188,9 @@ impl DelegationPermissions {
         }
         let redemption = Redemption::new(redeem.context, redeem.mode, redeem.execution, redeemer)
             .map_err(ForbiddenRedemption::Chain)?;
-        let state = State { time: now, block: None, counters: &First { permissions: self } };
+        // What was redeemed before is counted elsewhere, and held to its limit there.
+        let unused = Unused(|delegator| self.nonces.get(&delegator).copied());
+        let state = State { time: now, block: None, counters: &unused };
         let mut charges = Vec::new();
         let mut not_judged = None;
         for (place, judgement) in redemption.judgements(&self.deployment.enforcers(), &state) {
@@ -249,31 +251,4 @@ fn gas_of<C>(operation: &UnpackedUserOperation<&[u8], C>) -> U256 {
     ];
     let sum = |sum: U256, gas| sum.saturating_add(U256::from(gas));
     gas.into_iter().fold(operation.pre_verification_gas, sum)
-}
-
-/// Nothing was redeemed before: what a redemption adds to is counted elsewhere, and held to its limit there.
-struct First<'a> {
-    permissions: &'a DelegationPermissions,
-}
-
-impl Counters for First<'_> {
-    fn count(&self, _: &CounterKey) -> Option<U256> {
-        Some(U256::ZERO)
-    }
-
-    fn period(&self, _: &CounterKey) -> Option<PeriodAllowance> {
-        Some(PeriodAllowance::default())
-    }
-
-    fn stream(&self, _: &CounterKey) -> Option<StreamAllowance> {
-        Some(StreamAllowance::default())
-    }
-
-    fn is_id_used(&self, _: Address, _: U256) -> Option<bool> {
-        Some(false)
-    }
-
-    fn nonce(&self, delegator: Address) -> Option<U256> {
-        self.permissions.nonces.get(&delegator).copied()
-    }
 }

@@ -52,6 +52,27 @@ pub(super) async fn add_signed(
     Ok(done.rows_affected() > 0)
 }
 
+/// Gives a nonce back that is reserved for this and nothing was signed with.
+pub(super) async fn release(
+    transaction: &mut SqliteTransaction<'_>,
+    key: AccountId,
+    nonce: u64,
+    data: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "DELETE FROM transactions WHERE chain_id = ? AND address = ? AND nonce = ? AND data = ? AND NOT EXISTS \
+         (SELECT 1 FROM signed_transactions AS signed WHERE signed.chain_id = transactions.chain_id \
+         AND signed.address = transactions.address AND signed.nonce = transactions.nonce)",
+    )
+    .bind(key.chain_id.cast_signed())
+    .bind(key.address.as_slice())
+    .bind(nonce.cast_signed())
+    .bind(data)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn delete(
     transaction: &mut SqliteTransaction<'_>,
     key: AccountId,

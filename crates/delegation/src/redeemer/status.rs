@@ -1,0 +1,175 @@
+//! What a delegation still lets its key do, as the chain has it.
+
+use alloy_primitives::{Address, Bytes, U256};
+use quorate_core::delegation::{CaveatPlace, Delegation, Enforcer, StreamAllowance};
+
+use super::chain::{CaveatEnforcer, DelegationManager};
+use super::{RedeemError, Redeemer};
+use crate::terms::Terms;
+
+/// What of the permissions still holds on chain.
+///
+/// What the nodes have counted may be more: what reverts, expires or is never sent is counted there, and not here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Why nothing can be redeemed now, in the order in which the chain would say it.
+    pub ended: Vec<Ended>,
+    /// What is left under each caveat that counts, now.
+    pub left: Vec<Left>,
+    /// What the key has for gas, in wei. It can be spent as fees alone.
+    pub balance: U256,
+}
+
+/// Why nothing can be redeemed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The manager's owner has paused it.
+    Paused,
+    /// The delegator has disabled the delegation at this place of the context, 0 for the leaf.
+    Disabled {
+        /// Which one.
+        delegation: usize,
+    },
+    /// The delegator has ended all delegations of this caveat's nonce.
+    NonceMoved {
+        /// The caveat.
+        place: CaveatPlace,
+        /// The delegator's nonce.
+        current: U256,
+    },
+    /// This caveat's end has passed, or its start has not come.
+    Time {
+        /// The caveat.
+        place: CaveatPlace,
+    },
+}
+
+/// What a caveat leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The caveat.
+    pub place: CaveatPlace,
+    /// What counts it.
+    pub enforcer: Enforcer,
+    /// Redemptions, wei, or a token's smallest unit.
+    pub amount: U256,
+}
+
+impl Redeemer {
+    /// Asks the chain what has ended, and what is left.
+    ///
+    /// # Errors
+    /// The chain's node, or a contract that is not what the deployment says.
+    pub async fn status(&self) -> Result<Status, RedeemError> {
+        let manager = self.permissions.deployment.manager();
+        let (mut ended, mut left) = (Vec::new(), Vec::new());
+        if self.chain.read(manager, DelegationManager::pausedCall {}).await? {
+            ended.push(Ended::Paused);
+        }
+        let now = self.chain.timestamp().await?;
+        for (delegation, read) in self.context().into_iter().flat_map(|it| it.delegations()).enumerate() {
+            let call = DelegationManager::disabledDelegationsCall { delegationHash: read.hash() };
+            if self.chain.read(manager, call).await? {
+                ended.push(Ended::Disabled { delegation });
+            }
+            for (caveat, of) in read.caveats.iter().enumerate() {
+                let place = CaveatPlace { delegation, caveat };
+                let Some(enforcer) = self.permissions.deployment.enforcers().at(of.enforcer) else {
+                    continue;
+                };
+                match enforcer {
+                    Enforcer::Nonce => {
+                        let current = self.current_nonce(of.enforcer, read.delegator).await?;
+                        if Terms::new(of.terms).word() != Some(current) {
+                            ended.push(Ended::NonceMoved { place, current });
+                        }
+                    }
+                    Enforcer::Timestamp if !is_open(of.terms, now) => ended.push(Ended::Time { place }),
+                    _ => {
+                        let amount = self.left(enforcer, of.enforcer, of.terms, &read, now).await?;
+                        left.extend(amount.map(|amount| Left { place, enforcer, amount }));
+                    }
+                }
+            }
+        }
+        Ok(Status { ended, left, balance: self.chain.balance(self.signer.address()).await? })
+    }
+
+    pub(super) async fn current_nonce(
+        &self,
+        enforcer: Address,
+        delegator: Address,
+    ) -> Result<U256, RedeemError> {
+        let delegation_manager = self.permissions.deployment.manager();
+        let call = CaveatEnforcer::currentNonceCall { delegationManager: delegation_manager, delegator };
+        self.chain.read(enforcer, call).await
+    }
+
+    /// What is left under a caveat; none for one that counts nothing.
+    async fn left(
+        &self,
+        enforcer: Enforcer,
+        contract: Address,
+        terms: &[u8],
+        delegation: &Delegation<'_>,
+        now: u64,
+    ) -> Result<Option<U256>, RedeemError> {
+        let (manager, hash) = (self.permissions.deployment.manager(), delegation.hash());
+        let mut fields = Terms::new(terms);
+        if is_of_token(enforcer) {
+            fields.address();
+        }
+        let mut next = || fields.word().unwrap_or_default();
+        Ok(Some(match enforcer {
+            Enforcer::LimitedCalls => {
+                let call =
+                    CaveatEnforcer::callCountsCall { delegationManager: manager, delegationHash: hash };
+                next().saturating_sub(self.chain.read(contract, call).await?)
+            }
+            Enforcer::NativeTokenTransferAmount | Enforcer::ERC20TransferAmount => {
+                let call = CaveatEnforcer::spentMapCall { delegationManager: manager, delegationHash: hash };
+                next().saturating_sub(self.chain.read(contract, call).await?)
+            }
+            Enforcer::NativeTokenPeriodTransfer | Enforcer::ERC20PeriodTransfer => {
+                let call = CaveatEnforcer::getAvailableAmountCall {
+                    delegationHash: hash,
+                    delegationManager: manager,
+                    terms: Bytes::copy_from_slice(terms),
+                };
+                self.chain.read(contract, call).await?.available
+            }
+            Enforcer::NativeTokenStreaming | Enforcer::ERC20Streaming => {
+                let call = CaveatEnforcer::streamingAllowancesCall {
+                    delegationManager: manager,
+                    delegationHash: hash,
+                };
+                let spent = self.chain.read(contract, call).await?.spent;
+                // Before the first use the contract itself says 0.
+                let (initial, max, per_second, start) = (next(), next(), next(), next());
+                let stream = StreamAllowance { initial, max, per_second, start, spent };
+                stream.available(now).unwrap_or_default()
+            }
+            Enforcer::Id => {
+                let (delegator, id) = (delegation.delegator, next());
+                let call = CaveatEnforcer::getIsUsedCall { delegationManager: manager, delegator, id };
+                U256::from(u8::from(!self.chain.read(contract, call).await?))
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// Whether the caveat's terms begin with a token.
+const fn is_of_token(enforcer: Enforcer) -> bool {
+    matches!(
+        enforcer,
+        Enforcer::ERC20TransferAmount | Enforcer::ERC20PeriodTransfer | Enforcer::ERC20Streaming
+    )
+}
+
+/// Whether a time is between those of a `Timestamp`'s terms, both exclusive.
+fn is_open(terms: &[u8], now: u64) -> bool {
+    let mut terms = Terms::new(terms);
+    let (after, before) = (terms.half_word().unwrap_or_default(), terms.half_word().unwrap_or_default());
+    u128::from(now) > after && (before == 0 || u128::from(now) < before)
+}
