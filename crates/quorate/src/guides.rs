@@ -12,6 +12,10 @@ pub mod policies {}
 #[doc = include_str!("../docs/guides/sessions.md")]
 pub mod sessions {}
 
+#[cfg(feature = "delegation")]
+#[doc = include_str!("../docs/guides/delegations.md")]
+pub mod delegations {}
+
 #[doc = include_str!("../docs/guides/paymasters.md")]
 pub mod paymasters {}
 

@@ -1,6 +1,6 @@
 use alloy_primitives::{Address, B256, U256};
 use quorate_core::delegation::CaveatPlace;
-use quorate_protocol::Forbidden;
+use quorate_protocol::{Forbidden, PinnedContextError};
 use quorate_store::StoreError;
 use quorate_transport::TransportError;
 
@@ -77,6 +77,9 @@ pub enum RedeemError {
         /// The nonce.
         nonce: u64,
     },
+    /// A redelegation that nobody could redeem.
+    #[error("the redelegation is none that can be redeemed")]
+    Context(#[from] PinnedContextError),
     /// The key did not sign.
     #[error("the key's signer refuses")]
     Signer(#[source] Box<dyn std::error::Error + Send + Sync>),

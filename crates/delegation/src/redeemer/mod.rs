@@ -12,6 +12,7 @@ use quorate_transport::Transport;
 
 mod chain;
 mod error;
+mod redelegate;
 mod signed;
 mod signer;
 mod status;
@@ -63,6 +64,9 @@ const RESERVATION: Duration = Duration::from_secs(120);
 /// How often the node is asked for a receipt.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How often a receipt is asked for before a transaction is called somebody else's.
+const RECEIPT_QUESTIONS: usize = 8;
+
 /// How much more gas is asked for than the node estimates, in hundredths.
 const GAS: u64 = 125;
 
@@ -105,7 +109,12 @@ impl Redeemer {
     /// [`RedeemError`]: what the permissions forbid, what the chain would revert on, with the caveat, and gas that the key cannot pay
     /// for. Nothing is sent then, and no nonce is used up.
     pub async fn redeem(&self, call: Call<'_>) -> Result<PendingRedemption, RedeemError> {
-        self.send(self.data_of(call).unwrap_or_default()).await
+        let data = self.data_of(call).unwrap_or_default();
+        if let Some(pending) = self.under_way(&data).await? {
+            return Ok(pending);
+        }
+        self.check_delegations().await?;
+        self.start(data).await
     }
 
     /// The call data of the manager; none for a context that cannot be read, which permissions do not have.
@@ -179,19 +188,21 @@ impl Redeemer {
         Ok(settled)
     }
 
-    async fn send(&self, data: Vec<u8>) -> Result<PendingRedemption, RedeemError> {
+    /// What was signed for the same call and is not told yet. Where the node has lost it, it is sent again.
+    async fn under_way(&self, data: &[u8]) -> Result<Option<PendingRedemption>, RedeemError> {
         let kept = self.store.transactions(self.key()).await?;
         // Also one that is in a block: whoever asks for it again has not heard of that.
-        let same = |kept: &&Kept| kept.data == data && !kept.signed.is_empty();
-        if let Some(same) = kept.iter().find(same) {
-            self.send_again(same).await?;
-            return Ok(self.pending(same.nonce));
-        }
-        self.check_delegations().await?;
+        let Some(same) = kept.iter().find(|kept| kept.data == data && !kept.signed.is_empty()) else {
+            return Ok(None);
+        };
+        self.send_again(same).await?;
+        Ok(Some(self.pending(same.nonce)))
+    }
+
+    async fn start(&self, data: Vec<u8>) -> Result<PendingRedemption, RedeemError> {
         let price = self.chain.price().await?;
         self.check_price(price)?;
-        let (_, pending) = self.chain.transaction_counts(self.signer.address()).await?;
-        let nonce = self.reserve(&data, pending, &kept).await?;
+        let nonce = self.reserve(&data).await?;
         match self.signed(nonce, &data, self.fee_at(price), price.tip).await {
             Ok(signed) => self.keep_and_send(&signed, data).await.map(|()| self.pending(nonce)),
             Err(error) => {
@@ -201,8 +212,13 @@ impl Redeemer {
         }
     }
 
-    /// The lowest nonce that nobody has.
-    async fn reserve(&self, data: &[u8], pending: u64, kept: &[Kept]) -> Result<u64, RedeemError> {
+    /// The lowest nonce that nobody has. What the node has lost of the lower ones it gets again, as they come first.
+    async fn reserve(&self, data: &[u8]) -> Result<u64, RedeemError> {
+        let kept = self.store.transactions(self.key()).await?;
+        for kept in &kept {
+            self.send_again(kept).await?;
+        }
+        let (_, pending) = self.chain.transaction_counts(self.signer.address()).await?;
         let now = now();
         let is_taken = |nonce: u64| kept.iter().any(|kept| kept.nonce == nonce && !kept.is_free(now));
         let mut nonce = pending;
@@ -369,11 +385,16 @@ impl Redeemer {
         }
     }
 
+    /// What the chain has with a nonce that is in a block. A node may know the nonce before the receipt, so that nothing is called
+    /// foreign at once.
     async fn settled(&self, kept: &Kept) -> Result<Settled, RedeemError> {
-        for encoded in encodings(kept) {
-            if let Some(receipt) = self.chain.receipt(keccak256(&encoded)).await? {
-                return Ok(Settled::Mined(receipt));
+        for _ in 0..RECEIPT_QUESTIONS {
+            for encoded in encodings(kept) {
+                if let Some(receipt) = self.chain.receipt(keccak256(&encoded)).await? {
+                    return Ok(Settled::Mined(receipt));
+                }
             }
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(Settled::Foreign { nonce: kept.nonce })
     }

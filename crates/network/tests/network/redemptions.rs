@@ -184,13 +184,20 @@ async fn permissions_are_given_once_for_that_very_key_and_by_its_owner() {
     permit(&session, &owner, &target).await.unwrap();
     // Again is no other.
     permit(&session, &owner, &target).await.unwrap();
-    let other = Target::from(permissions(&owner));
-    let refused = refusal(permit(&session, &owner, &other).await.unwrap_err());
+    let wider = |key| {
+        let permissions = redeeming(&owner, delegation_to(&owner, key));
+        let limits = Limits { uses: Some(1_000), ..Limits::default() };
+        Target::from(DelegationPermissions { limits, ..permissions })
+    };
+    let refused = refusal(permit(&session, &owner, &wider(session.key.address)).await.unwrap_err());
     assert!(matches!(refused, Refusal::AlreadyPermitted { .. }), "{refused}");
-    // A key that was born with its permissions keeps them.
+    // A key that was born with its permissions keeps them, and those of a session key manager are not registered later.
     let born = network.key_of(&owner, permissions(&owner)).await;
-    let refused = refusal(permit(&born, &owner, &other).await.unwrap_err());
+    let refused = refusal(permit(&born, &owner, &wider(born.key.address)).await.unwrap_err());
     assert!(matches!(refused, Refusal::AlreadyPermitted { .. }), "{refused}");
+    let refused = refusal(permit(&session, &owner, &permissions(&owner).into()).await.unwrap_err());
+    let Refusal::OtherPermissions { what, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(what.to_string(), "version");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,6 +131,10 @@ pub(crate) fn check_permit(member: &Member, statement: &Statement, key: &StoredK
         return Ok(());
     };
     let target = Target::from_json(&permit.permissions).map_err(malformed)?;
+    // Those of a session key manager are known before their key is: they are signed with the request for it.
+    if target.session_key_manager().is_some() {
+        return Err(other("version", "1".to_owned(), "2".to_owned()));
+    }
     check_target(member, &target, key.owner)?;
     let redeemer = session_key(key, &permit.key_id)?;
     match target.delegate() {

@@ -91,10 +91,25 @@ impl Signing {
             }
             signed
         };
-        tokio::select! {
+        let revoked = || Refusal::Revoked { key_id: operation.key_id.as_str().into() };
+        let signed = tokio::select! {
             signed = signature => signed,
-            () = attempt.ended() => Err(Refusal::Revoked { key_id: operation.key_id.as_str().into() }.into()),
+            () = attempt.ended() => Err(revoked().into()),
+        };
+        match signed {
+            Err(TaskError::Refused(Refusal::Revoked { .. })) => {
+                Err(self.why_ended(&operation, peers, now).await.unwrap_or_else(revoked).into())
+            }
+            signed => signed,
         }
+    }
+
+    /// Which of the two an owner has ended meanwhile: the key, or who asks.
+    async fn why_ended(&self, operation: &Requested, peers: &Peers, now: u64) -> Option<Refusal> {
+        let key_id = operation.key_id.as_str();
+        let key = peers.key(key_id).await.ok()?;
+        let statements = self.statements.of(key_id, &key).await.ok()?;
+        statements.check(key_id, operation.ephemeral.as_bytes(), now).err()
     }
 
     /// What is said about the key. Where that is neither who asks nor what the key may sign, the other nodes may know it.

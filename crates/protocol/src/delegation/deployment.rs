@@ -44,6 +44,16 @@ impl Deployment {
         }
     }
 
+    /// Where an enforcer is; none where it is not among those that are known.
+    pub fn address_of(&self, enforcer: Enforcer) -> Option<Address> {
+        match self {
+            Self::V1_3_0 => Some(enforcer.address_v1_3_0()),
+            Self::Other { enforcers, .. } => {
+                enforcers.iter().find(|(_, known)| *known == enforcer).map(|(address, _)| *address)
+            }
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), PermissionsError> {
         let Self::Other { enforcers, .. } = self else { return Ok(()) };
         let (found, limit) = (enforcers.len(), Self::MAX_ENFORCERS);

@@ -10,21 +10,22 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall as _, sol};
 use async_trait::async_trait;
 use quorate::delegation::{
-    Approver, Asset, DelegateSigner, Ended, Granted, PermissionRequest, RedeemError, Redeemer, Redemptions,
-    Settled, Spending, pin_context,
+    Approver, Asset, DelegateSigner, Ended, Granted, PermissionRequest, RedeemError, Redeemer,
+    RedelegationCaveat, Redemptions, Settled, Spending, pin_context,
 };
 use quorate::{
-    AccountId, DistributedSigner, EphemeralKey, HttpTransport, MemoryStore, SessionEpoch, Store, Transport,
-    TransportError,
+    AccountId, DistributedSigner, EphemeralKey, HttpTransport, MemoryStore, NetworkError, SessionEpoch,
+    Store, Transport, TransportError,
 };
 use quorate_contracts::Erc20;
 use quorate_contracts::Erc721::safeMintCall;
 use quorate_core::delegation::{
     Caveat, CaveatPlace, Caveats, Delegation, Delegations, Enforcer, ROOT_AUTHORITY,
 };
-use quorate_core::{Call, Encode as _};
+use quorate_core::{Call, Encode as _, SignedTransaction, Transaction};
 use quorate_protocol::{
-    DelegationPermissions, Deployment, FeeCaps, Limits, Redeemer as By, Refusal, Subject, Target,
+    ClientError, DelegationPermissions, Deployment, FeeCaps, Forbidden, Limits, Redeemer as By, Refusal,
+    Subject, Target,
 };
 use quorate_transport::Repeat;
 use serde_json::{Value, json};
@@ -49,15 +50,36 @@ impl Kit {
 
     /// Has the kit sign a delegation to a key; gives its context.
     async fn delegate(&mut self, delegate: Address, scope: Value, caveats: Value) -> Vec<u8> {
-        let mut request = json!({
-            "rpc": devnet().rpc_url(),
-            "chainId": devnet().chain_id(),
-            "deployer": devnet().funded_key(2).unwrap(),
-            "user": self.user.to_bytes(),
-            "delegate": delegate,
-            "scope": scope,
-            "caveats": caveats,
-        });
+        let request = json!({ "delegate": delegate, "scope": scope, "caveats": caveats });
+        context_of(&self.ask(&self.user.clone(), request).await.unwrap())
+    }
+
+    /// Has the kit of somebody else pass on what was delegated to them.
+    async fn redelegate(
+        &mut self,
+        by: &PrivateKeySigner,
+        parent: &[u8],
+        to: Address,
+        caveats: Value,
+    ) -> Vec<u8> {
+        let request = json!({ "delegate": to, "caveats": caveats, "parent": hex::encode_prefixed(parent) });
+        context_of(&self.ask(by, request).await.unwrap())
+    }
+
+    /// Has the kit of somebody redeem for a call; what it says where that fails.
+    async fn redeem(&mut self, by: &PrivateKeySigner, context: &[u8], call: Call<'_>) -> Result<(), String> {
+        let call = json!({ "to": call.to, "data": hex::encode_prefixed(call.data) });
+        let request = json!({ "call": call, "parent": hex::encode_prefixed(context) });
+        let answer = self.ask(by, request).await?;
+        assert_eq!(answer["status"], "success");
+        Ok(())
+    }
+
+    async fn ask(&mut self, by: &PrivateKeySigner, mut request: Value) -> Result<Value, String> {
+        request["rpc"] = json!(devnet().rpc_url());
+        request["chainId"] = json!(devnet().chain_id());
+        request["deployer"] = json!(devnet().funded_key(2).unwrap());
+        request["user"] = json!(by.to_bytes());
         if !self.environment.is_null() {
             request["environment"] = self.environment.clone();
         }
@@ -68,17 +90,30 @@ impl Kit {
             .output()
             .await
             .unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        if !ran.status.success() {
+            return Err(String::from_utf8_lossy(&ran.stderr).into_owned());
+        }
         let mut answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
         self.environment = answer["environment"].take();
-        hex::decode(answer["context"].as_str().unwrap()).unwrap()
+        Ok(answer)
+    }
+
+    /// What is known of the contracts at the addresses that the kit gave them.
+    fn deployment(&self) -> Deployment {
+        let address = |value: &Value| value.as_str().unwrap().parse::<Address>().unwrap();
+        let of_name = |enforcer: &Enforcer| {
+            let name = format!("{}Enforcer", enforcer.name());
+            let found = self.environment["caveatEnforcers"].get(&name)?;
+            Some((address(found), *enforcer))
+        };
+        let enforcers = Enforcer::ALL.iter().filter_map(of_name).collect();
+        Deployment::Other { manager: address(&self.environment["DelegationManager"]), enforcers }
     }
 
     /// The user's wallet grants so much of a token in all, whatever it is asked for, and says that it is all.
     fn grant_less(&self, request: &PermissionRequest, token: Address, amount: u64) -> Value {
         let deployment = self.deployment();
-        let Deployment::Other { manager, enforcers } = &deployment else { panic!() };
-        let address = |of: Enforcer| enforcers.iter().find(|(_, enforcer)| *enforcer == of).unwrap().0;
+        let (manager, address) = (deployment.manager(), |of| deployment.address_of(of).unwrap());
         let word = |number: U256| number.to_be_bytes::<32>().to_vec();
         let (most, start) = (word(U256::from(amount)), word(U256::from(soon(0) - 60)));
         let spending = [token.to_vec(), most, word(U256::MAX), start].concat();
@@ -97,7 +132,7 @@ impl Kit {
             salt: U256::from(1),
             signature: &[],
         };
-        let digest = unsigned.signing_digest(devnet().chain_id(), *manager);
+        let digest = unsigned.signing_digest(devnet().chain_id(), manager);
         let signature = self.user.sign_hash_sync(&digest).unwrap().as_bytes();
         let context = Delegations(&[Delegation { signature: &signature, ..unsigned }]).to_vec();
         let mut answer = request.params();
@@ -109,25 +144,13 @@ impl Kit {
 
     /// Ends all delegations of the user's nonce.
     async fn increment_nonce(&self) {
-        let Deployment::Other { manager, enforcers } = self.deployment() else { panic!() };
-        let (enforcer, _) = enforcers.iter().find(|(_, enforcer)| *enforcer == Enforcer::Nonce).unwrap();
+        let deployment = self.deployment();
+        let (manager, enforcer) = (deployment.manager(), deployment.address_of(Enforcer::Nonce).unwrap());
         let user = self.user.address();
         devnet().set_balance(user, ether()).await.unwrap();
         rpc("anvil_impersonateAccount", json!([user])).await;
         let data = Bytes::from(incrementNonceCall { delegationManager: manager }.abi_encode());
         rpc("eth_sendTransaction", json!([{ "from": user, "to": enforcer, "data": data }])).await;
-    }
-
-    /// What is known of the contracts at the addresses that the kit gave them.
-    fn deployment(&self) -> Deployment {
-        let address = |value: &Value| value.as_str().unwrap().parse::<Address>().unwrap();
-        let of_name = |enforcer: &Enforcer| {
-            let name = format!("{}Enforcer", enforcer.name());
-            let found = self.environment["caveatEnforcers"].get(&name)?;
-            Some((address(found), *enforcer))
-        };
-        let enforcers = Enforcer::ALL.iter().filter_map(of_name).collect();
-        Deployment::Other { manager: address(&self.environment["DelegationManager"]), enforcers }
     }
 
     fn permissions(&self, context: Vec<u8>) -> DelegationPermissions {
@@ -260,6 +283,161 @@ fn permissions_place(permissions: &DelegationPermissions, enforcer: Enforcer) ->
     let caveats = context.get(0).unwrap().caveats;
     let caveat = caveats.iter().position(|caveat| enforcers.at(caveat.enforcer) == Some(enforcer)).unwrap();
     CaveatPlace { delegation: 0, caveat }
+}
+
+fn context_of(answer: &Value) -> Vec<u8> {
+    hex::decode(answer["context"].as_str().unwrap()).unwrap()
+}
+
+/// To mint to anybody.
+fn minting() -> Value {
+    json!({
+        "type": "functionCall",
+        "targets": [devnet().nft()],
+        "selectors": [Bytes::from(safeMintCall::SELECTOR)],
+    })
+}
+
+#[test]
+fn what_is_passed_on_is_redeemed_by_the_kit_s_client_and_the_other_way_round() {
+    block_on(async {
+        let network = LocalNetwork::start().await;
+        let (mut kit, friend) = (Kit::new(), PrivateKeySigner::random());
+        let own = Arc::new(key(&network, &kit.user).await);
+        let address = DelegateSigner::address(&*own);
+        let limited = json!([{ "type": "limitedCalls", "limit": 3 }]);
+        let context = kit.delegate(address, minting(), limited.clone()).await;
+        let permissions = kit.permissions(context);
+        permit(&network, &own, &kit.user, permissions.clone().into()).await;
+        for funded in [address, friend.address()] {
+            devnet().set_balance(funded, ether()).await.unwrap();
+        }
+        let redeemer = Redeemer::new(node(), Arc::new(MemoryStore::new()), own, permissions.clone());
+        let deployment = kit.deployment();
+        let caveat = |enforcer, number: u64| RedelegationCaveat {
+            enforcer: deployment.address_of(enforcer).unwrap(),
+            terms: U256::from(number).to_be_bytes::<32>().to_vec(),
+        };
+
+        // Without an end it is not signed, by name.
+        let once = caveat(Enforcer::LimitedCalls, 1);
+        let endless =
+            redeemer.redelegate(friend.address(), vec![once.clone()], U256::ZERO).await.unwrap_err();
+        assert!(matches!(endless, RedeemError::Forbidden(Forbidden::Redelegation(_))), "{endless}");
+        let caveats = vec![once, caveat(Enforcer::Timestamp, soon(600))];
+        let passed_on = redeemer.redelegate(friend.address(), caveats, U256::ZERO).await.unwrap();
+        let data = mint_to(friend.address());
+        kit.redeem(&friend, passed_on.as_bytes(), mint(&data)).await.unwrap();
+        assert_eq!(balance_of(friend.address()).await, 1);
+        let twice = kit.redeem(&friend, passed_on.as_bytes(), mint(&data)).await.unwrap_err();
+        assert!(twice.contains("LimitedCallsEnforcer:limit-exceeded"), "{twice}");
+        // The counter of what it rests on is shared.
+        let [left] = redeemer.status().await.unwrap().left[..] else { panic!("one caveat counts") };
+        assert_eq!(left.amount, U256::from(2));
+
+        let longer = vec![caveat(Enforcer::Timestamp, soon(600))];
+        let second = redeemer.redelegate(friend.address(), longer, U256::ONE).await.unwrap();
+        let settled = redeemer.disable(&second).await.unwrap().wait().await.unwrap();
+        assert!(matches!(settled, Settled::Mined(receipt) if receipt.is_executed()));
+        let disabled = kit.redeem(&friend, second.as_bytes(), mint(&data)).await.unwrap_err();
+        assert!(
+            disabled.contains("CannotUseADisabledDelegation") || disabled.contains("0x05baa052"),
+            "{disabled}"
+        );
+
+        // The other way round: the user's delegation to a friend, who passes it on to a network's key.
+        let other = Arc::new(key(&network, &friend).await);
+        let other_address = DelegateSigner::address(&*other);
+        devnet().set_balance(other_address, ether()).await.unwrap();
+        let to_friend = kit.delegate(friend.address(), minting(), limited).await;
+        let twice = json!([{ "type": "limitedCalls", "limit": 2 }]);
+        let chain = kit.redelegate(&friend, &to_friend, other_address, twice).await;
+        let permissions = DelegationPermissions { owner: friend.address(), ..kit.permissions(chain) };
+        permit(&network, &other, &friend, permissions.clone().into()).await;
+        let redeemer = Redeemer::new(node(), Arc::new(MemoryStore::new()), other, permissions);
+        redeemer.redeem(mint(&data)).await.unwrap().wait().await.unwrap();
+        assert_eq!(balance_of(friend.address()).await, 2);
+        let left: Vec<_> = redeemer.status().await.unwrap().left.iter().map(|left| left.amount).collect();
+        assert_eq!(left, [U256::ONE, U256::from(2)]);
+    });
+}
+
+/// Redemptions while one or two of the five nodes are away. `QUORATE_REDEMPTIONS` makes them more.
+#[test]
+fn nothing_is_lost_or_counted_twice_while_nodes_come_and_go() {
+    block_on(async {
+        let (redeemed, reverted) = (redemptions(), 5);
+        let mut network = LocalNetwork::start().await;
+        let (mut kit, friend) = (Kit::new(), PrivateKeySigner::random().address());
+        let key = Arc::new(key(&network, &kit.user).await);
+        let address = DelegateSigner::address(&*key);
+        let limit = json!([{ "type": "limitedCalls", "limit": redeemed + reverted }]);
+        let context = kit.delegate(address, minting(), limit).await;
+        let permissions = kit.permissions(context);
+        permit(&network, &key, &kit.user, permissions.clone().into()).await;
+        devnet().set_balance(address, ether()).await.unwrap();
+        let redeemer = Redeemer::new(node(), Arc::new(MemoryStore::new()), key.clone(), permissions);
+
+        let data = mint_to(friend);
+        for redemption in 0..redeemed {
+            match redemption % 8 {
+                1 => network.stop(4).await,
+                3 => network.stop(5).await,
+                5 => network.start_node(4).await,
+                7 => network.start_node(5).await,
+                _ => {}
+            }
+            let settled = redeemer.redeem(mint(&data)).await.unwrap().wait().await.unwrap();
+            assert!(matches!(settled, Settled::Mined(receipt) if receipt.is_executed()));
+        }
+        assert_eq!(balance_of(friend).await, redeemed);
+        let left = || async {
+            let [left] = redeemer.status().await.unwrap().left[..] else { panic!("one caveat counts") };
+            left.amount
+        };
+        assert_eq!(left().await, U256::from(reverted), "the enforcer has counted each once");
+
+        // What reverts is counted by the nodes, which cannot know, and not by the chain.
+        let to_nobody = mint_to(Address::ZERO);
+        for nonce in redeemed..redeemed + reverted {
+            let unpriced = redeemer.transaction(mint(&to_nobody), nonce).unwrap();
+            let transaction = Transaction {
+                gas_limit: 500_000,
+                max_fee_per_gas: 10_000_000_000,
+                max_priority_fee_per_gas: 1,
+                ..unpriced
+            };
+            let signature = key.sign_subject(&Subject::Transaction(transaction.clone())).await.unwrap();
+            let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
+            let encoded = SignedTransaction { transaction, y_parity, r, s }.to_vec();
+            let hash = rpc("eth_sendRawTransaction", json!([Bytes::from(encoded)])).await;
+            assert_eq!(receipt(&hash).await["status"], "0x0");
+        }
+        assert_eq!(left().await, U256::from(reverted));
+        let refused = redeemer.redeem(mint(&data)).await.unwrap_err();
+        let RedeemError::Signer(source) = &refused else { panic!("{refused}") };
+        let NetworkError::Client(ClientError::Refused(Refusal::Forbidden { revert, .. })) =
+            source.downcast_ref::<NetworkError>().unwrap()
+        else {
+            panic!("{source}")
+        };
+        assert_eq!(revert.as_ref().unwrap().to_string(), "LimitedCallsEnforcer:limit-exceeded");
+        assert_eq!(balance_of(friend).await, redeemed);
+    });
+}
+
+fn redemptions() -> u64 {
+    std::env::var("QUORATE_REDEMPTIONS").map_or(24, |number| number.parse().unwrap())
+}
+
+async fn receipt(hash: &Value) -> Value {
+    loop {
+        let receipt = rpc("eth_getTransactionReceipt", json!([hash])).await;
+        if !receipt.is_null() {
+            return receipt;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 /// A wallet that answers `wallet_requestExecutionPermissions` with less than it is asked for.

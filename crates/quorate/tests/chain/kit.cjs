@@ -1,5 +1,5 @@
-// A user of MetaMask's kit, unmodified: deploys the framework, gives the user's account its code (EIP-7702), and signs
-// delegations. Reads a request as JSON from its argument, and writes the answer as JSON.
+// A user of MetaMask's kit, unmodified: deploys the framework, gives the user's account its code (EIP-7702), signs delegations, and
+// redeems them. Reads a request as JSON from its argument, and writes the answer as JSON.
 "use strict";
 
 // The kit reports its calls; here it reaches this machine alone.
@@ -12,10 +12,18 @@ dns.lookup = (host, ...rest) => {
 
 const { createPublicClient, createWalletClient, http } = require("viem");
 const { privateKeyToAccount } = require("viem/accounts");
-const { createDelegation, signDelegation } = require("@metamask/smart-accounts-kit");
-const { deploySmartAccountsEnvironment, encodeDelegations } = require("@metamask/smart-accounts-kit/utils");
+const { PREFERRED_VERSION, createDelegation, signDelegation } = require("@metamask/smart-accounts-kit");
+const { erc7710WalletActions } = require("@metamask/smart-accounts-kit/actions");
+const {
+  decodeDelegations,
+  deploySmartAccountsEnvironment,
+  encodeDelegations,
+  overrideDeployedEnvironment,
+} = require("@metamask/smart-accounts-kit/utils");
 
-async function main({ rpc, chainId, deployer, user, delegate, scope, caveats, environment }) {
+async function main(request) {
+  const { rpc, chainId, deployer, user, delegate, scope, caveats, parent, call } = request;
+  let { environment } = request;
   const chain = {
     id: chainId,
     name: "local",
@@ -29,8 +37,19 @@ async function main({ rpc, chainId, deployer, user, delegate, scope, caveats, en
   if (environment === undefined) {
     environment = await deploySmartAccountsEnvironment(wallet(deployer), reader, chain);
   }
+  if (call !== undefined) {
+    overrideDeployedEnvironment(chainId, PREFERRED_VERSION, environment);
+    const client = wallet(user).extend(erc7710WalletActions());
+    const hash = await client.sendTransactionWithDelegation({
+      ...call,
+      permissionContext: parent,
+      delegationManager: environment.DelegationManager,
+    });
+    return { environment, status: (await reader.waitForTransactionReceipt({ hash })).status };
+  }
   const owner = privateKeyToAccount(user);
-  if ((await reader.getCode({ address: owner.address })) === undefined) {
+  const isOwn = parent === undefined;
+  if (isOwn && (await reader.getCode({ address: owner.address })) === undefined) {
     const authorization = await wallet(user).signAuthorization({
       contractAddress: environment.implementations.EIP7702StatelessDeleGatorImpl,
     });
@@ -41,15 +60,22 @@ async function main({ rpc, chainId, deployer, user, delegate, scope, caveats, en
     });
     await reader.waitForTransactionReceipt({ hash });
   }
-  const unsigned = createDelegation({ environment, from: owner.address, to: delegate, scope, caveats });
+  const rest = isOwn ? [] : decodeDelegations(parent);
+  const unsigned = createDelegation({
+    environment,
+    from: owner.address,
+    to: delegate,
+    caveats,
+    ...(isOwn ? { scope } : { parentDelegation: rest[0] }),
+  });
   const signature = await signDelegation({
     privateKey: user,
     delegation: unsigned,
     delegationManager: environment.DelegationManager,
     chainId,
   });
-  const context = encodeDelegations([{ ...unsigned, signature }]);
-  return { context, environment, caveats: unsigned.caveats };
+  const context = encodeDelegations([{ ...unsigned, signature }, ...rest]);
+  return { context, environment };
 }
 
 main(JSON.parse(process.argv[2])).then(
