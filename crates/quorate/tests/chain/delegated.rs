@@ -39,13 +39,16 @@ sol! {
 
 /// What the kit deployed, and a user's delegation under it.
 struct Kit {
+    /// Of its own, so that no two tests use a nonce.
+    deployer: PrivateKeySigner,
     user: PrivateKeySigner,
     environment: Value,
 }
 
 impl Kit {
     fn new() -> Self {
-        Self { user: PrivateKeySigner::random(), environment: Value::Null }
+        let [deployer, user] = [(); 2].map(|()| PrivateKeySigner::random());
+        Self { deployer, user, environment: Value::Null }
     }
 
     /// Has the kit sign a delegation to a key; gives its context.
@@ -78,7 +81,8 @@ impl Kit {
     async fn ask(&mut self, by: &PrivateKeySigner, mut request: Value) -> Result<Value, String> {
         request["rpc"] = json!(devnet().rpc_url());
         request["chainId"] = json!(devnet().chain_id());
-        request["deployer"] = json!(devnet().funded_key(2).unwrap());
+        devnet().set_balance(self.deployer.address(), ether()).await.unwrap();
+        request["deployer"] = json!(self.deployer.to_bytes());
         request["user"] = json!(by.to_bytes());
         if !self.environment.is_null() {
             request["environment"] = self.environment.clone();
