@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use quorate_core::delegation::{Context, Enforcer, Mode, NoRedemption, Redeem, SingleExecution};
+use quorate_core::delegation::{
+    CaveatPlace, Context, DelegationCall, Enforcer, Mode, NoRedemption, Redeem, SingleExecution,
+};
 use quorate_core::{Call, Encode as _, SignedTransaction, Transaction};
-use quorate_protocol::{DelegationPermissions, PermittedSubject, Subject, Target};
+use quorate_protocol::{DelegationPermissions, PermittedSubject, Subject};
 use quorate_store::{AccountId, Change, Store, StoreError, Transaction as Kept};
 use quorate_transport::Transport;
 
@@ -296,15 +298,14 @@ impl Redeemer {
 
     fn judge(&self, transaction: &Transaction<Vec<u8>>) -> Result<PermittedSubject, RedeemError> {
         let subject = Subject::Transaction(transaction.clone());
-        let target = Target::Delegation(self.permissions.clone());
-        Ok(target.judge(&subject, self.signer.address(), now())?)
+        Ok(self.permissions.judge(&subject, self.signer.address(), now())?)
     }
 
     /// The caveat whose enforcer reverts; a text names the enforcer, and not which of several caveats.
     async fn cause(&self, data: &[u8], revert: &[u8]) -> Result<RedeemError, RedeemError> {
         let other = || RedeemError::Reverts { reason: chain::words(revert) };
-        let (Some(context), Ok(quorate_core::delegation::DelegationCall::Redeem(redeem))) =
-            (self.context(), quorate_core::delegation::DelegationCall::decode(data))
+        let (Some(context), Ok(DelegationCall::Redeem(redeem))) =
+            (self.context(), DelegationCall::decode(data))
         else {
             return Ok(other());
         };
@@ -321,7 +322,7 @@ impl Redeemer {
                     redeemer: key,
                 };
                 if let Some(revert) = self.chain.revert(manager, read.enforcer, hook).await? {
-                    let place = quorate_core::delegation::CaveatPlace { delegation: place, caveat };
+                    let place = CaveatPlace { delegation: place, caveat };
                     return Ok(RedeemError::Caveat { place, reason: chain::words(&revert) });
                 }
             }

@@ -5,7 +5,7 @@ use std::iter;
 use alloy_primitives::{Address, U256};
 use quorate_core::Encode as _;
 use quorate_core::delegation::{Context, Delegation, Delegations, Disable};
-use quorate_protocol::{PinnedContext, Redelegation, RedelegationCaveat, Subject, Target};
+use quorate_protocol::{PinnedContext, Redelegation, RedelegationCaveat, Subject};
 
 use super::{PendingRedemption, RedeemError, Redeemer, now};
 
@@ -36,7 +36,7 @@ impl Redeemer {
             salt,
         };
         let subject = Subject::Redelegation(redelegation.clone());
-        Target::Delegation(permissions.clone()).judge(&subject, self.signer.address(), now())?;
+        permissions.judge(&subject, self.signer.address(), now())?;
         let signature = self.signer.sign(&subject).await.map_err(RedeemError::Signer)?.as_bytes();
         let caveats = redelegation.caveats();
         let leaf = Delegation { signature: &signature, ..redelegation.delegation(&caveats) };

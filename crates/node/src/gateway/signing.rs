@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::connections::{Event, NodeConnections, Task};
 use super::key_records::{KeyRecords, is_by};
 use super::quorum::{Attempts, Laggards, Memory, Next, Outcome, Quorum};
-use crate::error::reasons;
+use crate::error::read_subject;
 use crate::observe::{GatewayMetrics, one_line};
 use crate::wire::ToNode;
 
@@ -56,8 +56,7 @@ impl Signatures {
     /// # Errors
     /// The refusal that trying again does not change, or else the first one.
     pub(super) async fn sign(&self, request: SignedRequest, setup: &SignSetup) -> Result<Answer, Refusal> {
-        let subject = Subject::from_json(&setup.message);
-        let subject = subject.map_err(|error| Refusal::Malformed { reason: reasons(&error).into() })?;
+        let subject = read_subject(&setup.message)?;
         let turn = tokio::time::timeout(LONGEST_WAIT, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(Refusal::Busy) };
         let asked: BTreeSet<_> = request.nonces.keys().copied().collect();

@@ -8,12 +8,12 @@ use quorate_ledger::{Amounts, Denied, Dimension, KeyId, Limits, Nonce, UnknownDi
 use quorate_protocol::{
     Authentication, AuthenticationError, CaveatAmount, Forbidden, ForbiddenRedemption, KeygenSetup,
     ListSetup, Operation, Owner, PermittedSubject, RecentOperation, Refusal, Setup, Signed, SignedRequest,
-    Statement, Subject, SubjectError, Target, address_of,
+    Statement, Subject, Target, address_of,
 };
 
 use super::member::Member;
 use super::nonces::Nonces;
-use crate::error::reasons;
+use crate::error::{read_subject, reasons};
 use crate::storage::{ApprovedKeygen, StoredKey};
 
 /// What an ephemeral key asks to be signed. Whether that key may, and what is permitted, is not decided yet.
@@ -175,10 +175,7 @@ pub(crate) fn requested(request: &SignedRequest) -> Result<Requested, Refusal> {
     let ephemeral = Authentication::parse(&request.authentication)
         .and_then(|authentication| authentication.verify_ephemeral(&request.setup, &request.challenge()))
         .map_err(unauthenticated)?;
-    let subject = Subject::from_json(&setup.message).map_err(|error| match error {
-        SubjectError::Forbidden(forbidden) => forbidden.into(),
-        error => malformed(error),
-    })?;
+    let subject = read_subject(&setup.message)?;
     let key = setup.key_id.parse();
     let key = key.map_err(|_| Refusal::UnknownKey { key_id: setup.key_id.as_str().into() })?;
     Ok(Requested { key_id: setup.key_id, key, ephemeral, subject, threshold: setup.threshold })

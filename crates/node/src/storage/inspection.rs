@@ -194,7 +194,10 @@ async fn inspect(pool: &SqlitePool, key: ListedKey, now: u64) -> Result<Inspecte
             (Some(unsigned(row.try_get(1)?)), false),
         );
         let written = row.try_get::<Option<&str>, _>(2)?.map(Target::from_json).transpose();
-        permissions = written.map_err(|_| damaged("permissions", &key_id))?;
+        permissions = match written.map_err(|_| damaged("permissions", &key_id))? {
+            None => super::statements::permitted(pool, &key_id).await?,
+            born_with => born_with,
+        };
     }
     let mut revoked = false;
     let statements = sqlx::query("SELECT says FROM statements WHERE key_id = ?").bind(&key_id);

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use quorate_mpc::KeyShare;
 use quorate_protocol::{
-    Attestation, KeyText, KeygenSetup, NodeIndex, Owner, Says, Setup, SignedRequest, Target, Verified,
+    Attestation, KeyText, KeygenSetup, NodeIndex, Owner, SignedRequest, Target, Verified,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
@@ -246,7 +246,7 @@ impl Storage {
         let damaged = |what| StorageError::Damaged { what, key_id: key_id.to_owned() };
         let target = match row.try_get::<Option<&str>, _>(2)? {
             Some(text) => Some(Target::from_json(text).map_err(|_| damaged("permissions"))?),
-            None => self.permitted_later(key_id).await?,
+            None => super::statements::permitted(&self.pool, key_id).await?,
         };
         Ok(Some(StoredKey {
             public_key: public_key(row.try_get(0)?, key_id)?,
@@ -258,20 +258,6 @@ impl Storage {
                 until: unsigned(row.try_get(5)?),
             },
         }))
-    }
-
-    /// What a key may sign that was born without permissions, where its owner has said so since.
-    async fn permitted_later(&self, key_id: &str) -> Result<Option<Target>, StorageError> {
-        let Some(permissions) = self.statement_set(key_id).await?.permissions() else { return Ok(None) };
-        let damaged = || StorageError::Damaged { what: "permissions", key_id: key_id.to_owned() };
-        let statement = Says::Permits { permissions }.id(key_id);
-        let shown = self.statement(key_id, statement).await?.ok_or_else(damaged)?;
-        match Setup::parse(shown.request.operation, &shown.request.setup) {
-            Ok(Setup::Permit(permit)) => {
-                Target::from_json(&permit.permissions).map(Some).map_err(|_| damaged())
-            }
-            _ => Err(damaged()),
-        }
     }
 
     /// This node's share of a key that is somebody's.

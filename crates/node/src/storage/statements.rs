@@ -1,8 +1,8 @@
 //! What the owners of keys have said about them.
 
 use alloy_primitives::B256;
-use quorate_protocol::{Says, SignedRequest, Statement, StatementSet, Verified, Voucher};
-use sqlx::sqlite::SqliteRow;
+use quorate_protocol::{Says, Setup, SignedRequest, Statement, StatementSet, Target, Verified, Voucher};
+use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::{Storage, StorageError, Write, encoded, seconds, signatures, unsigned};
@@ -218,6 +218,28 @@ async fn insert_vouchers(
         .await?;
     }
     Ok(())
+}
+
+/// What a key may sign that was born without permissions, where its owner has said so since.
+pub(super) async fn permitted(pool: &SqlitePool, key_id: &str) -> Result<Option<Target>, StorageError> {
+    let rows = sqlx::query("SELECT says, request FROM statements WHERE key_id = ?");
+    let mut set = StatementSet::default();
+    let mut permits = Vec::new();
+    for row in rows.bind(key_id).fetch_all(pool).await? {
+        let said = says(row.try_get(0)?, key_id)?;
+        if matches!(said, Says::Permits { .. }) {
+            set.add(key_id, said);
+            permits.push(request(row.try_get(1)?, key_id)?);
+        }
+    }
+    let Some(permissions) = set.permissions() else { return Ok(None) };
+    let of_hash = permits.iter().find_map(|request| match Setup::parse(request.operation, &request.setup) {
+        Ok(Setup::Permit(permit)) if permit.permissions_hash() == permissions => {
+            Target::from_json(&permit.permissions).ok()
+        }
+        _ => None,
+    });
+    of_hash.map(Some).ok_or_else(|| damaged(key_id))
 }
 
 pub(super) fn says(bytes: &[u8], key_id: &str) -> Result<Says, StorageError> {

@@ -7,6 +7,7 @@ mod alloy_node;
 mod batch;
 mod delegated;
 mod distributed;
+mod kit;
 mod life;
 #[path = "../../../network/tests/local/mod.rs"]
 mod local;
