@@ -1,8 +1,8 @@
-// What the page does: it follows the program, and has the wallet sign what the program asks for.
+// What the page does: it follows the program, and has the wallet sign or grant what the program asks for.
 
 import { program } from "./program.js";
-import { Connection, discover, isRejection, reasonOf } from "./wallet.js";
-import { landedScreen, messageScreen, progressPanel, requestScreen, walletPanel, code } from "./view.js";
+import { Connection, discover, isGrant, isRejection, reasonOf } from "./wallet.js";
+import { grantedScreen, landedScreen, messageScreen, progressPanel, requestScreen, walletPanel, code } from "./view.js";
 
 const at = (id) => document.getElementById(id);
 const REMEMBERED = "quorate-wallet";
@@ -21,7 +21,7 @@ function show(next) {
   state = next;
   at("chain").textContent = chainText(state.chain);
   showScreen(...screenOf(state));
-  at("progress").replaceChildren(...progressPanel(state.steps, state.outcome?.kind === "landed"));
+  at("progress").replaceChildren(...progressPanel(state.steps, ["landed", "granted"].includes(state.outcome?.kind)));
   showWallet();
   at("side").hidden = at("wallet").childElementCount + at("progress").childElementCount === 0;
 }
@@ -33,15 +33,16 @@ function chainText({ name, id }) {
 
 function screenOf({ outcome, leads, request }) {
   if (outcome?.kind === "landed") return ["landed", landedScreen(outcome.transaction)];
+  if (outcome?.kind === "granted") return ["granted", grantedScreen()];
   if (outcome?.kind === "rejected") {
     return ["rejected", messageScreen("You rejected it", "Nothing was signed by this, and nothing was sent. This page can be closed.")];
   }
   if (outcome) return ["failed", messageScreen("It did not work", outcome.reason, "The terminal says the same.")];
   if (!leads) {
-    const where = "This approval is open in another tab, and that is the one to sign in. When it is closed, this one takes its place.";
+    const where = "This approval is open in another tab, and that is the one to answer in. When it is closed, this one takes its place.";
     return ["beside", messageScreen("Open in another tab", where)];
   }
-  if (request) return [`request ${request.number}`, requestScreen(request)];
+  if (request) return [`request ${request.number}`, requestScreen(request, isGrant(request))];
   return ["working", messageScreen("The program is at work", "Leave this page open; it goes on by itself.")];
 }
 
@@ -132,7 +133,8 @@ function actions() {
     const change = () => ask(() => connection.switchTo(state.chain));
     return [{ text: `Switch to ${state.chain.name}`, primary: true, act: change }, ...others, reject];
   }
-  return [{ text: `Sign in ${wallet.name}`, primary: true, act: sign }, ...others, reject];
+  const verb = isGrant(state.request) ? "Grant" : "Sign";
+  return [{ text: `${verb} in ${wallet.name}`, primary: true, act: approve }, ...others, reject];
 }
 
 // Has the wallet do something, of which only the wallet knows how long it takes. What ends in an answer that the program has taken
@@ -174,19 +176,19 @@ function disconnect() {
   showWallet();
 }
 
-function sign() {
+function approve() {
   const { request, owner, chain } = state;
   return ask(async () => {
     await connection.refresh();
     if (!connection.has(owner) || !connection.isOn(chain)) return;
-    let signature;
+    let given;
     try {
-      signature = await connection.sign(request, owner);
+      given = await (isGrant(request) ? connection.grant(request, chain) : connection.sign(request, owner));
     } catch (thrown) {
       if (!isRejection(thrown)) throw thrown;
       return program.reject(request.number);
     }
-    return program.sign(request.number, signature);
+    return isGrant(request) ? program.grant(request.number, given) : program.sign(request.number, given);
   });
 }
 

@@ -15,6 +15,7 @@ const post = (path, body, options = {}) =>
 // Says whether the program has taken it.
 async function answer(path, body) {
   const response = await post(path, body);
+  if (response.status === 413) throw new Error("The wallet's answer is longer than the program takes.");
   if (!response.ok) throw new Error(`The program did not take it (${response.status}).`);
   const { error } = await response.json();
   if (error) throw new Error(error);
@@ -33,6 +34,8 @@ async function news(shown) {
 
 export const program = {
   sign: (number, signature) => answer("/sign", { number, signature }),
+  // What the wallet granted goes as the text that it is checked as.
+  grant: (number, granted) => answer("/grant", { number, grant: JSON.stringify(granted ?? null) }),
   reject: (number) => answer("/reject", { number }),
 
   // Calls `show` with each state, until the end is shown; `lose` while the program does not answer.

@@ -44,28 +44,42 @@ const isMarked = ({ severity }) => severity in WORDS;
 // The heading that takes the focus when a screen is new.
 const title = (text) => element("h1", { tabindex: "-1" }, text);
 
-export function requestScreen({ review, method, payload, secondsLeft }) {
+export function requestScreen({ review, method, payload, secondsLeft }, isGrant) {
   const until = new Date(Date.now() + secondsLeft * 1000);
   const time = until.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const isMessage = method === "personal_sign";
+  const { heading, shown, hint } = isGrant ? permissions(payload) : method === "personal_sign" ? bytes(payload) : typedData(payload);
   return [
-    element("p", { class: "eyebrow" }, "Review, then sign"),
+    element("p", { class: "eyebrow" }, isGrant ? "Review, then grant" : "Review, then sign"),
     title(review.title),
     review.notes.map((note) => element("p", { class: "lead" }, note)),
     warnings(review.items),
-    element("h2", { id: "signed" }, "What you sign"),
+    element("h2", { id: "signed" }, isGrant ? "What you grant" : "What you sign"),
     whatFirst(groups(review.items)).map(group),
-    element(
-      "section",
-      { class: "wallet-sees" },
-      element("h3", {}, isMessage ? "Your wallet shows these 32 bytes" : "Your wallet shows this document"),
-      isMessage
-        ? element("p", {}, code(payload))
-        : element("pre", { tabindex: "0", "aria-label": "Typed data" }, JSON.stringify(payload.message, null, 2)),
-      element("p", { class: "hint" }, `All of the above goes into ${isMessage ? "them" : "it"}. The program waits until ${time}.`),
-    ),
+    element("section", { class: "wallet-sees" }, element("h3", {}, heading), shown, element("p", { class: "hint" }, `${hint} The program waits until ${time}.`)),
   ];
 }
+
+// What the wallet is given.
+
+const json = (label, value) => element("pre", { tabindex: "0", "aria-label": label }, JSON.stringify(value, null, 2));
+
+const bytes = (payload) => ({
+  heading: "Your wallet shows these 32 bytes",
+  shown: element("p", {}, code(payload)),
+  hint: "All of the above goes into them.",
+});
+
+const typedData = ({ message }) => ({
+  heading: "Your wallet shows this document",
+  shown: json("Typed data", message),
+  hint: "All of the above goes into it.",
+});
+
+const permissions = (requests) => ({
+  heading: "Your wallet is asked for this",
+  shown: json("Permissions", requests),
+  hint: "It shows that in words of its own. What it then grants, the program checks before it takes it.",
+});
 
 // Dangers first, each with the part of the review that it belongs to.
 function warnings(items) {
@@ -144,6 +158,14 @@ export function landedScreen(transaction) {
     title("It is on chain"),
     element("p", { class: "lead" }, "The operation was executed. This page can be closed; the terminal goes on."),
     element("section", { class: "wallet-sees" }, element("h3", {}, "Transaction"), element("p", {}, code(transaction))),
+  ];
+}
+
+export function grantedScreen() {
+  return [
+    element("p", { class: "eyebrow done" }, shape("done"), "Done"),
+    title("It is granted"),
+    element("p", { class: "lead" }, "The program has what it asked for, and nothing was sent. This page can be closed; the terminal goes on."),
   ];
 }
 

@@ -2,6 +2,10 @@
 
 const REJECTED = 4001;
 const UNKNOWN_CHAIN = 4902;
+// EIP-1193's and JSON-RPC's.
+const UNKNOWN_METHODS = [4200, -32601];
+const REQUEST_PERMISSIONS = "wallet_requestExecutionPermissions";
+const BY_KEY = "have the owner's key sign the delegation";
 
 const same = (one, other) => one?.toLowerCase() === other?.toLowerCase();
 
@@ -9,6 +13,13 @@ const same = (one, other) => one?.toLowerCase() === other?.toLowerCase();
 const codes = (error) => [error?.code, error?.data?.originalError?.code, error?.cause?.code];
 
 export const isRejection = (error) => codes(error).includes(REJECTED);
+
+// Not each wallet has a code for it.
+const isUnknownMethod = (error) =>
+  codes(error).some((code) => UNKNOWN_METHODS.includes(code)) || /method\b.*\b(not found|does not exist)/i.test(error?.message);
+
+// Whether the wallet is asked for permissions (ERC-7715), and not for a signature.
+export const isGrant = ({ method }) => method === REQUEST_PERMISSIONS;
 
 export const reasonOf = (error) => error?.message || "The wallet gave no reason.";
 
@@ -106,5 +117,30 @@ export class Connection {
   sign({ method, payload }, owner) {
     const params = method === "personal_sign" ? [payload, owner] : [owner, JSON.stringify(payload)];
     return this.request(method, params);
+  }
+
+  // Gives the grants, whose shape is the program's to check.
+  async grant({ method, payload }, chain) {
+    const { name } = this.wallet;
+    const lacking = await this.lackedPermission(payload);
+    if (lacking) throw new Error(`${name} does not grant ${lacking} on ${chain.name}. Use another wallet, or ${BY_KEY}.`);
+    try {
+      return await this.request(method, payload);
+    } catch (error) {
+      if (!isUnknownMethod(error)) throw error;
+      throw new Error(`${name} cannot grant permissions (ERC-7715). Use another wallet (MetaMask can), or ${BY_KEY}.`);
+    }
+  }
+
+  // The first type that the wallet says it does not grant on the request's chain. One that says nothing may grant it.
+  async lackedPermission(requests) {
+    try {
+      const supported = await this.request("wallet_getSupportedExecutionPermissions");
+      const isSupported = ({ chainId, permission }) =>
+        (supported[permission.type]?.chainIds ?? []).some((id) => BigInt(id) === BigInt(chainId));
+      return requests.find((request) => !isSupported(request))?.permission.type;
+    } catch {
+      return undefined;
+    }
   }
 }

@@ -1,24 +1,29 @@
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256, hex};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 use url::Url;
 
-use crate::error::StartError;
+use crate::answer;
+use crate::error::{ApprovalError, StartError};
 use crate::guard::Door;
-use crate::shared::Shared;
-use crate::state::State;
+use crate::shared::{Patience, Shared};
+use crate::state::{Payload, State};
 use crate::{BrowserSigner, Review, server};
 
-/// A page on this machine at which an owner's wallet signs. It is served until the last clone of this is dropped.
+/// A page on this machine at which an owner's wallet signs, and grants permissions. It is served until the last clone of this is dropped.
 #[derive(Clone)]
 pub struct Approval {
     shared: Arc<Shared>,
     url: String,
+    patience: Patience,
     _served: Arc<DropGuard>,
 }
 
@@ -43,6 +48,8 @@ pub enum Outcome {
         /// The transaction that it is in.
         transaction: B256,
     },
+    /// The wallet has granted what it was asked for, and nothing is sent.
+    Granted,
     /// The owner said no.
     Rejected,
     /// Something else.
@@ -78,7 +85,7 @@ impl Approval {
         let shared = Arc::new(Shared::new(State::new(owner, chain)));
         let served = Arc::new(shared.closing.clone().drop_guard());
         tokio::spawn(server::serve(listener, Arc::clone(&shared), Door::new(host, &token)));
-        Ok(Self { shared, url, _served: served })
+        Ok(Self { shared, url, patience: Patience::default(), _served: served })
     }
 
     /// The page's address. Whoever knows it sees what is signed, and can reject it.
@@ -86,9 +93,70 @@ impl Approval {
         &self.url
     }
 
+    /// The same which waits so long for each answer of the owner's; ten minutes otherwise.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Patience(patience);
+        self
+    }
+
     /// The owner, as a signer.
     pub fn signer(&self) -> BrowserSigner {
-        BrowserSigner::new(Arc::clone(&self.shared))
+        BrowserSigner::new(Arc::clone(&self.shared), self.patience)
+    }
+
+    /// Asks the owner's wallet for permissions: `wallet_requestExecutionPermissions` ([ERC-7715]).
+    ///
+    /// `params` are the method's parameters: a list of requests, each `{chainId, from?, to, permission, rules}`, which have to be
+    /// for the page's chain. The page shows `review`, and the wallet what it makes of the requests. `check` is given what the
+    /// wallet answers: a JSON text of less than 192 KiB, a list of grants, each `{chainId, to, permission, context,
+    /// delegationManager, …}`. A wallet may grant less than it was asked for, and says beside the context what it likes; so what
+    /// was granted has to be read from the context. What `check` makes of the answer is given. Where it makes an error, the page
+    /// shows that with its causes, and the owner can grant again.
+    ///
+    /// ```no_run
+    /// # async fn example(owner: alloy_primitives::Address) -> Result<(), Box<dyn std::error::Error>> {
+    /// use quorate_approval::{Approval, Chain, Outcome, Review};
+    /// use serde_json::{Value, json};
+    ///
+    /// let page = Approval::start(owner, Chain::new(137, "Polygon", None)).await?;
+    /// let params = json!([{
+    ///     "chainId": "0x89",
+    ///     "to": "0x4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b4b",
+    ///     "permission": {
+    ///         "type": "native-token-allowance", "isAdjustmentAllowed": true, "data": { "allowanceAmount": "0x2386f26fc10000" },
+    ///     },
+    ///     "rules": [{ "type": "expiry", "data": { "timestamp": 1_900_000_000 } }],
+    /// }]);
+    /// let review = Review::new("Let a session spend").with_fact("at most", "0.01 POL");
+    /// // `quorate_delegation::Granted::check` reads the delegation itself.
+    /// let granted: Value = page.request_permissions(params, review, |answer| serde_json::from_str(answer)).await?;
+    /// page.finish(Outcome::Granted).await;
+    /// # let _ = granted;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ApprovalError::NotForChain`] of the parameters, before anything is asked; [`ApprovalError::Rejected`] by the owner, on the
+    /// page or in the wallet (4001); [`ApprovalError::Deadline`].
+    ///
+    /// [ERC-7715]: https://eips.ethereum.org/EIPS/eip-7715
+    pub async fn request_permissions<T, E>(
+        &self,
+        params: Value,
+        review: Review,
+        mut check: impl FnMut(&str) -> Result<T, E>,
+    ) -> Result<T, ApprovalError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let chain = self.shared.state().chain().id();
+        if !are_for_chain(&params, chain) {
+            return Err(ApprovalError::NotForChain { chain });
+        }
+        let payload = Payload::Permissions(params);
+        self.shared.ask(payload, review, self.patience, |answer| answer::grant(answer, &mut check)).await
     }
 
     /// Says what the owner's key would sign with this digest: of a user operation its hash with the EIP-191 prefix, of typed
@@ -135,6 +203,14 @@ impl fmt::Debug for Chain {
         let Self { id, name, .. } = self;
         f.debug_struct("Chain").field("id", id).field("name", name).field("rpc", &"[redacted]").finish()
     }
+}
+
+/// Whether these are requests for permissions, and each is for the chain.
+fn are_for_chain(params: &Value, chain: u64) -> bool {
+    let chain = format!("{chain:#x}");
+    let named = |request: &Value| request.get("chainId").and_then(Value::as_str).map(str::to_ascii_lowercase);
+    let requests = params.as_array().map(Vec::as_slice).unwrap_or_default();
+    !requests.is_empty() && requests.iter().all(|request| named(request).as_ref() == Some(&chain))
 }
 
 /// As Ethereum's JSON-RPC writes numbers.

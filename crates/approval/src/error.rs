@@ -15,7 +15,7 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
 }
 
-/// Why there is no signature from the browser.
+/// Why there is no answer from the browser.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApprovalError {
@@ -24,7 +24,7 @@ pub enum ApprovalError {
     Rejected,
     /// Nobody answered.
     #[error(
-        "nobody signed in the browser within {} s; nothing was sent: run the command again, and open the page that it names",
+        "nobody answered in the browser within {} s; nothing was sent: run the command again, and open the page that it names",
         waited.as_secs()
     )]
     Deadline {
@@ -36,6 +36,14 @@ pub enum ApprovalError {
     Unreviewed {
         /// What would have been signed.
         digest: B256,
+    },
+    /// Permissions are to be asked for that are on another chain than the page, or that name none.
+    #[error(
+        "the permissions to ask for are no list of requests that each name chain {chain}, which the page has the wallet on"
+    )]
+    NotForChain {
+        /// The page's.
+        chain: u64,
     },
 }
 
@@ -61,10 +69,22 @@ pub(crate) enum AnswerError {
         /// How many there were.
         len: usize,
     },
+    /// A grant for a signature.
+    #[error("the page sent a grant, and what is asked for is a signature")]
+    NotASignature,
+    /// A signature for a grant.
+    #[error("the page sent a signature, and what is asked for is a grant of permissions")]
+    NotAGrant,
+    /// The program does not take the grant.
+    #[error("the wallet's grant is not taken: {reason}; grant again as it was asked for, or reject")]
+    Refused {
+        /// What its check says.
+        reason: String,
+    },
     /// The answer is to something that is not asked, or not any more.
     #[error("this is not asked any more; the page shows what is")]
     NotAsked,
     /// Another tab answers.
-    #[error("the page is open in another tab, which is the one to sign in; close it to go on here")]
+    #[error("the page is open in another tab, which is the one to answer in; close it to go on here")]
     OtherTab,
 }

@@ -16,12 +16,15 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::answer::Answer;
 use crate::error::AnswerError;
 use crate::guard::Door;
 use crate::shared::Shared;
 use crate::tabs::GRACE;
 
 const MOST_BODY: usize = 16 * 1024;
+/// A grant's context has 64 KiB at most, which are twice that in hex; what stands beside it is small.
+const MOST_GRANT: usize = 192 * 1024;
 
 /// How long a tab waits for news before it asks again.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -70,6 +73,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, door: Door
     let mut router = Router::new()
         .route("/state", post(state))
         .route("/sign", post(sign))
+        .route("/grant", post(grant).layer(DefaultBodyLimit::max(MOST_GRANT)))
         .route("/reject", post(reject))
         .route("/close", post(close))
         .route("/{token}", get(page));
@@ -127,6 +131,14 @@ struct Signed {
 }
 
 #[derive(Deserialize)]
+struct Granted {
+    tab: String,
+    number: u32,
+    /// The wallet's answer, as JSON in a text.
+    grant: String,
+}
+
+#[derive(Deserialize)]
 struct Rejected {
     tab: String,
     number: u32,
@@ -157,7 +169,13 @@ async fn state(State(Service { shared, .. }): State<Service>, Json(seen): Json<S
 }
 
 async fn sign(State(Service { shared, .. }): State<Service>, Json(signed): Json<Signed>) -> Response {
-    answered(shared.change(|state| state.sign(&signed.tab, signed.number, &signed.signature)))
+    let Signed { tab, number, signature } = signed;
+    answered(shared.answer(&tab, number, Answer::Signature(signature)).await)
+}
+
+async fn grant(State(Service { shared, .. }): State<Service>, Json(granted): Json<Granted>) -> Response {
+    let Granted { tab, number, grant } = granted;
+    answered(shared.answer(&tab, number, Answer::Grant(grant)).await)
 }
 
 async fn reject(State(Service { shared, .. }): State<Service>, Json(rejected): Json<Rejected>) -> Response {

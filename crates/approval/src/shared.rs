@@ -1,14 +1,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::B256;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::ApprovalError;
-use crate::signer::Patience;
-use crate::state::{Answer, Payload, State};
-use crate::{Outcome, Presence};
+use crate::answer::Answer;
+use crate::error::{AnswerError, ApprovalError};
+use crate::state::{Offer, Payload, Pending, State};
+use crate::{Outcome, Presence, Review};
 
 /// The state between the program, which asks, and the page, which answers.
 #[derive(Debug)]
@@ -17,10 +16,20 @@ pub(crate) struct Shared {
     /// The state's version.
     version: watch::Sender<u64>,
     presence: watch::Sender<Presence>,
-    /// One thing is signed after the other.
+    /// One thing is asked after the other.
     turn: tokio::sync::Mutex<()>,
     /// The server ends.
     pub(crate) closing: CancellationToken,
+}
+
+/// How long an answer of the owner's is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience(pub(crate) Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(600))
+    }
 }
 
 /// How long the page is given to show how it ended.
@@ -68,18 +77,47 @@ impl Shared {
         });
     }
 
-    /// Asks the page for a signature, and waits for it.
-    pub(crate) async fn ask(&self, payload: Payload, digest: B256, patience: Patience) -> Answer {
+    /// Asks the page, and waits for an answer that `judge` takes. The page is told of what it does not take, and asked still.
+    pub(crate) async fn ask<T>(
+        &self,
+        payload: Payload,
+        review: Review,
+        patience: Patience,
+        mut judge: impl FnMut(&Answer) -> Result<T, AnswerError>,
+    ) -> Result<T, ApprovalError> {
         let _turn = self.turn.lock().await;
         let now = Instant::now();
-        let answered = self.change(|state| state.ask(payload, digest, now, patience.0))?;
+        let Pending { number, mut offers } = self.change(|state| state.ask(payload, review, now, patience.0));
         let _withdrawn = Withdrawn(self);
-        match tokio::time::timeout(patience.0, answered).await {
-            Ok(Ok(answer)) => answer,
+        let taken = async {
+            while let Some(Offer { answer, verdict }) = offers.recv().await {
+                // The state is not locked while it is judged, which is foreign code for grants.
+                let judged = judge(&answer);
+                let judged =
+                    judged.and_then(|taken| self.change(|state| state.conclude(number)).map(|()| taken));
+                let (told, taken) = match judged {
+                    Ok(taken) => (Ok(()), Some(taken)),
+                    Err(error) => (Err(error), None),
+                };
+                // The tab may be gone.
+                let _ = verdict.send(told);
+                if let Some(taken) = taken {
+                    return Ok(taken);
+                }
+            }
             // The request was put aside by an end.
-            Ok(Err(_)) => Err(ApprovalError::Rejected),
-            Err(_) => Err(ApprovalError::Deadline { waited: patience.0 }),
-        }
+            Err(ApprovalError::Rejected)
+        };
+        let late = |_| Err(ApprovalError::Deadline { waited: patience.0 });
+        tokio::time::timeout(patience.0, taken).await.unwrap_or_else(late)
+    }
+
+    /// A tab's answer; says why where it is none.
+    pub(crate) async fn answer(&self, tab: &str, number: u32, answer: Answer) -> Result<(), AnswerError> {
+        let offers = self.state().offers(tab, number)?;
+        let (verdict, told) = oneshot::channel();
+        offers.send(Offer { answer, verdict }).await.map_err(|_| AnswerError::NotAsked)?;
+        told.await.unwrap_or(Err(AnswerError::NotAsked))
     }
 
     /// Tells the page how it ended, and waits a moment for it to show that.
@@ -108,7 +146,7 @@ impl Shared {
     }
 }
 
-/// Withdraws a request whose signature nobody waits for any more.
+/// Withdraws a request whose answer nobody waits for any more.
 struct Withdrawn<'a>(&'a Shared);
 
 impl Drop for Withdrawn<'_> {

@@ -7,7 +7,8 @@ use alloy_signer::{Error, Signer, UnsupportedSignerOperation};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
-use crate::shared::Shared;
+use crate::answer::verify;
+use crate::shared::{Patience, Shared};
 use crate::state::Payload;
 
 /// An owner whose wallet is in a browser: it signs what the page of its [`Approval`](crate::Approval) shows.
@@ -22,22 +23,12 @@ pub struct BrowserSigner {
     patience: Patience,
 }
 
-/// How long a signature is waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience(pub(crate) Duration);
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(Duration::from_secs(600))
-    }
-}
-
 impl BrowserSigner {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, patience: Patience::default() }
+    pub(crate) const fn new(shared: Arc<Shared>, patience: Patience) -> Self {
+        Self { shared, patience }
     }
 
-    /// The same which waits so long for each signature; ten minutes otherwise.
+    /// The same which waits so long for each signature; otherwise as long as its [`Approval`](crate::Approval) does.
     #[must_use]
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = Patience(patience);
@@ -45,7 +36,10 @@ impl BrowserSigner {
     }
 
     async fn ask(&self, payload: Payload, digest: B256) -> Result<Signature, Error> {
-        self.shared.ask(payload, digest, self.patience).await.map_err(Error::other)
+        let review = self.shared.state().reviewed(digest).map_err(Error::other)?;
+        let owner = self.address();
+        let signed = self.shared.ask(payload, review, self.patience, |answer| verify(owner, digest, answer));
+        signed.await.map_err(Error::other)
     }
 }
 

@@ -3,17 +3,15 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256, Bytes, Signature};
+use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::answer::verify;
+use crate::answer::Answer;
 use crate::error::{AnswerError, ApprovalError};
 use crate::tabs::Tabs;
 use crate::{Chain, Outcome, Review};
-
-pub(crate) type Answer = Result<Signature, ApprovalError>;
 
 /// Everything that a reload of the page has to find again.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ pub(crate) struct State {
     shown: u64,
 }
 
-/// What a wallet is to sign.
+/// What a wallet is to do: a method, and what it is for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "method", content = "payload")]
 pub(crate) enum Payload {
@@ -41,16 +39,33 @@ pub(crate) enum Payload {
     Message(Bytes),
     #[serde(rename = "eth_signTypedData_v4")]
     TypedData(Value),
+    /// The method's parameters (ERC-7715).
+    #[serde(rename = "wallet_requestExecutionPermissions")]
+    Permissions(Value),
 }
 
 #[derive(Debug)]
 struct Request {
     number: u32,
     payload: Payload,
-    digest: B256,
     review: Review,
     until: Instant,
-    answer: oneshot::Sender<Answer>,
+    offers: mpsc::Sender<Offer>,
+}
+
+/// What the page offers as the answer. Who asked says whether it is one, and the page is told.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) answer: Answer,
+    pub(crate) verdict: oneshot::Sender<Result<(), AnswerError>>,
+}
+
+/// A request of the page, as who asked it has it.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) number: u32,
+    /// They end with the request.
+    pub(crate) offers: mpsc::Receiver<Offer>,
 }
 
 /// What a tab is told.
@@ -111,24 +126,29 @@ impl State {
         self.reviews.insert(digest, review);
     }
 
-    /// Asks the page for a signature.
+    /// What a digest stands for.
     ///
     /// # Errors
     /// [`ApprovalError::Unreviewed`]: nothing is signed that is not shown.
+    pub(crate) fn reviewed(&self, digest: B256) -> Result<Review, ApprovalError> {
+        self.reviews.get(&digest).cloned().ok_or(ApprovalError::Unreviewed { digest })
+    }
+
+    /// Asks the page, in place of what was asked before.
     pub(crate) fn ask(
         &mut self,
         payload: Payload,
-        digest: B256,
+        review: Review,
         now: Instant,
         patience: Duration,
-    ) -> Result<oneshot::Receiver<Answer>, ApprovalError> {
-        let review = self.reviews.get(&digest).cloned().ok_or(ApprovalError::Unreviewed { digest })?;
-        let (answer, answered) = oneshot::channel();
+    ) -> Pending {
+        // One is judged before the next is looked at.
+        let (sender, offers) = mpsc::channel(1);
         self.asked += 1;
-        let until = now + patience;
-        self.request = Some(Request { number: self.asked, payload, digest, review, until, answer });
+        let (number, until) = (self.asked, now + patience);
+        self.request = Some(Request { number, payload, review, until, offers: sender });
         self.version += 1;
-        Ok(answered)
+        Pending { number, offers }
     }
 
     /// Asks no longer.
@@ -138,20 +158,23 @@ impl State {
         }
     }
 
-    /// The page gives a wallet's signature.
-    pub(crate) fn sign(&mut self, tab: &str, number: u32, signature: &[u8]) -> Result<(), AnswerError> {
-        let owner = self.owner;
-        let digest = self.asked_of(tab, number)?.digest;
-        let signature = verify(owner, digest, signature)?;
-        self.answer(Ok(signature));
+    /// Where a tab's answer to a request goes.
+    pub(crate) fn offers(&self, tab: &str, number: u32) -> Result<mpsc::Sender<Offer>, AnswerError> {
+        self.asked_of(tab, number).map(|request| request.offers.clone())
+    }
+
+    /// A request has its answer, unless it has ended meanwhile.
+    pub(crate) fn conclude(&mut self, number: u32) -> Result<(), AnswerError> {
+        self.request.take_if(|request| request.number == number).ok_or(AnswerError::NotAsked)?;
+        self.version += 1;
         Ok(())
     }
 
     /// The owner says no.
     pub(crate) fn reject(&mut self, tab: &str, number: u32) -> Result<(), AnswerError> {
         self.asked_of(tab, number)?;
-        self.outcome = Some(Outcome::Rejected);
-        self.answer(Err(ApprovalError::Rejected));
+        self.withdraw();
+        self.finish(Outcome::Rejected);
         Ok(())
     }
 
@@ -211,84 +234,71 @@ impl State {
         }
         self.request.as_ref().filter(|request| request.number == number).ok_or(AnswerError::NotAsked)
     }
-
-    fn answer(&mut self, answer: Answer) {
-        if let Some(request) = self.request.take() {
-            // Who asked may have gone on without an answer.
-            let _ = request.answer.send(answer);
-        }
-        self.version += 1;
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy_signer::SignerSync as _;
-    use alloy_signer_local::PrivateKeySigner;
-
     use super::*;
 
     const DIGEST: B256 = B256::repeat_byte(7);
 
-    struct Asked {
-        owner: PrivateKeySigner,
-        state: State,
-        answered: oneshot::Receiver<Answer>,
-    }
-
-    fn asked() -> Asked {
-        let owner = PrivateKeySigner::random();
-        let mut state = State::new(owner.address(), Chain::new(1, "here", None));
-        state.review(DIGEST, Review::new("Grant a session"));
+    fn asked() -> (State, Pending) {
+        let mut state = State::new(Address::ZERO, Chain::new(1, "here", None));
         let payload = Payload::Message(DIGEST.into());
-        let answered = state.ask(payload, DIGEST, Instant::now(), Duration::from_secs(60)).unwrap();
+        let pending =
+            state.ask(payload, Review::new("Grant a session"), Instant::now(), Duration::from_secs(60));
         assert!(state.tabs.arrive("one", Instant::now()));
-        Asked { owner, state, answered }
+        (state, pending)
     }
 
     #[test]
-    fn a_signature_is_taken_once_and_from_the_tab_that_signs() {
-        let Asked { owner, mut state, mut answered } = asked();
-        let signature = owner.sign_hash_sync(&DIGEST).unwrap();
-        let bytes = signature.as_bytes();
-        assert_eq!(state.sign("two", 1, &bytes), Err(AnswerError::OtherTab));
-        assert_eq!(state.sign("one", 2, &bytes), Err(AnswerError::NotAsked));
-        assert!(matches!(state.sign("one", 1, &[0; 65]), Err(AnswerError::NoSignature { .. })));
-        assert!(answered.try_recv().is_err(), "a wrong answer is none");
-        assert_eq!(state.sign("one", 1, &bytes), Ok(()));
-        assert_eq!(answered.try_recv().unwrap().unwrap(), signature);
-        assert_eq!(state.sign("one", 1, &bytes), Err(AnswerError::NotAsked));
+    fn an_answer_is_taken_once_and_from_the_tab_that_signs() {
+        let (mut state, pending) = asked();
+        let error_of = |state: &State, tab, number| state.offers(tab, number).err();
+        assert_eq!(error_of(&state, "two", 1), Some(AnswerError::OtherTab));
+        assert_eq!(error_of(&state, "one", 2), Some(AnswerError::NotAsked));
+        // What was offered changes nothing before it is judged.
+        assert_eq!(error_of(&state, "one", 1), None);
+        assert_eq!(state.conclude(2), Err(AnswerError::NotAsked));
+        assert!(state.request.is_some());
+        assert_eq!(state.conclude(pending.number), Ok(()));
+        assert_eq!(error_of(&state, "one", 1), Some(AnswerError::NotAsked));
+        assert_eq!(state.conclude(pending.number), Err(AnswerError::NotAsked));
     }
 
     #[test]
     fn a_rejection_is_the_end_and_stays_it() {
-        let Asked { mut state, mut answered, .. } = asked();
+        let (mut state, mut pending) = asked();
         assert_eq!(state.reject("two", 1), Err(AnswerError::OtherTab));
+        assert!(matches!(pending.offers.try_recv(), Err(mpsc::error::TryRecvError::Empty)));
         assert_eq!(state.reject("one", 1), Ok(()));
-        assert!(matches!(answered.try_recv().unwrap(), Err(ApprovalError::Rejected)));
+        assert!(matches!(pending.offers.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+        // What was being judged comes too late.
+        assert_eq!(state.conclude(pending.number), Err(AnswerError::NotAsked));
         state.finish(Outcome::Failed { reason: "the command failed".into() });
         assert_eq!(state.outcome, Some(Outcome::Rejected));
     }
 
     #[test]
     fn what_was_not_reviewed_is_not_asked_for() {
-        let Asked { mut state, .. } = asked();
+        let (mut state, _) = asked();
+        state.review(DIGEST, Review::new("Grant a session"));
+        assert_eq!(state.reviewed(DIGEST).unwrap().title(), "Grant a session");
         let other = B256::repeat_byte(8);
-        let payload = Payload::Message(other.into());
-        let error = state.ask(payload, other, Instant::now(), Duration::ZERO).unwrap_err();
+        let error = state.reviewed(other).unwrap_err();
         assert!(matches!(error, ApprovalError::Unreviewed { digest } if digest == other));
     }
 
     #[test]
     fn only_the_tab_that_signs_is_shown_what_to_sign() {
-        let Asked { state, .. } = asked();
+        let (state, _) = asked();
         assert!(state.view(true, Instant::now()).request.is_some());
         assert!(state.view(false, Instant::now()).request.is_none());
     }
 
     #[test]
     fn the_end_is_shown_when_the_tab_that_signs_says_so() {
-        let Asked { mut state, .. } = asked();
+        let (mut state, _) = asked();
         state.finish(Outcome::Landed { transaction: DIGEST });
         state.note_shown("two", state.version());
         state.note_shown("one", state.version() - 1);

@@ -56,13 +56,47 @@ impl Scene {
     async fn asked(&self) -> (JoinHandle<alloy_signer::Result<Signature>>, Value) {
         let signer = self.approval.signer();
         let signing = tokio::spawn(async move { signer.sign_message(&MESSAGE).await });
+        (signing, self.request().await)
+    }
+
+    /// The program asks for permissions, and takes a grant whose context is 0x07.
+    async fn asked_for_permissions(&self) -> (JoinHandle<Result<Value, ApprovalError>>, Value) {
+        let approval = self.approval.clone();
+        let review = Review::new("Let a session spend");
+        let asking =
+            tokio::spawn(async move { approval.request_permissions(permissions(), review, check).await });
+        (asking, self.request().await)
+    }
+
+    /// What the page is asked, as soon as it is.
+    async fn request(&self) -> Value {
         let mut state = self.state("one").await;
         while state["request"].is_null() {
             let seen = json!({ "tab": "one", "version": state["version"], "leads": true });
             state = self.answer("/state", seen).await;
         }
-        (signing, state["request"].clone())
+        state["request"].clone()
     }
+}
+
+fn permissions() -> Value {
+    let permission = json!({
+        "type": "native-token-allowance", "isAdjustmentAllowed": true, "data": { "allowanceAmount": "0x1" },
+    });
+    json!([{ "chainId": "0x7a69", "to": Address::repeat_byte(0x4b), "permission": permission, "rules": [] }])
+}
+
+fn check(grants: &str) -> Result<Value, String> {
+    let grants: Value = serde_json::from_str(grants).map_err(|error| error.to_string())?;
+    match &grants[0]["context"] {
+        Value::String(context) if context == "0x07" => Ok(grants),
+        other => Err(format!("the context is {other}")),
+    }
+}
+
+fn grant(context: &str) -> Value {
+    let grants = json!([{ "context": context }]).to_string();
+    json!({ "tab": "one", "number": 1, "grant": grants })
 }
 
 fn error_of(signed: alloy_signer::Result<Signature>) -> ApprovalError {
@@ -103,17 +137,117 @@ async fn typed_data_is_given_to_the_wallet_with_its_domain_s_type() {
     scene.approval.review(digest, Review::new("A note"));
     let signer = scene.approval.signer();
     let signing = tokio::spawn(async move { signer.sign_dynamic_typed_data(&typed_data).await });
-    let mut state = scene.state("one").await;
-    while state["request"].is_null() {
-        state =
-            scene.answer("/state", json!({ "tab": "one", "version": state["version"], "leads": true })).await;
-    }
-    let given = &state["request"]["payload"];
+    let given = &scene.request().await["payload"];
     assert_eq!(given["types"]["EIP712Domain"], document["types"]["EIP712Domain"]);
     assert_eq!(given["message"], document["message"]);
     let signature = scene.owner.sign_hash_sync(&digest).unwrap();
     scene.answer("/sign", json!({ "tab": "one", "number": 1, "signature": signature.to_string() })).await;
     assert_eq!(signing.await.unwrap().unwrap(), signature);
+}
+
+#[tokio::test]
+async fn a_grant_is_given_once_its_check_takes_it() {
+    let scene = Scene::set().await;
+    let (asking, request) = scene.asked_for_permissions().await;
+    assert_eq!(request["method"], "wallet_requestExecutionPermissions");
+    assert_eq!(request["payload"], permissions());
+    assert_eq!(request["review"]["title"], "Let a session spend");
+
+    let refused = scene.answer("/grant", grant("0x08")).await;
+    let told = "the wallet's grant is not taken: the context is \"0x08\"";
+    assert!(refused["error"].as_str().unwrap().starts_with(told), "{refused}");
+    assert!(!asking.is_finished());
+    assert_eq!(scene.request().await["number"], 1, "it is asked still");
+    assert_eq!(scene.answer("/grant", grant("0x07")).await, json!({}));
+    assert_eq!(asking.await.unwrap().unwrap(), json!([{ "context": "0x07" }]));
+    assert!(scene.state("one").await["request"].is_null());
+    let late = scene.answer("/grant", grant("0x07")).await;
+    assert!(late["error"].as_str().unwrap().starts_with("this is not asked any more"), "{late}");
+
+    scene.approval.finish(Outcome::Granted).await;
+    assert_eq!(scene.state("one").await["outcome"], json!({ "kind": "granted" }));
+}
+
+#[tokio::test]
+async fn a_grant_is_no_signature_and_a_signature_is_no_grant() {
+    let scene = Scene::set().await;
+    let signature = scene.owner.sign_message_sync(&MESSAGE).unwrap();
+    let sign = |number| json!({ "tab": "one", "number": number, "signature": signature.to_string() });
+
+    let (asking, _) = scene.asked_for_permissions().await;
+    let refused = scene.answer("/sign", sign(1)).await;
+    assert!(refused["error"].as_str().unwrap().ends_with("is a grant of permissions"), "{refused}");
+    scene.answer("/grant", grant("0x07")).await;
+    asking.await.unwrap().unwrap();
+
+    let (signing, _) = scene.asked().await;
+    let mut second = grant("0x07");
+    second["number"] = json!(2);
+    let refused = scene.answer("/grant", second).await;
+    assert!(refused["error"].as_str().unwrap().ends_with("is a signature"), "{refused}");
+    scene.answer("/sign", sign(2)).await;
+    assert_eq!(signing.await.unwrap().unwrap(), signature);
+}
+
+#[tokio::test]
+async fn a_grant_has_room_for_the_longest_context_and_no_more() {
+    let scene = Scene::set().await;
+    let (asking, _) = scene.asked_for_permissions().await;
+    // It is read, and its check does not take it.
+    let longest = grant(&format!("0x{}", "08".repeat(64 * 1024)));
+    assert!(scene.answer("/grant", longest).await["error"].is_string());
+    let status = async |path: &str, body: Value| scene.post(path, &body).send().await.unwrap().status();
+    let huge = grant(&"0".repeat(192 * 1024));
+    assert_eq!(status("/grant", huge.clone()).await, StatusCode::PAYLOAD_TOO_LARGE);
+    // Nothing else has that room.
+    assert_eq!(status("/reject", grant(&"0".repeat(20_000))).await, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(!asking.is_finished());
+    scene.answer("/grant", grant("0x07")).await;
+    asking.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_grant_that_is_rejected_or_not_given_is_told() {
+    let scene = Scene::set().await;
+    let impatient = scene.approval.clone().with_patience(Duration::from_millis(50));
+    let late = impatient.request_permissions(permissions(), Review::new("Spend"), check).await;
+    assert!(matches!(late, Err(ApprovalError::Deadline { .. })), "{late:?}");
+    assert!(scene.state("one").await["request"].is_null());
+
+    let (asking, request) = scene.asked_for_permissions().await;
+    assert_eq!(request["number"], 2);
+    scene.answer("/reject", json!({ "tab": "one", "number": 2 })).await;
+    assert!(matches!(asking.await.unwrap(), Err(ApprovalError::Rejected)));
+    assert_eq!(scene.state("one").await["outcome"]["kind"], "rejected");
+}
+
+#[tokio::test]
+async fn a_check_may_speak_to_the_page() {
+    let scene = Scene::set().await;
+    let approval = scene.approval.clone();
+    let asking = tokio::spawn(async move {
+        let check = |grants: &str| {
+            approval.step("reading the grant");
+            check(grants)
+        };
+        approval.request_permissions(permissions(), Review::new("Spend"), check).await
+    });
+    scene.request().await;
+    scene.answer("/grant", grant("0x07")).await;
+    asking.await.unwrap().unwrap();
+    assert_eq!(scene.state("one").await["steps"], json!(["reading the grant"]));
+}
+
+#[tokio::test]
+async fn permissions_on_another_chain_than_the_page_s_are_not_asked_for() {
+    let scene = Scene::set().await;
+    let [here, mut elsewhere, mut nowhere] = [(); 3].map(|()| permissions()[0].clone());
+    elsewhere["chainId"] = json!("0x1");
+    nowhere.as_object_mut().unwrap().remove("chainId");
+    for params in [json!([]), json!([elsewhere]), json!([here, elsewhere]), json!([nowhere]), here.clone()] {
+        let refused = scene.approval.request_permissions(params, Review::new("Spend"), check).await;
+        assert!(matches!(refused, Err(ApprovalError::NotForChain { chain: 31337 })), "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -192,7 +326,7 @@ async fn nobody_but_the_page_is_answered() {
     assert_eq!(status(preflight.header(ORIGIN, "https://evil.example")).await, forbidden);
     let rebound = scene.post("/state", &seen).header(HOST, "evil.example");
     assert_eq!(status(rebound).await, StatusCode::MISDIRECTED_REQUEST);
-    for path in ["/state", "/sign", "/reject", "/close"] {
+    for path in ["/state", "/sign", "/grant", "/reject", "/close"] {
         assert_eq!(
             status(scene.client.get(format!("{}{path}", scene.origin))).await,
             StatusCode::METHOD_NOT_ALLOWED

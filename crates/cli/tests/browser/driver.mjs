@@ -12,6 +12,8 @@ let origin;
 
 // The wallet: its permission, its chain, and what its owner does when asked.
 const asked = [];
+// The parameters of each request for permissions.
+const permissionsAsked = [];
 let isConnected = false;
 const refusal = (code, message) => ({ error: { code, message } });
 
@@ -28,14 +30,14 @@ async function emit(event, value) {
 
 async function answer({ method, params = [] }) {
   asked.push(method);
-  const granted = () => (isConnected ? wallet.accounts : []);
+  const visible = () => (isConnected ? wallet.accounts : []);
   switch (method) {
     case "eth_accounts":
-      return { result: granted() };
+      return { result: visible() };
     case "eth_requestAccounts":
       if (wallet.owner === "declines the connection") return refusal(4001, "User rejected the request.");
       isConnected = true;
-      return { result: granted() };
+      return { result: visible() };
     case "wallet_requestPermissions":
       wallet.accounts = wallet.others;
       await emit("accountsChanged", wallet.accounts);
@@ -58,6 +60,12 @@ async function answer({ method, params = [] }) {
     case "personal_sign":
     case "eth_signTypedData_v4":
       return signed(method, params);
+    // ERC-7715. A wallet that is given no `grants` and no `supported` does not know these.
+    case "wallet_getSupportedExecutionPermissions":
+      return wallet.supported ? { result: wallet.supported } : refusal(4200, `${method} is not supported.`);
+    case "wallet_requestExecutionPermissions":
+      permissionsAsked.push(params);
+      return wallet.grants ? granted(wallet.grants) : refusal(...(wallet.unknown ?? [4200, `${method} is not supported.`]));
     default:
       return refusal(4200, `${method} is not supported.`);
   }
@@ -78,8 +86,18 @@ async function signed(method, params) {
   }
 }
 
+// One of the test's grants after the other; the last is given again.
+function granted(grants) {
+  if (wallet.owner === "rejects") return refusal(4001, "User rejected the permissions request.");
+  if (wallet.owner === "does nothing") return new Promise(() => {});
+  return { result: grants.length > 1 ? grants.shift() : grants[0] };
+}
+
 const page = ({ tab }) => tabs.get(tab);
 const button = (page, name) => page.getByRole("button", { name, exact: true });
+
+// What a wallet answers by itself.
+const UNNOTICED = ["eth_accounts", "eth_chainId", "wallet_getSupportedExecutionPermissions"];
 
 const commands = {
   async start(given) {
@@ -108,7 +126,8 @@ const commands = {
   },
   wallet: (given) => void Object.assign(wallet, given.wallet),
   tell: ({ event, value }) => emit(event, value),
-  asked: () => asked.filter((method) => !["eth_accounts", "eth_chainId"].includes(method)),
+  asked: () => asked.filter((method) => !UNNOTICED.includes(method)),
+  permissionsAsked: () => permissionsAsked,
   click: (given) => button(page(given), given.name).click(),
   see: (given) => page(given).getByText(given.text).first().waitFor(),
   // Waits for a button, so that what follows finds it there.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 mod chromium;
+mod permissions;
 mod scene;
 
 use serde_json::json;
