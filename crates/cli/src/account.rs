@@ -199,7 +199,7 @@ async fn send(owner: &Signing, calls: Vec<Call>, title: &str) -> anyhow::Result<
 }
 
 async fn go_on(owner: &Signing, pending: PendingOperation) -> anyhow::Result<Outcome<Done>> {
-    Ok(Outcome::OnChain(Calling {}.follow(pending, &owner.account, &owner.steps).await?))
+    Ok(Outcome::Done(Calling {}.follow(pending, &owner.account, &owner.steps).await?))
 }
 
 impl Purpose for Calling {
@@ -223,8 +223,8 @@ impl Purpose for Calling {
 }
 
 impl Answer for Done {
-    fn transaction(&self) -> B256 {
-        self.transaction_hash
+    fn transaction(&self) -> Option<B256> {
+        Some(self.transaction_hash)
     }
 
     fn text(&self) -> String {

@@ -1,14 +1,16 @@
 //! The client of the settings: its chain, bundler, paymaster, network and store.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use quorate::delegation::Delegator;
 use quorate::quorate_store::Passphrase;
 use quorate::{
     Address, Biconomy, Erc7677, HttpTransport, NetworkDescriptor, Options, Quorate, SealingKey,
-    SigningNetwork, SmartAccount, SqliteStore, U256,
+    SigningNetwork, SmartAccount, SqliteStore, Store, U256,
 };
 use quorate_service::PaymasterService;
 use url::Url;
@@ -23,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) client: Quorate,
     pub(crate) network: Option<SigningNetwork>,
+    store: Option<Arc<SqliteStore>>,
 }
 
 /// Who pays for an operation.
@@ -59,8 +62,12 @@ impl Context {
         let rpc = settings.need(profile.rpc.as_ref(), "rpc")?.clone();
         let bundler = settings.need(profile.bundler.as_ref(), "bundler")?.clone();
         let mut client = Quorate::connect(rpc, bundler).await?;
-        if let Some(store) = &profile.store {
-            client = client.with_store(Arc::new(open_store(store, profile.store_key.as_deref()).await?));
+        let store = match &profile.store {
+            Some(file) => Some(Arc::new(open_store(file, profile.store_key.as_deref()).await?)),
+            None => None,
+        };
+        if let Some(store) = &store {
+            client = client.with_store(Arc::clone(store) as Arc<dyn Store>);
         }
         client = match profile.paymaster.as_ref().map(PaymasterSettings::service).transpose()? {
             Some(PaymasterService::Biconomy(service)) => client.with_paymaster(&service),
@@ -74,7 +81,7 @@ impl Context {
         if let Some(network) = &network {
             client = client.with_network(network.clone());
         }
-        Ok(Self { settings, client, network })
+        Ok(Self { settings, client, network, store })
     }
 
     /// The owner's account.
@@ -83,6 +90,28 @@ impl Context {
         let owner = *self.settings.need(profile.owner.as_ref(), "owner")?;
         let account = self.client.account(owner, profile.index.unwrap_or_default());
         Ok(account.with_options(self.options(payment)))
+    }
+
+    /// The network, where something cannot be done without one.
+    pub(crate) fn need_network(&self) -> anyhow::Result<&SigningNetwork> {
+        self.settings.need(self.settings.profile().network.as_ref(), "network")?;
+        Ok(self.network.as_ref().context("the network of the settings is not open")?)
+    }
+
+    /// The owner's own address as an account that delegates to keys of the network.
+    pub(crate) fn delegator(&self) -> anyhow::Result<Delegator> {
+        let (settings, profile) = (&self.settings, self.settings.profile());
+        let owner = *settings.need(profile.owner.as_ref(), "owner")?;
+        let rpc = settings.need(profile.rpc.as_ref(), "rpc")?.clone();
+        settings.need(profile.store.as_ref(), "store")?;
+        let store = Arc::clone(self.store.as_ref().context("the store of the settings is not open")?);
+        let transport = Arc::new(HttpTransport::builder(rpc).build()?);
+        Ok(Delegator::new(transport, store, self.need_network()?.clone(), self.chain_id()?, owner))
+    }
+
+    /// The chain that all of it is on.
+    pub(crate) fn chain_id(&self) -> anyhow::Result<NonZeroU64> {
+        NonZeroU64::new(self.client.chain_id()).context("the chain's id is 0")
     }
 
     /// The owner's account, and those of other indexes.

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::process::ExitCode;
 
+use quorate::delegation::{DelegatorError, RedeemError};
 use quorate::{BundlerError, Concern, Error, NetworkError, TransportError};
 use quorate_approval::ApprovalError;
 use quorate_protocol::Refusal;
@@ -113,6 +114,15 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(BundlerError::Rejected { .. }) = cause.downcast_ref() {
         return Some(Exit::Refused);
     }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_approval(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_delegator(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_redemption(error);
+    }
     of_client(cause.downcast_ref::<Error>()?)
 }
 
@@ -120,6 +130,25 @@ const fn of_approval(error: &ApprovalError) -> Exit {
     match error {
         ApprovalError::Deadline { .. } => Exit::Remote,
         _ => Exit::Refused,
+    }
+}
+
+fn of_delegator(error: &DelegatorError) -> Option<Exit> {
+    match error {
+        DelegatorError::Account { .. } | DelegatorError::Signature { .. } => Some(Exit::Refused),
+        DelegatorError::Network(error) => of_cause(error),
+        DelegatorError::Chain(error) => of_redemption(error),
+        _ => None,
+    }
+}
+
+/// What a signer refuses is among the causes.
+fn of_redemption(error: &RedeemError) -> Option<Exit> {
+    match error {
+        RedeemError::Transport(error) => of_cause(error),
+        RedeemError::Contract { .. } => Some(Exit::Remote),
+        RedeemError::Signer(_) | RedeemError::Store(_) => None,
+        _ => Some(Exit::Refused),
     }
 }
 

@@ -3,7 +3,9 @@
 mod calls;
 mod changes;
 mod create;
+mod delegate;
 mod list;
+mod redeem;
 mod transfer;
 
 pub(crate) use changes::{Replacing, Revoking};
@@ -34,6 +36,8 @@ enum Command {
     Check(calls::CheckArguments),
     /// Make a call for the account, signed by the session's key.
     Use(calls::UseArguments),
+    /// Have the owner's own account make a call, by a delegation that a network's key redeems.
+    Redeem(redeem::RedeemArguments),
     /// Let a session end later than it does.
     Extend(changes::ExtendArguments),
     /// Give a session another key, and end the old one.
@@ -55,6 +59,7 @@ pub(crate) async fn run(Arguments { settings, command }: Arguments) -> anyhow::R
         Command::Show(arguments) => list::show(settings, arguments).await,
         Command::Check(arguments) => calls::check(settings, arguments).await,
         Command::Use(arguments) => calls::run(settings, arguments).await,
+        Command::Redeem(arguments) => redeem::run(settings, arguments).await,
         Command::Extend(arguments) => changes::extend(settings, arguments).await,
         Command::ReplaceKey(arguments) => changes::replace_key(settings, arguments).await,
         Command::Revoke(arguments) => changes::run(settings, arguments).await,

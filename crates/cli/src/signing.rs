@@ -100,15 +100,15 @@ impl Intent for SessionGrant {
 
 /// What an owner's command answers.
 pub(crate) trait Answer: Serialize {
-    /// The transaction that it ended in.
-    fn transaction(&self) -> B256;
+    /// The transaction that it ended in, if it has one.
+    fn transaction(&self) -> Option<B256>;
     /// The answer for people.
     fn text(&self) -> String;
 }
 
 /// How far a command came.
 pub(crate) enum Outcome<A> {
-    OnChain(A),
+    Done(A),
     /// The draft waits for its signature.
     Printed(Printed),
 }
@@ -176,7 +176,7 @@ impl Signing {
         };
         let sent = self.account.submit(draft, signature);
         let pending = self.steps.during("sending the operation", sent).await?;
-        Ok(Outcome::OnChain(purpose.follow(pending, &self.account, &self.steps).await?))
+        Ok(Outcome::Done(purpose.follow(pending, &self.account, &self.steps).await?))
     }
 
     async fn sign<P: Purpose>(
@@ -202,7 +202,7 @@ impl Signing {
         work: impl Future<Output = anyhow::Result<Outcome<A>>>,
     ) -> anyhow::Result<()> {
         match self.signer.follow(work, Outcome::transaction).await? {
-            Outcome::OnChain(answer) => self.output.write(&answer, A::text),
+            Outcome::Done(answer) => self.output.write(&answer, A::text),
             Outcome::Printed(printed) => self.output.write(&printed, Printed::text),
         }
     }
@@ -252,7 +252,7 @@ impl Signing {
 impl<A: Answer> Outcome<A> {
     fn transaction(&self) -> Option<B256> {
         match self {
-            Self::OnChain(answer) => Some(answer.transaction()),
+            Self::Done(answer) => answer.transaction(),
             Self::Printed(_) => None,
         }
     }

@@ -1,17 +1,26 @@
 #![doc = include_str!("../README.md")]
 
+mod chain;
 mod context;
+#[cfg(feature = "network")]
+mod delegator;
 mod error;
 mod granted;
+mod of_policies;
 mod redeemer;
 mod request;
 mod terms;
 
+pub use chain::Receipt;
 pub use context::pin_context;
+#[cfg(feature = "network")]
+pub use delegator::{Delegated, Delegator, DelegatorError};
 pub use error::GrantError;
 pub use granted::{Approver, Granted, Redemptions};
-pub use quorate_protocol::{DelegationPermissions, Deployment, FeeCaps, RedelegationCaveat};
-pub use redeemer::{
-    DelegateSigner, Ended, Left, PendingRedemption, Receipt, RedeemError, Redeemer, Settled, Status,
+pub use of_policies::NotOfWallets;
+pub use quorate_protocol::{
+    DelegationPermissions, Deployment, FeeCaps, Inexpressible, PolicyCaveats, RedelegationCaveat,
+    UnsignedDelegation,
 };
+pub use redeemer::{DelegateSigner, Ended, Left, PendingRedemption, RedeemError, Redeemer, Settled, Status};
 pub use request::{Asset, PermissionRequest, Spending};

@@ -126,6 +126,32 @@ impl PermissionRequest {
         json!([request])
     }
 
+    /// What is asked for, as labels and values.
+    pub fn in_words(&self) -> Vec<(&'static str, String)> {
+        let unit = match self.asset {
+            Asset::Native => "wei".to_owned(),
+            Asset::Erc20(token) => format!("of the smallest unit of the token {token}"),
+        };
+        let amount = match self.spending {
+            Spending::Allowance { amount, .. } => format!("{amount} {unit}, in all"),
+            Spending::Periodic { amount, duration, .. } => format!("{amount} {unit}, in each {duration} s"),
+            Spending::Stream { initial, max, per_second, .. } => {
+                let most = max.map_or_else(String::new, |max| format!(", {max} in all"));
+                format!("{initial} {unit} at once, {per_second} more in each second{most}")
+            }
+        };
+        let payees: Vec<_> = self.payees.iter().map(Address::to_string).collect();
+        let payees = if payees.is_empty() { "anybody".to_owned() } else { payees.join(", ") };
+        let until = self.until.map_or_else(|| "no end".to_owned(), |until| format!("{until} s since 1970"));
+        vec![
+            ("Permission", self.type_name().to_owned()),
+            ("For the key", self.to.to_string()),
+            ("At most", amount),
+            ("To", payees),
+            ("Until", until),
+        ]
+    }
+
     /// The type's name, such as `erc20-token-periodic`.
     pub const fn type_name(&self) -> &'static str {
         match (self.asset, self.spending) {

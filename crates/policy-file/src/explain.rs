@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use alloy_dyn_abi::DynSolType;
 use alloy_primitives::{Address, B256, I256, U256, hex};
 use quorate_core::{Condition, SessionEpoch};
-use quorate_protocol::{Coin, PaymasterRule};
+use quorate_protocol::{ArgumentLimit, Coin, Limits, PaymasterRule};
 
 use crate::amount::Amount;
 use crate::compile::Compiled;
@@ -20,6 +20,8 @@ pub enum Target {
     ChainAlone,
     /// A key that a signing network has: its nodes hold the policy, too, and they count.
     Network,
+    /// Such a key to which the owner's account delegates (ERC-7710): the chain's enforcers count, too.
+    Delegation,
 }
 
 /// Whether the chain's session validation module holds something.
@@ -80,9 +82,19 @@ impl Compiled<'_> {
     /// `unenforced` are the conditions that a probe found this chain's module not to enforce; `None` without a probe: then
     /// `!=` is not certain, which a published version of the module lets always pass.
     pub fn explain(&self, target: Target, unenforced: Option<&[Condition]>) -> Explanation {
-        let mut writer = Writer { target, unenforced, statements: Vec::new() };
+        self.explained(target, unenforced, self.limits())
+    }
+
+    /// Says the same for a key to which the owner's account delegates: `left` are the limits that no caveat of the delegation
+    /// holds ([`PolicyCaveats`](quorate_protocol::PolicyCaveats)).
+    pub fn explain_delegation(&self, left: &Limits) -> Explanation {
+        self.explained(Target::Delegation, Some(&[]), left)
+    }
+
+    fn explained(&self, target: Target, unenforced: Option<&[Condition]>, left: &Limits) -> Explanation {
+        let mut writer = Writer { target, unenforced, left, statements: Vec::new() };
         writer.on_chain(None, validity(self.epoch()));
-        let mut totals = self.limits().arguments.iter().map(|limit| B256::from(limit.total));
+        let mut totals = self.limits().arguments.iter();
         for (place, (allow, policy)) in self.entries().enumerate() {
             let words = policy.rules().iter().map(|rule| rule.reference().word());
             let totals = totals.by_ref().take(allow.totals.len());
@@ -105,10 +117,12 @@ impl Compiled<'_> {
 struct Writer<'a> {
     target: Target,
     unenforced: Option<&'a [Condition]>,
+    /// What the chain does not count.
+    left: &'a Limits,
     statements: Vec<Statement>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// Says what an entry allows; `words` and `totals` are what its rules and totals were compiled to.
     fn entry(
         &mut self,
@@ -116,7 +130,7 @@ impl Writer<'_> {
         contract: String,
         allow: &Allow,
         words: impl Iterator<Item = B256>,
-        totals: impl Iterator<Item = B256>,
+        totals: impl Iterator<Item = &'a ArgumentLimit>,
     ) {
         let entry = Some(place);
         self.on_chain(entry, format!("{} on {contract}", allow.function.value));
@@ -131,11 +145,11 @@ impl Writer<'_> {
             _ => "no call sends any of the chain's coin".to_owned(),
         };
         self.on_chain(entry, value);
-        for (Total { rule, seconds }, word) in allow.totals.iter().zip(totals) {
-            let (when, compared) = (in_each(*seconds), compared(rule, word));
+        for (Total { rule, seconds }, limit) in allow.totals.iter().zip(totals) {
+            let (when, compared) = (in_each(*seconds), compared(rule, limit.total.into()));
             let text =
                 format!("{} of all calls of this function{when} together is {compared}", argument(rule));
-            self.counted(entry, text);
+            self.counted(entry, text, self.left.arguments.contains(limit));
         }
     }
 
@@ -143,18 +157,20 @@ impl Writer<'_> {
         let written = &compiled.file.limits;
         let limits = compiled.limits();
         if let Some(uses) = limits.uses {
-            self.counted(None, format!("at most {uses} operations in all"));
+            self.counted(None, format!("at most {uses} operations in all"), self.left.uses.is_some());
         }
         if let Some((rate, window)) = written.rate.as_ref().zip(limits.window) {
             let text =
                 format!("at most {}, in windows of {} s that begin at 1970", rate.value, window.seconds);
-            self.counted(None, text);
+            self.counted(None, text, true);
         }
         if let Some(value) = &written.value {
-            self.counted(None, format!("all operations together send at most {}", coin(value)));
+            let is_left = self.left.native_value.is_some();
+            self.counted(None, format!("all operations together send at most {}", coin(value)), is_left);
         }
         if let Some(gas) = &written.gas {
-            self.counted(None, format!("the gas of all operations together costs at most {}", coin(gas)));
+            let text = format!("the gas of all operations together costs at most {}", coin(gas));
+            self.counted(None, text, true);
         }
         for (window, amount) in limits.coin_windows.iter().zip(&written.windows) {
             let (when, amount) = (in_each(Some(window.seconds)), coin(&amount.value));
@@ -166,12 +182,13 @@ impl Writer<'_> {
                         format!("the gas of all operations{when} together costs at most {amount}")
                     }
                 },
+                self.left.coin_windows.contains(window),
             );
         }
         match written.paymaster() {
             PaymasterRule::Any => {}
-            PaymasterRule::Required => self.counted(None, "a paymaster has to pay".to_owned()),
-            PaymasterRule::Forbidden => self.counted(None, "no paymaster may pay".to_owned()),
+            PaymasterRule::Required => self.counted(None, "a paymaster has to pay".to_owned(), true),
+            PaymasterRule::Forbidden => self.counted(None, "no paymaster may pay".to_owned(), true),
         }
     }
 
@@ -187,12 +204,12 @@ impl Writer<'_> {
         self.push(entry, text, OnChain::Held);
     }
 
-    fn counted(&mut self, entry: Option<usize>, text: String) {
-        self.push(entry, text, OnChain::NotHeld);
+    fn counted(&mut self, entry: Option<usize>, text: String, is_left: bool) {
+        self.push(entry, text, if is_left { OnChain::NotHeld } else { OnChain::Held });
     }
 
     fn push(&mut self, entry: Option<usize>, text: String, chain: OnChain) {
-        let held_by = HeldBy { chain, nodes: self.target == Target::Network };
+        let held_by = HeldBy { chain, nodes: self.target != Target::ChainAlone };
         self.statements.push(Statement { entry, text, held_by });
     }
 }
@@ -282,7 +299,7 @@ impl fmt::Display for Explanation {
             f.write_str("\n")?;
         }
         marks.into_iter().try_for_each(|mark| write!(f, "\n{} {}", mark.trim(), legend(mark)))?;
-        if self.has_windows && self.target == Target::Network {
+        if self.has_windows && self.target != Target::ChainAlone {
             f.write_str(
                 "\n\nThe nodes count in fixed windows from 1970 UTC on, so that hours and days are UTC's and weeks begin on \
                  Thursdays: around the end of a window up to twice its amount may pass.",
@@ -297,6 +314,9 @@ impl fmt::Display for Explanation {
             Target::Network => {
                 "The key is in a signing network. Its nodes check each call as the chain does, and count before they sign; \
                  the chain checks each call again and counts nothing."
+            }
+            Target::Delegation => {
+                "The key is in a signing network, and pays for its own transactions. Its nodes check each call as the                  delegation's enforcers do, and count before they sign; the chain checks and counts each call again."
             }
         })
     }

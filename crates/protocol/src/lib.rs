@@ -44,8 +44,9 @@ pub use birth::{Attestation, Birth, Unattested};
 pub use claim::{Claimed, ContractClaim, Signed, Verified};
 pub use client::{AttestedKey, ClientError, KeyDraft, KeyRequest, SignatureRequest, address_of};
 pub use delegation::{
-    CaveatAmount, CaveatCounter, ChargeId, DelegationPermissions, Deployment, FactoryPin, FeeCaps, NodeLimit,
-    PermittedSubject, PinnedContext, PinnedContextError, Redeemer, SessionAccount,
+    CaveatAmount, CaveatCounter, ChargeId, DelegationPermissions, Deployment, FactoryPin, FeeCaps,
+    Inexpressible, NodeLimit, PermittedSubject, PinnedContext, PinnedContextError, PolicyCaveat,
+    PolicyCaveats, Redeemer, SessionAccount, UnsignedDelegation,
 };
 pub use descriptor::{DescriptorError, NetworkDescriptor, NodeIndex};
 pub use ephemeral::{DEFAULT_EPHEMERAL_LIFETIME, EphemeralClaim, EphemeralError, MAX_EPHEMERAL_LIFETIME};

@@ -1,6 +1,8 @@
 //! What an owner's wallet signs (EIP-712).
 
-use alloy_primitives::B256;
+use std::num::NonZeroU64;
+
+use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use quorate_core::{KeyRequest, TaggedValue};
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,20 @@ impl TypedData {
         Self::signed_in(&named("Quorate", "1"), statement)
     }
 
+    /// A delegation, in the domain of its manager on a chain.
+    pub(crate) fn of_delegation(
+        delegation: &typed::delegation::Delegation,
+        chain_id: NonZeroU64,
+        manager: Address,
+    ) -> Self {
+        let domain = Eip712Domain {
+            chain_id: Some(U256::from(chain_id.get())),
+            verifying_contract: Some(manager),
+            ..named("DelegationManager", "1")
+        };
+        Self::signed_in(&domain, delegation)
+    }
+
     fn signed_in<T: SolStruct + Serialize>(domain: &Eip712Domain, request: &T) -> Self {
         Self { digest: request.eip712_signing_hash(domain), document: document(domain, request) }
     }
@@ -60,8 +76,8 @@ fn named(name: &'static str, version: &'static str) -> Eip712Domain {
 
 fn document<T: SolStruct + Serialize>(domain: &Eip712Domain, request: &T) -> serde_json::Value {
     serde_json::json!({
-        "types": typed::types_of::<T>(),
-        "domain": { "name": domain.name, "version": domain.version },
+        "types": typed::types_of::<T>(&domain.encode_type()),
+        "domain": domain,
         "primaryType": T::NAME,
         "message": request,
     })
@@ -113,18 +129,31 @@ pub(crate) mod typed {
         }
     }
 
-    /// The `types` member of a wallet's document, read off the struct's own `encodeType` text.
-    pub(super) fn types_of<T: SolStruct>() -> serde_json::Value {
+    pub(crate) mod delegation {
+        alloy_sol_types::sol! {
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct Caveat { address enforcer; bytes terms; }
+            #[derive(Debug, PartialEq, serde::Serialize)]
+            struct Delegation {
+                address delegate;
+                address delegator;
+                bytes32 authority;
+                Caveat[] caveats;
+                uint256 salt;
+            }
+        }
+    }
+
+    /// The `types` member of a wallet's document, read off the `encodeType` texts of domain and struct.
+    pub(super) fn types_of<T: SolStruct>(domain: &str) -> serde_json::Value {
         let field = |field: &str| {
             let (kind, name) = field.split_once(' ').unwrap_or((field, ""));
             serde_json::json!({ "name": name, "type": kind })
         };
-        let encoded = T::eip712_encode_type();
+        let encoded = [domain, &T::eip712_encode_type()].concat();
         let structs = encoded.split_terminator(')').filter_map(|text| text.split_once('('));
-        let mut types: serde_json::Map<_, _> =
+        let types: serde_json::Map<_, _> =
             structs.map(|(name, fields)| (name.to_owned(), fields.split(',').map(field).collect())).collect();
-        let domain = ["string name", "string version"].map(field).into_iter().collect();
-        types.insert("EIP712Domain".to_owned(), domain);
         types.into()
     }
 }

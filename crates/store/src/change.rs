@@ -1,6 +1,6 @@
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 
-use crate::{Answer, NewSession, Operation, SessionId, Transaction};
+use crate::{Answer, DelegatedKey, Key, NewSession, Operation, SessionId, Transaction};
 
 /// One change of what a store holds of an account. [`Store::apply`](crate::Store::apply) makes several in one step.
 #[derive(Clone, Debug)]
@@ -75,4 +75,13 @@ pub enum Change {
     },
     /// Forgets the transactions of a nonce, if there are some: the chain has one.
     RemoveTransaction(u64),
+    /// Stores a key to which the account delegates, with its secret; without effect where that key is stored.
+    AddDelegatedKey {
+        /// The key.
+        key: Box<DelegatedKey>,
+        /// How it signs.
+        secret: Box<Key>,
+    },
+    /// Forgets the key of this address, if it is stored.
+    RemoveDelegatedKey(Address),
 }

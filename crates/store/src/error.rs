@@ -62,6 +62,16 @@ pub enum StoreError {
         /// The nonce.
         nonce: u64,
     },
+    /// A key to which an account delegates that is not as the store wrote it.
+    #[error(
+        "key {key_id}, to which {delegator} delegates, was altered outside of the store; restore the database from a backup"
+    )]
+    AlteredKey {
+        /// The account.
+        delegator: AccountId,
+        /// The key's id, as it stands in the database.
+        key_id: String,
+    },
     /// A session that is not as the store wrote it.
     #[error("session {id} of {account} was altered outside of the store; restore the database from a backup")]
     Altered {

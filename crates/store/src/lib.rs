@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod change;
+mod delegated_key;
 mod error;
 mod key;
 mod memory;
@@ -17,6 +18,7 @@ mod store;
 mod transaction;
 
 pub use change::Change;
+pub use delegated_key::DelegatedKey;
 pub use error::StoreError;
 pub use key::{Key, Secret};
 pub use memory::MemoryStore;

@@ -1,11 +1,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 use quorate_core::merkle;
 
-use crate::{AccountId, Answer, Change, Key, Operation, Session, SessionId, Store, StoreError, Transaction};
+use crate::{
+    AccountId, Answer, Change, DelegatedKey, Key, Operation, Session, SessionId, Store, StoreError,
+    Transaction,
+};
 
 /// Sessions in this process's memory; they end with it.
 ///
@@ -38,6 +41,7 @@ struct Kept {
     trees: Vec<(B256, Vec<B256>)>,
     operations: Vec<Operation>,
     transactions: BTreeMap<u64, Transaction>,
+    delegated_keys: Vec<(DelegatedKey, Key)>,
 }
 
 impl MemoryStore {
@@ -107,6 +111,17 @@ impl Store for MemoryStore {
 
     async fn transactions(&self, key: AccountId) -> Result<Vec<Transaction>, StoreError> {
         Ok(self.read(key, |kept| kept.transactions.values().cloned().collect()))
+    }
+
+    async fn delegated_keys(&self, delegator: AccountId) -> Result<Vec<DelegatedKey>, StoreError> {
+        Ok(self.read(delegator, |kept| kept.delegated_keys.iter().map(|(key, _)| key.clone()).collect()))
+    }
+
+    async fn delegated_key(&self, delegator: AccountId, address: Address) -> Result<Option<Key>, StoreError> {
+        Ok(self.read(delegator, |kept| {
+            let found = kept.delegated_keys.iter().find(|(key, _)| key.address == address);
+            found.map(|(_, secret)| secret.clone())
+        }))
     }
 }
 
@@ -192,6 +207,14 @@ impl Kept {
                 }
             }
             Change::RemoveTransaction(nonce) => _ = self.transactions.remove(&nonce),
+            Change::AddDelegatedKey { key, secret } => {
+                if self.delegated_keys.iter().all(|(known, _)| known.address != key.address) {
+                    self.delegated_keys.push((*key, *secret));
+                }
+            }
+            Change::RemoveDelegatedKey(address) => {
+                self.delegated_keys.retain(|(key, _)| key.address != address);
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use crate::{Key, Passphrase, Secret, Session};
+use crate::{AccountId, DelegatedKey, Key, Passphrase, Secret, Session};
 
 /// XChaCha20-Poly1305 under one key, with random nonces.
 pub(crate) struct Seal(XChaCha20Poly1305);
@@ -52,6 +52,26 @@ impl Seal {
     pub(crate) fn open_key(&self, session: &Session, sealed: &[u8]) -> Option<Key> {
         Key::from_bytes(&self.open(&context(session), sealed)?, session.key_id.clone())
     }
+
+    /// Encrypts a key to which an account delegates, and binds it to what it may sign.
+    pub(crate) fn seal_delegated_key(
+        &self,
+        delegator: AccountId,
+        key: &DelegatedKey,
+        secret: &Key,
+    ) -> Result<Vec<u8>, getrandom::Error> {
+        self.seal(&context_of_key(delegator, key), &secret.to_bytes())
+    }
+
+    /// Decrypts one; none where anything about it was altered.
+    pub(crate) fn open_delegated_key(
+        &self,
+        delegator: AccountId,
+        key: &DelegatedKey,
+        sealed: &[u8],
+    ) -> Option<Key> {
+        Key::from_bytes(&self.open(&context_of_key(delegator, key), sealed)?, Some(key.key_id.clone()))
+    }
 }
 
 impl std::fmt::Debug for Seal {
@@ -81,6 +101,19 @@ fn context(session: &Session) -> Vec<u8> {
     for leaf in leaves {
         context.extend_from_slice(leaf.hash().as_slice());
     }
+    context
+}
+
+/// Everything about a key to which an account delegates.
+fn context_of_key(delegator: AccountId, key: &DelegatedKey) -> Vec<u8> {
+    let DelegatedKey { address, key_id, permissions, created } = key;
+    let mut context = b"quorate delegated key".to_vec();
+    context.extend(delegator.chain_id.to_be_bytes());
+    context.extend_from_slice(delegator.address.as_slice());
+    context.extend_from_slice(address.as_slice());
+    context.extend(created.to_be_bytes());
+    field(&mut context, key_id.as_bytes());
+    field(&mut context, permissions.as_bytes());
     context
 }
 

@@ -1,3 +1,4 @@
+mod delegated_keys;
 mod error;
 mod open;
 mod operations;
@@ -7,7 +8,7 @@ mod trees;
 
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 use sqlx::SqliteTransaction;
 use sqlx::sqlite::SqlitePool;
@@ -15,7 +16,10 @@ use sqlx::sqlite::SqlitePool;
 pub use error::DatabaseError;
 
 use crate::seal::Seal;
-use crate::{AccountId, Change, Key, Operation, Sealing, Session, SessionId, Store, StoreError, Transaction};
+use crate::{
+    AccountId, Change, DelegatedKey, Key, Operation, Sealing, Session, SessionId, Store, StoreError,
+    Transaction,
+};
 
 /// Sessions in a SQLite database, their keys encrypted (XChaCha20-Poly1305) and bound to the rest of the session.
 ///
@@ -138,6 +142,15 @@ impl Store for SqliteStore {
     async fn transactions(&self, key: AccountId) -> Result<Vec<Transaction>, StoreError> {
         transactions::of_key(&self.pool, key).await.map_err(|error| self.refusal(error))
     }
+
+    async fn delegated_keys(&self, delegator: AccountId) -> Result<Vec<DelegatedKey>, StoreError> {
+        Ok(self.keys_of(delegator).await?.into_iter().map(|(key, _)| key).collect())
+    }
+
+    async fn delegated_key(&self, delegator: AccountId, address: Address) -> Result<Option<Key>, StoreError> {
+        let mut keys = self.keys_of(delegator).await?.into_iter();
+        Ok(keys.find(|(key, _)| key.address == address).map(|(_, secret)| secret))
+    }
 }
 
 impl SqliteStore {
@@ -184,6 +197,14 @@ impl SqliteStore {
                 transactions::release(transaction, account, nonce, &data).await
             }
             Change::RemoveTransaction(nonce) => transactions::delete(transaction, account, nonce).await,
+            Change::AddDelegatedKey { key, secret } => {
+                let sealed = self.seal.seal_delegated_key(account, &key, &secret);
+                let sealed = sealed.map_err(DatabaseError::from)?;
+                delegated_keys::insert(transaction, account, &key, &sealed).await
+            }
+            Change::RemoveDelegatedKey(address) => {
+                delegated_keys::delete(transaction, account, address).await
+            }
         };
         made.map_err(|error| self.refusal(error))
     }
@@ -230,6 +251,11 @@ impl SqliteStore {
             0 => Err(StoreError::UnknownSession { account, id }),
             _ => Ok(()),
         }
+    }
+
+    async fn keys_of(&self, delegator: AccountId) -> Result<Vec<(DelegatedKey, Key)>, StoreError> {
+        let found = delegated_keys::of_account(&self.pool, delegator, &self.seal).await;
+        found.map_err(|error| self.refusal(error))?
     }
 
     async fn read(&self, account: AccountId, id: &SessionId) -> Result<(Session, Key), StoreError> {

@@ -1,7 +1,7 @@
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 
-use crate::{AccountId, Change, Key, Operation, Session, SessionId, StoreError, Transaction};
+use crate::{AccountId, Change, DelegatedKey, Key, Operation, Session, SessionId, StoreError, Transaction};
 
 /// Where sessions are kept, the trees that hold them, and the operations that are under way.
 ///
@@ -59,6 +59,18 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Database`].
     async fn transactions(&self, key: AccountId) -> Result<Vec<Transaction>, StoreError>;
+
+    /// The keys to which an account delegates, in the order in which they were added.
+    ///
+    /// # Errors
+    /// [`StoreError::AlteredKey`] for one that somebody else wrote.
+    async fn delegated_keys(&self, delegator: AccountId) -> Result<Vec<DelegatedKey>, StoreError>;
+
+    /// How the key of this address signs; none where the account delegates nothing to it here.
+    ///
+    /// # Errors
+    /// As [`delegated_keys`](Self::delegated_keys).
+    async fn delegated_key(&self, delegator: AccountId, address: Address) -> Result<Option<Key>, StoreError>;
 
     /// Stores one session.
     ///

@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use alloy_primitives::B256;
 use quorate_store::{
-    Change, DatabaseError, Key, NewSession, Operation, Passphrase, SealingKey, SqliteStore, Store, StoreError,
+    AccountId, Change, DatabaseError, Key, NewSession, Operation, Passphrase, SealingKey, SqliteStore, Store,
+    StoreError,
 };
-use sessions::{Contents, Database, account, add_all, id, leaves, operation, root, session};
+use sessions::{Contents, Database, account, add_all, delegated_key, id, leaves, operation, root, session};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
@@ -412,4 +413,38 @@ async fn ten_thousand_sessions_stay_quick() {
 /// Seen with `--nocapture`.
 fn told(what: &str, start: Instant) {
     println!("{what}: {} ms", start.elapsed().as_millis());
+}
+
+#[tokio::test]
+async fn a_key_to_which_an_account_delegates_is_sealed_with_what_it_may_sign() {
+    let secret = *b"thirty-two bytes of a local key!";
+    let add = || Change::AddDelegatedKey {
+        key: Box::new(delegated_key(1)),
+        secret: Box::new(Key::Distributed {
+            key_id: "key 1".to_owned(),
+            attested_key: "attested".to_owned(),
+            ephemeral: secret.into(),
+        }),
+    };
+    for column in [
+        "permissions = '{\"wider\":true}'",
+        "key_id = 'key 2'",
+        "address = x'9999999999999999999999999999999999999999'",
+        "created = created + 1",
+        "sealed = substr(sealed, 1, 30)",
+        "chain_id = 1",
+    ] {
+        let database = Database::new();
+        let store = database.open().await;
+        store.apply(account(), vec![add()]).await.unwrap();
+        assert_eq!(store.delegated_keys(account()).await.unwrap(), [delegated_key(1)]);
+        assert!(!contains(database.folder.path(), &secret[..16]));
+        alter(&database.path(), &format!("UPDATE delegated_keys SET {column}")).await;
+        let chain_id = if column.starts_with("chain_id") { 1 } else { account().chain_id };
+        let delegator = AccountId { chain_id, ..account() };
+        let error = store.delegated_keys(delegator).await.unwrap_err();
+        assert!(matches!(error, StoreError::AlteredKey { .. }), "{column}: {error}");
+        let error = store.delegated_key(delegator, delegated_key(1).address).await.unwrap_err();
+        assert!(matches!(error, StoreError::AlteredKey { .. }), "{column}: {error}");
+    }
 }

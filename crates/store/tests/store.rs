@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, U256};
 use quorate_store::{
-    AccountId, Answer, Change, Key, MemoryStore, NewSession, Operation, RootChange, Session, Store,
-    StoreError, Transaction,
+    AccountId, Answer, Change, DelegatedKey, Key, MemoryStore, NewSession, Operation, RootChange, Session,
+    Store, StoreError, Transaction,
 };
-use sessions::{Contents, Database, account, id, leaves, operation, root, session};
+use sessions::{
+    Contents, Database, account, delegated_key, distributed, id, leaves, operation, root, session,
+};
 
 /// Runs a test on each store.
 macro_rules! on_every_store {
@@ -61,6 +63,7 @@ on_every_store!(
     what_was_signed_keeps_its_nonce,
     keys_and_chains_have_nonces_of_their_own,
     a_nonce_is_given_back_by_who_has_it_before_it_signs,
+    keys_to_which_an_account_delegates_are_its_own,
 );
 
 type Shared = Arc<dyn Store>;
@@ -632,4 +635,29 @@ async fn keys_and_chains_have_nonces_of_their_own(store: Shared) {
     store.apply(other, vec![reserve(transaction(7, 2), 50)]).await.unwrap();
     assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 1)]);
     assert_eq!(store.transactions(other).await.unwrap(), [transaction(7, 2)]);
+}
+
+async fn keys_to_which_an_account_delegates_are_its_own(store: Shared) {
+    let (first, second) = (delegated_key(1), delegated_key(2));
+    let add = |key: &DelegatedKey, secret: u8| Change::AddDelegatedKey {
+        key: Box::new(key.clone()),
+        secret: Box::new(distributed(&key.key_id, secret)),
+    };
+    apply(&store, [add(&second, 2), add(&first, 1), add(&DelegatedKey { created: 0, ..first.clone() }, 9)])
+        .await;
+    assert_eq!(store.delegated_keys(account()).await.unwrap(), [second.clone(), first.clone()]);
+    let Some(Key::Distributed { key_id, attested_key, ephemeral }) =
+        store.delegated_key(account(), first.address).await.unwrap()
+    else {
+        panic!("it is there")
+    };
+    assert_eq!((key_id, attested_key.as_str()), (first.key_id.clone(), "attested"));
+    assert_eq!(ephemeral.expose(), &[1; 32], "the one that was added first");
+
+    let other = AccountId { chain_id: 1, ..account() };
+    assert_eq!(store.delegated_keys(other).await.unwrap(), []);
+    assert!(store.delegated_key(other, first.address).await.unwrap().is_none());
+    apply(&store, [Change::RemoveDelegatedKey(second.address), Change::RemoveDelegatedKey(second.address)])
+        .await;
+    assert_eq!(store.delegated_keys(account()).await.unwrap(), [first]);
 }

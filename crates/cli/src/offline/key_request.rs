@@ -40,12 +40,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
 /// What cannot be shown whole, and other permissions than those that it names: it is not to be signed.
 pub(crate) fn review(
     typed_data: &TypedData,
-    permissions: String,
+    permissions: Option<String>,
     functions: &[KnownFunction<'_>],
 ) -> anyhow::Result<Shown> {
     let message: Request = serde_json::from_value(typed_data.document()["message"].clone())?;
     let mut shown = Shown::default();
-    let digest = Request { permissions: Some(permissions), ..message }.review(functions, &mut shown)?;
+    let digest = Request { permissions, ..message }.review(functions, &mut shown)?;
     anyhow::ensure!(
         digest == typed_data.digest(),
         "the review is of {digest}, and the request of {}",

@@ -41,7 +41,7 @@ pub(crate) struct CheckArguments {
 
 /// A call, as it is written on a command line.
 #[derive(Debug, Args)]
-struct CallArguments {
+pub(super) struct CallArguments {
     /// The contract to call.
     #[arg(value_parser = arguments::address)]
     to: Address,
@@ -120,7 +120,7 @@ async fn open(account: &SmartAccount, named: &SessionArgument, call: &Call) -> a
 }
 
 impl CallArguments {
-    fn call(&self) -> anyhow::Result<Call> {
+    pub(super) fn call(&self) -> anyhow::Result<Call> {
         let Self { to, function, values, value } = self;
         let call = match function {
             Some(function) => encoded(*to, function, values)?,

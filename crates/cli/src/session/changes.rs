@@ -235,8 +235,8 @@ fn key_end(typed_data: &TypedData) -> Review {
 }
 
 impl Answer for Replaced {
-    fn transaction(&self) -> B256 {
-        self.transaction_hash
+    fn transaction(&self) -> Option<B256> {
+        Some(self.transaction_hash)
     }
 
     fn text(&self) -> String {
@@ -248,8 +248,8 @@ impl Answer for Replaced {
 }
 
 impl Answer for Ended {
-    fn transaction(&self) -> B256 {
-        self.transaction_hash
+    fn transaction(&self) -> Option<B256> {
+        Some(self.transaction_hash)
     }
 
     fn text(&self) -> String {

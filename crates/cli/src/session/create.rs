@@ -12,6 +12,7 @@ use quorate_policy_file::{Compiled, Target};
 use quorate_protocol::CHALLENGE_LIFETIME;
 use serde::{Deserialize, Serialize};
 
+use super::delegate::{Delegating, FeeArguments, PolicyTarget};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::offline::key_request;
@@ -25,6 +26,11 @@ pub(crate) struct CreateArguments {
     /// The policy file, in TOML or JSON; `quorate policy new` writes one to begin with.
     #[arg(value_name = "POLICIES")]
     policies: PathBuf,
+    /// What holds the policies on chain.
+    #[arg(long, value_enum, default_value_t)]
+    target: PolicyTarget,
+    #[command(flatten)]
+    fees: FeeArguments,
     /// Who holds the session's key [default: the profile's network, or else the store].
     #[arg(long)]
     key: Option<KeyHolder>,
@@ -60,7 +66,7 @@ pub(crate) struct Created {
 }
 
 pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments) -> anyhow::Result<()> {
-    let CreateArguments { policies, key, signing } = arguments;
+    let CreateArguments { policies, target, fees, key, signing } = arguments;
     let SigningArguments { payment, owner, output } = signing;
     let mut steps = Steps::new(output);
     let mut file = ReadFile::open(&policies, &Decimals::default(), output)?;
@@ -68,6 +74,18 @@ pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments)
     let account = context.account(payment)?;
     ask_for_decimals(&mut file, &account).await?;
     let policies = file.compile()?;
+    if target == PolicyTarget::Delegation {
+        if key == Some(KeyHolder::Store) {
+            return Err(Failure::bad_input(
+                "a network alone holds keys that redeem delegations: use --key network",
+            )
+            .into());
+        }
+        let signer = owner.signer(&context, &account, &mut steps).await?;
+        let owner = Signing { context, account, signer, steps, output };
+        let delegating = Delegating { owner: &owner, policies: &policies, fees };
+        return owner.finish(delegating.create()).await;
+    }
     let holder = holder(key, &context, *policies.limits() != Limits::default())?;
     let signer = owner.signer(&context, &account, &mut steps).await?;
     let grant = account.grant(policies.policies().iter().cloned())?.with_limits(policies.limits().clone());
@@ -124,7 +142,7 @@ impl Scene<'_> {
             steps.during("asking the network for a key", grant.prepare_key(network)).await?;
         let typed_data = draft.typed_data()?;
         let review = || {
-            let shown = key_request::review(&typed_data, grant.permissions().to_json(), functions)?;
+            let shown = key_request::review(&typed_data, Some(grant.permissions().to_json()), functions)?;
             Ok(shown.into_page("Have the network make a key").with_note(
                 "First of two signatures: the network's nodes make the session's key, and hold it to this.",
             ))
@@ -193,8 +211,8 @@ fn no_network() -> Failure {
 }
 
 impl Answer for Created {
-    fn transaction(&self) -> B256 {
-        self.transaction_hash
+    fn transaction(&self) -> Option<B256> {
+        Some(self.transaction_hash)
     }
 
     fn text(&self) -> String {

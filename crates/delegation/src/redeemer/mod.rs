@@ -12,18 +12,16 @@ use quorate_protocol::{DelegationPermissions, PermittedSubject, Subject};
 use quorate_store::{AccountId, Change, Store, StoreError, Transaction as Kept};
 use quorate_transport::Transport;
 
-mod chain;
 mod error;
 mod redelegate;
 mod signed;
 mod signer;
 mod status;
 
+use crate::chain::{self, CaveatEnforcer, Chain, DelegationManager, Price, Receipt};
 use alloy_sol_types::SolCall as _;
-use chain::{CaveatEnforcer, Chain, DelegationManager, Price};
 use quorate_contracts::Erc20;
 
-pub use chain::Receipt;
 pub use error::RedeemError;
 pub use signer::DelegateSigner;
 pub use status::{Ended, Left, Status};
@@ -103,6 +101,20 @@ impl Redeemer {
         self.check_delegations().await?;
         let data = self.data_of(call).unwrap_or_default();
         self.gas(&data).await.map(|_| ())
+    }
+
+    /// Whether the key's permissions allow a call, by this machine's clock, gas and what was spent before left aside.
+    ///
+    /// # Errors
+    /// [`RedeemError::Forbidden`], with the caveat.
+    pub fn check(&self, call: Call<'_>) -> Result<(), RedeemError> {
+        let data = self.data_of(call).unwrap_or_default();
+        self.judge(&self.calling_manager(0, data, 0, 0)).map(|_| ())
+    }
+
+    /// What the key may sign.
+    pub const fn permissions(&self) -> &DelegationPermissions {
+        &self.permissions
     }
 
     /// Has the delegator's account make a call.
@@ -467,6 +479,6 @@ fn encodings(kept: &Kept) -> impl Iterator<Item = Vec<u8>> {
     kept.signed.iter().filter_map(|text| signed::read(text)).map(|signed| signed.to_vec())
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, Bytes, U256};
 use quorate_core::delegation::{CaveatPlace, Delegation, Enforcer, StreamAllowance};
 
-use super::chain::{CaveatEnforcer, DelegationManager};
 use super::{RedeemError, Redeemer};
+use crate::chain::{CaveatEnforcer, DelegationManager};
 use crate::terms::Terms;
 
 /// What of the permissions still holds on chain.

@@ -78,10 +78,12 @@ impl Peers {
             return Err(Refusal::Unfinished { reason: reason.into() }.into());
         }
         // A pending key is asked about again later.
-        match StillPending::find(&self.member.network, &self.storage, key_id).await? {
-            Some(waiting) => Err(Refusal::Unfinished { reason: waiting.to_string().into() }.into()),
-            None => Err(Refusal::UnknownKey { key_id: key_id.into() }.into()),
+        if let Some(waiting) = StillPending::find(&self.member.network, &self.storage, key_id).await? {
+            return Err(Refusal::Unfinished { reason: waiting.to_string().into() }.into());
         }
+        // It may have become somebody's between the questions above.
+        let assigned = self.storage.key(key_id).await?;
+        assigned.ok_or_else(|| Refusal::UnknownKey { key_id: key_id.into() }.into())
     }
 
     /// Writes to every other node.

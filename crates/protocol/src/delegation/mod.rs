@@ -16,14 +16,18 @@ mod charge;
 mod context;
 mod deployment;
 mod judge;
+mod policies;
 mod redelegation;
 mod text;
+mod unsigned;
 
 pub use charge::{CaveatAmount, CaveatCounter, ChargeId};
 pub use context::{PinnedContext, PinnedContextError};
 pub use deployment::Deployment;
 pub use judge::PermittedSubject;
+pub use policies::{Inexpressible, PolicyCaveat, PolicyCaveats};
 pub(crate) use text::VERSION;
+pub use unsigned::UnsignedDelegation;
 
 /// What a distributed key may sign as the delegate of a delegation: redemptions of it within all caveats, redelegations, and
 /// the end of those.

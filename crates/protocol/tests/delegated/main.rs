@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what should be judged and is not has failed")]
 
 mod accounts;
+mod policies;
 mod redelegations;
 mod redemptions;
 mod subjects;

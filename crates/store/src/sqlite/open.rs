@@ -23,11 +23,13 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let trees = include_str!("../../migrations/0002_trees.sql");
     let operations = include_str!("../../migrations/0003_operations.sql");
     let transactions = include_str!("../../migrations/0004_transactions.sql");
+    let delegated_keys = include_str!("../../migrations/0005_delegated_keys.sql");
     let all = [
         (1, "sessions", sessions),
         (2, "trees", trees),
         (3, "operations", operations),
         (4, "transactions", transactions),
+        (5, "delegated keys", delegated_keys),
     ];
     let migrations = all.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use alloy_primitives::{B256, U256};
 use quorate_core::merkle;
 use quorate_store::{
-    AccountId, Answer, Change, Key, Leaf, NewSession, Operation, RootChange, SealingKey, SessionEpoch,
-    SessionId, SqliteStore, Store,
+    AccountId, Answer, Change, DelegatedKey, Key, Leaf, NewSession, Operation, RootChange, SealingKey,
+    SessionEpoch, SessionId, SqliteStore, Store,
 };
 use tempfile::TempDir;
 
@@ -39,6 +39,23 @@ pub(crate) fn session(id: &str) -> NewSession {
         created: 1_700_000_000,
         user_op_hash: Some([0x44; 32].into()),
         landed: None,
+    }
+}
+
+pub(crate) fn delegated_key(number: u8) -> DelegatedKey {
+    DelegatedKey {
+        address: [number; 20].into(),
+        key_id: format!("key {number}"),
+        permissions: "{}".to_owned(),
+        created: 1_700_000_000,
+    }
+}
+
+pub(crate) fn distributed(key_id: &str, secret: u8) -> Key {
+    Key::Distributed {
+        key_id: key_id.to_owned(),
+        attested_key: "attested".to_owned(),
+        ephemeral: [secret; 32].into(),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 use quorate::quorate_store::{
-    AccountId, Change, DatabaseError, Key, MemoryStore, Operation, RootChange, Session, SessionId, Store,
-    StoreError, Transaction,
+    AccountId, Change, DatabaseError, DelegatedKey, Key, MemoryStore, Operation, RootChange, Session,
+    SessionId, Store, StoreError, Transaction,
 };
 use quorate::testing::{Crash, Fault, ScriptedChain};
 use quorate_core::{SignedUserOperation, merkle};
@@ -189,5 +189,13 @@ impl Store for ModelStore {
 
     async fn operations(&self, account: AccountId) -> Result<Vec<Operation>, StoreError> {
         self.inner.operations(account).await
+    }
+
+    async fn delegated_keys(&self, delegator: AccountId) -> Result<Vec<DelegatedKey>, StoreError> {
+        self.inner.delegated_keys(delegator).await
+    }
+
+    async fn delegated_key(&self, delegator: AccountId, address: Address) -> Result<Option<Key>, StoreError> {
+        self.inner.delegated_key(delegator, address).await
     }
 }

@@ -8,7 +8,7 @@ use quorate_transport::{RpcError, Transport, TransportError, TransportExt as _};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::RedeemError;
+use crate::RedeemError;
 
 sol! {
     interface DelegationManager {
@@ -30,7 +30,7 @@ sol! {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Chain(pub(super) Arc<dyn Transport>);
+pub(crate) struct Chain(pub(crate) Arc<dyn Transport>);
 
 /// What became of a transaction that is in a block.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -57,9 +57,9 @@ impl Receipt {
 
 /// What gas costs now, in wei.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Price {
-    pub(super) base: u128,
-    pub(super) tip: u128,
+pub(crate) struct Price {
+    pub(crate) base: u128,
+    pub(crate) tip: u128,
 }
 
 #[derive(Deserialize)]
@@ -71,17 +71,17 @@ struct Head {
 
 impl Chain {
     /// How many transactions of an address are in blocks; with those that the node waits to put in some.
-    pub(super) async fn transaction_counts(&self, address: Address) -> Result<(u64, u64), TransportError> {
+    pub(crate) async fn transaction_counts(&self, address: Address) -> Result<(u64, u64), TransportError> {
         let count = |block: &'static str| self.0.call::<U64>("eth_getTransactionCount", (address, block));
         let (mined, pending) = tokio::try_join!(count("latest"), count("pending"))?;
         Ok((mined.to(), pending.to()))
     }
 
-    pub(super) async fn balance(&self, address: Address) -> Result<U256, TransportError> {
+    pub(crate) async fn balance(&self, address: Address) -> Result<U256, TransportError> {
         self.0.call("eth_getBalance", (address, "latest")).await
     }
 
-    pub(super) async fn price(&self) -> Result<Price, TransportError> {
+    pub(crate) async fn price(&self) -> Result<Price, TransportError> {
         let head = self.0.call::<Head>("eth_getBlockByNumber", ("latest", false));
         let tip = self.0.call::<U256>("eth_maxPriorityFeePerGas", ());
         let (head, tip) = tokio::try_join!(head, tip)?;
@@ -89,12 +89,12 @@ impl Chain {
     }
 
     /// The newest block's time, in seconds since 1970.
-    pub(super) async fn timestamp(&self) -> Result<u64, TransportError> {
+    pub(crate) async fn timestamp(&self) -> Result<u64, TransportError> {
         Ok(self.0.call::<Head>("eth_getBlockByNumber", ("latest", false)).await?.timestamp.to())
     }
 
     /// What a call takes; the revert's data where it reverts.
-    pub(super) async fn gas(
+    pub(crate) async fn gas(
         &self,
         from: Address,
         to: Address,
@@ -108,13 +108,13 @@ impl Chain {
         }
     }
 
-    pub(super) async fn is_known(&self, hash: B256) -> Result<bool, TransportError> {
+    pub(crate) async fn is_known(&self, hash: B256) -> Result<bool, TransportError> {
         let found: Option<serde_json::Value> = self.0.call("eth_getTransactionByHash", (hash,)).await?;
         Ok(found.is_some())
     }
 
     /// Hands a signed transaction to the node. One that it has, or has one of the nonce of, is no error.
-    pub(super) async fn send(&self, encoded: &[u8]) -> Result<(), RedeemError> {
+    pub(crate) async fn send(&self, encoded: &[u8]) -> Result<(), RedeemError> {
         let encoded = Bytes::copy_from_slice(encoded);
         match self.0.call::<B256>("eth_sendRawTransaction", (encoded,)).await {
             Ok(_) => Ok(()),
@@ -123,11 +123,11 @@ impl Chain {
         }
     }
 
-    pub(super) async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, TransportError> {
+    pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, TransportError> {
         self.0.call("eth_getTransactionReceipt", (hash,)).await
     }
 
-    pub(super) async fn read<C: SolCall>(
+    pub(crate) async fn read<C: SolCall>(
         &self,
         contract: Address,
         call: C,
@@ -138,8 +138,22 @@ impl Chain {
         C::abi_decode_returns(&answer).map_err(unread)
     }
 
+    /// What a contract answers that may be no such contract: nothing where it reverts, or what it gives cannot be read.
+    pub(crate) async fn ask<C: SolCall>(
+        &self,
+        contract: Address,
+        call: C,
+    ) -> Result<Option<C::Return>, RedeemError> {
+        match self.read(contract, call).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(RedeemError::Contract { .. }) => Ok(None),
+            Err(RedeemError::Transport(TransportError::Rpc { error, .. })) if is_revert(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The revert's data of a call from an address; none where it does not revert.
-    pub(super) async fn revert<C: SolCall>(
+    pub(crate) async fn revert<C: SolCall>(
         &self,
         from: Address,
         contract: Address,
@@ -155,7 +169,7 @@ impl Chain {
 }
 
 /// What a revert says, in words.
-pub(super) fn words(data: &[u8]) -> String {
+pub(crate) fn words(data: &[u8]) -> String {
     match Error::abi_decode(data) {
         Ok(error) => error.reason,
         Err(_) if data.is_empty() => "it reverts without data".to_owned(),

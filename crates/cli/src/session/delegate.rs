@@ -1,0 +1,276 @@
+//! `quorate session create --target delegation`: from a policy file to a delegation that a network's key redeems.
+
+use alloy_primitives::{Address, B256, U256};
+use clap::{Args, ValueEnum};
+use quorate::delegation::{
+    DelegationPermissions, Delegator, FeeCaps, Granted, PermissionRequest, PolicyCaveats, Redemptions,
+};
+use quorate::{DistributedSigner, Limits, SigningNetwork};
+use quorate_approval::{Approval, Review};
+use quorate_core::Policy;
+use quorate_policy_file::{Compiled, wei};
+use quorate_protocol::{CHALLENGE_LIFETIME, TypedData};
+use serde::Serialize;
+
+use crate::clock::now;
+use crate::exit::Failure;
+use crate::offline::key_request;
+use crate::owner::OwnerSigner;
+use crate::signing::{Answer, Outcome, Signing};
+
+/// Where the policies are on chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyTarget {
+    /// In the session key manager of the owner's V2 account.
+    #[default]
+    Session,
+    /// In a delegation (ERC-7710) of the owner's own account: its signer signs it, or a browser's wallet grants it (ERC-7715).
+    Delegation,
+}
+
+/// What a key that redeems may spend on gas.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct FeeArguments {
+    /// What a key that redeems delegations may spend on gas in all, of coin of its own.
+    #[arg(long, value_name = "COIN", default_value = "0.01 ether", value_parser = wei)]
+    gas: U256,
+    /// The most gas of one of its transactions.
+    #[arg(long, value_name = "GAS", default_value_t = 1_000_000)]
+    gas_limit: u64,
+    /// The most that one gas of it may cost.
+    #[arg(long, value_name = "COIN", default_value = "200 gwei", value_parser = wei)]
+    gas_price: U256,
+}
+
+/// A delegation that a network's key redeems.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Delegated {
+    delegator: Address,
+    session_key: Address,
+    key_id: String,
+    /// Its hash, by which the chain counts and ends it.
+    delegation: B256,
+    /// What granted it: `signed` by the owner's signer, or an ERC-7715 permission's type.
+    granted: &'static str,
+    /// What the key needs of the chain's coin before it can redeem, in wei.
+    gas: U256,
+}
+
+/// How the owner grants it, known before anything is signed.
+enum Way<'p> {
+    /// The owner's signer signs the delegation.
+    Signs(PolicyCaveats),
+    /// The wallet on the page grants one of its own permissions.
+    Asks { page: &'p Approval, permission: &'static str },
+}
+
+/// Policies that are to be delegated.
+pub(crate) struct Delegating<'a> {
+    pub(crate) owner: &'a Signing,
+    pub(crate) policies: &'a Compiled<'a>,
+    pub(crate) fees: FeeArguments,
+}
+
+impl FeeArguments {
+    const fn caps(self) -> FeeCaps {
+        FeeCaps { gas_limit: self.gas_limit, fee_per_gas: self.gas_price, total: self.gas }
+    }
+}
+
+impl Delegating<'_> {
+    pub(crate) async fn create(&self) -> anyhow::Result<Outcome<Delegated>> {
+        let Signing { context, steps, .. } = self.owner;
+        let network = context.need_network()?;
+        let delegator = context.delegator()?;
+        let way = self.way(&delegator).await?;
+        steps.say(&way.said());
+        self.confirm(&way).await?;
+
+        let key = self.key(network, &delegator).await?;
+        let address = key.key().address;
+        let permissions = match &way {
+            Way::Signs(caveats) => self.signed(&delegator, address, caveats).await?,
+            Way::Asks { page, .. } => self.asked(page, &delegator, address).await?,
+        };
+        delegator.keep(&key, &permissions).await?;
+        if let Err(error) = self.permit(network, &key, &permissions).await {
+            delegator.forget(address).await?;
+            return Err(error);
+        }
+        Ok(Outcome::Done(Delegated {
+            delegator: self.account(),
+            session_key: address,
+            key_id: key.key().key_id.clone(),
+            delegation: permissions.context.hashes().first().copied().unwrap_or_default(),
+            granted: way.name(),
+            gas: permissions.fees.total,
+        }))
+    }
+
+    /// Finds out who grants it, and whether a delegation can say all of it.
+    async fn way(&self, delegator: &Delegator) -> anyhow::Result<Way<'_>> {
+        let (policies, limits) = (self.policies.policies(), self.policies.limits());
+        if let OwnerSigner::Page { page, .. } = &self.owner.signer {
+            let request = self.request(Address::ZERO)?;
+            return Ok(Way::Asks { page, permission: request.0.type_name() });
+        }
+        let caveats = PolicyCaveats::of(policies, limits, now());
+        let caveats = caveats.map_err(|error| Failure::bad_input(error.to_string()))?;
+        self.owner.steps.during("asking the owner's account", delegator.check_account()).await?;
+        Ok(Way::Signs(caveats))
+    }
+
+    async fn confirm(&self, way: &Way<'_>) -> anyhow::Result<()> {
+        let Signing { signer, .. } = self.owner;
+        if !signer.shows() {
+            return Ok(());
+        }
+        let left = match way {
+            Way::Signs(caveats) => caveats.limits.clone(),
+            Way::Asks { .. } => self.request(Address::ZERO)?.1,
+        };
+        let words = self.policies.explain_delegation(&left);
+        signer.confirm(&words.to_string(), "Delegate this?").await
+    }
+
+    /// A key that signs nothing until it is known what was delegated to it.
+    async fn key(
+        &self,
+        network: &SigningNetwork,
+        delegator: &Delegator,
+    ) -> anyhow::Result<DistributedSigner> {
+        let steps = &self.owner.steps;
+        let until = self.policies.epoch().valid_until();
+        let draft = delegator.prepare_key(self.account(), until);
+        let (draft, ephemeral) = steps.during("asking the network for a key", draft).await?;
+        let typed_data = draft.typed_data()?;
+        let review = || {
+            let shown = key_request::review(&typed_data, None, &[])?;
+            Ok(shown.into_page("Have the network make a key").with_note(
+                "First: the network's nodes make the key. It signs nothing until you have said what it may sign.",
+            ))
+        };
+        let step = "the owner signs the request for the key";
+        let signature =
+            self.owner.sign_typed_data(&typed_data, review, Some(CHALLENGE_LIFETIME), step).await?;
+        let key = steps.during("the network makes the key", network.submit_key(&draft, signature)).await?;
+        Ok(DistributedSigner::new(network.clone(), key, ephemeral))
+    }
+
+    /// Has the owner's signer sign the delegation.
+    async fn signed(
+        &self,
+        delegator: &Delegator,
+        key: Address,
+        caveats: &PolicyCaveats,
+    ) -> anyhow::Result<DelegationPermissions> {
+        let delegation = delegator.delegation(key, caveats)?;
+        let typed_data = delegation.typed_data();
+        let review = || Ok(document(&typed_data, "Sign a delegation"));
+        let step = "the owner signs the delegation";
+        let signature = self.owner.sign_typed_data(&typed_data, review, None, step).await?.as_bytes();
+        let permissions =
+            delegator.permissions(self.account(), &delegation, &signature, caveats, self.fees.caps());
+        Ok(self.owner.steps.during("asking the account about the signature", permissions).await?)
+    }
+
+    /// Has the wallet grant it, and holds the wallet's answer to what it was asked for.
+    async fn asked(
+        &self,
+        page: &Approval,
+        delegator: &Delegator,
+        key: Address,
+    ) -> anyhow::Result<DelegationPermissions> {
+        let (request, limits) = self.request(key)?;
+        let (params, deployment) = (request.params(), delegator.deployment());
+        let mut review = Review::new("Grant a permission to the key").with_note(
+            "The wallet may grant less than this. The network's nodes hold the key to what it grants.",
+        );
+        for (label, value) in request.in_words() {
+            review = review.with_fact(label, value);
+        }
+        let check = |answer: &str| Granted::check(&request, answer, deployment);
+        let granted = page.request_permissions(params, review, check);
+        let granted = self.owner.steps.during("the wallet grants the permission", granted).await?;
+        let left_to_chain = granted.not_judged().collect();
+        let redemptions =
+            Redemptions { fees: self.fees.caps(), limits, left_to_chain, given_up: Default::default() };
+        Ok(granted.permissions(self.account(), redemptions)?)
+    }
+
+    fn request(&self, key: Address) -> anyhow::Result<(PermissionRequest, Limits)> {
+        let chain_id = self.owner.context.chain_id()?;
+        let (policies, limits): (&[Policy], _) = (self.policies.policies(), self.policies.limits());
+        let request = PermissionRequest::of_policies(chain_id, self.account(), key, policies, limits);
+        Ok(request.map_err(|error| Failure::bad_input(error.to_string()))?)
+    }
+
+    /// Has the owner tell the network what the key may sign.
+    async fn permit(
+        &self,
+        network: &SigningNetwork,
+        key: &DistributedSigner,
+        permissions: &DelegationPermissions,
+    ) -> anyhow::Result<()> {
+        let steps = &self.owner.steps;
+        let (owner, target) = (self.account(), permissions.clone().into());
+        let pending = network.prepare_permit(owner, &key.key().key_id, &target);
+        let pending = steps.during("telling the network what the key may sign", pending).await?;
+        let typed_data = pending.draft().typed_data()?;
+        let review = || {
+            Ok(document(&typed_data, "Say what the key may sign")
+                .with_note("Last: the network's nodes hold the key to this delegation and these limits."))
+        };
+        let step = "the owner signs what the key may sign";
+        let signature =
+            self.owner.sign_typed_data(&typed_data, review, Some(CHALLENGE_LIFETIME), step).await?;
+        Ok(steps.during("the nodes note it", pending.submit(signature)).await?)
+    }
+
+    /// The account that delegates is the owner's own.
+    fn account(&self) -> Address {
+        self.owner.account.owner()
+    }
+}
+
+impl Way<'_> {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Signs(_) => "signed",
+            Self::Asks { permission, .. } => permission,
+        }
+    }
+
+    fn said(&self) -> String {
+        match self {
+            Self::Signs(_) => "the owner's signer signs the delegation".to_owned(),
+            Self::Asks { permission, .. } => {
+                format!("the wallet is asked for the permission {permission} (ERC-7715)")
+            }
+        }
+    }
+}
+
+/// Typed data member by member, as wallets show it.
+fn document(typed_data: &TypedData, title: &'static str) -> Review {
+    let members = typed_data.document()["message"].as_object().into_iter().flatten();
+    members.fold(Review::new(title), |review, (name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        review.with_fact(name.clone(), value)
+    })
+}
+
+impl Answer for Delegated {
+    fn transaction(&self) -> Option<B256> {
+        None
+    }
+
+    fn text(&self) -> String {
+        let Self { delegator, session_key, key_id, delegation, granted, gas } = self;
+        format!(
+            "delegator    {delegator}\nsession key  {session_key}\nkey id       {key_id}\ndelegation   {delegation}\n\
+             granted      {granted}\ngas          the key pays for its transactions: send it coin, {gas} wei at most are spent"
+        )
+    }
+}

@@ -1,0 +1,89 @@
+//! `quorate session redeem`: a call of the owner's own account, by a delegation to a network's key.
+
+use alloy_primitives::{Address, B256};
+use clap::Args;
+use quorate::Call;
+use quorate::delegation::{Delegator, RedeemError, Redeemer, Settled};
+use serde::Serialize;
+
+use super::calls::CallArguments;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::offline::{Output, arguments};
+use crate::progress::Steps;
+use crate::settings::SettingsArguments;
+
+#[derive(Debug, Args)]
+pub(crate) struct RedeemArguments {
+    #[command(flatten)]
+    call: CallArguments,
+    /// The key that redeems, by its address [default: the one that was made last, of those that allow the call].
+    #[arg(long, value_name = "ADDRESS", value_parser = arguments::address)]
+    key: Option<Address>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// A call that was made.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Redeemed {
+    delegator: Address,
+    session_key: Address,
+    transaction_hash: B256,
+}
+
+pub(super) async fn run(settings: SettingsArguments, arguments: RedeemArguments) -> anyhow::Result<()> {
+    let RedeemArguments { call, key, output } = arguments;
+    let (steps, call) = (Steps::new(output), call.call()?);
+    let context = Context::open(settings).await?;
+    let (delegator, session_key, redeemer) = choose(&context.delegator()?, key, &call).await?;
+    let pending = steps.during("the session's key signs", redeemer.redeem(borrowed(&call))).await?;
+    let receipt = match steps.during("waiting for the transaction's block", pending.wait()).await? {
+        Settled::Mined(receipt) => receipt,
+        Settled::Foreign { nonce } => {
+            let message =
+                format!("the key {session_key} was used elsewhere: another transaction has nonce {nonce}");
+            return Err(Failure::refused(message).into());
+        }
+    };
+    if !receipt.is_executed() {
+        let message = format!("the transaction {} reverted; its fees are paid", receipt.transaction_hash);
+        return Err(Failure::refused(message).into());
+    }
+    let redeemed = Redeemed { delegator, session_key, transaction_hash: receipt.transaction_hash };
+    output.write(&redeemed, |redeemed| format!("transaction  {}", redeemed.transaction_hash))
+}
+
+/// The key that was named, or the last one that allows the call; where none does, what the last one says.
+async fn choose(
+    delegator: &Delegator,
+    named: Option<Address>,
+    call: &Call,
+) -> anyhow::Result<(Address, Address, Redeemer)> {
+    let mut refusal = None;
+    for delegated in delegator.keys().await?.into_iter().rev() {
+        let address = delegated.address;
+        if named.is_some_and(|named| named != address) {
+            continue;
+        }
+        let redeemer = delegator.redeemer(delegated).await?;
+        match redeemer.check(borrowed(call)) {
+            Ok(()) => return Ok((delegator.account(), address, redeemer)),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    Err(refusal.map_or_else(|| none_there(delegator.account(), named), RedeemError::into))
+}
+
+fn none_there(account: Address, named: Option<Address>) -> anyhow::Error {
+    let named = named.map_or_else(|| "any key".to_owned(), |key| format!("the key {key}"));
+    let message = format!(
+        "{account} delegates nothing to {named} here; `quorate session create --target delegation` does"
+    );
+    Failure::bad_input(message).into()
+}
+
+fn borrowed(call: &Call) -> quorate_core::Call<'_> {
+    quorate_core::Call { to: call.to, value: call.value, data: &call.data }
+}
