@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
 
 /// The owner of the account in the configuration: the chain's account of this number, which has coin.
 const OWNER: usize = 3;
+
+/// What its account has of the chain's coin, in wei.
+const COIN: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
 /// What the owner has of the token that the configuration calls USDC, in its units of six decimals.
 const OWNERS_TOKENS: u64 = 1_000_000_000;
 
@@ -52,6 +55,8 @@ async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     devnet.make_delegator(owner).await?;
     devnet.mint_token(devnet.token(), owner, U256::from(OWNERS_TOKENS)).await?;
 
+    devnet.set_balance(account, COIN).await?;
+
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     // The chain begins anew each time, and so do its sessions.
     for file in ["sessions.db", "sessions.db-wal", "sessions.db-shm"] {
@@ -61,7 +66,7 @@ async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     let settings = settings(stage, owner);
     std::fs::write(folder.join("quorate.toml"), toml::to_string(&settings)?)?;
     std::fs::write(folder.join("mint.toml"), mint_policy(devnet.nft(), account))?;
-    std::fs::write(folder.join("pay.toml"), PAY_POLICY)?;
+    std::fs::write(folder.join("pay.toml"), pay_policy(devnet.token()))?;
 
     let environment = environment(&std::path::absolute(folder)?, &key, devnet.nft(), account);
     std::fs::write(folder.join("environment"), environment)?;
@@ -107,13 +112,19 @@ fn environment(folder: &Path, key: &B256, nft: Address, account: Address) -> Str
     )
 }
 
-/// A policy file for payments in the token that the configuration calls USDC.
-const PAY_POLICY: &str = "# At most 5 USDC in each day.\n\
-    for = \"7 days\"\n\n\
-    [[allow]]\n\
-    contract = \"USDC\"\n\
-    function = \"transfer(address to, uint256 amount)\"\n\
-    per_day = [\"amount <= 5 USDC\"]\n";
+/// A policy file for the owner's own account, which pays.
+fn pay_policy(token: Address) -> String {
+    format!(
+        "# At most 5 USDC in each day.\n\
+         for = \"7 days\"\n\n\
+         [tokens]\n\
+         USDC = \"{token}\"\n\n\
+         [[allow]]\n\
+         contract = \"USDC\"\n\
+         function = \"transfer(address to, uint256 amount)\"\n\
+         per_day = [\"amount <= 5 USDC\"]\n"
+    )
+}
 
 /// A policy file to begin with: the account may mint to itself.
 fn mint_policy(nft: Address, account: Address) -> String {

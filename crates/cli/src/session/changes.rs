@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use clap::Args;
+use quorate::delegation::Delegated;
 use quorate::{
     Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingGrant, PendingUpdate,
-    Revocation, SessionGrant, SessionId, SmartAccount, TreeUpdate,
+    Revocation, SessionGrant, SessionId, SigningNetwork, SmartAccount, TreeUpdate,
 };
 use quorate_approval::Review;
 use quorate_protocol::TypedData;
@@ -40,10 +41,10 @@ pub(crate) struct ReplaceKeyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArguments {
-    /// The sessions' ids.
+    /// The sessions' ids, and the addresses of keys to which the owner delegates.
     #[arg(required_unless_present = "all")]
     sessions: Vec<String>,
-    /// End all sessions of the account, those that are not known here among them.
+    /// End all sessions of the account, those that are not known here among them, and all keys to which the owner delegates.
     #[arg(long, conflicts_with = "sessions")]
     all: bool,
     #[command(flatten)]
@@ -54,6 +55,8 @@ pub(crate) struct RevokeArguments {
 struct Scene {
     owner: Signing,
     sessions: Vec<ListedSession>,
+    /// The keys to which the owner's own account delegates.
+    delegated: Vec<Delegated>,
 }
 
 /// The grant of a session that takes the place of another.
@@ -87,7 +90,9 @@ pub(crate) struct Revoking {
 pub(crate) struct Ended {
     /// The sessions that this ended.
     revoked: Vec<SessionId>,
-    transaction_hash: B256,
+    /// The operation's; none where only keys of delegations ended, which no operation ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_hash: Option<B256>,
     /// The keys that were ended at the network as well.
     keys: Vec<EndedKey>,
 }
@@ -128,55 +133,81 @@ pub(super) async fn replace_key(
 pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments) -> anyhow::Result<()> {
     let RevokeArguments { sessions, all, signing } = arguments;
     let scene = Scene::open(settings, signing).await?;
-    let draft = if all {
-        scene.owner.account.prepare_revocation_of_all().await?
+    let delegated: Vec<_> =
+        scene.delegated.iter().filter(|key| all || sessions.iter().any(|id| is_called(key, id))).collect();
+    let is_session = |id: &&String| !delegated.iter().any(|key| is_called(key, id));
+    let ids = sessions.iter().filter(is_session).map(|id| Ok(scene.find(id)?.id().clone()));
+    let ids = ids.collect::<anyhow::Result<Vec<_>>>()?;
+    let account = &scene.owner.account;
+    let draft = if all && (!scene.sessions.is_empty() || delegated.is_empty()) {
+        Some(account.prepare_revocation_of_all().await?)
+    } else if ids.is_empty() {
+        None
     } else {
-        let ids = sessions.iter().map(|id| Ok(scene.find(id)?.id().clone()));
-        scene.owner.account.prepare_revocation(ids.collect::<anyhow::Result<Vec<_>>>()?).await?
+        Some(account.prepare_revocation(ids).await?)
     };
-    scene.owner.finish(scene.revoke(draft)).await
+    scene.owner.finish(scene.revoke(&delegated, draft)).await
+}
+
+/// Keys to which an owner delegates are called by their addresses.
+fn is_called(key: &Delegated, id: &str) -> bool {
+    id.parse() == Ok(key.address)
 }
 
 impl Scene {
     async fn open(settings: SettingsArguments, signing: SigningArguments) -> anyhow::Result<Self> {
         let owner = Signing::open(settings, signing).await?;
         let sessions = owner.account.sessions().await?;
-        Ok(Self { owner, sessions })
+        let delegated = match owner.context.delegator() {
+            Ok(delegator) => delegator.keys().await?,
+            Err(_) => Vec::new(),
+        };
+        Ok(Self { owner, sessions, delegated })
     }
 
     fn find(&self, id: &str) -> anyhow::Result<&ListedSession> {
         find(&self.owner.account, &self.sessions, id)
     }
 
-    async fn revoke(&self, draft: Draft<TreeUpdate>) -> anyhow::Result<Outcome<Ended>> {
+    async fn revoke(
+        &self,
+        delegated: &[&Delegated],
+        draft: Option<Draft<TreeUpdate>>,
+    ) -> anyhow::Result<Outcome<Ended>> {
+        let mut keys = Vec::new();
+        for Delegated { address, key_id, .. } in delegated {
+            keys.push(self.end_key(self.owner.context.need_network()?, key_id).await?);
+            self.owner.context.delegator()?.forget(*address).await?;
+        }
+        let Some(draft) = draft else {
+            return Ok(Outcome::Done(Ended { revoked: Vec::new(), transaction_hash: None, keys }));
+        };
         let revoked = draft.intent().revoked.sessions.clone();
-        let keys = self.end_keys(&revoked).await?;
+        keys.extend(self.end_keys(&revoked).await?);
         self.owner.send(draft, Revoking { revoked, keys }, &self.sessions, &[], "End sessions").await
     }
 
     /// Ends at the network the keys that it holds: the nodes refuse from then on, whatever becomes of the operation.
     async fn end_keys(&self, revoked: &[SessionId]) -> anyhow::Result<Vec<EndedKey>> {
-        let Signing { context, account, steps, .. } = &self.owner;
-        let Some(network) = &context.network else { return Ok(Vec::new()) };
+        let Some(network) = &self.owner.context.network else { return Ok(Vec::new()) };
         let mut ended = Vec::new();
         let of_network = self.sessions.iter().filter(|session| revoked.contains(session.id()));
         for key_id in of_network.filter_map(|session| session.record.key_id()) {
-            let revocation =
-                Revocation::new(network.descriptor(), Owner::from(account.owner()), key_id, None);
-            let typed_data = revocation.typed_data()?;
-            let signature = self.owner.sign_typed_data(
-                &typed_data,
-                || Ok(key_end(&typed_data)),
-                None,
-                "the owner signs the end of the key",
-            );
-            let signature = signature.await?;
-            let status =
-                steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
-            let (stored_by, missing) = (status.stored_by, status.missing);
-            ended.push(EndedKey { key_id: key_id.to_owned(), stored_by, missing });
+            ended.push(self.end_key(network, key_id).await?);
         }
         Ok(ended)
+    }
+
+    async fn end_key(&self, network: &SigningNetwork, key_id: &str) -> anyhow::Result<EndedKey> {
+        let Signing { account, steps, .. } = &self.owner;
+        let revocation = Revocation::new(network.descriptor(), Owner::from(account.owner()), key_id, None);
+        let typed_data = revocation.typed_data()?;
+        let review = || Ok(key_end(&typed_data));
+        let step = "the owner signs the end of the key";
+        let signature = self.owner.sign_typed_data(&typed_data, review, None, step).await?;
+        let status = steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
+        let (stored_by, missing) = (status.stored_by, status.missing);
+        Ok(EndedKey { key_id: key_id.to_owned(), stored_by, missing })
     }
 
     async fn replace(
@@ -219,7 +250,8 @@ impl Purpose for Revoking {
     async fn follow(self, pending: PendingUpdate, _: &SmartAccount, steps: &Steps) -> anyhow::Result<Ended> {
         let Self { revoked, keys } = self;
         let updated = steps.during("waiting for the operation's block", pending.wait()).await?;
-        Ok(Ended { revoked, transaction_hash: updated.receipt.receipt.transaction_hash, keys })
+        let transaction_hash = Some(updated.receipt.receipt.transaction_hash);
+        Ok(Ended { revoked, transaction_hash, keys })
     }
 }
 
@@ -249,7 +281,7 @@ impl Answer for Replaced {
 
 impl Answer for Ended {
     fn transaction(&self) -> Option<B256> {
-        Some(self.transaction_hash)
+        self.transaction_hash
     }
 
     fn text(&self) -> String {
@@ -258,7 +290,7 @@ impl Answer for Ended {
             let (stored, missing) = (key.stored_by.len(), key.missing.len());
             lines.push(format!("key ended    at {stored} nodes, {missing} missing: {}", key.key_id));
         }
-        lines.push(format!("transaction  {}", self.transaction_hash));
+        lines.extend(self.transaction_hash.iter().map(|hash| format!("transaction  {hash}")));
         lines.join("\n")
     }
 }

@@ -1,7 +1,7 @@
 //! `quorate session list`, `show` and `resume`: what the store and the chain know.
 
 use clap::Args;
-use quorate::{Address, B256, Interrupted, Resumed, SessionSummary};
+use quorate::{Address, B256, Interrupted, Resumed, SessionSummary, U256};
 use serde::Serialize;
 
 use super::find;
@@ -35,6 +35,29 @@ pub(crate) struct ResumeArguments {
 struct Listed {
     account: Address,
     sessions: Vec<SessionSummary>,
+    /// The keys to which the owner's own account delegates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    delegated: Vec<DelegatedKey>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DelegatedKey {
+    session_key: Address,
+    key_id: String,
+    /// `active`, or why nothing can be redeemed.
+    status: String,
+    valid_until: u64,
+    /// What the key has for gas, in wei.
+    balance: U256,
+    left: Vec<LeftAmount>,
+}
+
+/// What a caveat still lets through: redemptions, wei, or a token's smallest unit.
+#[derive(Serialize)]
+struct LeftAmount {
+    enforcer: &'static str,
+    amount: U256,
 }
 
 #[derive(Serialize)]
@@ -55,7 +78,32 @@ pub(super) async fn list(settings: SettingsArguments, arguments: ListArguments) 
     let context = Context::open(settings).await?;
     let account = context.account(PaymentArguments::default())?;
     let sessions = account.sessions().await?.iter().map(SessionSummary::from).collect();
-    arguments.output.write(&Listed { account: account.address(), sessions }, Listed::text)
+    let delegated = delegated(&context).await?;
+    arguments.output.write(&Listed { account: account.address(), sessions, delegated }, Listed::text)
+}
+
+/// The keys to which the owner delegates, each with what the chain says of it.
+async fn delegated(context: &Context) -> anyhow::Result<Vec<DelegatedKey>> {
+    let Ok(delegator) = context.delegator() else { return Ok(Vec::new()) };
+    let mut keys = Vec::new();
+    for delegated in delegator.keys().await? {
+        let (session_key, key_id) = (delegated.address, delegated.key_id.clone());
+        let valid_until = delegated.permissions.epoch.valid_until();
+        let status = delegator.redeemer(delegated).await?.status().await?;
+        let left = status.left.iter();
+        let left =
+            left.map(|left| LeftAmount { enforcer: left.enforcer.name(), amount: left.amount }).collect();
+        let said = status.ended.first().map_or_else(|| "active".to_owned(), ToString::to_string);
+        keys.push(DelegatedKey {
+            session_key,
+            key_id,
+            status: said,
+            valid_until,
+            balance: status.balance,
+            left,
+        });
+    }
+    Ok(keys)
 }
 
 pub(super) async fn show(settings: SettingsArguments, arguments: ShowArguments) -> anyhow::Result<()> {
@@ -98,10 +146,21 @@ fn text(session: &SessionSummary) -> String {
 
 impl Listed {
     fn text(&self) -> String {
-        match self.sessions.is_empty() {
+        let mut lines: Vec<_> = self.sessions.iter().map(line).collect();
+        lines.extend(self.delegated.iter().map(DelegatedKey::line));
+        match lines.is_empty() {
             true => format!("account {} has no sessions that are known here", self.account),
-            false => self.sessions.iter().map(line).collect::<Vec<_>>().join("\n"),
+            false => lines.join("\n"),
         }
+    }
+}
+
+impl DelegatedKey {
+    fn line(&self) -> String {
+        let left = self.left.iter().map(|left| format!(", {} left by {}", left.amount, left.enforcer));
+        let left: String = left.collect();
+        let Self { session_key, status, valid_until, balance, .. } = self;
+        format!("{session_key}  {status:<8}  {}, delegated{left}, {balance} wei for gas", until(*valid_until))
     }
 }
 

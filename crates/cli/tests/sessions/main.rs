@@ -32,7 +32,7 @@ fn a_policy_file_becomes_a_session_that_mints_is_refused_beyond_it_and_ends() {
     assert!(healthy.status.success(), "{}{}", String::from_utf8_lossy(&healthy.stdout), stderr(&healthy));
 
     let pay = devnet.path("pay.toml");
-    let explained = devnet.quorate(&["policy", "explain", pay.to_str().unwrap()]);
+    let explained = devnet.quorate(&["policy", "explain", pay.to_str().unwrap(), "--decimals", "USDC=6"]);
     assert!(explained.status.success(), "{}", stderr(&explained));
     let explained = String::from_utf8(explained.stdout).unwrap();
     assert!(explained.contains("in each day together is at most 5 USDC"), "{explained}");
@@ -72,6 +72,58 @@ fn a_policy_file_becomes_a_session_that_mints_is_refused_beyond_it_and_ends() {
     let after = devnet.mint(devnet.account());
     assert_eq!(after.status.code(), Some(3), "{}", stderr(&after));
     assert_eq!(devnet.answer(&["account", "show"])["deployed"], true);
+}
+
+/// The same policy file, where the owner's own account holds it: one word more at the grant, and the key pays for its gas.
+#[test]
+fn the_same_policy_file_becomes_a_delegation_that_a_network_s_key_redeems() {
+    let devnet = Devnet::start();
+    let policies = devnet.path("mint.toml");
+    let policies = policies.to_str().unwrap();
+    let create = ["session", "create", policies, "--target=delegation", "--yes"];
+
+    let store = devnet.quorate(&[&create[..], &["--key", "store"]].concat());
+    assert_eq!(store.status.code(), Some(2), "{}", stderr(&store));
+    // A comparison that no caveat makes is refused before anybody signs.
+    let compared = devnet.path("compared.toml");
+    let text = std::fs::read_to_string(policies).unwrap();
+    std::fs::write(&compared, text.replace("to == ", "to != ")).unwrap();
+    let refused =
+        devnet.quorate(&["session", "create", compared.to_str().unwrap(), "--target=delegation", "--yes"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("equal bytes at a place and no other comparison"),
+        "{}",
+        stderr(&refused)
+    );
+
+    let created = devnet.quorate(&[&create[..], &["--json"]].concat());
+    assert!(created.status.success(), "{}", stderr(&created));
+    assert!(stderr(&created).contains("the owner's signer signs the delegation"), "{}", stderr(&created));
+    let created: serde_json::Value = serde_json::from_slice(&created.stdout).unwrap();
+    let key = created["sessionKey"].as_str().unwrap();
+
+    let redeem = |to: &str| devnet.quorate(&["session", "redeem", devnet.nft(), "safeMint(address to)", to]);
+    let poor = redeem(devnet.account());
+    assert_eq!(poor.status.code(), Some(3), "{}", stderr(&poor));
+    assert!(stderr(&poor).contains("needs"), "{}", stderr(&poor));
+    devnet.answer(&["account", "send", key, "0.1 ether", "--yes"]);
+    let before = devnet.tokens_of_account();
+    let minted = redeem(devnet.account());
+    assert!(minted.status.success(), "{}", stderr(&minted));
+    assert_eq!(devnet.tokens_of_account(), before + U256::ONE);
+    let refused = redeem(STRANGER);
+    assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("delegation 0, caveat 2"), "{}", stderr(&refused));
+
+    let listed = devnet.answer(&["session", "list"]);
+    assert_eq!(listed["delegated"][0]["status"], "active", "{listed}");
+    assert_eq!(listed["delegated"][0]["left"][0]["amount"], "0x63", "{listed}");
+
+    let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
+    assert_eq!(ended["keys"][0]["storedBy"].as_array().unwrap().len(), 5, "{ended}");
+    let after = redeem(devnet.account());
+    assert_eq!(after.status.code(), Some(2), "{}", stderr(&after));
 }
 
 /// What a guide has its reader type: the lines of its blocks for the shell, in order.

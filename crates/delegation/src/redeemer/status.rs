@@ -44,6 +44,19 @@ pub enum Ended {
     },
 }
 
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Paused => f.write_str("the manager is paused"),
+            Self::Disabled { delegation } => write!(f, "delegation {delegation} is disabled"),
+            Self::NonceMoved { place, current } => {
+                write!(f, "{place}: the delegator's nonce is {current} now")
+            }
+            Self::Time { place } => write!(f, "{place}: its time is over, or has not come"),
+        }
+    }
+}
+
 /// What a caveat leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
