@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alloy_primitives::{B256, hex};
+use alloy_primitives::{B256, U256, hex};
 use alloy_signer_local::PrivateKeySigner;
 use anyhow::Context as _;
 use clap::Args;
@@ -15,7 +15,7 @@ use crate::stage::{Show, Stage, StageArguments, unless_stopped};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The folder for the configuration, the sessions and a policy file to begin with.
+    /// The folder for the configuration, the sessions and policy files to begin with.
     #[arg(long, default_value = "devnet")]
     folder: PathBuf,
     #[command(flatten)]
@@ -24,6 +24,8 @@ pub(crate) struct Arguments {
 
 /// The owner of the account in the configuration: the chain's account of this number, which has coin.
 const OWNER: usize = 3;
+/// What the owner has of the token that the configuration calls USDC, in its units of six decimals.
+const OWNERS_TOKENS: u64 = 1_000_000_000;
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
@@ -47,6 +49,9 @@ async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     let client = Quorate::connect(devnet.rpc_url().clone(), devnet.bundler_url().clone()).await?;
     let account = client.account(owner, 0).address();
 
+    devnet.make_delegator(owner).await?;
+    devnet.mint_token(devnet.token(), owner, U256::from(OWNERS_TOKENS)).await?;
+
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     // The chain begins anew each time, and so do its sessions.
     for file in ["sessions.db", "sessions.db-wal", "sessions.db-shm"] {
@@ -56,6 +61,7 @@ async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     let settings = settings(stage, owner);
     std::fs::write(folder.join("quorate.toml"), toml::to_string(&settings)?)?;
     std::fs::write(folder.join("mint.toml"), mint_policy(devnet.nft(), account))?;
+    std::fs::write(folder.join("pay.toml"), pay_policy(devnet.token()))?;
 
     let environment = environment(&std::path::absolute(folder)?, &key, devnet.nft(), account);
     std::fs::write(folder.join("environment"), environment)?;
@@ -112,5 +118,19 @@ fn mint_policy(nft: Address, account: Address) -> String {
          contract = \"{nft}\"\n\
          function = \"safeMint(address to)\"\n\
          rules = [\"to == {account}\"]\n"
+    )
+}
+
+/// A policy file for payments in the token that the configuration calls USDC.
+fn pay_policy(token: Address) -> String {
+    format!(
+        "# At most 5 USDC in each day.\n\
+         for = \"7 days\"\n\n\
+         [tokens]\n\
+         USDC = {{ address = \"{token}\", decimals = 6 }}\n\n\
+         [[allow]]\n\
+         contract = \"USDC\"\n\
+         function = \"transfer(address to, uint256 amount)\"\n\
+         per_day = [\"amount <= 5 USDC\"]\n"
     )
 }

@@ -37,8 +37,9 @@ const ENTRY_POINTS: [(&str, &str); 4] = [
 
 /// The module that exports MetaMask's delegation framework, compiled, and what is taken from it.
 const DELEGATION_FRAMEWORK: &str = "@metamask/delegation-abis/bytecode";
-const DELEGATION_CONTRACTS: [&str; 19] = [
+const DELEGATION_CONTRACTS: [&str; 20] = [
     "DelegationManager",
+    "EIP7702StatelessDeleGator",
     "AllowedTargetsEnforcer",
     "AllowedMethodsEnforcer",
     "AllowedCalldataEnforcer",
@@ -168,8 +169,8 @@ pub struct Contracts {
     /// An ERC-20 token of six decimals that anyone may mint. Its constructor takes the name, the symbol, and whether
     /// an allowance has to be set to zero before it is changed.
     pub token: Bytes,
-    /// MetaMask's delegation framework, by the contracts' names: the manager, whose constructor takes its owner, and
-    /// enforcers.
+    /// MetaMask's delegation framework, by the contracts' names: the manager, whose constructor takes its owner, the
+    /// account's implementation, whose constructor takes the manager and EntryPoint v0.7, and enforcers.
     pub delegation_framework: BTreeMap<String, Bytes>,
 }
 

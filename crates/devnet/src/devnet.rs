@@ -10,6 +10,7 @@ use url::Url;
 use crate::builder::DevnetBuilder;
 use crate::cache::CacheError;
 use crate::contracts::CompileError;
+use crate::delegation_framework;
 use crate::paymaster::{self, PaymasterService};
 use crate::place::PlaceError;
 use crate::process::{Process, ProcessError};
@@ -53,7 +54,8 @@ pub enum DevnetError {
     PaymasterService(#[source] std::io::Error),
 }
 
-/// A chain with the account contracts at their canonical addresses, a bundler for it, and a paymaster service.
+/// A chain with the account contracts and MetaMask's delegation framework at their canonical addresses, a bundler for it,
+/// and a paymaster service.
 ///
 /// All listen on 127.0.0.1. They end with [`Devnet::shutdown`], when this is dropped, and when the program ends in
 /// whatever way.
@@ -164,6 +166,19 @@ impl Devnet {
     /// If the chain does not answer.
     pub async fn set_balance(&self, address: Address, wei: U256) -> Result<(), TransportError> {
         self.client.call("anvil_setBalance", (address, wei)).await
+    }
+
+    /// Makes an address an account of MetaMask's delegation framework, whose delegations the manager of version 1.3.0
+    /// redeems here as on public chains.
+    ///
+    /// Its code becomes what it is after its key authorized the framework's `EIP7702StatelessDeleGator` (EIP-7702). Its
+    /// key still signs for it, and its balance and nonce stay what they are: there is no authorization, which would use
+    /// up a nonce. The ECDSA module refuses to transfer a smart account to it, as to every address with code (`NotEOA`).
+    ///
+    /// # Errors
+    /// If the chain does not answer.
+    pub async fn make_delegator(&self, owner: Address) -> Result<(), TransportError> {
+        delegation_framework::make_delegator(&self.client, owner).await
     }
 
     /// Keeps the folder with the logs as long as the network.

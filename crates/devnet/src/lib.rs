@@ -3,6 +3,7 @@
 mod builder;
 mod cache;
 mod contracts;
+mod delegation_framework;
 mod devnet;
 mod local_network;
 mod paymaster;

@@ -51,8 +51,8 @@ pub enum PlaceError {
 /// Puts contracts on a chain that lets code be set at will.
 #[derive(Debug)]
 pub(crate) struct Placer<'a> {
-    transactor: Transactor<'a>,
-    contracts: &'a Contracts,
+    pub(crate) transactor: Transactor<'a>,
+    pub(crate) contracts: &'a Contracts,
 }
 
 impl<'a> Placer<'a> {
@@ -93,19 +93,26 @@ impl<'a> Placer<'a> {
 
         let placed = placements.map(|(address, ..)| address);
         for address in placed.into_iter().chain([FALLBACK_HANDLER, nft]) {
-            let code: Bytes = self.transactor.chain().call("eth_getCode", (address, "latest")).await?;
-            if code.is_empty() {
-                return Err(PlaceError::Missing { address });
-            }
+            self.check_code(address).await?;
         }
         Ok(nft)
+    }
+
+    pub(crate) async fn check_code(&self, address: Address) -> Result<(), PlaceError> {
+        let code: Bytes = self.transactor.chain().call("eth_getCode", (address, "latest")).await?;
+        if code.is_empty() { Err(PlaceError::Missing { address }) } else { Ok(()) }
     }
 
     /// Runs a constructor at an address of choice.
     ///
     /// The creation code stands there as if it were the contract's. A call to it gives the runtime code with its
     /// immutables; the same as a transaction leaves what the constructor stores and creates.
-    async fn create_at(&self, address: Address, code: &Bytes, arguments: &[B256]) -> Result<(), PlaceError> {
+    pub(crate) async fn create_at(
+        &self,
+        address: Address,
+        code: &Bytes,
+        arguments: &[B256],
+    ) -> Result<(), PlaceError> {
         let creation: Bytes = code.iter().chain(arguments.iter().flatten()).copied().collect();
         // As under EIP-161, so that what the constructor creates has the address that it has elsewhere.
         self.transactor.chain().call::<()>("anvil_setNonce", (address, U256::ONE)).await?;

@@ -64,6 +64,7 @@ impl Start<'_> {
         // The bundler takes its time to start, so it does so meanwhile.
         let mut bundler = self.start_bundler(bundler_port, &rpc_url, entry_point, &accounts)?;
         let nft = placer.place_account_contracts().await?;
+        placer.place_delegation_framework().await?;
         let signer = PrivateKeySigner::random();
         let paymasters = PaymasterContracts::place(&transactor, contracts, signer.address()).await?;
 

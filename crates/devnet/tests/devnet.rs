@@ -8,6 +8,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::SolCall as _;
+use quorate_contracts::Erc721::safeMintCall;
+use quorate_core::delegation::{
+    Caveat, Caveats, Context, Delegation, Delegations, Enforcer, MANAGER_V1_3_0, Mode, ROOT_AUTHORITY,
+    Redeem, SingleExecution,
+};
+use quorate_core::{Call, Encode as _};
 use quorate_devnet::{Devnet, LocalNetwork, LocalNetworkError, ProcessError, Quiet};
 use quorate_transport::{HttpTransport, TransportError, TransportExt};
 use serde::Deserialize;
@@ -16,6 +25,9 @@ use url::Url;
 
 const FACTORY: Address = address!("000000a56Aaca3e9a4C479ea6b6CD0DbcB6634F5");
 const ABI_MODULE: Address = address!("000006bC2eCdAe38113929293d241Cf252D91861");
+/// `EIP7702StatelessDeleGatorImpl` and `EntryPoint` in `DELEGATOR_CONTRACTS["1.3.0"]` of `delegation-deployments` 2.0.0.
+const DELEGATOR_CODE: Address = address!("63c0c19a282a1B52b07dD5a65b58948A07DAE32B");
+const ENTRY_POINT_V0_7: Address = address!("0000000071727De22E5E9d8BAf0edAc6f37da032");
 
 /// EntryPoint v0.6, then what `reference-sdk.json` and the deployments on public chains name.
 const CANONICAL: [Address; 11] = [
@@ -79,6 +91,8 @@ async fn runs_the_contracts_and_leaves_nothing_behind() {
     the_factory_gives_the_reference_addresses(&chain, &vectors.counterfactual).await;
     the_abi_module_answers_as_the_reference(&chain, &vectors.rule_semantics).await;
     anyone_may_mint(&chain, devnet.nft()).await;
+    the_delegation_framework_is_as_on_public_chains(&chain).await;
+    a_delegation_of_the_real_deployment_is_redeemed_once(&devnet, &chain).await;
     let entry_points: Vec<Address> = bundler.call("eth_supportedEntryPoints", ()).await.unwrap();
     assert_eq!(entry_points, [CANONICAL[0]]);
     let chain_id: U256 = bundler.call("eth_chainId", ()).await.unwrap();
@@ -165,13 +179,80 @@ async fn anyone_may_mint(chain: &HttpTransport, nft: Address) {
     chain.call::<()>("anvil_setBalance", (sender, U256::MAX >> 8)).await.unwrap();
     let mint = Bytes::from([&selector("safeMint(address)")[..], &recipient[..]].concat());
     let transaction = json!({ "from": sender, "to": nft, "data": mint });
+    assert_eq!(mined(chain, transaction).await["status"], "0x1");
+    assert_eq!(nfts_of(chain, nft, Address::from_word(recipient)).await, U256::ONE);
+}
+
+async fn the_delegation_framework_is_as_on_public_chains(chain: &HttpTransport) {
+    let enforcers = Enforcer::ALL.iter().map(|enforcer| enforcer.address_v1_3_0());
+    for address in enforcers.chain([MANAGER_V1_3_0]) {
+        let code: Bytes = chain.call("eth_getCode", (address, "latest")).await.unwrap();
+        assert!(!code.is_empty(), "{address}");
+    }
+    let answer = eth_call(chain, DELEGATOR_CODE, &selector("delegationManager()").into()).await.unwrap();
+    assert_eq!(Address::from_word(B256::from_slice(&answer)), MANAGER_V1_3_0);
+    let answer = eth_call(chain, DELEGATOR_CODE, &selector("entryPoint()").into()).await.unwrap();
+    assert_eq!(Address::from_word(B256::from_slice(&answer)), ENTRY_POINT_V0_7);
+}
+
+async fn a_delegation_of_the_real_deployment_is_redeemed_once(devnet: &Devnet, chain: &HttpTransport) {
+    let (owner, nft) = (PrivateKeySigner::random(), devnet.nft());
+    let delegate = PrivateKeySigner::from_bytes(&devnet.funded_key(0).unwrap()).unwrap().address();
+    let once = U256::ONE.to_be_bytes::<32>();
+    let caveats = [
+        Caveat { enforcer: Enforcer::LimitedCalls.address_v1_3_0(), terms: &once },
+        Caveat { enforcer: Enforcer::AllowedTargets.address_v1_3_0(), terms: nft.as_slice() },
+    ];
+    let unsigned = Delegation {
+        delegate,
+        delegator: owner.address(),
+        authority: ROOT_AUTHORITY,
+        caveats: Caveats::from(&caveats[..]),
+        salt: U256::ZERO,
+        signature: &[],
+    };
+    let digest = unsigned.signing_digest(devnet.chain_id(), MANAGER_V1_3_0);
+    let signature = owner.sign_hash_sync(&digest).unwrap().as_bytes();
+    let context = Delegations(&[Delegation { signature: &signature, ..unsigned }]).to_vec();
+    let redemption = |to: Address| {
+        let data = safeMintCall { to: owner.address() }.abi_encode();
+        let execution = SingleExecution(Call { to, value: U256::ZERO, data: &data }).to_vec();
+        let context = Context::parse(&context).unwrap();
+        let data = Redeem { context, mode: Mode::SINGLE, execution: &execution }.to_vec();
+        json!({ "from": delegate, "to": MANAGER_V1_3_0, "data": Bytes::from(data), "gas": "0x7a120" })
+    };
+
+    // An address without code executes nothing.
+    eth_call_as(chain, redemption(nft)).await.unwrap_err();
+    devnet.make_delegator(owner.address()).await.unwrap();
+
+    let elsewhere = eth_call_as(chain, redemption(FACTORY)).await.unwrap_err().to_string();
+    assert!(elsewhere.contains("AllowedTargetsEnforcer:target-address-not-allowed"), "{elsewhere}");
+    let first = mined(chain, redemption(nft)).await;
+    assert_eq!(first["status"], "0x1", "{first}");
+    assert_eq!(nfts_of(chain, nft, owner.address()).await, U256::ONE);
+
+    let second = eth_call_as(chain, redemption(nft)).await.unwrap_err().to_string();
+    assert!(second.contains("LimitedCallsEnforcer:limit-exceeded"), "{second}");
+    assert_eq!(mined(chain, redemption(nft)).await["status"], "0x0");
+    assert_eq!(nfts_of(chain, nft, owner.address()).await, U256::ONE);
+}
+
+/// The receipt of a transaction of an account that the chain signs for.
+async fn mined(chain: &HttpTransport, transaction: Value) -> Value {
     let hash: B256 = chain.call_once("eth_sendTransaction", (transaction,)).await.unwrap();
-    while chain.call::<Option<Value>>("eth_getTransactionReceipt", (hash,)).await.unwrap().is_none() {
+    loop {
+        let receipt: Option<Value> = chain.call("eth_getTransactionReceipt", (hash,)).await.unwrap();
+        if let Some(receipt) = receipt {
+            return receipt;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let question = Bytes::from([&selector("balanceOf(address)")[..], &recipient[..]].concat());
-    let balance = eth_call(chain, nft, &question).await.unwrap();
-    assert_eq!(U256::from_be_slice(&balance), U256::ONE);
+}
+
+async fn nfts_of(chain: &HttpTransport, nft: Address, owner: Address) -> U256 {
+    let question = [&selector("balanceOf(address)")[..], &owner.into_word()[..]].concat();
+    U256::from_be_slice(&eth_call(chain, nft, &question.into()).await.unwrap())
 }
 
 /// `validateSessionParams(address,uint256,bytes,bytes,bytes)`, the last of them empty.
@@ -204,7 +285,11 @@ fn selector(signature: &str) -> [u8; 4] {
 }
 
 async fn eth_call(chain: &HttpTransport, to: Address, data: &Bytes) -> Result<Bytes, TransportError> {
-    chain.call("eth_call", (json!({ "to": to, "data": data }), "latest")).await
+    eth_call_as(chain, json!({ "to": to, "data": data })).await
+}
+
+async fn eth_call_as(chain: &HttpTransport, call: Value) -> Result<Bytes, TransportError> {
+    chain.call("eth_call", (call, "latest")).await
 }
 
 /// How many processes of this machine were started with this port among their arguments.
