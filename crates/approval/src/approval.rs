@@ -48,8 +48,11 @@ pub enum Outcome {
         /// The transaction that it is in.
         transaction: B256,
     },
-    /// The wallet has granted what it was asked for, and nothing is sent.
-    Granted,
+    /// It is done, and nothing is sent to the chain.
+    Done {
+        /// What is done, as a sentence without its full stop: `It is granted`.
+        what: String,
+    },
     /// The owner said no.
     Rejected,
     /// Something else.
@@ -131,7 +134,7 @@ impl Approval {
     /// let review = Review::new("Let a session spend").with_fact("at most", "0.01 POL");
     /// // `quorate_delegation::Granted::check` reads the delegation itself.
     /// let granted: Value = page.request_permissions(params, review, |answer| serde_json::from_str(answer)).await?;
-    /// page.finish(Outcome::Granted).await;
+    /// page.finish(Outcome::Done { what: "It is granted".to_owned() }).await;
     /// # let _ = granted;
     /// # Ok(())
     /// # }

@@ -118,7 +118,7 @@ fn pay_policy(token: Address) -> String {
         "# At most 5 USDC in each day.\n\
          for = \"7 days\"\n\n\
          [tokens]\n\
-         USDC = \"{token}\"\n\n\
+         USDC = {{ address = \"{token}\", decimals = 6 }}\n\n\
          [[allow]]\n\
          contract = \"USDC\"\n\
          function = \"transfer(address to, uint256 amount)\"\n\
