@@ -61,7 +61,7 @@ async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     let settings = settings(stage, owner);
     std::fs::write(folder.join("quorate.toml"), toml::to_string(&settings)?)?;
     std::fs::write(folder.join("mint.toml"), mint_policy(devnet.nft(), account))?;
-    std::fs::write(folder.join("pay.toml"), PAY_POLICY)?;
+    std::fs::write(folder.join("pay.toml"), pay_policy(devnet.token()))?;
 
     let environment = environment(&std::path::absolute(folder)?, &key, devnet.nft(), account);
     std::fs::write(folder.join("environment"), environment)?;
@@ -107,14 +107,6 @@ fn environment(folder: &Path, key: &B256, nft: Address, account: Address) -> Str
     )
 }
 
-/// A policy file for payments in the token that the configuration calls USDC.
-const PAY_POLICY: &str = "# At most 5 USDC in each day.\n\
-    for = \"7 days\"\n\n\
-    [[allow]]\n\
-    contract = \"USDC\"\n\
-    function = \"transfer(address to, uint256 amount)\"\n\
-    per_day = [\"amount <= 5 USDC\"]\n";
-
 /// A policy file to begin with: the account may mint to itself.
 fn mint_policy(nft: Address, account: Address) -> String {
     format!(
@@ -126,5 +118,19 @@ fn mint_policy(nft: Address, account: Address) -> String {
          contract = \"{nft}\"\n\
          function = \"safeMint(address to)\"\n\
          rules = [\"to == {account}\"]\n"
+    )
+}
+
+/// A policy file for payments in the token that the configuration calls USDC.
+fn pay_policy(token: Address) -> String {
+    format!(
+        "# At most 5 USDC in each day.\n\
+         for = \"7 days\"\n\n\
+         [tokens]\n\
+         USDC = {{ address = \"{token}\", decimals = 6 }}\n\n\
+         [[allow]]\n\
+         contract = \"USDC\"\n\
+         function = \"transfer(address to, uint256 amount)\"\n\
+         per_day = [\"amount <= 5 USDC\"]\n"
     )
 }
