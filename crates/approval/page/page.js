@@ -2,7 +2,7 @@
 
 import { program } from "./program.js";
 import { Connection, discover, isGrant, isRejection, reasonOf } from "./wallet.js";
-import { grantedScreen, landedScreen, messageScreen, progressPanel, requestScreen, walletPanel, code } from "./view.js";
+import { doneScreen, landedScreen, messageScreen, progressPanel, requestScreen, walletPanel, code } from "./view.js";
 
 const at = (id) => document.getElementById(id);
 const REMEMBERED = "quorate-wallet";
@@ -21,7 +21,7 @@ function show(next) {
   state = next;
   at("chain").textContent = chainText(state.chain);
   showScreen(...screenOf(state));
-  at("progress").replaceChildren(...progressPanel(state.steps, ["landed", "granted"].includes(state.outcome?.kind)));
+  at("progress").replaceChildren(...progressPanel(state.steps, ["landed", "done"].includes(state.outcome?.kind)));
   showWallet();
   at("side").hidden = at("wallet").childElementCount + at("progress").childElementCount === 0;
 }
@@ -33,7 +33,7 @@ function chainText({ name, id }) {
 
 function screenOf({ outcome, leads, request }) {
   if (outcome?.kind === "landed") return ["landed", landedScreen(outcome.transaction)];
-  if (outcome?.kind === "granted") return ["granted", grantedScreen()];
+  if (outcome?.kind === "done") return ["done", doneScreen(outcome.what)];
   if (outcome?.kind === "rejected") {
     return ["rejected", messageScreen("You rejected it", "Nothing was signed by this, and nothing was sent. This page can be closed.")];
   }

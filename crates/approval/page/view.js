@@ -161,11 +161,11 @@ export function landedScreen(transaction) {
   ];
 }
 
-export function grantedScreen() {
+export function doneScreen(what) {
   return [
     element("p", { class: "eyebrow done" }, shape("done"), "Done"),
-    title("It is granted"),
-    element("p", { class: "lead" }, "The program has what it asked for, and nothing was sent. This page can be closed; the terminal goes on."),
+    title(what),
+    element("p", { class: "lead" }, "Nothing had to be sent to the chain. This page can be closed; the terminal goes on."),
   ];
 }
 

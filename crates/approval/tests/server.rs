@@ -164,8 +164,9 @@ async fn a_grant_is_given_once_its_check_takes_it() {
     let late = scene.answer("/grant", grant("0x07")).await;
     assert!(late["error"].as_str().unwrap().starts_with("this is not asked any more"), "{late}");
 
-    scene.approval.finish(Outcome::Granted).await;
-    assert_eq!(scene.state("one").await["outcome"], json!({ "kind": "granted" }));
+    let what = "It is granted".to_owned();
+    scene.approval.finish(Outcome::Done { what: what.clone() }).await;
+    assert_eq!(scene.state("one").await["outcome"], json!({ "kind": "done", "what": what }));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use quorate::{
     Address, Asset, B256, Balances, Call, Calls, Error, PendingOperation, SmartAccount, TokenBalance, U256,
     Withdrawal,
 };
+use quorate_approval::Outcome as PageOutcome;
 use quorate_policy_file::wei;
 use serde::{Deserialize, Serialize};
 
@@ -223,8 +224,8 @@ impl Purpose for Calling {
 }
 
 impl Answer for Done {
-    fn transaction(&self) -> Option<B256> {
-        Some(self.transaction_hash)
+    fn outcome(&self) -> PageOutcome {
+        PageOutcome::Landed { transaction: self.transaction_hash }
     }
 
     fn text(&self) -> String {

@@ -1,6 +1,5 @@
 //! The owner's wallet in a browser: the page at which it signs, and what the terminal says of it.
 
-use alloy_primitives::B256;
 use quorate::Address;
 use quorate_approval::{Approval, Chain, Outcome, Presence};
 
@@ -28,15 +27,15 @@ pub(crate) async fn start(
     Ok(page)
 }
 
-/// Tells the page how the work ended that its signatures were for.
+/// Tells the page how the work ended that its signatures were for, unless it still waits for one.
 pub(crate) async fn follow<T>(
     page: &Approval,
     work: impl Future<Output = anyhow::Result<T>>,
-    transaction: impl FnOnce(&T) -> Option<B256>,
+    outcome: impl FnOnce(&T) -> Option<Outcome>,
 ) -> anyhow::Result<T> {
     let done = work.await;
     let outcome = match &done {
-        Ok(done) => transaction(done).map(|transaction| Outcome::Landed { transaction }),
+        Ok(done) => outcome(done),
         Err(error) => Some(Outcome::Failed { reason: format!("{error:#}") }),
     };
     if let Some(outcome) = outcome {

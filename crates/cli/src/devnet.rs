@@ -8,6 +8,7 @@ use alloy_signer_local::PrivateKeySigner;
 use anyhow::Context as _;
 use clap::Args;
 use quorate::{Address, Quorate};
+use quorate_devnet::Devnet;
 
 use crate::serve::stop_on_signal;
 use crate::settings::{PaymasterSettings, Profile, SettingsFile};
@@ -68,7 +69,7 @@ async fn write(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     std::fs::write(folder.join("mint.toml"), mint_policy(devnet.nft(), account))?;
     std::fs::write(folder.join("pay.toml"), pay_policy(devnet.token()))?;
 
-    let environment = environment(&std::path::absolute(folder)?, &key, devnet.nft(), account);
+    let environment = environment(&std::path::absolute(folder)?, &key, account, devnet);
     std::fs::write(folder.join("environment"), environment)?;
 
     let folder = folder.display();
@@ -101,12 +102,14 @@ fn settings(stage: &Stage, owner: Address) -> SettingsFile {
 }
 
 /// What a shell reads to work here. The owner's key is one of the chain's own, which everybody knows.
-fn environment(folder: &Path, key: &B256, nft: Address, account: Address) -> String {
+fn environment(folder: &Path, key: &B256, account: Address, devnet: &Devnet) -> String {
+    let (nft, token) = (devnet.nft(), devnet.token());
     format!(
         "export QUORATE_CONFIG='{}/quorate.toml'\n\
          export QUORATE_OWNER_KEY={}\n\
          export NFT={nft}\n\
-         export ACCOUNT={account}\n",
+         export ACCOUNT={account}\n\
+         export USDC={token}\n",
         folder.display().to_string().replace('\'', r"'\''"),
         hex::encode_prefixed(key),
     )
@@ -137,5 +140,19 @@ fn mint_policy(nft: Address, account: Address) -> String {
          contract = \"{nft}\"\n\
          function = \"safeMint(address to)\"\n\
          rules = [\"to == {account}\"]\n"
+    )
+}
+
+/// A policy file for payments in the token that the configuration calls USDC.
+fn pay_policy(token: Address) -> String {
+    format!(
+        "# At most 5 USDC in each day.\n\
+         for = \"7 days\"\n\n\
+         [tokens]\n\
+         USDC = {{ address = \"{token}\", decimals = 6 }}\n\n\
+         [[allow]]\n\
+         contract = \"USDC\"\n\
+         function = \"transfer(address to, uint256 amount)\"\n\
+         per_day = [\"amount <= 5 USDC\"]\n"
     )
 }

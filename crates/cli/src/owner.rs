@@ -8,7 +8,7 @@ use alloy_signer::Signer;
 use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
 use quorate::{Draft, OwnerIntent, SmartAccount};
-use quorate_approval::{Approval, BrowserSigner, Review};
+use quorate_approval::{Approval, BrowserSigner, Outcome as PageOutcome, Review};
 
 use crate::browser;
 use crate::context::Context;
@@ -150,14 +150,14 @@ impl OwnerSigner {
         Ok(())
     }
 
-    /// Does the work whose operation the owner signs, and tells a page the transaction that it ended in.
+    /// Does the work that the owner signs for, and tells a page how it ended.
     pub(crate) async fn follow<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
-        transaction: impl FnOnce(&T) -> Option<B256>,
+        outcome: impl FnOnce(&T) -> Option<PageOutcome>,
     ) -> anyhow::Result<T> {
         match self {
-            Self::Page { page, .. } => browser::follow(page, work, transaction).await,
+            Self::Page { page, .. } => browser::follow(page, work, outcome).await,
             Self::Key { .. } | Self::Elsewhere(_) => work.await,
         }
     }

@@ -9,7 +9,7 @@ use quorate::{
     Calls, Draft, DraftReviewError, Leaf, ListedSession, OwnerIntent, SessionGrant, SessionId, SmartAccount,
     TreeUpdate, sign_as_owner, sign_typed_data,
 };
-use quorate_approval::Review;
+use quorate_approval::{Outcome as PageOutcome, Review};
 use quorate_core::KnownFunction;
 use quorate_protocol::TypedData;
 use serde::Serialize;
@@ -100,8 +100,8 @@ impl Intent for SessionGrant {
 
 /// What an owner's command answers.
 pub(crate) trait Answer: Serialize {
-    /// The transaction that it ended in, if it has one.
-    fn transaction(&self) -> Option<B256>;
+    /// How it ended, for a page.
+    fn outcome(&self) -> PageOutcome;
     /// The answer for people.
     fn text(&self) -> String;
 }
@@ -196,12 +196,12 @@ impl Signing {
         }
     }
 
-    /// Does the work whose operation the owner signs, tells a page the transaction that it ended in, and writes the answer.
+    /// Does the work that the owner signs for, tells a page how it ended, and writes the answer.
     pub(crate) async fn finish<A: Answer>(
         &self,
         work: impl Future<Output = anyhow::Result<Outcome<A>>>,
     ) -> anyhow::Result<()> {
-        match self.signer.follow(work, Outcome::transaction).await? {
+        match self.signer.follow(work, Outcome::on_page).await? {
             Outcome::Done(answer) => self.output.write(&answer, A::text),
             Outcome::Printed(printed) => self.output.write(&printed, Printed::text),
         }
@@ -250,9 +250,9 @@ impl Signing {
 }
 
 impl<A: Answer> Outcome<A> {
-    fn transaction(&self) -> Option<B256> {
+    fn on_page(&self) -> Option<PageOutcome> {
         match self {
-            Self::Done(answer) => answer.transaction(),
+            Self::Done(answer) => Some(answer.outcome()),
             Self::Printed(_) => None,
         }
     }

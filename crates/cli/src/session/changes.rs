@@ -9,7 +9,7 @@ use quorate::{
     Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingGrant, PendingUpdate,
     Revocation, SessionGrant, SessionId, SigningNetwork, SmartAccount, TreeUpdate,
 };
-use quorate_approval::Review;
+use quorate_approval::{Outcome as PageOutcome, Review};
 use quorate_protocol::TypedData;
 use serde::{Deserialize, Serialize};
 
@@ -267,8 +267,8 @@ fn key_end(typed_data: &TypedData) -> Review {
 }
 
 impl Answer for Replaced {
-    fn transaction(&self) -> Option<B256> {
-        Some(self.transaction_hash)
+    fn outcome(&self) -> PageOutcome {
+        PageOutcome::Landed { transaction: self.transaction_hash }
     }
 
     fn text(&self) -> String {
@@ -280,8 +280,11 @@ impl Answer for Replaced {
 }
 
 impl Answer for Ended {
-    fn transaction(&self) -> Option<B256> {
-        self.transaction_hash
+    fn outcome(&self) -> PageOutcome {
+        match self.transaction_hash {
+            Some(transaction) => PageOutcome::Landed { transaction },
+            None => PageOutcome::Done { what: "The keys have ended".to_owned() },
+        }
     }
 
     fn text(&self) -> String {

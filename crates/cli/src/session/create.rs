@@ -7,6 +7,7 @@ use quorate::{
     Address, B256, DistributedSigner, Grant, Limits, LocalSessionKey, PendingGrant, SessionGrant,
     SigningNetwork, SmartAccount, StorableKey, TokenBalance,
 };
+use quorate_approval::Outcome as PageOutcome;
 use quorate_core::KnownFunction;
 use quorate_policy_file::{Compiled, Target};
 use quorate_protocol::CHALLENGE_LIFETIME;
@@ -211,8 +212,8 @@ fn no_network() -> Failure {
 }
 
 impl Answer for Created {
-    fn transaction(&self) -> Option<B256> {
-        Some(self.transaction_hash)
+    fn outcome(&self) -> PageOutcome {
+        PageOutcome::Landed { transaction: self.transaction_hash }
     }
 
     fn text(&self) -> String {

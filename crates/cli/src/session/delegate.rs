@@ -6,7 +6,7 @@ use quorate::delegation::{
     DelegationPermissions, Delegator, FeeCaps, Granted, PermissionRequest, PolicyCaveats, Redemptions,
 };
 use quorate::{DistributedSigner, Limits, SigningNetwork};
-use quorate_approval::{Approval, Review};
+use quorate_approval::{Approval, Outcome as PageOutcome, Review};
 use quorate_core::Policy;
 use quorate_policy_file::{Compiled, wei};
 use quorate_protocol::{CHALLENGE_LIFETIME, TypedData};
@@ -262,8 +262,8 @@ fn document(typed_data: &TypedData, title: &'static str) -> Review {
 }
 
 impl Answer for Delegated {
-    fn transaction(&self) -> Option<B256> {
-        None
+    fn outcome(&self) -> PageOutcome {
+        PageOutcome::Done { what: "It is granted".to_owned() }
     }
 
     fn text(&self) -> String {

@@ -78,7 +78,7 @@ async fn a_grant_that_the_program_does_not_take_is_told_and_can_be_given_again()
     browser.assert_accessible().await;
     browser.click(GRANT).await;
     assert_eq!(asking.await.unwrap().unwrap(), grants("0x07"));
-    approval.finish(Outcome::Granted).await;
+    approval.finish(Outcome::Done { what: "It is granted".to_owned() }).await;
     browser.see("It is granted").await;
     browser.assert_accessible().await;
 

@@ -1,6 +1,6 @@
 //! A chain, a signing network, and the program with an owner whose wallet is in a browser.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +29,9 @@ static DEVNET: LazyLock<(Runtime, Devnet)> = LazyLock::new(|| {
     // A test's own runtime does not start another.
     std::thread::spawn(start).join().unwrap()
 });
+
+/// The accounts that can be a test's owner; the chain's last one is the stranger.
+const OWNERS: usize = 9;
 
 /// How many accounts were given to tests.
 static ACCOUNTS: AtomicUsize = AtomicUsize::new(0);
@@ -69,8 +72,7 @@ impl Scene {
     pub(crate) async fn set_in(wallet: Value, window: Value) -> Option<Self> {
         let chromium = chromium()?;
         let index = ACCOUNTS.fetch_add(1, Ordering::Relaxed);
-        // The last one of the ten is the stranger.
-        let owner = unlocked(index % 9);
+        let owner = unlocked(index % OWNERS);
         let chain = format!("{:#x}", devnet().chain_id());
         let mut full = json!({
             "rpc": devnet().rpc_url(), "accounts": [owner], "others": [stranger()], "chainId": chain, "knows": ["0x1", chain],
@@ -132,25 +134,25 @@ impl Scene {
         format!("[[allow]]\ncontract = \"{}\"\nfunction = \"safeMint(address to)\"\n", devnet().nft())
     }
 
-    fn write_policy(&self, text: &str) -> String {
+    pub(crate) fn write_policy(&self, text: &str) -> String {
         std::fs::write(self.folder.path().join("mint.toml"), text).unwrap();
         "mint.toml".to_owned()
     }
 
+    /// The owner's key, which the chain's node has as well.
+    pub(crate) fn owner_key(&self) -> PrivateKeySigner {
+        PrivateKeySigner::from_bytes(&devnet().funded_key(self.index % OWNERS).unwrap()).unwrap()
+    }
+
+    /// Runs the program to its end, without a browser to wait for.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
+        Program::start(self.folder.path(), arguments).ends().await
+    }
+
     /// Runs the program until it waits for the browser.
     pub(crate) async fn program(&self, arguments: &[&str]) -> Program {
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
-            .args(["--browser", "--no-open", "--json"])
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut program = Program { child, stderr, url: String::new() };
+        let arguments = [arguments, &["--browser", "--no-open"]].concat();
+        let mut program = Program::start(self.folder.path(), &arguments);
         let line = program.says("sign in the browser").await;
         program.url = line.split_once(": ").unwrap().1.to_owned();
         program
@@ -184,6 +186,21 @@ pub(crate) struct Ended {
 }
 
 impl Program {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(arguments)
+            .arg("--json")
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, stderr, url: String::new() }
+    }
+
     /// The next line on stderr that has these words.
     pub(crate) async fn says(&mut self, words: &str) -> String {
         let mut said = String::new();
