@@ -115,20 +115,6 @@ fn environment(folder: &Path, key: &B256, account: Address, devnet: &Devnet) -> 
     )
 }
 
-/// A policy file for the owner's own account, which pays.
-fn pay_policy(token: Address) -> String {
-    format!(
-        "# At most 5 USDC in each day.\n\
-         for = \"7 days\"\n\n\
-         [tokens]\n\
-         USDC = {{ address = \"{token}\", decimals = 6 }}\n\n\
-         [[allow]]\n\
-         contract = \"USDC\"\n\
-         function = \"transfer(address to, uint256 amount)\"\n\
-         per_day = [\"amount <= 5 USDC\"]\n"
-    )
-}
-
 /// A policy file to begin with: the account may mint to itself.
 fn mint_policy(nft: Address, account: Address) -> String {
     format!(
