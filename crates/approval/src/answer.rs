@@ -103,12 +103,15 @@ mod tests {
         assert_eq!(grant(&signature(&[0; 65]), &mut takes_all), Err(AnswerError::NotAGrant));
     }
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("it says: {0}")]
+    struct SaysItsCause(#[source] std::io::Error);
+
     #[test]
     fn a_refusal_tells_its_causes_once() {
         let cause = || std::io::Error::other("the port is taken");
         let told = "the approval page cannot be served on a port of 127.0.0.1: the port is taken";
         assert_eq!(with_causes(&StartError::Listen(cause())), told);
-        // It shows its cause as its own text.
-        assert_eq!(with_causes(&std::io::Error::other(cause())), "the port is taken");
+        assert_eq!(with_causes(&SaysItsCause(cause())), "it says: the port is taken");
     }
 }

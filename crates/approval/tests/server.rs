@@ -242,11 +242,12 @@ async fn a_check_may_speak_to_the_page() {
 #[tokio::test]
 async fn permissions_on_another_chain_than_the_page_s_are_not_asked_for() {
     let scene = Scene::set().await;
+    let approval = scene.approval.clone().with_patience(Duration::from_millis(50));
     let [here, mut elsewhere, mut nowhere] = [(); 3].map(|()| permissions()[0].clone());
     elsewhere["chainId"] = json!("0x1");
     nowhere.as_object_mut().unwrap().remove("chainId");
     for params in [json!([]), json!([elsewhere]), json!([here, elsewhere]), json!([nowhere]), here.clone()] {
-        let refused = scene.approval.request_permissions(params, Review::new("Spend"), check).await;
+        let refused = approval.request_permissions(params, Review::new("Spend"), check).await;
         assert!(matches!(refused, Err(ApprovalError::NotForChain { chain: 31337 })), "{refused:?}");
     }
 }
