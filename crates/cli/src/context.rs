@@ -95,7 +95,7 @@ impl Context {
     /// The network, where something cannot be done without one.
     pub(crate) fn need_network(&self) -> anyhow::Result<&SigningNetwork> {
         self.settings.need(self.settings.profile().network.as_ref(), "network")?;
-        Ok(self.network.as_ref().context("the network of the settings is not open")?)
+        self.network.as_ref().context("the network of the settings is not open")
     }
 
     /// The owner's own address as an account that delegates to keys of the network.

@@ -119,6 +119,14 @@ fn a_file_is_explained_for_each_target() {
 }
 
 #[test]
+fn what_a_delegation_holds_is_explained_and_what_it_cannot_express_is_drawn() {
+    let delegation = ["--target", "delegation"];
+    is_as_before(&[&["explain", "delegated.toml"], &delegation[..]].concat(), "delegated.explain.txt");
+    let pay = ["explain", "pay.toml", "--decimals", "USDC=6"];
+    is_as_before(&[&pay[..], &delegation[..]].concat(), "pay.delegation.txt");
+}
+
+#[test]
 fn an_allowance_has_windows_that_the_nodes_count() {
     is_as_before(&["explain", "daily.toml"], "daily.explain.txt");
     is_as_before(&["lint", "daily.toml"], "daily.lint.txt");

@@ -201,6 +201,20 @@ impl Delegator {
             .map_err(DelegatorError::Enforcer)
     }
 
+    /// Asks the account whether a signature over a delegation is its own (ERC-1271).
+    ///
+    /// # Errors
+    /// [`DelegatorError::Signature`], or the chain's node.
+    pub async fn check_signature(&self, digest: B256, signature: &[u8]) -> Result<(), DelegatorError> {
+        let (account, chain) = (self.account, Chain(Arc::clone(&self.transport)));
+        let signature = Bytes::copy_from_slice(signature);
+        let ask = DelegatorAccount::isValidSignatureCall { hash: digest, signature };
+        match chain.ask(account, ask).await? {
+            Some(VALID) => Ok(()),
+            _ => Err(DelegatorError::Signature { account, digest }),
+        }
+    }
+
     /// The permissions that come of a signed delegation, which the account itself is asked about. `owner` is the key's.
     ///
     /// # Errors
@@ -213,14 +227,7 @@ impl Delegator {
         policies: &PolicyCaveats,
         fees: FeeCaps,
     ) -> Result<DelegationPermissions, DelegatorError> {
-        let (account, digest) = (self.account, delegation.typed_data().digest());
-        let ask = DelegatorAccount::isValidSignatureCall {
-            hash: digest,
-            signature: Bytes::copy_from_slice(signature),
-        };
-        if Chain(Arc::clone(&self.transport)).ask(account, ask).await? != Some(VALID) {
-            return Err(DelegatorError::Signature { account, digest });
-        }
+        self.check_signature(delegation.typed_data().digest(), signature).await?;
         let gas_cost = policies.limits.gas_cost;
         let total = gas_cost.map_or(fees.total, |most| most.min(fees.total));
         let permissions = DelegationPermissions {

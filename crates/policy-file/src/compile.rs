@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, FixedBytes, U256};
 use quorate_core::{Policy, SessionEpoch};
-use quorate_protocol::{ArgumentLimit, Limits};
+use quorate_protocol::{ArgumentLimit, Inexpressible, Limits, PolicyCaveats};
 
 use crate::amount::Unit;
 use crate::file::{Allow, End, PolicyFile, Rule, Total};
 use crate::mistake::{Found, MistakeKind, Mistakes};
 use crate::operand::{self, Operand};
+use crate::read::Span;
 use crate::time;
 
 /// What a policy file does not say itself.
@@ -44,6 +45,32 @@ impl Compiled<'_> {
     /// When all of it is valid.
     pub const fn epoch(&self) -> SessionEpoch {
         self.epoch
+    }
+
+    /// What it becomes where a delegation holds it (ERC-7710). `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// What a delegation cannot express, with its place.
+    pub fn caveats(&self, now: u64) -> Result<PolicyCaveats, Mistakes> {
+        PolicyCaveats::of(&self.policies, &self.limits, now).map_err(|error| {
+            let span = self.place_of(&error);
+            let mut found = Found::new(self.file.source.clone());
+            found.report(error, span);
+            found.into_mistakes()
+        })
+    }
+
+    fn place_of(&self, error: &Inexpressible) -> Span {
+        let allow = &self.file.allow;
+        let function = |policy: usize| allow.get(policy).map(|allow| allow.function.span.clone());
+        let span = match *error {
+            Inexpressible::Comparison { policy, rule, .. } => {
+                allow.get(policy).and_then(|allow| allow.rules.get(rule)).map(|rule| rule.span.clone())
+            }
+            Inexpressible::Pairs { policy } | Inexpressible::Differs { policy, .. } => function(policy),
+            _ => function(0),
+        };
+        span.unwrap_or_default()
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&Allow, &Policy)> {

@@ -316,7 +316,8 @@ impl fmt::Display for Explanation {
                  the chain checks each call again and counts nothing."
             }
             Target::Delegation => {
-                "The key is in a signing network, and pays for its own transactions. Its nodes check each call as the                  delegation's enforcers do, and count before they sign; the chain checks and counts each call again."
+                "The key is in a signing network, and pays for its own transactions. Its nodes check each call as the \
+                 delegation's enforcers do, and count before they sign; the chain checks and counts each call again."
             }
         })
     }

@@ -13,7 +13,7 @@ use quorate_policy_file::{Compiled, Target};
 use quorate_protocol::CHALLENGE_LIFETIME;
 use serde::{Deserialize, Serialize};
 
-use super::delegate::{Delegating, FeeArguments, PolicyTarget};
+use super::delegate::{Delegating, PolicyTarget, RedemptionArguments};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::offline::key_request;
@@ -31,7 +31,7 @@ pub(crate) struct CreateArguments {
     #[arg(long, value_enum, default_value_t)]
     target: PolicyTarget,
     #[command(flatten)]
-    fees: FeeArguments,
+    redemptions: RedemptionArguments,
     /// Who holds the session's key [default: the profile's network, or else the store].
     #[arg(long)]
     key: Option<KeyHolder>,
@@ -67,7 +67,7 @@ pub(crate) struct Created {
 }
 
 pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments) -> anyhow::Result<()> {
-    let CreateArguments { policies, target, fees, key, signing } = arguments;
+    let CreateArguments { policies, target, redemptions, key, signing } = arguments;
     let SigningArguments { payment, owner, output } = signing;
     let mut steps = Steps::new(output);
     let mut file = ReadFile::open(&policies, &Decimals::default(), output)?;
@@ -84,7 +84,7 @@ pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments)
         }
         let signer = owner.signer(&context, &account, &mut steps).await?;
         let owner = Signing { context, account, signer, steps, output };
-        let delegating = Delegating { owner: &owner, policies: &policies, fees };
+        let delegating = Delegating { owner: &owner, file: &file, policies: &policies, redemptions };
         return owner.finish(delegating.create()).await;
     }
     let holder = holder(key, &context, *policies.limits() != Limits::default())?;

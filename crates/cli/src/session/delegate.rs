@@ -3,7 +3,8 @@
 use alloy_primitives::{Address, B256, U256};
 use clap::{Args, ValueEnum};
 use quorate::delegation::{
-    DelegationPermissions, Delegator, FeeCaps, Granted, PermissionRequest, PolicyCaveats, Redemptions,
+    Approver, DelegationPermissions, Delegator, FeeCaps, Granted, PermissionRequest, PolicyCaveats,
+    Redemptions,
 };
 use quorate::{DistributedSigner, Limits, SigningNetwork};
 use quorate_approval::{Approval, Outcome as PageOutcome, Review};
@@ -12,9 +13,9 @@ use quorate_policy_file::{Compiled, wei};
 use quorate_protocol::{CHALLENGE_LIFETIME, TypedData};
 use serde::Serialize;
 
-use crate::clock::now;
 use crate::exit::Failure;
 use crate::offline::key_request;
+use crate::offline::policy::file::ReadFile;
 use crate::owner::OwnerSigner;
 use crate::signing::{Answer, Outcome, Signing};
 
@@ -28,12 +29,15 @@ pub(crate) enum PolicyTarget {
     Delegation,
 }
 
-/// What a key that redeems may spend on gas.
+/// What a key that redeems may spend on gas, and what of its delegation no node holds.
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct FeeArguments {
+pub(crate) struct RedemptionArguments {
     /// What a key that redeems delegations may spend on gas in all, of coin of its own.
     #[arg(long, value_name = "COIN", default_value = "0.01 ether", value_parser = wei)]
     gas: U256,
+    /// Leave to the chain what no node can judge of a wallet's grant, such as a caveat of an unknown contract.
+    #[arg(long)]
+    leave_to_chain: bool,
     /// The most gas of one of its transactions.
     #[arg(long, value_name = "GAS", default_value_t = 1_000_000)]
     gas_limit: u64,
@@ -68,11 +72,12 @@ enum Way<'p> {
 /// Policies that are to be delegated.
 pub(crate) struct Delegating<'a> {
     pub(crate) owner: &'a Signing,
+    pub(crate) file: &'a ReadFile,
     pub(crate) policies: &'a Compiled<'a>,
-    pub(crate) fees: FeeArguments,
+    pub(crate) redemptions: RedemptionArguments,
 }
 
-impl FeeArguments {
+impl RedemptionArguments {
     const fn caps(self) -> FeeCaps {
         FeeCaps { gas_limit: self.gas_limit, fee_per_gas: self.gas_price, total: self.gas }
     }
@@ -110,13 +115,11 @@ impl Delegating<'_> {
 
     /// Finds out who grants it, and whether a delegation can say all of it.
     async fn way(&self, delegator: &Delegator) -> anyhow::Result<Way<'_>> {
-        let (policies, limits) = (self.policies.policies(), self.policies.limits());
         if let OwnerSigner::Page { page, .. } = &self.owner.signer {
             let request = self.request(Address::ZERO)?;
             return Ok(Way::Asks { page, permission: request.0.type_name() });
         }
-        let caveats = PolicyCaveats::of(policies, limits, now());
-        let caveats = caveats.map_err(|error| Failure::bad_input(error.to_string()))?;
+        let caveats = self.file.caveats(self.policies)?;
         self.owner.steps.during("asking the owner's account", delegator.check_account()).await?;
         Ok(Way::Signs(caveats))
     }
@@ -171,8 +174,8 @@ impl Delegating<'_> {
         let step = "the owner signs the delegation";
         let signature = self.owner.sign_typed_data(&typed_data, review, None, step).await?.as_bytes();
         let permissions =
-            delegator.permissions(self.account(), &delegation, &signature, caveats, self.fees.caps());
-        Ok(self.owner.steps.during("asking the account about the signature", permissions).await?)
+            delegator.permissions(self.account(), &delegation, &signature, caveats, self.redemptions.caps());
+        self.owner.steps.during("asking the account about the signature", permissions).await
     }
 
     /// Has the wallet grant it, and holds the wallet's answer to what it was asked for.
@@ -193,9 +196,17 @@ impl Delegating<'_> {
         let check = |answer: &str| Granted::check(&request, answer, deployment);
         let granted = page.request_permissions(params, review, check);
         let granted = self.owner.steps.during("the wallet grants the permission", granted).await?;
-        let left_to_chain = granted.not_judged().collect();
-        let redemptions =
-            Redemptions { fees: self.fees.caps(), limits, left_to_chain, given_up: Default::default() };
+        if let Approver::Code { digest, signature } = &granted.approver {
+            let taken = delegator.check_signature(*digest, signature);
+            self.owner.steps.during("asking the account about the signature", taken).await?;
+        }
+        let left_to_chain = granted.not_judged().filter(|_| self.redemptions.leave_to_chain).collect();
+        let redemptions = Redemptions {
+            fees: self.redemptions.caps(),
+            limits,
+            left_to_chain,
+            given_up: Default::default(),
+        };
         Ok(granted.permissions(self.account(), redemptions)?)
     }
 
@@ -225,7 +236,7 @@ impl Delegating<'_> {
         let step = "the owner signs what the key may sign";
         let signature =
             self.owner.sign_typed_data(&typed_data, review, Some(CHALLENGE_LIFETIME), step).await?;
-        Ok(steps.during("the nodes note it", pending.submit(signature)).await?)
+        steps.during("the nodes note it", pending.submit(signature)).await
     }
 
     /// The account that delegates is the owner's own.

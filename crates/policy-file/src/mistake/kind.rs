@@ -3,6 +3,7 @@
 use alloy_primitives::Address;
 use quorate_core::json::AddressError;
 use quorate_core::{ArgumentError, FunctionError, PolicyErrors};
+use quorate_protocol::Inexpressible;
 
 use crate::amount::NumberError;
 use crate::operand::OperandError;
@@ -137,6 +138,9 @@ pub enum MistakeKind {
     /// A time to add to now, which is not known.
     #[error("`for` counts from now, and there is no clock")]
     NoClock,
+    /// What a delegation cannot express.
+    #[error(transparent)]
+    Inexpressible(#[from] Inexpressible),
     /// An end that is not after the start.
     #[error("it ends before it starts")]
     NeverValid,
@@ -197,6 +201,7 @@ impl MistakeKind {
             Self::Time(_) => "not-a-time",
             Self::TwoEnds => "two-ends",
             Self::NoClock => "no-clock",
+            Self::Inexpressible(_) => "inexpressible",
             Self::NeverValid => "never-valid",
             Self::NotARate => "not-a-rate",
             Self::UnknownChoice { .. } => "unknown-choice",

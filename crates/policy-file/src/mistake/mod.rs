@@ -122,6 +122,11 @@ impl Found {
         Self { source, mistakes: Vec::new() }
     }
 
+    /// All of them, of which there is one at least.
+    pub(crate) fn into_mistakes(self) -> Mistakes {
+        Mistakes { source: self.source, mistakes: self.mistakes }
+    }
+
     pub(crate) fn report(&mut self, kind: impl Into<MistakeKind>, span: Span) {
         let kind = kind.into();
         let places = vec![Place::new(&span, kind.label())];

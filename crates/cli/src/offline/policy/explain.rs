@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     decimals: Decimals,
-    /// Who has the session key; both are explained unless one is given.
+    /// Who has the session key, and what holds the policy on chain; the first two are explained unless one is given.
     #[arg(long)]
     target: Option<TargetName>,
     /// A condition that a probe found this chain's module not to enforce, as "!="; may be given many times.
@@ -36,15 +36,8 @@ enum TargetName {
     Chain,
     /// A signing network has the key.
     Network,
-}
-
-impl From<TargetName> for Target {
-    fn from(name: TargetName) -> Self {
-        match name {
-            TargetName::Chain => Self::ChainAlone,
-            TargetName::Network => Self::Network,
-        }
-    }
+    /// A signing network has the key, and the owner's account delegates to it (ERC-7710).
+    Delegation,
 }
 
 fn condition(text: &str) -> Result<Condition, &'static str> {
@@ -65,10 +58,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let compiled = read.compile()?;
     let is_probed = arguments.all_enforced || !arguments.unenforced.is_empty();
     let unenforced = is_probed.then_some(arguments.unenforced.as_slice());
-    let targets = arguments.target.map_or_else(|| TargetName::value_variants().to_vec(), |it| vec![it]);
-    let explain =
-        |target: TargetName| Explained { target, explanation: compiled.explain(target.into(), unenforced) };
-    let explained: Vec<_> = targets.into_iter().map(explain).collect();
+    let usual = || vec![TargetName::Chain, TargetName::Network];
+    let targets = arguments.target.map_or_else(usual, |target| vec![target]);
+    let mut explained = Vec::new();
+    for target in targets {
+        let explanation = match target {
+            TargetName::Chain => compiled.explain(Target::ChainAlone, unenforced),
+            TargetName::Network => compiled.explain(Target::Network, unenforced),
+            TargetName::Delegation => compiled.explain_delegation(&read.caveats(&compiled)?.limits),
+        };
+        explained.push(Explained { target, explanation });
+    }
     let written = Written { targets: explained.iter().map(WrittenTarget::from).collect() };
     arguments.output.write(&written, |_| {
         let texts: Vec<_> = explained.iter().map(|it| it.explanation.to_string()).collect();

@@ -7,9 +7,10 @@ use std::path::Path;
 use alloy_primitives::Address;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use quorate_policy_file::{Compiled, Facts, Format, Mistakes, Place, PolicyFile};
+use quorate_protocol::PolicyCaveats;
 use serde::Serialize;
 
-use crate::clock;
+use crate::clock::{self, now};
 use crate::exit::Failure;
 use crate::offline::Output;
 
@@ -65,6 +66,11 @@ impl ReadFile {
     /// Compiles it with the decimals of the command line and the clock.
     pub(crate) fn compile(&self) -> Result<Compiled<'_>, Failure> {
         self.file.compile(&self.facts).map_err(|mistakes| ended(&mistakes, &self.text, self.output))
+    }
+
+    /// What it becomes where a delegation holds it.
+    pub(crate) fn caveats(&self, compiled: &Compiled<'_>) -> Result<PolicyCaveats, Failure> {
+        compiled.caveats(now()).map_err(|mistakes| ended(&mistakes, &self.text, self.output))
     }
 
     /// The place for programs.
