@@ -34,7 +34,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::interrupt::unless_interrupted;
-use crate::offline::{grant, key_request, policy, user_op};
+use crate::offline::{delegation, grant, key_request, policy, user_op};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -48,6 +48,7 @@ async fn main() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Grant(command) => grant::run(command),
         Command::KeyRequest(command) => key_request::run(command),
+        Command::Delegation(command) => delegation::run(command),
         Command::UserOp(command) => user_op::run(command),
         Command::Account(arguments) => unless_interrupted(account::run(arguments)).await,
         Command::Session(arguments) => unless_interrupted(session::run(arguments)).await,
@@ -74,7 +75,11 @@ impl Command {
     /// What a failure is that does not say it itself. Commands that only look at what they are given fail by that.
     const fn usual_failure(&self) -> Exit {
         match self {
-            Self::Policy(_) | Self::Grant(_) | Self::KeyRequest(_) | Self::UserOp(_) => Exit::BadInput,
+            Self::Policy(_)
+            | Self::Grant(_)
+            | Self::KeyRequest(_)
+            | Self::Delegation(_)
+            | Self::UserOp(_) => Exit::BadInput,
             _ => Exit::Failed,
         }
     }
@@ -110,6 +115,9 @@ enum Command {
     /// Review what a request for a key asks for; needs no network.
     #[command(subcommand)]
     KeyRequest(key_request::Command),
+    /// Review what a delegation allows; needs no network.
+    #[command(subcommand)]
+    Delegation(delegation::Command),
     /// Hash user operations; needs no network.
     #[command(subcommand)]
     UserOp(user_op::Command),

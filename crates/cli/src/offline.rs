@@ -4,6 +4,7 @@
 
 pub(crate) mod account;
 pub(crate) mod arguments;
+pub(crate) mod delegation;
 pub(crate) mod grant;
 mod json;
 pub(crate) mod key_request;

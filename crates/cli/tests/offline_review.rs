@@ -1,9 +1,10 @@
-//! What `quorate grant review` and `quorate key-request review` say, and what they refuse.
+//! What `quorate grant review`, `key-request review` and `delegation review` say, and what they refuse.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 mod program;
 
+use std::num::NonZeroU64;
 use std::process::Output;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
@@ -11,6 +12,7 @@ use quorate_core::{
     Call, Encode as _, ExecuteBatch, FunctionSelector, Policy, SessionEpoch, SessionKeyData, SessionLeaf,
     merkle,
 };
+use quorate_protocol::{Deployment, Limits, PolicyCaveats, UnsignedDelegation};
 use serde_json::{Value, json};
 
 const OWNERSHIP_MODULE: Address = address!("0000001c5b32F37F5beA87BDD5374eB2aC54eA8e");
@@ -189,4 +191,35 @@ fn a_request_for_a_key_is_shown_with_the_permissions_that_it_names() {
     request.as_object_mut().unwrap().remove("permissions");
     let (_, answer) = review("key-request", &request);
     assert!(answer["lines"].to_string().contains("DANGER: what the key may sign is not shown"), "{answer}");
+}
+
+/// The typed data of a delegation, of which wallets have more members.
+fn delegation() -> Value {
+    let mint = Policy::new(Address::repeat_byte(0x11), FunctionSelector::parse("safeMint(address)").unwrap());
+    let caveats = PolicyCaveats::of(&[mint], &Limits::default(), 1_900_000_000).unwrap().caveats;
+    let (chain_id, salt) = (NonZeroU64::new(137).unwrap(), U256::from(1));
+    let unsigned =
+        UnsignedDelegation::new(chain_id, &Deployment::V1_3_0, ACCOUNT, FRIEND, &caveats, salt).unwrap();
+    unsigned.typed_data().document().clone()
+}
+
+#[test]
+fn a_delegation_is_shown_from_what_is_signed() {
+    let (output, answer) = review("delegation", &delegation());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<_> =
+        answer["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!(lines[0], format!("Delegation of the account {ACCOUNT}"));
+    assert!(lines.contains(&"  WARNING: it has no end"), "{lines:?}");
+    let last = lines.last().unwrap();
+    assert_eq!(*last, format!("Hash of all this {}", answer["digest"].as_str().unwrap()));
+
+    let mut unreadable = delegation();
+    unreadable["message"]["caveats"][1]["terms"] = json!("0x0102");
+    let (output, answer) = review("delegation", &unreadable);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        answer["digest"].is_null() && answer["refusal"].as_str().unwrap().contains("caveat 1"),
+        "{answer}"
+    );
 }

@@ -67,6 +67,8 @@ pub use review::{
     MultichainReviewError, NotShown, OnUnreadable, OperationHead, ReviewError, ReviewState, SessionUseError,
     Sessions, Show, SignedRoot, Subject, TaggedValue, Text, Value,
 };
+#[cfg(feature = "delegation")]
+pub use review::{DelegationDomain, DelegationReview, DelegationReviewError};
 #[cfg(feature = "alloc")]
 pub use session::leaf::Leaf;
 pub use session::{

@@ -84,7 +84,9 @@ pub(super) async fn run(settings: SettingsArguments, arguments: CreateArguments)
         }
         let signer = owner.signer(&context, &account, &mut steps).await?;
         let owner = Signing { context, account, signer, steps, output };
-        let delegating = Delegating { owner: &owner, file: &file, policies: &policies, redemptions };
+        let functions = &file.file.known_functions();
+        let delegating =
+            Delegating { owner: &owner, file: &file, policies: &policies, redemptions, functions };
         return owner.finish(delegating.create()).await;
     }
     let holder = holder(key, &context, *policies.limits() != Limits::default())?;

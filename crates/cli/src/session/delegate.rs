@@ -8,14 +8,14 @@ use quorate::delegation::{
 };
 use quorate::{DistributedSigner, Limits, SigningNetwork};
 use quorate_approval::{Approval, Outcome as PageOutcome, Review};
-use quorate_core::Policy;
+use quorate_core::{KnownFunction, Policy};
 use quorate_policy_file::{Compiled, wei};
 use quorate_protocol::{CHALLENGE_LIFETIME, TypedData};
 use serde::Serialize;
 
 use crate::exit::Failure;
-use crate::offline::key_request;
 use crate::offline::policy::file::ReadFile;
+use crate::offline::{self, key_request};
 use crate::owner::OwnerSigner;
 use crate::signing::{Answer, Outcome, Signing};
 
@@ -75,6 +75,7 @@ pub(crate) struct Delegating<'a> {
     pub(crate) file: &'a ReadFile,
     pub(crate) policies: &'a Compiled<'a>,
     pub(crate) redemptions: RedemptionArguments,
+    pub(crate) functions: &'a [KnownFunction<'a>],
 }
 
 impl RedemptionArguments {
@@ -170,7 +171,9 @@ impl Delegating<'_> {
     ) -> anyhow::Result<DelegationPermissions> {
         let delegation = delegator.delegation(key, caveats)?;
         let typed_data = delegation.typed_data();
-        let review = || Ok(document(&typed_data, "Sign a delegation"));
+        let shown = offline::delegation::review(&typed_data, self.functions)?;
+        self.owner.signer.confirm(&shown.text(), "Sign this delegation?").await?;
+        let review = || Ok(shown.into_page("Sign a delegation"));
         let step = "the owner signs the delegation";
         let signature = self.owner.sign_typed_data(&typed_data, review, None, step).await?.as_bytes();
         let permissions =

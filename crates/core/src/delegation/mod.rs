@@ -56,9 +56,11 @@ mod context;
 mod enforcer;
 mod evaluate;
 mod execution;
+mod lint;
 mod reader;
 mod reason;
 mod state;
+mod terms;
 mod typed;
 
 pub use call::{DelegationCall, DelegationCallError, Disable, NoRedemption, Redeem};
@@ -66,11 +68,13 @@ pub use context::{Context, ContextError, Delegations};
 pub use enforcer::{Enforcer, Enforcers, MANAGER_V1_3_0};
 pub use evaluate::{ChainError, Judgement, Judgements, Redemption, Verdict};
 pub use execution::{Batch, BatchExecution, CallType, ExecutionType, Mode, SingleExecution, UnknownMode};
+pub use lint::DelegationLint;
 pub use reader::Malformed;
 pub use reason::{Forbidden, Missing, NotJudged, Primitive, Reason, RevertText};
 pub use state::{
     Approval, Charge, Counter, CounterKey, Counters, PeriodAllowance, State, StreamAllowance, Unknown, Unused,
 };
+pub use terms::Terms;
 pub use typed::{ANY_DELEGATE, Caveat, CaveatPlace, Caveats, Delegation, ROOT_AUTHORITY};
 
 /// The most delegations of a context. Contexts of wallets have one, and each redelegation adds one.

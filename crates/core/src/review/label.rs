@@ -1,26 +1,59 @@
 //! What the values of a review are.
 
 macro_rules! labels {
-    ($($(#[$doc:meta])* $label:ident: $depth:literal $text:literal,)*) => {
+    (
+        $($(#[$doc:meta])* $label:ident: $depth:literal $text:literal,)*
+        ; of delegations, from $first:literal:
+        $(#[$of_first:meta])* $first_label:ident: $first_depth:literal $first_text:literal,
+        $($(#[$of_doc:meta])* $of_label:ident: $of_depth:literal $of_text:literal,)*
+    ) => {
         /// What an item's value is.
         ///
-        /// Its number names it in other languages; new ones are added at the end.
+        /// Its number names it in other languages; new ones are added at the end. Those of delegations have numbers of their own.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[repr(u8)]
-        pub enum Label { $($(#[$doc])* $label,)* }
+        pub enum Label {
+            $($(#[$doc])* $label,)*
+            $(#[$of_first])*
+            #[cfg(feature = "delegation")]
+            $first_label = $first,
+            $($(#[$of_doc])* #[cfg(feature = "delegation")] $of_label,)*
+        }
 
         impl Label {
             /// All of them, in the order of their numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$label,)*];
+            pub const ALL: &'static [Self] = &[
+                $(Self::$label,)*
+                #[cfg(feature = "delegation")]
+                Self::$first_label,
+                $(#[cfg(feature = "delegation")] Self::$of_label,)*
+            ];
         }
 
         /// All texts, one after the other.
-        const TEXTS: &str = concat!($($text),*);
+        const TEXTS: Texts = Texts {
+            first: 0,
+            texts: concat!($($text),*),
+            shapes: &[$(($depth, short_len($text))),*],
+        };
 
-        /// Of each label its depth and the length of its text.
-        const SHAPES: &[(u8, u8)] = &[$(($depth, short_len($text))),*];
+        #[cfg(feature = "delegation")]
+        const OF_DELEGATIONS: Texts = Texts {
+            first: $first,
+            texts: concat!($first_text, $($of_text),*),
+            shapes: &[($first_depth, short_len($first_text)), $(($of_depth, short_len($of_text))),*],
+        };
     };
+}
+
+/// The texts of labels with numbers that follow each other.
+struct Texts {
+    /// The first number.
+    first: usize,
+    texts: &'static str,
+    /// Of each label its depth and the length of its text.
+    shapes: &'static [(u8, u8)],
 }
 
 /// A length of less than 256 bytes.
@@ -33,9 +66,10 @@ const fn short_len(text: &str) -> u8 {
 impl Label {
     /// Its text, in English.
     pub fn text(self) -> &'static str {
-        let earlier = SHAPES.iter().take(self as usize).map(|(_, len)| usize::from(*len));
+        let (texts, place) = self.texts();
+        let earlier = texts.shapes.iter().take(place).map(|(_, len)| usize::from(*len));
         let start: usize = earlier.sum();
-        TEXTS.get(start..start + usize::from(self.shape().1)).unwrap_or_default()
+        texts.texts.get(start..start + usize::from(self.shape().1)).unwrap_or_default()
     }
 
     /// 0 for what begins a part of the review, 1 for what belongs to it, 2 for what belongs to the item before.
@@ -44,7 +78,18 @@ impl Label {
     }
 
     fn shape(self) -> (u8, u8) {
-        SHAPES.get(self as usize).copied().unwrap_or_default()
+        let (texts, place) = self.texts();
+        texts.shapes.get(place).copied().unwrap_or_default()
+    }
+
+    /// Where its text is, and at which place.
+    const fn texts(self) -> (&'static Texts, usize) {
+        let number = self as usize;
+        #[cfg(feature = "delegation")]
+        if number >= OF_DELEGATIONS.first {
+            return (&OF_DELEGATIONS, number - OF_DELEGATIONS.first);
+        }
+        (&TEXTS, number - TEXTS.first)
     }
 }
 
@@ -278,4 +323,78 @@ labels! {
     WindowGasLimit: 0 "Gas at a time, for at most",
     /// How long the time is in which an argument's total is limited, over and over.
     LimitedWindowSeconds: 1 "in each time of seconds:",
+
+    ; of delegations, from 192:
+    /// The account for which a delegate may act.
+    Delegator: 0 "Delegation of the account",
+    /// The manager that it is redeemed at.
+    DelegationManager: 1 "redeemed at the manager",
+    /// A manager that is not known.
+    UnknownManager: 1 "redeemed at a manager that is not known here:",
+    /// Who may act.
+    DelegateKey: 1 "lets act for it",
+    /// The delegation that is passed on, by its hash.
+    PassesOn: 1 "passes on the delegation",
+    /// One of its caveats, all of which hold.
+    Caveat: 0 "Bound",
+    /// A contract that may be called.
+    AllowedContract: 1 "may call",
+    /// Where bytes of the call data have to stand, from the selector's first byte.
+    CallDataAt: 1 "only if the call data from byte",
+    /// How many bytes have to stand there.
+    CallDataLen: 2 "of so many bytes:",
+    /// What has to stand there, of 32 bytes at most.
+    CallDataWord: 2 "is",
+    /// What has to stand there, of more bytes.
+    CallDataBytes: 2 "is",
+    /// The whole call data.
+    ExactData: 1 "with exactly the data",
+    /// Coin is sent, and nothing is called.
+    SendsOnly: 1 "sends coin, and calls nothing",
+    /// How often it may be redeemed.
+    RedeemedAtMost: 1 "used at most so many times:",
+    /// The most coin in all.
+    CoinInAll: 1 "sends in all at most",
+    /// A token whose transfers are bounded.
+    TransfersToken: 1 "transfers only the token",
+    /// The most of it in all.
+    TokenInAll: 2 "in all at most",
+    /// The most coin in a period.
+    CoinInPeriod: 1 "sends in each period at most",
+    /// The most of a token in a period.
+    TokenInPeriod: 2 "in each period at most",
+    /// The length of a period.
+    PeriodSeconds: 2 "of so many seconds:",
+    /// When the first period, or a stream, starts.
+    CountedFrom: 2 "counted from",
+    /// What a stream has at its start, of coin.
+    CoinAtOnce: 1 "sends at once at most",
+    /// The same of a token.
+    TokenAtOnce: 2 "at once at most",
+    /// What each second adds, of coin.
+    CoinPerSecond: 2 "and in each second more",
+    /// The same of a token.
+    TokenPerSecond: 2 "and in each second more",
+    /// The most of a stream of coin.
+    CoinOfStream: 2 "in all at most",
+    /// Who may redeem.
+    Redeemer: 1 "redeemed only by",
+    /// The delegator's nonce.
+    WhileNonce: 1 "as long as the account's nonce for delegations is",
+    /// A number that is used up.
+    UsesId: 1 "once, and no other delegation with the number",
+    /// The block after which it is valid.
+    AfterBlock: 1 "after block",
+    /// The block before which it is valid.
+    BeforeBlock: 1 "before block",
+    /// The kinds of approvals that may be taken back, a bit for each.
+    Revocations: 1 "takes back approvals, of the kinds",
+    /// A caveat of a contract that is not known.
+    UnknownCaveat: 1 "within what a contract says that is not known here:",
+    /// Its terms.
+    UnknownTerms: 2 "which is given",
+    /// What tells it from another.
+    Salt: 1 "salt",
+    /// The hash by which the chain counts and ends it.
+    DelegationHash: 0 "Known on chain by",
 }

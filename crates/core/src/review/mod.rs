@@ -45,6 +45,8 @@
 mod call_stream;
 mod calls;
 mod control;
+#[cfg(feature = "delegation")]
+mod delegation;
 mod error;
 mod function;
 mod gas;
@@ -60,6 +62,8 @@ mod state;
 mod steps;
 mod text;
 
+#[cfg(feature = "delegation")]
+pub use self::delegation::{DelegationDomain, DelegationReview, DelegationReviewError};
 pub use self::{
     error::{ReviewError, SessionUseError},
     function::Subject,

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 mod bytes;
+mod review;
 mod verdicts;
 
 use quorate_core::delegation::{Caveat, Caveats, Delegation, Enforcer, ROOT_AUTHORITY};
