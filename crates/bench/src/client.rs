@@ -7,6 +7,7 @@ mod local_chain;
 mod memory;
 mod original;
 mod prepare;
+mod redeem;
 mod settle;
 mod sponsor;
 mod store;
@@ -39,6 +40,8 @@ struct Rounds {
     computed: u32,
     /// Uses of which one is sponsored and one is not.
     sponsored: usize,
+    /// Redemptions of a delegation, each with the same transaction as a wallet sends it.
+    redeemed: usize,
     lists: usize,
     uses: usize,
     /// Programs that list stored sessions.
@@ -55,6 +58,7 @@ impl Rounds {
                 at_defaults: 1,
                 computed: 20,
                 sponsored: 2,
+                redeemed: 2,
                 lists: 3,
                 uses: 5,
                 programs: 1,
@@ -67,6 +71,7 @@ impl Rounds {
                 at_defaults: 5,
                 computed: 1000,
                 sponsored: 101,
+                redeemed: 201,
                 lists: 21,
                 uses: 201,
                 programs: 5,
@@ -83,6 +88,7 @@ pub(crate) fn run(cache: &Path, quick: bool) -> anyhow::Result<Vec<Goal>> {
         let mut goals = settle::run(&chain, rounds, &progress).await?;
         goals.extend(prepare::run(&chain, rounds, &progress).await?);
         goals.extend(sponsor::run(&chain, rounds, &progress).await?);
+        goals.extend(redeem::run(&chain, rounds, &progress).await?);
         goals.extend(compare::run(&chain, cache, rounds, &progress).await?);
         chain.shutdown().await;
         goals.extend(store::run(rounds, &progress).await?);

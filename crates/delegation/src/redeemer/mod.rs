@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use futures_util::future::join_all;
 use quorate_core::delegation::{
     CaveatPlace, Context, DelegationCall, Enforcer, Mode, NoRedemption, Redeem, SingleExecution,
 };
@@ -46,6 +47,17 @@ pub struct PendingRedemption {
     nonce: u64,
 }
 
+/// What the chain says of a redemption before it is signed.
+struct Quote {
+    price: Price,
+    /// What it takes; the revert's data where it would revert.
+    gas: Result<u64, Bytes>,
+    /// The key's, in wei.
+    balance: U256,
+    /// The key's next nonce, as far as the node knows.
+    pending: u64,
+}
+
 /// What has become of a nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -61,7 +73,10 @@ pub enum Settled {
 /// How long a reserved nonce waits for its signature: a network needs seconds.
 const RESERVATION: Duration = Duration::from_secs(120);
 
-/// How often the node is asked for a receipt.
+/// How long the first wait between two questions is; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(8);
+
+/// How often the node is asked for a receipt, at least.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How often a receipt is asked for before a transaction is called somebody else's.
@@ -127,8 +142,11 @@ impl Redeemer {
         if let Some(pending) = self.under_way(&data).await? {
             return Ok(pending);
         }
-        self.check_delegations().await?;
-        self.start(data).await
+        // Before the chain is asked: what the permissions forbid is said in their words.
+        self.judge(&self.calling_manager(0, data.clone(), 0, 0))?;
+        let (ended, quote) = tokio::join!(self.check_delegations(), self.quote(&data));
+        ended?;
+        self.start(data, quote?).await
     }
 
     /// The call data of the manager; none for a context that cannot be read, which permissions do not have.
@@ -170,15 +188,16 @@ impl Redeemer {
     }
 
     async fn replace(&self, kept: Kept, data: &[u8]) -> Result<PendingRedemption, RedeemError> {
-        let price = self.chain.price().await?;
+        let quote = self.quote(data).await?;
         let (fee, tip) = match kept.signed.last().and_then(|text| signed::read(text)) {
             Some(last) => {
                 (raised(last.transaction.max_fee_per_gas), raised(last.transaction.max_priority_fee_per_gas))
             }
             None => (0, 0),
         };
-        let (fee, tip) = (fee.max(self.fee_at(price)), tip.max(price.tip));
-        let signed = self.signed(kept.nonce, data, fee, tip).await?;
+        let (fee, tip) = (fee.max(self.fee_at(quote.price)), tip.max(quote.price.tip));
+        let transaction = self.priced(&quote, data, fee, tip).await?;
+        let signed = self.sign(Transaction { nonce: kept.nonce, ..transaction }).await?;
         self.keep_and_send(&signed, kept.data).await?;
         Ok(self.pending(kept.nonce))
     }
@@ -213,11 +232,24 @@ impl Redeemer {
         Ok(Some(self.pending(same.nonce)))
     }
 
-    async fn start(&self, data: Vec<u8>) -> Result<PendingRedemption, RedeemError> {
-        let price = self.chain.price().await?;
-        self.check_price(price)?;
-        let nonce = self.reserve(&data).await?;
-        match self.signed(nonce, &data, self.fee_at(price), price.tip).await {
+    /// What the chain says before a transaction is made, asked all at once.
+    async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError> {
+        let (key, manager) = (self.signer.address(), self.permissions.deployment.manager());
+        let (price, gas, balance, counts) = tokio::try_join!(
+            self.chain.price(),
+            self.chain.gas(key, manager, data),
+            self.chain.balance(key),
+            self.chain.transaction_counts(key),
+        )?;
+        Ok(Quote { price, gas, balance, pending: counts.1 })
+    }
+
+    async fn start(&self, data: Vec<u8>, quote: Quote) -> Result<PendingRedemption, RedeemError> {
+        self.check_price(quote.price)?;
+        let fee = self.fee_at(quote.price);
+        let transaction = self.priced(&quote, &data, fee, quote.price.tip).await?;
+        let nonce = self.reserve(&data, quote.pending).await?;
+        match self.sign(Transaction { nonce, ..transaction }).await {
             Ok(signed) => self.keep_and_send(&signed, data).await.map(|()| self.pending(nonce)),
             Err(error) => {
                 self.store.apply(self.key(), vec![Change::ReleaseNonce { nonce, data }]).await?;
@@ -227,15 +259,17 @@ impl Redeemer {
     }
 
     /// The lowest nonce that nobody has. What the node has lost of the lower ones it gets again, as they come first.
-    async fn reserve(&self, data: &[u8]) -> Result<u64, RedeemError> {
+    async fn reserve(&self, data: &[u8], pending: u64) -> Result<u64, RedeemError> {
         let kept = self.store.transactions(self.key()).await?;
         for kept in &kept {
             self.send_again(kept).await?;
         }
-        let (_, pending) = self.chain.transaction_counts(self.signer.address()).await?;
         let now = now();
         let is_taken = |nonce: u64| kept.iter().any(|kept| kept.nonce == nonce && !kept.is_free(now));
-        let mut nonce = pending;
+        let mut nonce = match kept.is_empty() {
+            true => pending,
+            false => self.chain.transaction_counts(self.signer.address()).await?.1,
+        };
         loop {
             if !is_taken(nonce) {
                 let reserved_until = now + RESERVATION.as_secs();
@@ -262,25 +296,32 @@ impl Redeemer {
         self.chain.send(&signed.to_vec()).await
     }
 
-    async fn signed(
+    /// The transaction with its gas and fees, of nonce 0: what the key's permissions allow, and its balance can pay for.
+    async fn priced(
         &self,
-        nonce: u64,
+        quote: &Quote,
         data: &[u8],
         fee: u128,
         tip: u128,
-    ) -> Result<SignedTransaction<Vec<u8>>, RedeemError> {
-        let transaction = self.calling_manager(nonce, data.to_vec(), fee, tip);
-        // Before the chain is asked: what the permissions forbid is said in their words.
+    ) -> Result<Transaction<Vec<u8>>, RedeemError> {
+        let gas = match &quote.gas {
+            Ok(gas) => gas.saturating_mul(GAS) / 100,
+            Err(revert) => return Err(self.cause(data, revert).await?),
+        };
+        let transaction = Transaction { gas_limit: gas, ..self.calling_manager(0, data.to_vec(), fee, tip) };
         self.judge(&transaction)?;
-        let gas = self.gas(data).await?.saturating_mul(GAS) / 100;
-        let transaction = Transaction { gas_limit: gas, ..transaction };
-        self.judge(&transaction)?;
-        let key = self.signer.address();
+        let (key, found) = (self.signer.address(), quote.balance);
         let needed = U256::from(gas).saturating_mul(U256::from(fee));
-        let found = self.chain.balance(key).await?;
         if found < needed {
             return Err(RedeemError::Balance { key, found, needed });
         }
+        Ok(transaction)
+    }
+
+    async fn sign(
+        &self,
+        transaction: Transaction<Vec<u8>>,
+    ) -> Result<SignedTransaction<Vec<u8>>, RedeemError> {
         let subject = Subject::Transaction(transaction.clone());
         let signature = self.signer.sign(&subject).await.map_err(RedeemError::Signer)?;
         let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
@@ -342,28 +383,46 @@ impl Redeemer {
         Ok(other())
     }
 
-    /// What has ended on chain, whatever the nodes would sign.
+    /// What has ended on chain, whatever the nodes would sign: all of it is asked at once.
     async fn check_delegations(&self) -> Result<(), RedeemError> {
         let manager = self.permissions.deployment.manager();
-        if self.chain.read(manager, DelegationManager::pausedCall {}).await? {
+        let hashes = self.permissions.context.hashes();
+        let is_disabled = |hash: &B256| {
+            self.chain.read(manager, DelegationManager::disabledDelegationsCall { delegationHash: *hash })
+        };
+        let nonces: Vec<_> = self.pinned_nonces().collect();
+        let current =
+            |(enforcer, delegator, _): &(Address, Address, U256)| self.current_nonce(*enforcer, *delegator);
+        let (paused, disabled, current) = tokio::join!(
+            self.chain.read(manager, DelegationManager::pausedCall {}),
+            join_all(hashes.iter().map(is_disabled)),
+            join_all(nonces.iter().map(current)),
+        );
+        if paused? {
             return Err(RedeemError::Paused { manager });
         }
-        for (delegation, hash) in self.permissions.context.hashes().iter().copied().enumerate() {
-            let call = DelegationManager::disabledDelegationsCall { delegationHash: hash };
-            if self.chain.read(manager, call).await? {
+        for ((delegation, hash), disabled) in hashes.iter().copied().enumerate().zip(disabled) {
+            if disabled? {
                 return Err(RedeemError::Disabled { delegation, hash });
             }
         }
-        for (delegator, pinned) in &self.permissions.nonces {
-            for enforcer in self.nonce_enforcers() {
-                let current = self.current_nonce(enforcer, *delegator).await?;
-                if current != *pinned {
-                    let (delegator, pinned) = (*delegator, *pinned);
-                    return Err(RedeemError::NonceMoved { delegator, pinned, current });
-                }
+        for ((_, delegator, pinned), current) in nonces.into_iter().zip(current) {
+            let current = current?;
+            if current != pinned {
+                return Err(RedeemError::NonceMoved { delegator, pinned, current });
             }
         }
         Ok(())
+    }
+
+    /// The nonces that the delegations rest on: the enforcer, the delegator, and what it has to be.
+    fn pinned_nonces(&self) -> impl Iterator<Item = (Address, Address, U256)> {
+        let enforcers = self.nonce_enforcers();
+        let of_delegator = |(delegator, pinned): (&Address, &U256)| (*delegator, *pinned);
+        let pinned: Vec<_> = self.permissions.nonces.iter().map(of_delegator).collect();
+        pinned.into_iter().flat_map(move |(delegator, pinned)| {
+            enforcers.clone().into_iter().map(move |enforcer| (enforcer, delegator, pinned))
+        })
     }
 
     fn nonce_enforcers(&self) -> Vec<Address> {
@@ -402,14 +461,22 @@ impl Redeemer {
     /// foreign at once.
     async fn settled(&self, kept: &Kept) -> Result<Settled, RedeemError> {
         for _ in 0..RECEIPT_QUESTIONS {
-            for encoded in encodings(kept) {
-                if let Some(receipt) = self.chain.receipt(keccak256(&encoded)).await? {
-                    return Ok(Settled::Mined(receipt));
-                }
+            if let Some(receipt) = self.receipt(kept).await? {
+                return Ok(Settled::Mined(receipt));
             }
             tokio::time::sleep(PAUSE).await;
         }
         Ok(Settled::Foreign { nonce: kept.nonce })
+    }
+
+    /// The receipt of one of the transactions that were signed with a nonce.
+    async fn receipt(&self, kept: &Kept) -> Result<Option<Receipt>, RedeemError> {
+        for encoded in encodings(kept) {
+            if let Some(receipt) = self.chain.receipt(keccak256(&encoded)).await? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
     }
 
     async fn kept(&self, nonce: u64) -> Result<Kept, RedeemError> {
@@ -455,17 +522,23 @@ impl PendingRedemption {
     /// The store, or the chain's node.
     pub async fn wait(&self) -> Result<Settled, RedeemError> {
         let Self { redeemer, nonce } = self;
-        let kept = redeemer.kept(*nonce).await?;
-        loop {
-            let (mined, _) = redeemer.chain.transaction_counts(redeemer.signer.address()).await?;
-            if mined > *nonce {
-                let kept = redeemer.kept(*nonce).await.unwrap_or_else(|_| kept.clone());
-                let settled = redeemer.settled(&kept).await?;
-                redeemer.forget(*nonce).await?;
-                return Ok(settled);
+        let mut kept = redeemer.kept(*nonce).await?;
+        let mut pause = FIRST_PAUSE;
+        let settled = loop {
+            if let Some(receipt) = redeemer.receipt(&kept).await? {
+                break Settled::Mined(receipt);
             }
-            tokio::time::sleep(PAUSE).await;
-        }
+            let (mined, _) = redeemer.chain.transaction_counts(redeemer.signer.address()).await?;
+            // It may have been bumped meanwhile.
+            kept = redeemer.kept(*nonce).await.unwrap_or(kept);
+            if mined > *nonce {
+                break redeemer.settled(&kept).await?;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE);
+        };
+        redeemer.forget(*nonce).await?;
+        Ok(settled)
     }
 }
 

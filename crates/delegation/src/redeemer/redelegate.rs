@@ -54,7 +54,10 @@ impl Redeemer {
         let data = leaf.map(|leaf| Disable(leaf).to_vec()).unwrap_or_default();
         match self.under_way(&data).await? {
             Some(pending) => Ok(pending),
-            None => self.start(data).await,
+            None => {
+                let quote = self.quote(&data).await?;
+                self.start(data, quote).await
+            }
         }
     }
 }
