@@ -5,13 +5,12 @@ use std::num::NonZeroU64;
 
 use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use quorate_core::SessionEpoch;
-use quorate_core::delegation::{CaveatPlace, Context, Delegation, Enforcer};
+use quorate_core::delegation::{CaveatPlace, Context, Delegation, Enforcer, Terms};
 use quorate_protocol::{
     DelegationPermissions, Deployment, FeeCaps, Limits, NodeLimit, PermissionsError, PinnedContext, Redeemer,
 };
 use serde::Deserialize;
 
-use crate::terms::Terms;
 use crate::{Asset, GrantError, PermissionRequest, Spending, pin_context};
 
 /// What was granted to a key, held to what was asked for.
@@ -198,9 +197,9 @@ impl Approver {
     }
 }
 
-/// A delegation's caveats with what enforces them.
+/// A delegation's caveats with what enforces them, and what they say where that can be read.
 struct Caveats<'d> {
-    all: Vec<(CaveatPlace, Option<Enforcer>, &'d [u8])>,
+    all: Vec<(CaveatPlace, Option<Enforcer>, Option<Terms<'d>>)>,
     is_adjustable: bool,
 }
 
@@ -208,19 +207,24 @@ impl<'d> Caveats<'d> {
     fn new(delegation: &Delegation<'d>, deployment: &Deployment, is_adjustable: bool) -> Self {
         let enforcers = deployment.enforcers();
         let all = delegation.caveats.iter().enumerate().map(|(caveat, read)| {
-            (CaveatPlace { delegation: 0, caveat }, enforcers.at(read.enforcer), read.terms)
+            let place = CaveatPlace { delegation: 0, caveat };
+            (place, enforcers.at(read.enforcer), Terms::of(&read, &enforcers))
         });
         Self { all: all.collect(), is_adjustable }
     }
 
-    fn of(&self, enforcer: Enforcer) -> impl Iterator<Item = (CaveatPlace, &'d [u8])> {
+    /// What the caveats of an enforcer say.
+    fn of(&self, enforcer: Enforcer) -> impl Iterator<Item = Result<(CaveatPlace, Terms<'d>), GrantError>> {
         let of_enforcer = self.all.iter().filter(move |(_, found, _)| *found == Some(enforcer));
-        of_enforcer.map(|(place, _, terms)| (*place, *terms))
+        of_enforcer.map(move |(place, _, terms)| {
+            let place = *place;
+            terms.map(|terms| (place, terms)).ok_or(GrantError::Terms { place, enforcer })
+        })
     }
 
-    /// The terms of the one caveat that holds a rule: all hold, so that the first is enough.
-    fn first(&self, enforcer: Enforcer, rule: &'static str) -> Result<(CaveatPlace, &'d [u8]), GrantError> {
-        self.of(enforcer).next().ok_or(GrantError::Missing { rule, enforcer })
+    /// The one caveat that holds a rule: all hold, so that the first is enough.
+    fn first(&self, enforcer: Enforcer, rule: &'static str) -> Result<(CaveatPlace, Terms<'d>), GrantError> {
+        self.of(enforcer).next().ok_or(GrantError::Missing { rule, enforcer })?
     }
 
     fn spending(&self, request: &PermissionRequest) -> Result<Spending, GrantError> {
@@ -231,38 +235,61 @@ impl<'d> Caveats<'d> {
             (Asset::Erc20(_), _) => Enforcer::ERC20PeriodTransfer,
         };
         let (place, terms) = self.first(enforcer, "amount")?;
-        let mut terms = Terms::new(terms);
-        let unread = || GrantError::Terms { place, enforcer };
-        if let Asset::Erc20(asked) = request.asset {
-            let found = terms.address().ok_or_else(unread)?;
-            if found != asked {
-                return Err(wider(place, "token", found, asked));
-            }
-        }
-        let mut next = || terms.word().ok_or_else(unread);
-        let granted = match request.spending {
-            Spending::Allowance { amount, start } => {
-                let granted = self.at_most(place, "amount", next()?, amount)?;
-                // A period that ends renews the allowance.
-                self.at_least(place, "duration in seconds", next()?, U256::MAX)?;
-                Spending::Allowance { amount: granted, start: Some(self.start(place, next()?, start)?) }
-            }
-            Spending::Periodic { amount, duration, start } => {
-                let amount = self.at_most(place, "amount of a period", next()?, amount)?;
-                let asked = U256::from(duration.get());
-                let longer = self.at_least(place, "duration in seconds", next()?, asked)?;
-                let duration = NonZeroU64::new(longer.saturating_to()).ok_or_else(unread)?;
-                Spending::Periodic { amount, duration, start: Some(self.start(place, next()?, start)?) }
-            }
-            Spending::Stream { initial, max, per_second, start } => Spending::Stream {
-                initial: self.at_most(place, "amount at the start", next()?, initial)?,
-                max: Some(self.at_most(place, "amount in all", next()?, max.unwrap_or(U256::MAX))?)
-                    .filter(|max| *max != U256::MAX),
-                per_second: self.at_most(place, "amount of a second", next()?, per_second)?,
-                start: Some(self.start(place, next()?, start)?),
-            },
+        let token = match terms {
+            Terms::Period { token, .. } | Terms::Stream { token, .. } => token,
+            _ => None,
         };
-        if terms.is_at_end() { Ok(granted) } else { Err(unread()) }
+        if let (Asset::Erc20(asked), Some(found)) = (request.asset, token)
+            && found != asked
+        {
+            return Err(wider(place, "token", found, asked));
+        }
+        let unread = || GrantError::Terms { place, enforcer };
+        match (request.spending, terms) {
+            (
+                Spending::Allowance { amount: asked, start: from },
+                Terms::Period { amount, duration, start, .. },
+            ) => {
+                // A period that ends renews the allowance.
+                self.at_least(place, "duration in seconds", duration, U256::MAX)?;
+                let amount = self.at_most(place, "amount", amount, asked)?;
+                Ok(Spending::Allowance { amount, start: Some(self.start(place, start, from)?) })
+            }
+            (
+                Spending::Periodic { amount: asked, duration: shortest, start: from },
+                Terms::Period { amount, duration, start, .. },
+            ) => {
+                let amount = self.at_most(place, "amount of a period", amount, asked)?;
+                let shortest = U256::from(shortest.get());
+                let longer = self.at_least(place, "duration in seconds", duration, shortest)?;
+                let duration = NonZeroU64::new(longer.saturating_to()).ok_or_else(unread)?;
+                Ok(Spending::Periodic { amount, duration, start: Some(self.start(place, start, from)?) })
+            }
+            (Spending::Stream { initial, max, per_second, start }, Terms::Stream { .. }) => {
+                let asked = (initial, max.unwrap_or(U256::MAX), per_second);
+                self.stream(place, terms, asked, start)
+            }
+            _ => Err(unread()),
+        }
+    }
+
+    fn stream(
+        &self,
+        place: CaveatPlace,
+        terms: Terms<'_>,
+        (at_once, in_all, each_second): (U256, U256, U256),
+        from: Option<u64>,
+    ) -> Result<Spending, GrantError> {
+        let Terms::Stream { initial, max, per_second, start, .. } = terms else {
+            return Err(GrantError::Missing { rule: "amount", enforcer: Enforcer::ERC20Streaming });
+        };
+        let max = self.at_most(place, "amount in all", max, in_all)?;
+        Ok(Spending::Stream {
+            initial: self.at_most(place, "amount at the start", initial, at_once)?,
+            max: Some(max).filter(|max| *max != U256::MAX),
+            per_second: self.at_most(place, "amount of a second", per_second, each_second)?,
+            start: Some(self.start(place, start, from)?),
+        })
     }
 
     fn start(&self, place: CaveatPlace, found: U256, asked: Option<u64>) -> Result<u64, GrantError> {
@@ -276,16 +303,22 @@ impl<'d> Caveats<'d> {
     fn check_beside(&self, asset: Asset) -> Result<(), GrantError> {
         match asset {
             Asset::Erc20(_) => {
-                let (enforcer, rule) = (Enforcer::ValueLte, "value of 0 beside a token");
-                let (place, terms) = self.first(enforcer, rule)?;
-                let value = Terms::new(terms).word().ok_or(GrantError::Terms { place, enforcer })?;
-                if value.is_zero() { Ok(()) } else { Err(wider(place, rule, value, U256::ZERO)) }
+                let rule = "value of 0 beside a token";
+                match self.first(Enforcer::ValueLte, rule)? {
+                    (place, Terms::Value { limit }) if !limit.is_zero() => {
+                        Err(wider(place, rule, limit, U256::ZERO))
+                    }
+                    _ => Ok(()),
+                }
             }
             Asset::Native => {
                 let rule = "absence of call data";
-                let (place, terms) = self.first(Enforcer::ExactCalldata, rule)?;
-                let data = Bytes::copy_from_slice(Terms::new(terms).rest());
-                if data.is_empty() { Ok(()) } else { Err(wider(place, rule, data, Bytes::new())) }
+                match self.first(Enforcer::ExactCalldata, rule)? {
+                    (place, Terms::ExactCallData(data)) if !data.is_empty() => {
+                        Err(wider(place, rule, Bytes::copy_from_slice(data), Bytes::new()))
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -300,11 +333,13 @@ impl<'d> Caveats<'d> {
             Asset::Erc20(_) => Enforcer::AllowedCalldata,
         };
         let (place, terms) = self.first(enforcer, "payee")?;
-        let payees = match request.asset {
-            Asset::Native => Terms::new(terms).addresses(),
-            Asset::Erc20(_) => recipient(terms).map(|payee| vec![payee]),
+        let payees = match terms {
+            Terms::Targets(payees) => payees.iter().map(Address::from).collect(),
+            Terms::CallData { start, bytes } => {
+                vec![recipient(start, bytes).ok_or(GrantError::Terms { place, enforcer })?]
+            }
+            _ => Vec::new(),
         };
-        let payees = payees.ok_or(GrantError::Terms { place, enforcer })?;
         match payees.iter().find(|payee| !asked.contains(payee)) {
             Some(other) => Err(wider(place, "payee", other, format!("{asked:?}"))),
             None => Ok(()),
@@ -313,15 +348,13 @@ impl<'d> Caveats<'d> {
 
     /// The earliest end, which is no later than the one asked for.
     fn until(&self, asked: Option<u64>) -> Result<Option<u64>, GrantError> {
-        let mut earliest = None;
         let enforcer = Enforcer::Timestamp;
-        for (place, terms) in self.of(enforcer) {
-            let mut terms = Terms::new(terms);
-            let (_, end) =
-                terms.half_word().zip(terms.half_word()).ok_or(GrantError::Terms { place, enforcer })?;
-            let end = u64::try_from(end).unwrap_or(u64::MAX);
-            earliest =
-                [earliest, Some((end, place)).filter(|(end, _)| *end != 0)].into_iter().flatten().min();
+        let mut earliest = None;
+        for caveat in self.of(enforcer) {
+            if let (place, Terms::Times { before: end @ 1.., .. }) = caveat? {
+                let end = u64::try_from(end).unwrap_or(u64::MAX);
+                earliest = [earliest, Some((end, place))].into_iter().flatten().min();
+            }
         }
         match (earliest, asked) {
             (None, Some(_)) => Err(GrantError::Missing { rule: "end", enforcer }),
@@ -334,9 +367,10 @@ impl<'d> Caveats<'d> {
     }
 
     fn nonce(&self) -> Result<Option<U256>, GrantError> {
-        let enforcer = Enforcer::Nonce;
-        let Some((place, terms)) = self.of(enforcer).next() else { return Ok(None) };
-        Terms::new(terms).word().map(Some).ok_or(GrantError::Terms { place, enforcer })
+        match self.of(Enforcer::Nonce).next().transpose()? {
+            Some((_, Terms::Nonce(nonce))) => Ok(Some(nonce)),
+            _ => Ok(None),
+        }
     }
 
     fn at_most(
@@ -378,13 +412,11 @@ impl<'d> Caveats<'d> {
     }
 }
 
-/// The first argument of `transfer(address,uint256)`, where terms of `AllowedCalldata` are of it alone.
-fn recipient(terms: &[u8]) -> Option<Address> {
-    let mut terms = Terms::new(terms);
-    let (start, word) = (terms.word()?, B256::from(terms.word()?));
+/// The first argument of `transfer(address,uint256)`, where these bytes are it.
+fn recipient(start: U256, bytes: &[u8]) -> Option<Address> {
+    let word = B256::from(<[u8; 32]>::try_from(bytes).ok()?);
     let payee = Address::from_word(word);
-    let is_recipient = start == U256::from(4) && terms.is_at_end() && payee.into_word() == word;
-    is_recipient.then_some(payee)
+    (start == U256::from(4) && payee.into_word() == word).then_some(payee)
 }
 
 fn wider(

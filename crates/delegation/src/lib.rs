@@ -9,7 +9,6 @@ mod granted;
 mod of_policies;
 mod redeemer;
 mod request;
-mod terms;
 
 pub use chain::Receipt;
 pub use context::pin_context;

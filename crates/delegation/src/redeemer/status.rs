@@ -1,11 +1,10 @@
 //! What a delegation still lets its key do, as the chain has it.
 
 use alloy_primitives::{Address, Bytes, U256};
-use quorate_core::delegation::{CaveatPlace, Delegation, Enforcer, StreamAllowance};
+use quorate_core::delegation::{Caveat, CaveatPlace, Delegation, Enforcer, StreamAllowance, Terms};
 
 use super::{RedeemError, Redeemer};
 use crate::chain::{CaveatEnforcer, DelegationManager};
-use crate::terms::Terms;
 
 /// What of the permissions still holds on chain.
 ///
@@ -87,19 +86,23 @@ impl Redeemer {
             }
             for (caveat, of) in read.caveats.iter().enumerate() {
                 let place = CaveatPlace { delegation, caveat };
-                let Some(enforcer) = self.permissions.deployment.enforcers().at(of.enforcer) else {
+                let enforcers = self.permissions.deployment.enforcers();
+                let Some((enforcer, terms)) = enforcers.at(of.enforcer).zip(Terms::of(&of, &enforcers))
+                else {
                     continue;
                 };
-                match enforcer {
-                    Enforcer::Nonce => {
+                match terms {
+                    Terms::Nonce(pinned) => {
                         let current = self.current_nonce(of.enforcer, read.delegator).await?;
-                        if Terms::new(of.terms).word() != Some(current) {
+                        if pinned != current {
                             ended.push(Ended::NonceMoved { place, current });
                         }
                     }
-                    Enforcer::Timestamp if !is_open(of.terms, now) => ended.push(Ended::Time { place }),
+                    Terms::Times { after, before } if !is_open(after, before, now) => {
+                        ended.push(Ended::Time { place });
+                    }
                     _ => {
-                        let amount = self.left(enforcer, of.enforcer, of.terms, &read, now).await?;
+                        let amount = self.left(&of, terms, &read, now).await?;
                         left.extend(amount.map(|amount| Left { place, enforcer, amount }));
                     }
                 }
@@ -121,49 +124,43 @@ impl Redeemer {
     /// What is left under a caveat; none for one that counts nothing.
     async fn left(
         &self,
-        enforcer: Enforcer,
-        contract: Address,
-        terms: &[u8],
+        caveat: &Caveat<'_>,
+        terms: Terms<'_>,
         delegation: &Delegation<'_>,
         now: u64,
     ) -> Result<Option<U256>, RedeemError> {
         let (manager, hash) = (self.permissions.deployment.manager(), delegation.hash());
-        let mut fields = Terms::new(terms);
-        if is_of_token(enforcer) {
-            fields.address();
-        }
-        let mut next = || fields.word().unwrap_or_default();
-        Ok(Some(match enforcer {
-            Enforcer::LimitedCalls => {
+        let contract = caveat.enforcer;
+        Ok(Some(match terms {
+            Terms::Calls { limit } => {
                 let call =
                     CaveatEnforcer::callCountsCall { delegationManager: manager, delegationHash: hash };
-                next().saturating_sub(self.chain.read(contract, call).await?)
+                limit.saturating_sub(self.chain.read(contract, call).await?)
             }
-            Enforcer::NativeTokenTransferAmount | Enforcer::ERC20TransferAmount => {
+            Terms::Total { limit, .. } => {
                 let call = CaveatEnforcer::spentMapCall { delegationManager: manager, delegationHash: hash };
-                next().saturating_sub(self.chain.read(contract, call).await?)
+                limit.saturating_sub(self.chain.read(contract, call).await?)
             }
-            Enforcer::NativeTokenPeriodTransfer | Enforcer::ERC20PeriodTransfer => {
+            Terms::Period { .. } => {
                 let call = CaveatEnforcer::getAvailableAmountCall {
                     delegationHash: hash,
                     delegationManager: manager,
-                    terms: Bytes::copy_from_slice(terms),
+                    terms: Bytes::copy_from_slice(caveat.terms),
                 };
                 self.chain.read(contract, call).await?.available
             }
-            Enforcer::NativeTokenStreaming | Enforcer::ERC20Streaming => {
+            Terms::Stream { initial, max, per_second, start, .. } => {
                 let call = CaveatEnforcer::streamingAllowancesCall {
                     delegationManager: manager,
                     delegationHash: hash,
                 };
-                let spent = self.chain.read(contract, call).await?.spent;
                 // Before the first use the contract itself says 0.
-                let (initial, max, per_second, start) = (next(), next(), next(), next());
+                let spent = self.chain.read(contract, call).await?.spent;
                 let stream = StreamAllowance { initial, max, per_second, start, spent };
                 stream.available(now).unwrap_or_default()
             }
-            Enforcer::Id => {
-                let (delegator, id) = (delegation.delegator, next());
+            Terms::Id(id) => {
+                let delegator = delegation.delegator;
                 let call = CaveatEnforcer::getIsUsedCall { delegationManager: manager, delegator, id };
                 U256::from(u8::from(!self.chain.read(contract, call).await?))
             }
@@ -172,17 +169,7 @@ impl Redeemer {
     }
 }
 
-/// Whether the caveat's terms begin with a token.
-const fn is_of_token(enforcer: Enforcer) -> bool {
-    matches!(
-        enforcer,
-        Enforcer::ERC20TransferAmount | Enforcer::ERC20PeriodTransfer | Enforcer::ERC20Streaming
-    )
-}
-
-/// Whether a time is between those of a `Timestamp`'s terms, both exclusive.
-fn is_open(terms: &[u8], now: u64) -> bool {
-    let mut terms = Terms::new(terms);
-    let (after, before) = (terms.half_word().unwrap_or_default(), terms.half_word().unwrap_or_default());
+/// Whether a time is between two others, both exclusive, 0 for an open end.
+fn is_open(after: u128, before: u128, now: u64) -> bool {
     u128::from(now) > after && (before == 0 || u128::from(now) < before)
 }

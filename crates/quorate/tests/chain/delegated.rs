@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use crate::kit::Kit;
 use crate::local::{LocalNetwork, claim, refusal, sign};
 use crate::player::{balance_of, block_on, devnet, ether, rpc, soon, token, token_balance};
+use crate::shares::StolenKey;
 
 /// A key of the network that signs nothing yet.
 async fn key(network: &LocalNetwork, owner: &PrivateKeySigner) -> DistributedSigner {
@@ -110,6 +111,11 @@ fn a_network_s_key_redeems_a_function_call_that_the_kit_delegated() {
         let by_chain = redeemer.ask_chain(mint(&wrong)).await.unwrap_err();
         let RedeemError::Caveat { place: found, reason } = &by_chain else { panic!("{by_chain}") };
         assert_eq!((*found, reason), (place, &text));
+        // Signed past both, by the shares of a quorum that judges nothing, it reverts.
+        let stolen = StolenKey::of(&network, &key).await;
+        let hash = send(&stolen, priced(redeemer.transaction(mint(&wrong), 1).unwrap())).await;
+        assert_eq!(mined(&hash).await["status"], "0x0");
+        assert_eq!(balance_of(address).await, 0);
 
         let [left] = redeemer.status().await.unwrap().left[..] else { panic!("one caveat counts") };
         assert_eq!((left.enforcer, left.amount), (Enforcer::LimitedCalls, U256::ONE));
@@ -121,7 +127,7 @@ fn a_network_s_key_redeems_a_function_call_that_the_kit_delegated() {
         let RedeemError::Caveat { place, reason } = &third else { panic!("{third}") };
         assert_eq!(*place, permissions_place(&permissions, Enforcer::LimitedCalls));
         assert_eq!(reason, "LimitedCallsEnforcer:limit-exceeded");
-        let subject = Subject::Transaction(redeemer.transaction(mint(&data), 2).unwrap());
+        let subject = Subject::Transaction(redeemer.transaction(mint(&data), 3).unwrap());
         let Refusal::Forbidden { reason, revert } = refusal(key.sign_subject(&subject).await.unwrap_err())
         else {
             panic!("a node signs it")
@@ -251,18 +257,9 @@ fn nothing_is_lost_or_counted_twice_while_nodes_come_and_go() {
         // What reverts is counted by the nodes, which cannot know, and not by the chain.
         let to_nobody = mint_to(Address::ZERO);
         for nonce in redeemed..redeemed + reverted {
-            let unpriced = redeemer.transaction(mint(&to_nobody), nonce).unwrap();
-            let transaction = Transaction {
-                gas_limit: 500_000,
-                max_fee_per_gas: 10_000_000_000,
-                max_priority_fee_per_gas: 1,
-                ..unpriced
-            };
-            let signature = key.sign_subject(&Subject::Transaction(transaction.clone())).await.unwrap();
-            let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
-            let encoded = SignedTransaction { transaction, y_parity, r, s }.to_vec();
-            let hash = rpc("eth_sendRawTransaction", json!([Bytes::from(encoded)])).await;
-            assert_eq!(receipt(&hash).await["status"], "0x0");
+            let transaction = priced(redeemer.transaction(mint(&to_nobody), nonce).unwrap());
+            let hash = send(&*key, transaction).await;
+            assert_eq!(mined(&hash).await["status"], "0x0");
         }
         assert_eq!(left().await, U256::from(reverted));
         let refused = redeemer.redeem(mint(&data)).await.unwrap_err();
@@ -281,7 +278,25 @@ fn redemptions() -> u64 {
     std::env::var("QUORATE_REDEMPTIONS").map_or(24, |number| number.parse().unwrap())
 }
 
-async fn receipt(hash: &Value) -> Value {
+/// A transaction whose gas and fees nobody asks the node about.
+fn priced(unpriced: Transaction<Vec<u8>>) -> Transaction<Vec<u8>> {
+    Transaction {
+        gas_limit: 500_000,
+        max_fee_per_gas: 10_000_000_000,
+        max_priority_fee_per_gas: 1,
+        ..unpriced
+    }
+}
+
+/// Has a key sign a transaction, which the chain is given without a question.
+async fn send(key: &dyn DelegateSigner, transaction: Transaction<Vec<u8>>) -> Value {
+    let signature = key.sign(&Subject::Transaction(transaction.clone())).await.unwrap();
+    let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
+    let encoded = SignedTransaction { transaction, y_parity, r, s }.to_vec();
+    rpc("eth_sendRawTransaction", json!([Bytes::from(encoded)])).await
+}
+
+async fn mined(hash: &Value) -> Value {
     loop {
         let receipt = rpc("eth_getTransactionReceipt", json!([hash])).await;
         if !receipt.is_null() {

@@ -16,3 +16,4 @@ mod payments;
 mod player;
 mod readme;
 mod session;
+mod shares;
