@@ -47,8 +47,11 @@ pub enum DeviceError {
         /// The caller's.
         asked: B256,
     },
-    /// Typed data that is not a request for a distributed key.
-    #[error("the device signs no typed data but requests for distributed keys")]
+    /// Bytes that are not one delegation. Nothing was sent.
+    #[error("a device signs exactly one delegation at a time, in the encoding of its manager")]
+    NotOneDelegation,
+    /// Typed data that is neither a request for a distributed key nor a delegation.
+    #[error("the device signs no typed data but requests for distributed keys and delegations")]
     OtherTypedData,
     /// A signature that is not the device's over what was to be signed.
     #[error("the device's signature is not one of {address}'s over what was to be signed")]
