@@ -419,7 +419,7 @@ typedef struct quorate_key_request {
 #define QUORATE_NULL 1
 
 // An argument cannot be read: a time of more than 48 bits, a number that is none of those listed, a pointer that is not
-// aligned.
+// aligned, bytes that are not one delegation.
 #define QUORATE_MALFORMED 2
 
 // The review, the evaluation or the verification refuses.

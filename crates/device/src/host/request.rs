@@ -186,11 +186,12 @@ impl DelegationRequest {
     /// What is signed: the delegation's EIP-712 digest.
     ///
     /// # Errors
-    /// [`DeviceError::NotOneDelegation`] for bytes that are no delegation, or more than one.
+    /// Bytes that are no delegation, or more than one.
     pub fn digest(&self) -> Result<B256, DeviceError> {
         let Self { domain: DelegationDomain { chain_id, manager }, encoded } = self;
-        let one = Context::parse(encoded).ok().filter(|context| context.len() == 1);
-        let delegation = one.and_then(|context| context.get(0)).ok_or(DeviceError::NotOneDelegation)?;
+        let context = Context::parse(encoded)?;
+        let one = context.get(0).filter(|_| context.len() == 1);
+        let delegation = one.ok_or(DeviceError::NotOneDelegation { found: context.len() })?;
         Ok(delegation.signing_digest(*chain_id, *manager))
     }
 }

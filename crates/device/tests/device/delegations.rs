@@ -4,7 +4,8 @@ use alloy_dyn_abi::TypedData;
 use alloy_primitives::Signature;
 use alloy_signer::Signer as _;
 use quorate_core::delegation::{
-    Caveat, Caveats, Delegation, Delegations, Enforcer, MANAGER_V1_3_0, MAX_TERMS, ROOT_AUTHORITY,
+    Caveat, Caveats, Delegation, Delegations, Enforcer, MANAGER_V1_3_0, MAX_CAVEATS, MAX_TERMS,
+    ROOT_AUTHORITY,
 };
 use quorate_core::{Address, DelegationDomain, Encode as _, U256};
 use quorate_device::host::{DelegationRequest, DeviceError, DeviceSigner, SigningRequest};
@@ -272,8 +273,14 @@ async fn no_document_is_signed_but_one_of_the_delegation_s_own_digest() {
         let error = device.sign_dynamic_typed_data(&document).await.unwrap_err().to_string();
         assert!(error.contains("signs no typed data but"), "{error}");
     }
-    let two = Delegations(&[delegation(&[]), delegation(&[])]).to_vec();
-    let two = SigningRequest::Delegation(DelegationRequest { domain: DOMAIN, encoded: two });
-    assert!(matches!(device.sign(&two).await, Err(DeviceError::NotOneDelegation)));
+    let many = Caveat { enforcer: FRIEND, terms: &[] };
+    let mut long = message();
+    long["caveats"] = vec![json!({ "enforcer": FRIEND.to_string(), "terms": "0x" }); MAX_CAVEATS + 1].into();
+    assert!(device.sign_dynamic_typed_data(&document(&long)).await.is_err());
+    let request = |encoded| SigningRequest::Delegation(DelegationRequest { domain: DOMAIN, encoded });
+    let two = request(Delegations(&[delegation(&[]), delegation(&[])]).to_vec());
+    assert!(matches!(device.sign(&two).await, Err(DeviceError::NotOneDelegation { found: 2 })));
+    let over = request(Delegations(&[delegation(&[many; MAX_CAVEATS + 1])]).to_vec());
+    assert!(matches!(device.sign(&over).await, Err(DeviceError::Delegation(_))));
     assert!(button.asked().is_empty());
 }
