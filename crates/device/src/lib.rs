@@ -5,6 +5,8 @@
 #[cfg(any(feature = "host", test))]
 extern crate std;
 
+#[cfg(feature = "delegation")]
+mod delegation;
 mod device;
 mod frame;
 #[cfg(feature = "host")]
@@ -20,6 +22,8 @@ mod user;
 
 pub use embedded_io;
 
+#[cfg(feature = "delegation")]
+pub use self::delegation::MAX_DELEGATION;
 #[cfg(feature = "use")]
 pub use self::session_use::MAX_USE_CALL_DATA;
 pub use self::{

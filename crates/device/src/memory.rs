@@ -32,7 +32,7 @@ pub trait Memory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct NotRecorded;
 
-texts!(NotRecorded => "the device could not keep the root that it signed");
+texts!(NotRecorded => "the device could not keep the root it signed");
 
 /// Keeps nothing: sessions that the device cannot show are refused.
 #[derive(Clone, Copy, Debug, Default)]

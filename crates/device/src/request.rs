@@ -1,10 +1,14 @@
 //! One request after the other, message by message, without a port.
 
+#[cfg(feature = "delegation")]
+use quorate_core::DelegationDomain;
 use quorate_core::{
     Address, B256, KeyRequest, KeyRequestReview, ReviewState, SignedRoot, TaggedValue, TrustedContext,
     signing_hash,
 };
 
+#[cfg(feature = "delegation")]
+use crate::delegation::DelegationBuffer;
 #[cfg(feature = "use")]
 use crate::session_use::UseBuffers;
 use crate::{
@@ -28,6 +32,8 @@ pub(crate) struct Requests<'a, K, D, C, M, const CALLS: usize> {
     stage: Stage,
     #[cfg(feature = "use")]
     session_use: UseBuffers,
+    #[cfg(feature = "delegation")]
+    delegation: DelegationBuffer<'a>,
 }
 
 #[derive(Clone, Copy)]
@@ -44,6 +50,8 @@ enum Stage {
     UseShown {
         hash: B256,
     },
+    #[cfg(feature = "delegation")]
+    Delegation(DelegationDomain),
     Waiting(Approved),
 }
 
@@ -77,6 +85,8 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Requests
             stage: Stage::Idle,
             #[cfg(feature = "use")]
             session_use: UseBuffers::new(),
+            #[cfg(feature = "delegation")]
+            delegation: DelegationBuffer::new(trusted),
         }
     }
 
@@ -109,6 +119,16 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Requests
                     Err(Refusal::Unexpected)
                 };
             }
+            #[cfg(feature = "delegation")]
+            ToDevice::Delegation { chain_id, manager } => {
+                let domain = DelegationDomain { chain_id: *chain_id, manager: manager.into() };
+                self.start(*request, Stage::Delegation(domain));
+                self.review.display().take_from(self.key_request.display());
+                self.delegation.clear();
+                return Ok(Answer::Ready);
+            }
+            #[cfg(not(feature = "delegation"))]
+            ToDevice::Delegation { .. } => return Err(Refusal::NoDelegations),
             _ => {}
         }
         #[cfg(not(feature = "use"))]
@@ -135,6 +155,16 @@ impl<'a, K: Key, D: Display, C: Consent, M: Memory, const CALLS: usize> Requests
             #[cfg(feature = "use")]
             (Stage::UseShown { hash }, ToDevice::End) => {
                 Ok(self.ask(hash, Approved { digest: signing_hash(hash), root: None }))
+            }
+            #[cfg(feature = "delegation")]
+            (Stage::Delegation(_), ToDevice::Permissions(piece)) => {
+                self.delegation.push(piece)?;
+                Ok(Answer::Ready)
+            }
+            #[cfg(feature = "delegation")]
+            (Stage::Delegation(domain), ToDevice::End) => {
+                let digest = self.delegation.review(domain, self.review.display())?;
+                Ok(self.ask(digest, Approved { digest, root: None }))
             }
             _ => Err(Refusal::Unexpected),
         }

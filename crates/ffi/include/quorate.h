@@ -129,6 +129,42 @@
 #define QUORATE_LABEL_WINDOW_VALUE_LIMIT 111
 #define QUORATE_LABEL_WINDOW_GAS_LIMIT 112
 #define QUORATE_LABEL_LIMITED_WINDOW_SECONDS 113
+#define QUORATE_LABEL_DELEGATOR 192
+#define QUORATE_LABEL_DELEGATION_MANAGER 193
+#define QUORATE_LABEL_UNKNOWN_MANAGER 194
+#define QUORATE_LABEL_DELEGATE_KEY 195
+#define QUORATE_LABEL_PASSES_ON 196
+#define QUORATE_LABEL_CAVEAT 197
+#define QUORATE_LABEL_ALLOWED_CONTRACT 198
+#define QUORATE_LABEL_CALL_DATA_AT 199
+#define QUORATE_LABEL_CALL_DATA_LEN 200
+#define QUORATE_LABEL_CALL_DATA_WORD 201
+#define QUORATE_LABEL_CALL_DATA_BYTES 202
+#define QUORATE_LABEL_EXACT_DATA 203
+#define QUORATE_LABEL_SENDS_ONLY 204
+#define QUORATE_LABEL_REDEEMED_AT_MOST 205
+#define QUORATE_LABEL_COIN_IN_ALL 206
+#define QUORATE_LABEL_TRANSFERS_TOKEN 207
+#define QUORATE_LABEL_TOKEN_IN_ALL 208
+#define QUORATE_LABEL_COIN_IN_PERIOD 209
+#define QUORATE_LABEL_TOKEN_IN_PERIOD 210
+#define QUORATE_LABEL_PERIOD_SECONDS 211
+#define QUORATE_LABEL_COUNTED_FROM 212
+#define QUORATE_LABEL_COIN_AT_ONCE 213
+#define QUORATE_LABEL_TOKEN_AT_ONCE 214
+#define QUORATE_LABEL_COIN_PER_SECOND 215
+#define QUORATE_LABEL_TOKEN_PER_SECOND 216
+#define QUORATE_LABEL_COIN_OF_STREAM 217
+#define QUORATE_LABEL_REDEEMER 218
+#define QUORATE_LABEL_WHILE_NONCE 219
+#define QUORATE_LABEL_USES_ID 220
+#define QUORATE_LABEL_AFTER_BLOCK 221
+#define QUORATE_LABEL_BEFORE_BLOCK 222
+#define QUORATE_LABEL_REVOCATIONS 223
+#define QUORATE_LABEL_UNKNOWN_CAVEAT 224
+#define QUORATE_LABEL_UNKNOWN_TERMS 225
+#define QUORATE_LABEL_SALT 226
+#define QUORATE_LABEL_DELEGATION_HASH 227
 
 
 // The version's first number. Where it is 0, the second says what does not fit together.
@@ -291,8 +327,9 @@ typedef struct quorate_session {
 //
 // Each operation begins with quorate_review_begin; each session of a grant follows, then the call data in pieces of any length,
 // then the end, which gives the hash to sign if all that was shown is approved. A request for a key begins with
-// quorate_key_request_begin; the permissions follow in pieces, then the end. Whatever does not end in QUORATE_OK ends the
-// review: its reason is the last item shown, and nothing but a new begin does anything then.
+// quorate_key_request_begin; the permissions follow in pieces, then the end. The use of a session, and a delegation, are one step.
+// Whatever does not end in QUORATE_OK ends the review: its reason is the last item shown, and nothing but a new begin does
+// anything then.
 typedef struct quorate_review {
     uint64_t opaque[QUORATE_REVIEW_WORDS];
 } quorate_review;
@@ -382,7 +419,7 @@ typedef struct quorate_key_request {
 #define QUORATE_NULL 1
 
 // An argument cannot be read: a time of more than 48 bits, a number that is none of those listed, a pointer that is not
-// aligned.
+// aligned, bytes that are not one delegation.
 #define QUORATE_MALFORMED 2
 
 // The review, the evaluation or the verification refuses.
@@ -505,6 +542,22 @@ quorate_status quorate_key_request_permissions(struct quorate_review *review,
 quorate_status quorate_key_request_finish(struct quorate_review *review,
                                           uint8_t digest[32],
                                           struct quorate_reason *reason);
+
+// Reviews what an owner signs to let a key act for their account (ERC-7710), in one step from begin to end: shows the delegation
+// with its caveats, and gives the digest to sign if all that was shown is approved. Not in a library that was made without feature
+// `delegation`.
+//
+// `delegation` is the canonical abi.encode of an array of exactly one delegation, as its manager takes it; its signature may be
+// empty, and is not looked at. The manager and the enforcers that are known are those of version 1.3.0 of MetaMask's framework.
+quorate_status quorate_review_delegation(struct quorate_review *review,
+                                         const struct quorate_trusted *trusted,
+                                         quorate_show show,
+                                         void *context,
+                                         uint64_t chain_id,
+                                         const uint8_t manager[20],
+                                         struct quorate_bytes delegation,
+                                         uint8_t digest[32],
+                                         struct quorate_reason *reason);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,6 +2,8 @@
 
 use core::ffi::c_char;
 
+#[cfg(feature = "delegation")]
+use quorate_core::{DelegationReviewError, delegation::ContextError};
 use quorate_core::{
     HashError, KeyRequestError, Refusal, ReviewError, SessionUseError, UnpackError, Written as _,
     merkle::TreeError, texts,
@@ -15,7 +17,7 @@ pub const QUORATE_OK: Status = 0;
 /// A pointer is null that may not be.
 pub const QUORATE_NULL: Status = 1;
 /// An argument cannot be read: a time of more than 48 bits, a number that is none of those listed, a pointer that is not
-/// aligned.
+/// aligned, bytes that are not one delegation.
 pub const QUORATE_MALFORMED: Status = 2;
 /// The review, the evaluation or the verification refuses.
 pub const QUORATE_REFUSED: Status = 3;
@@ -49,6 +51,12 @@ pub(crate) enum Error {
     OtherKind,
     Reentry,
     NotUnderRoot,
+    #[cfg(feature = "delegation")]
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    #[cfg(feature = "delegation")]
+    #[error(transparent)]
+    Delegation(#[from] DelegationReviewError),
     #[error(transparent)]
     Evaluation(#[from] Refusal),
     #[error(transparent)]
@@ -72,6 +80,10 @@ texts!(Error {
     OtherKind => "the step is not one of the review that was begun",
     Reentry => "the review was called from within its own callback",
     NotUnderRoot => "the leaf is not under the root",
+    #[cfg(feature = "delegation")]
+    Context(error) => "{}",
+    #[cfg(feature = "delegation")]
+    Delegation(error) => "{}",
     Evaluation(error) => "{}",
     Hash(error) => "{}",
     KeyRequest(error) => "{}",
@@ -84,7 +96,12 @@ texts!(Error {
 impl Error {
     /// Whether the core has shown it.
     pub(crate) const fn is_shown(&self) -> bool {
-        matches!(self, Self::Review(_) | Self::KeyRequest(_) | Self::SessionUse(_))
+        match self {
+            #[cfg(feature = "delegation")]
+            Self::Delegation(_) => true,
+            Self::Review(_) | Self::KeyRequest(_) | Self::SessionUse(_) => true,
+            _ => false,
+        }
     }
 
     pub(crate) const fn status(&self) -> Status {
@@ -97,6 +114,10 @@ impl Error {
             | Self::SessionUse(SessionUseError::Review(ReviewError::OutOfOrder { .. }))
             | Self::KeyRequest(KeyRequestError::NotBegun) => QUORATE_ORDER,
             Self::Reentry => QUORATE_REENTRY,
+            #[cfg(feature = "delegation")]
+            Self::Context(_) => QUORATE_MALFORMED,
+            #[cfg(feature = "delegation")]
+            Self::Delegation(_) => QUORATE_REFUSED,
             Self::NotUnderRoot
             | Self::Evaluation(_)
             | Self::KeyRequest(_)

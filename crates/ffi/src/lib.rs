@@ -16,6 +16,8 @@ extern crate std;
 #[cfg(target_os = "none")]
 mod bare_metal;
 mod border;
+#[cfg(feature = "delegation")]
+mod delegation;
 mod display;
 mod error;
 mod key_request;
@@ -27,6 +29,8 @@ mod trusted;
 mod version;
 
 pub use self::border::{Bytes, Text};
+#[cfg(feature = "delegation")]
+pub use self::delegation::quorate_review_delegation;
 pub use self::display::{Item, Show};
 pub use self::error::{Reason, Status};
 pub use self::key_request::{

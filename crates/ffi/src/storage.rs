@@ -4,6 +4,8 @@ use core::ffi::c_void;
 use core::fmt;
 use core::mem::MaybeUninit;
 
+#[cfg(feature = "delegation")]
+use quorate_core::DelegationReview;
 use quorate_core::{KeyRequestReview, ReviewState, TrustedContext};
 
 use crate::border::{check, read};
@@ -21,8 +23,9 @@ pub const QUORATE_REVIEW_SIZE: usize = QUORATE_REVIEW_WORDS * 8;
 ///
 /// Each operation begins with quorate_review_begin; each session of a grant follows, then the call data in pieces of any length,
 /// then the end, which gives the hash to sign if all that was shown is approved. A request for a key begins with
-/// quorate_key_request_begin; the permissions follow in pieces, then the end. Whatever does not end in QUORATE_OK ends the
-/// review: its reason is the last item shown, and nothing but a new begin does anything then.
+/// quorate_key_request_begin; the permissions follow in pieces, then the end. The use of a session, and a delegation, are one step.
+/// Whatever does not end in QUORATE_OK ends the review: its reason is the last item shown, and nothing but a new begin does
+/// anything then.
 #[repr(C)]
 pub struct Review {
     opaque: [u64; QUORATE_REVIEW_WORDS],
@@ -48,11 +51,13 @@ pub(crate) struct Storage {
 const _: () = assert!(size_of::<Storage>() <= size_of::<Review>());
 const _: () = assert!(align_of::<Storage>() <= align_of::<Review>());
 
-/// Room for a review of either kind.
+/// Room for a review of any kind.
 #[allow(dead_code, reason = "it has the size of the larger one")]
 union State {
     operation: core::mem::ManuallyDrop<ReviewState<'static, &'static mut Display>>,
     key_request: core::mem::ManuallyDrop<KeyRequestReview<'static, &'static mut Display>>,
+    #[cfg(feature = "delegation")]
+    delegation: core::mem::ManuallyDrop<DelegationReview<'static, &'static mut Display>>,
 }
 
 /// Nothing was begun, which zeros say, or what was begun is refused or finished.
@@ -121,7 +126,7 @@ impl Storage {
         };
         match context {
             Ok(context) => {
-                // SAFETY: as above; there is room for a review of either kind.
+                // SAFETY: as above; there is room for a review of any kind.
                 unsafe { (&raw mut (*place).state).cast::<S>().write(S::new(context, display)) };
                 idle.set(S::STAGE);
                 Ok(idle)

@@ -14,7 +14,7 @@ use quorate_ffi::{
 const HEADER: &str = "include/quorate.h";
 
 /// In the order of the header.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "version",
     "error",
     "border",
@@ -25,6 +25,7 @@ const SOURCES: [&str; 10] = [
     "storage",
     "review",
     "key_request",
+    "delegation",
 ];
 
 const INTRODUCTION: &str = "\

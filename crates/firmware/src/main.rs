@@ -3,8 +3,8 @@
 #![no_std]
 #![no_main]
 
-#[cfg(feature = "delegation")]
-mod delegation;
+#[cfg(feature = "evaluate")]
+mod evaluate;
 
 use core::cell::RefCell;
 
@@ -30,7 +30,7 @@ type Signer =
 fn main() -> ! {
     let (mut port, user) = ports();
     match device(key(), user).serve(&mut port) {
-        Ok(()) => stop("the port is at its end"),
+        Ok(()) => stop("the port ended"),
         Err(never) => match never {},
     }
 }

@@ -17,11 +17,14 @@ use quorate::{
     Call, Condition, Draft, FunctionSelector, LocalSessionKey, Policy, Quorate, Rule, SessionGrant,
 };
 use quorate_contracts::Erc721;
+use quorate_core::delegation::{Caveats, Delegation, MANAGER_V1_3_0, ROOT_AUTHORITY};
 use quorate_core::{
-    Domain, EntryPointVersion, Initialization, Paymaster, UnpackedUserOperation, merkle, signing_hash,
+    DelegationDomain, Domain, EntryPointVersion, Initialization, Paymaster, UnpackedUserOperation, merkle,
+    signing_hash,
 };
 use quorate_device::host::{
-    DeviceSigner, GrantedSession, KeyRequestText, Operation, OperationRequest, SigningRequest,
+    DelegationRequest, DeviceSigner, GrantedSession, KeyRequestText, Operation, OperationRequest,
+    SigningRequest,
 };
 use quorate_devnet::Devnet;
 use quorate_protocol::{Limits, Permissions, PermittedPolicy};
@@ -90,7 +93,10 @@ impl Emulator {
     async fn sign(&self, request: SigningRequest) -> String {
         self.screen.forget();
         let hash = request.hash().unwrap();
-        let digest = if let SigningRequest::Key(_) = request { hash } else { signing_hash(hash) };
+        let digest = match request {
+            SigningRequest::Key(_) | SigningRequest::Delegation(_) => hash,
+            SigningRequest::Operation(_) | SigningRequest::Use(_) => signing_hash(hash),
+        };
         let signature = self.device.sign(&request).await.unwrap();
         assert_eq!(signature.recover_address_from_prehash(&digest).unwrap(), self.device.address());
         let screen = self.screen.text();
@@ -252,5 +258,20 @@ async fn a_device_signs_at_each_entry_point_and_for_a_distributed_key() {
     let screen = emulator.sign(SigningRequest::Key(key_request())).await;
     assert!(screen.contains("New session key, made by a number of nodes: 5"), "{screen}");
     assert!(!screen.contains("is not shown"), "{screen}");
+    // The firmware is built without the feature for it.
+    let refused = emulator.device.sign(&SigningRequest::Delegation(delegation())).await.unwrap_err();
+    assert!(refused.to_string().contains("this device signs no delegations"), "{refused}");
     assert!(emulator.device.sign_hash(&keccak256("anything")).await.is_err());
+}
+
+fn delegation() -> DelegationRequest {
+    let delegation = Delegation {
+        delegate: Address::repeat_byte(2),
+        delegator: Address::repeat_byte(1),
+        authority: ROOT_AUTHORITY,
+        caveats: Caveats::default(),
+        salt: U256::ZERO,
+        signature: &[],
+    };
+    DelegationRequest::new(DelegationDomain { chain_id: 137, manager: MANAGER_V1_3_0 }, &delegation)
 }

@@ -31,9 +31,10 @@ pub struct Numbered<M> {
 ///
 /// To have an operation signed: `Begin`, each `Session` or `KeptSession` of a grant, the `CallData` in pieces, `End`.
 /// To have a request for a key signed: `KeyRequest`, its `Permissions` in pieces, `End`. To have a session's use signed:
-/// `Use`, the `CallData` in pieces, the `Session`, `End`. Each is answered by [`FromDevice::Ready`], and `End` by
-/// [`FromDevice::Waiting`], or any by [`FromDevice::Refused`], which ends the request. `Address`, `Begin`, `KeyRequest` and
-/// `Use` are taken at any time, and end the request before them.
+/// `Use`, the `CallData` in pieces, the `Session`, `End`. To have a delegation signed: `Delegation`, its `Permissions` in pieces,
+/// `End`. Each is answered by [`FromDevice::Ready`], and `End` by [`FromDevice::Waiting`], or any by [`FromDevice::Refused`],
+/// which ends the request. `Address`, `Begin`, `KeyRequest`, `Use` and `Delegation` are taken at any time, and end the request
+/// before them.
 ///
 /// No message makes a device sign a hash, and none stands for its button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +68,8 @@ pub enum ToDevice<'a> {
     CallData(&'a [u8]),
     /// Starts the review of a request for a distributed key.
     KeyRequest(#[serde(borrow)] KeyRequestFrame<'a>),
-    /// The next piece of the permissions of a request for a key.
+    /// The next piece of what a key may do: the permissions of a request for it, or the canonical `abi.encode` of an array of one
+    /// delegation.
     Permissions(&'a [u8]),
     /// Starts the review of a session's use.
     Use(#[serde(borrow)] OperationFrame<'a>),
@@ -75,6 +77,13 @@ pub enum ToDevice<'a> {
     End,
     /// The host gives the request up.
     Cancel,
+    /// Starts the review of a delegation.
+    Delegation {
+        /// The chain.
+        chain_id: u64,
+        /// The manager that it is redeemed at.
+        manager: [u8; 20],
+    },
 }
 
 /// What the device sends.
@@ -84,9 +93,11 @@ pub enum FromDevice<'a> {
     Address([u8; 20]),
     /// It has taken the message, and shown what is in it.
     Ready,
-    /// It has shown everything, and waits for its button. The hash of the operation, or the digest of the request for a key.
+    /// It has shown everything, and waits for its button. The hash of the operation, or the digest of a request for a key or a
+    /// delegation.
     Waiting([u8; 32]),
-    /// r ‖ s ‖ v, v 27 or 28, low s: over the EIP-191 digest of an operation's hash, or the digest of a request for a key.
+    /// r ‖ s ‖ v, v 27 or 28, low s: over the EIP-191 digest of an operation's hash, or the digest of a request for a key or a
+    /// delegation.
     Signature(&'a [u8]),
     /// It signs nothing, and why.
     Refused(&'a str),

@@ -41,6 +41,7 @@ impl<'a> Reader<'a> {
             7 => ToDevice::Use(self.operation()),
             8 => ToDevice::End,
             9 => ToDevice::Cancel,
+            10 => ToDevice::Delegation { chain_id: self.u64(), manager: self.array() },
             _ => self.fail(ToDevice::Cancel),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::string::String;
 
-use quorate_core::{Address, B256, HashError};
+use quorate_core::{Address, B256, HashError, delegation::ContextError};
 
 use crate::frame::FrameError;
 
@@ -47,8 +47,17 @@ pub enum DeviceError {
         /// The caller's.
         asked: B256,
     },
-    /// Typed data that is not a request for a distributed key.
-    #[error("the device signs no typed data but requests for distributed keys")]
+    /// Bytes that are no delegations, or a delegation over the bounds of the core. Nothing was sent.
+    #[error("the delegation is none that a device can read")]
+    Delegation(#[from] ContextError),
+    /// Not one delegation, but several. Nothing was sent.
+    #[error("a device signs one delegation at a time, not {found}")]
+    NotOneDelegation {
+        /// How many.
+        found: usize,
+    },
+    /// Typed data that is neither a request for a distributed key nor a delegation.
+    #[error("the device signs no typed data but requests for distributed keys and delegations")]
     OtherTypedData,
     /// A signature that is not the device's over what was to be signed.
     #[error("the device's signature is not one of {address}'s over what was to be signed")]

@@ -8,6 +8,9 @@ mod signer;
 pub use self::{
     connection::Deadlines,
     error::DeviceError,
-    request::{GrantedSession, KeyRequestText, Operation, OperationRequest, SigningRequest, UseRequest},
+    request::{
+        DelegationRequest, GrantedSession, KeyRequestText, Operation, OperationRequest, SigningRequest,
+        UseRequest,
+    },
     signer::{DeviceSigner, RequestSigner},
 };

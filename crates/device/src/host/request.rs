@@ -3,8 +3,10 @@
 use std::{string::String, vec::Vec};
 
 use quorate_core::{
-    Address, B256, CallDataDigest as _, Digest, Domain, Initialization, KeyRequest, Leaf, OperationHead,
-    Paymaster, TaggedValue, UnpackedUserOperation, UserOperation, signing_hash,
+    Address, B256, CallDataDigest as _, DelegationDomain, Digest, Domain, Encode as _, Initialization,
+    KeyRequest, Leaf, OperationHead, Paymaster, TaggedValue, UnpackedUserOperation, UserOperation,
+    delegation::{Context, Delegation, Delegations},
+    signing_hash,
 };
 
 use super::error::DeviceError;
@@ -21,6 +23,8 @@ pub enum SigningRequest {
     Use(UseRequest),
     /// The owner's request for a distributed key.
     Key(KeyRequestText),
+    /// A delegation of an account to a key.
+    Delegation(DelegationRequest),
 }
 
 /// A user operation, with the sessions that it grants.
@@ -163,19 +167,49 @@ impl KeyRequestText {
     }
 }
 
+/// A delegation that its delegator has still to sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelegationRequest {
+    /// The manager that it is redeemed at, and the chain.
+    pub domain: DelegationDomain,
+    /// The canonical `abi.encode` of an array of this one delegation, whose signature may be empty.
+    pub encoded: Vec<u8>,
+}
+
+impl DelegationRequest {
+    /// Asks for a delegation to be signed; the signature that it may have is left out.
+    pub fn new(domain: DelegationDomain, delegation: &Delegation<'_>) -> Self {
+        let unsigned = Delegation { signature: &[], ..*delegation };
+        Self { domain, encoded: Delegations(&[unsigned]).to_vec() }
+    }
+
+    /// What is signed: the delegation's EIP-712 digest.
+    ///
+    /// # Errors
+    /// Bytes that are no delegation, or more than one.
+    pub fn digest(&self) -> Result<B256, DeviceError> {
+        let Self { domain: DelegationDomain { chain_id, manager }, encoded } = self;
+        let context = Context::parse(encoded)?;
+        let one = context.get(0).filter(|_| context.len() == 1);
+        let delegation = one.ok_or(DeviceError::NotOneDelegation { found: context.len() })?;
+        Ok(delegation.signing_digest(*chain_id, *manager))
+    }
+}
+
 /// What of call data and permissions goes into one frame.
 const PIECE: usize = 512;
 
 impl SigningRequest {
-    /// What the device shows last: the operation's hash, or the digest of the request for a key.
+    /// What the device shows last: the operation's hash, or the digest of a request for a key or a delegation.
     ///
     /// # Errors
-    /// An operation that has no hash at its entry point.
+    /// An operation that has no hash at its entry point, and bytes that are not one delegation.
     pub fn hash(&self) -> Result<B256, DeviceError> {
         match self {
             Self::Operation(OperationRequest { domain, operation, .. })
             | Self::Use(UseRequest { domain, operation, .. }) => operation.hash(*domain),
             Self::Key(request) => Ok(request.digest()),
+            Self::Delegation(request) => request.digest(),
         }
     }
 
@@ -183,17 +217,18 @@ impl SigningRequest {
     pub(super) fn digest(&self, hash: B256) -> B256 {
         match self {
             Self::Operation(_) | Self::Use(_) => signing_hash(hash),
-            Self::Key(_) => hash,
+            Self::Key(_) | Self::Delegation(_) => hash,
         }
     }
 
-    /// Where the operation is to run.
-    pub(super) const fn domain(&self) -> Option<Domain> {
+    /// The chain, where what is signed is for one.
+    pub(super) const fn chain_id(&self) -> Option<u64> {
         match self {
             Self::Operation(OperationRequest { domain, .. }) | Self::Use(UseRequest { domain, .. }) => {
-                Some(*domain)
+                Some(domain.chain_id)
             }
             Self::Key(_) => None,
+            Self::Delegation(DelegationRequest { domain, .. }) => Some(domain.chain_id),
         }
     }
 
@@ -216,8 +251,15 @@ impl SigningRequest {
             }
             Self::Key(request) => {
                 frames.push("the key request", ToDevice::KeyRequest(key_request_frame(request)?))?;
-                let mut pieces = request.permissions.as_bytes().chunks(PIECE);
-                pieces.try_for_each(|piece| frames.push("permissions", ToDevice::Permissions(piece)))?;
+                frames.push_permissions(request.permissions.as_bytes())?;
+            }
+            Self::Delegation(DelegationRequest {
+                domain: DelegationDomain { chain_id, manager },
+                encoded,
+            }) => {
+                let (chain_id, manager) = (*chain_id, manager.into_array());
+                frames.push("the delegation", ToDevice::Delegation { chain_id, manager })?;
+                frames.push_permissions(encoded)?;
             }
         }
         frames.push("the end", ToDevice::End)?;
@@ -246,6 +288,11 @@ impl Frames {
                 self.push("a session's proof", ToDevice::kept_session(*leaf, *manager, &proof))
             }
         }
+    }
+
+    fn push_permissions(&mut self, permissions: &[u8]) -> Result<(), DeviceError> {
+        let mut pieces = permissions.chunks(PIECE);
+        pieces.try_for_each(|piece| self.push("permissions", ToDevice::Permissions(piece)))
     }
 
     fn push_call_data(&mut self, operation: &Operation) -> Result<(), DeviceError> {

@@ -2,11 +2,14 @@
 
 use std::{borrow::ToOwned as _, boxed::Box, string::String, sync::Arc, vec::Vec};
 
-use alloy_dyn_abi::eip712::TypedData;
+use alloy_dyn_abi::{DynSolValue, eip712::TypedData};
 use alloy_primitives::{Address, B256, ChainId, Signature};
 use alloy_signer::{Signer, UnsupportedSignerOperation};
 use async_trait::async_trait;
-use quorate_core::Domain;
+use quorate_core::{
+    DelegationDomain,
+    delegation::{Caveat, Caveats, Delegation},
+};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,7 +19,7 @@ use tokio::{
 use super::{
     connection::{Connection, Deadlines},
     error::DeviceError,
-    request::{KeyRequestText, SigningRequest},
+    request::{DelegationRequest, KeyRequestText, SigningRequest},
 };
 
 /// A device at the other end of a stream: a serial port, a TCP connection.
@@ -24,7 +27,7 @@ use super::{
 /// The person decides on the device itself; the host waits, for as long as its [`Deadlines`] say. A future that is dropped
 /// leaves the stream usable: the next request ends what the one before began, and skips answers to it.
 ///
-/// As an alloy `Signer` it signs requests for distributed keys, which come as typed data. For an operation, which the device
+/// As an alloy `Signer` it signs requests for distributed keys and delegations, which come as typed data. For an operation, which the device
 /// wants whole and not by its hash, there is [`signer`](Self::signer).
 #[derive(Debug)]
 pub struct DeviceSigner<S> {
@@ -123,9 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Signer for DeviceSigner<S>
         Err(alloy_signer::Error::UnsupportedOperation(UnsupportedSignerOperation::SignMessage))
     }
 
-    /// Signs a request for a distributed key, and no other typed data.
+    /// Signs a request for a distributed key or a delegation, and no other typed data.
     async fn sign_dynamic_typed_data(&self, payload: &TypedData) -> alloy_signer::Result<Signature> {
-        let request = key_request(payload, &self.permissions).map_err(alloy_signer::Error::other)?;
+        let request = request_of(payload, &self.permissions).map_err(alloy_signer::Error::other)?;
         self.sign(&request).await.map_err(alloy_signer::Error::other)
     }
 
@@ -141,17 +144,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Signer for DeviceSigner<S>
     fn set_chain_id(&mut self, _chain_id: Option<ChainId>) {}
 }
 
-/// Reads the request for a key of a document, which has to be that request's to the digest.
-fn key_request(payload: &TypedData, permissions: &str) -> Result<SigningRequest, DeviceError> {
-    let document = Document::deserialize(&payload.message).map_err(|_| DeviceError::OtherTypedData)?;
-    let Document { setup: Setup { t, n, metadata }, challenge } = document;
-    let metadata = metadata.into_iter().map(|entry| (entry.tag, entry.value)).collect();
-    let request =
-        KeyRequestText { threshold: t, nodes: n, metadata, challenge, permissions: permissions.to_owned() };
+/// Reads the request of a document, which has to be that request's to the digest.
+fn request_of(payload: &TypedData, permissions: &str) -> Result<SigningRequest, DeviceError> {
+    let is_delegation =
+        payload.domain.name.as_deref() == Some("DelegationManager") && payload.primary_type == "Delegation";
+    let request = if is_delegation {
+        delegation(payload).map(SigningRequest::Delegation)
+    } else {
+        key_request(payload, permissions).map(SigningRequest::Key)
+    };
+    let request = request.ok_or(DeviceError::OtherTypedData)?;
     match payload.eip712_signing_hash() {
-        Ok(digest) if digest == request.digest() => Ok(SigningRequest::Key(request)),
+        Ok(digest) if digest == request.hash()? => Ok(request),
         _ => Err(DeviceError::OtherTypedData),
     }
+}
+
+/// Reads a delegation by the order of its fields: what they are called, and all else, is in the digest.
+fn delegation(payload: &TypedData) -> Option<DelegationRequest> {
+    let chain_id = u64::try_from(payload.domain.chain_id?).ok()?;
+    let domain = DelegationDomain { chain_id, manager: payload.domain.verifying_contract? };
+    let value = payload.coerce().ok()?;
+    let [delegate, delegator, authority, caveats, salt] = fields(&value)?;
+    let caveats = caveats.as_array()?.iter().map(|caveat| {
+        let [enforcer, terms] = fields(caveat)?;
+        Some(Caveat { enforcer: enforcer.as_address()?, terms: terms.as_bytes()? })
+    });
+    let caveats = caveats.collect::<Option<Vec<_>>>()?;
+    let delegation = Delegation {
+        delegate: delegate.as_address()?,
+        delegator: delegator.as_address()?,
+        authority: authority.as_fixed_bytes()?.0.try_into().ok()?,
+        caveats: Caveats::from(&*caveats),
+        salt: salt.as_uint()?.0,
+        signature: &[],
+    };
+    Some(DelegationRequest::new(domain, &delegation))
+}
+
+fn fields<const N: usize>(value: &DynSolValue) -> Option<&[DynSolValue; N]> {
+    value.as_custom_struct().and_then(|(_, _, fields)| fields.try_into().ok())
+}
+
+fn key_request(payload: &TypedData, permissions: &str) -> Option<KeyRequestText> {
+    let document = Document::deserialize(&payload.message).ok()?;
+    let Document { setup: Setup { t, n, metadata }, challenge } = document;
+    let metadata = metadata.into_iter().map(|entry| (entry.tag, entry.value)).collect();
+    Some(KeyRequestText { threshold: t, nodes: n, metadata, challenge, permissions: permissions.to_owned() })
 }
 
 #[derive(Deserialize)]
@@ -200,10 +239,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> RequestSigner<S> {
 
 #[async_trait]
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Signer for RequestSigner<S> {
-    /// Signs the digest of the request for a key, if the request is one.
+    /// Signs the digest of the request for a key or the delegation, if the request is one.
     async fn sign_hash(&self, hash: &B256) -> alloy_signer::Result<Signature> {
         match self.request {
-            SigningRequest::Key(_) => self.sign_exactly(*hash).await,
+            SigningRequest::Key(_) | SigningRequest::Delegation(_) => self.sign_exactly(*hash).await,
             _ => Err(alloy_signer::Error::UnsupportedOperation(UnsupportedSignerOperation::SignHash)),
         }
     }
@@ -211,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Signer for RequestSigner<S
     /// Signs the operation's hash, if the request is one for an operation.
     async fn sign_message(&self, message: &[u8]) -> alloy_signer::Result<Signature> {
         match self.request {
-            SigningRequest::Key(_) => {
+            SigningRequest::Key(_) | SigningRequest::Delegation(_) => {
                 Err(alloy_signer::Error::UnsupportedOperation(UnsupportedSignerOperation::SignMessage))
             }
             _ => self.sign_exactly(B256::try_from(message).unwrap_or_default()).await,
@@ -223,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Signer for RequestSigner<S
     }
 
     fn chain_id(&self) -> Option<ChainId> {
-        self.request.domain().map(|Domain { chain_id, .. }| chain_id)
+        self.request.chain_id()
     }
 
     /// The chain is the request's.

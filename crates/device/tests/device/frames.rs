@@ -48,7 +48,7 @@ fn parts() -> impl Strategy<Value = Parts> {
 
 impl Parts {
     fn sent_by_host(&self) -> ToDevice<'_> {
-        match self.choices[0] % 13 {
+        match self.choices[0] % 14 {
             0 => ToDevice::Address,
             1 => ToDevice::Session {
                 valid_after: self.numbers[0],
@@ -63,6 +63,7 @@ impl Parts {
             7 => ToDevice::Use(self.operation()),
             8 => ToDevice::End,
             9 => ToDevice::Cancel,
+            10 => ToDevice::Delegation { chain_id: self.numbers[0], manager: self.address },
             _ => ToDevice::Begin(self.operation()),
         }
     }
@@ -180,9 +181,10 @@ proptest! {
     fn a_device_reads_numbers_as_serde_does(more in vec(0x80..=0xff_u8, 0..20), last in 0..0x80_u8) {
         let number = [more, vec![last]].concat();
         // Messages with a number of each width, before and after which all is zero or the shortest.
-        let messages: [(&[u8], usize); 5] = [
+        let messages: [(&[u8], usize); 6] = [
             (&[], 1),
             (&[1, 2], 22),
+            (&[1, 10], 20),
             (&[1, 4], 0),
             (&[1, 5, 0, 0, 1], 4),
             (&[&[1, 1][..], &[0; 21], &[1], &[0; 53]].concat(), 36),

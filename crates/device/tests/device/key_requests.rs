@@ -35,7 +35,7 @@ fn message(request: &KeyRequestText) -> ToDevice<'_> {
     ToDevice::KeyRequest(KeyRequestFrame { threshold: *threshold, nodes: *nodes, metadata, challenge })
 }
 
-fn sign(rig: &mut Rig, request: &KeyRequestText) -> Answer {
+pub(crate) fn sign(rig: &mut Rig, request: &KeyRequestText) -> Answer {
     let permissions = request.permissions.as_bytes().chunks(10).map(ToDevice::Permissions);
     rig.send_all([message(request)].into_iter().chain(permissions).chain([ToDevice::End]))
 }

@@ -62,7 +62,7 @@ fn a_wrong_signature_does_not_leave_the_device() {
     ];
     for (number, fault) in faults.into_iter().enumerate() {
         let (answer, screen) = signed_by(Faulty(key(), fault));
-        let expected = "the device's key gave a signature that does not verify";
+        let expected = "the key's signature does not verify";
         assert_eq!(answer, Answer::Refused(expected.to_owned()), "{number}");
         assert_eq!(screen, format!("REFUSED: {expected}"), "{number}");
     }
@@ -77,8 +77,8 @@ fn flipped(signature: &Signature, byte: usize) -> Option<Signature> {
 #[test]
 fn a_key_that_gives_nothing_is_told() {
     let (answer, screen) = signed_by(Faulty(key(), |_| None));
-    assert_eq!(answer, Answer::Refused("the device's key gave no signature".to_owned()));
-    assert_eq!(screen, "REFUSED: the device's key gave no signature");
+    assert_eq!(answer, Answer::Refused("the key gave no signature".to_owned()));
+    assert_eq!(screen, "REFUSED: the key gave no signature");
 }
 
 struct Counter(Cell<u8>);
@@ -129,7 +129,7 @@ fn added_entropy_changes_each_signature_which_verifies_all_the_same() {
 #[test]
 fn nothing_is_signed_without_the_entropy_that_was_to_be_added() {
     let (answer, _) = signed_by(SoftwareKey::new(secret(), Broken));
-    assert_eq!(answer, Answer::Refused("the device's key gave no signature".to_owned()));
+    assert_eq!(answer, Answer::Refused("the key gave no signature".to_owned()));
 }
 
 #[test]

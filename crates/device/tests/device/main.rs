@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 mod attacks;
+#[cfg(feature = "delegation")]
+mod delegations;
 mod frames;
 mod host;
 mod key_requests;
@@ -16,3 +18,5 @@ mod transcript;
 #[cfg(feature = "use")]
 mod uses;
 mod versions;
+#[cfg(not(feature = "delegation"))]
+mod without_delegations;

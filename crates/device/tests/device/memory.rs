@@ -38,7 +38,7 @@ fn rig<M: Memory>(memory: M) -> Rig<quorate_device::SoftwareKey, M> {
     Rig::with(key(), memory, Button::that(Decision::Approve))
 }
 
-const NO_RECORD: &str = "a session is to be kept, but this device has no record that it granted it";
+const NO_RECORD: &str = "a session is to be kept, but this device has no record of granting it";
 
 fn refusal(answer: &Answer) -> &str {
     match answer {
@@ -113,7 +113,7 @@ fn without_a_memory_unknown_sessions_are_refused() {
 #[test]
 fn a_root_that_cannot_be_recorded_is_not_signed() {
     let mut rig = rig(Full);
-    let reason = "the device could not keep the root that it signed";
+    let reason = "the device could not keep the root it signed";
     assert_eq!(refusal(&rig.sign(&both())), reason);
     assert_eq!(rig.screen.text(), format!("REFUSED: {reason}"));
     assert!(matches!(rig.sign(&operation(&[(Address::repeat_byte(1), &[])])), Answer::Signature(_)));

@@ -3,11 +3,12 @@
 use alloy_primitives::Signature;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use quorate_core::signing_hash;
+use quorate_core::delegation::{Caveats, Delegation, Delegations, MANAGER_V1_3_0, ROOT_AUTHORITY};
+use quorate_core::{Encode as _, U256, signing_hash};
 use quorate_device::{Decision, ToDevice};
 
 use crate::key_requests;
-use crate::rig::{Answer, Button, Rig, begin, frame, grant, read, session};
+use crate::rig::{ACCOUNT, Answer, Button, FRIEND, Rig, begin, frame, grant, read, session};
 
 /// A thing that a host or a person does.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        6 => (0..8_usize).prop_map(Act::Honest),
-        2 => (0..8_usize, any::<prop::sample::Index>(), 1..=255_u8)
+        6 => (0..10_usize).prop_map(Act::Honest),
+        2 => (0..10_usize, any::<prop::sample::Index>(), 1..=255_u8)
             .prop_map(|(place, at, bits)| Act::Changed(place, at, bits)),
         1 => vec(any::<u8>(), 0..40).prop_map(Act::Noise),
         3 => any::<bool>().prop_map(Act::Press),
@@ -34,6 +35,7 @@ fn honest(place: usize) -> Vec<u8> {
     let (request, leaf, key_request) = (grant(), session(), key_requests::request(""));
     let metadata = [Some((2, key_request.metadata[0].1.as_str())), None, None];
     let key_request = quorate_device::KeyRequestFrame { threshold: 3, nodes: 5, metadata, challenge: "9f" };
+    let delegation = delegation();
     let message = match place {
         0 => begin(&request),
         1 => ToDevice::session(&leaf.borrow()),
@@ -42,13 +44,28 @@ fn honest(place: usize) -> Vec<u8> {
         4 => ToDevice::KeyRequest(key_request),
         5 => ToDevice::Cancel,
         6 => ToDevice::Address,
+        7 => ToDevice::Delegation { chain_id: 8453, manager: MANAGER_V1_3_0.into_array() },
+        8 => ToDevice::Permissions(&delegation),
         _ => ToDevice::End,
     };
     frame(1, message)
 }
 
-/// The order in which an honest host asks, so that long runs come to a signature.
-const ORDERS: [&[usize]; 2] = [&[0, 1, 2, 3], &[4, 3]];
+/// A delegation of everything, as its manager takes it.
+fn delegation() -> Vec<u8> {
+    let delegation = Delegation {
+        delegate: FRIEND,
+        delegator: ACCOUNT,
+        authority: ROOT_AUTHORITY,
+        caveats: Caveats::default(),
+        salt: U256::ZERO,
+        signature: &[],
+    };
+    Delegations(&[delegation]).to_vec()
+}
+
+/// The order in which an honest host asks, so that long runs come to a signature, of a device that knows delegations, too.
+const ORDERS: [&[usize]; 3] = [&[0, 1, 2, 3], &[4, 3], &[7, 8, 3]];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
@@ -56,7 +73,7 @@ proptest! {
     #[test]
     fn nothing_is_signed_but_what_was_shown_and_approved(
         acts in vec(act(), 0..12),
-        order in 0..2_usize,
+        order in 0..ORDERS.len(),
         end in vec(act(), 0..6),
     ) {
         let mut rig = Rig::new(Button::default());

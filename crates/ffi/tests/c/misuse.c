@@ -158,6 +158,46 @@ static void steps_of_a_request(void) {
     check_over();
 }
 
+static quorate_status review_delegation(quorate_bytes delegation, quorate_show with) {
+    return quorate_review_delegation(&review, NULL, with, &display, 137, out, delegation, out, &reason);
+}
+
+/* One delegation, as its manager takes it. */
+static void bytes_that_are_no_delegation(void) {
+    quorate_bytes one = a_delegation();
+    uint8_t *copy = malloc(one.len + 1);
+    memcpy(copy, one.data, one.len);
+    copy[one.len] = 0;
+    display = (screen){0, 0, 0};
+    CHECK(review_delegation(one, show) == QUORATE_OK && display.refusals == 0);
+    int items = display.shown;
+    check_over();
+    CHECK(quorate_review_delegation(NULL, NULL, show, &display, 137, out, one, out, &reason) == QUORATE_NULL);
+    CHECK(review_delegation(one, NULL) == QUORATE_NULL);
+    CHECK(quorate_review_delegation(&review, NULL, show, &display, 137, NULL, one, out, &reason) == QUORATE_NULL);
+    CHECK(strcmp(text, "manager is null") == 0);
+    CHECK(quorate_review_delegation(&review, NULL, show, &display, 137, out, one, NULL, &reason) == QUORATE_NULL);
+    CHECK(strcmp(text, "digest is null") == 0);
+    CHECK(review_delegation(MISSING, show) == QUORATE_NULL);
+    CHECK(display.refusals == 3);
+    for (size_t len = 0; len < one.len; len++)
+        CHECK(review_delegation((quorate_bytes){copy, len}, show) == QUORATE_MALFORMED && reason.len > 0);
+    CHECK(review_delegation((quorate_bytes){copy, one.len + 1}, show) == QUORATE_MALFORMED);
+    copy[63] = 0; /* their number */
+    CHECK(review_delegation((quorate_bytes){copy, 64}, show) == QUORATE_MALFORMED);
+    check_over();
+    free(copy);
+    for (int fails_at = 1; fails_at <= items; fails_at++) {
+        display = (screen){0, fails_at, 0};
+        CHECK(review_delegation(one, show) == QUORATE_REFUSED && display.shown == fails_at + 1);
+        CHECK(strcmp(text, "the display did not show an item") == 0);
+        check_over();
+    }
+    /* In the place of another review, which is over. */
+    CHECK(begin() == QUORATE_OK && review_delegation(one, show) == QUORATE_OK);
+    check_over();
+}
+
 static void nulls_elsewhere(void) {
     quorate_operation operation = an_operation(QUORATE_V0_6);
     quorate_session session = a_session();
@@ -310,6 +350,7 @@ static int32_t call_back(void *context, const quorate_item *item) {
     CHECK(quorate_key_request_begin(&review, NULL, show, context, NULL, NULL) == QUORATE_REENTRY);
     CHECK(quorate_key_request_permissions(&review, NONE, NULL) == QUORATE_REENTRY);
     CHECK(quorate_key_request_finish(&review, hash, NULL) == QUORATE_REENTRY);
+    CHECK(quorate_review_delegation(&review, NULL, show, context, 137, hash, a_delegation(), hash, NULL) == QUORATE_REENTRY);
     /* Another one may be used. */
     screen unseen = {0, 0, 0};
     CHECK(quorate_review_begin(&other, NULL, show, &unseen, &operation, NULL) == QUORATE_OK);
@@ -363,6 +404,7 @@ int main(void) {
     nulls_at_the_beginning();
     nulls_elsewhere();
     steps_of_a_request();
+    bytes_that_are_no_delegation();
     numbers_that_are_none();
     callbacks_that_fail();
     callbacks_that_call_back();

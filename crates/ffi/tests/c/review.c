@@ -2,6 +2,7 @@
  *
  * review grant|use FUNCTIONS CONTRACTS OPERATION CALL_DATA [SESSION]...
  * review request THRESHOLD NODES CHALLENGE PERMISSIONS [TAG VALUE]...
+ * review delegation FUNCTIONS CONTRACTS CHAIN MANAGER DELEGATION
  *
  * FUNCTIONS: signatures with ';' between them. CONTRACTS: ADDRESS:ROLE with ';' between them. "-" is null for both.
  * OPERATION: the fields of quorate_operation in their order, in hex but for version and chain; "" for no delegate.
@@ -125,7 +126,24 @@ static void review_request(int count, char **argument) {
     require(quorate_key_request_finish(&review, digest, &reason));
 }
 
+static void review_delegation(char **argument) {
+    quorate_trusted trusted = read_trusted(argument[0], argument[1]);
+    quorate_bytes manager = bytes(argument[3]), delegation = bytes(argument[4]);
+    if (manager.len != 20) exit(64);
+    quorate_review *review = calloc(1, sizeof *review);
+    uint8_t digest[32];
+    require(quorate_review_delegation(review, &trusted, print, stdout, strtoull(argument[2], NULL, 10), manager.data,
+                                      delegation, digest, &reason));
+    free(review);
+    for (size_t i = 0; i < sizeof digest; i++) printf("%02x", digest[i]);
+    putchar('\n');
+}
+
 int main(int count, char **argument) {
+    if (count == 7 && strcmp(argument[1], "delegation") == 0) {
+        review_delegation(argument + 2);
+        return 0;
+    }
     if (count >= 6 && strcmp(argument[1], "request") == 0) {
         review_request(count - 2, argument + 2);
         return 0;

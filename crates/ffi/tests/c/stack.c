@@ -16,6 +16,7 @@ static struct {
     quorate_bytes transfer;
     quorate_trusted trusted;
     quorate_key_request request;
+    quorate_bytes delegation;
     uint8_t out[32], leaf[32];
     quorate_status status;
 } given;
@@ -63,6 +64,12 @@ static void *key_request_end(void *unused) {
     return unused;
 }
 
+static void *delegation(void *unused) {
+    given.status = quorate_review_delegation(&given.review, &given.trusted, shown, NULL, 137, given.leaf,
+                                             given.delegation, given.out, NULL);
+    return unused;
+}
+
 static void *user_op_hash(void *unused) {
     given.status = quorate_user_op_hash(&given.operation, given.grant, given.out, NULL);
     return unused;
@@ -96,6 +103,7 @@ int main(void) {
     given.trusted = (quorate_trusted){NULL, 0, functions, 1};
     given.request = (quorate_key_request){3, 5, &entry, 1, {"9f", 2}};
     given.session = a_session();
+    given.delegation = a_delegation();
     if (quorate_session_leaf(&given.session, given.leaf, NULL) != QUORATE_OK) return 64;
     quorate_bytes call = a_grant(given.leaf);
     given.grant = (quorate_bytes){memcpy(grant, call.data, call.len), call.len};
@@ -107,7 +115,7 @@ int main(void) {
         void *(*function)(void *);
     } calls[] = {{"review_begin", begin},   {"review_session", session},     {"review_call_data", call_data},
                  {"review_finish", finish}, {"review_use", use},             {"key_request_begin", key_request},
-                 {"key_request_finish", key_request_end},
+                 {"key_request_finish", key_request_end},   {"review_delegation", delegation},
                  {"user_op_hash", user_op_hash}, {"merkle_root", merkle_root}};
     size_t thread = written(nothing);
     for (uint32_t version = QUORATE_V0_6; version <= QUORATE_V0_9; version++) {

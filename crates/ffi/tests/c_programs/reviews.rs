@@ -2,11 +2,12 @@
 
 use std::process::Command;
 
+use quorate_core::delegation::*;
 use quorate_core::*;
 use quorate_ffi::Status;
 use quorate_ffi::constants::{
-    QUORATE_ABI_SESSION_VALIDATION_MODULE, QUORATE_ERC20_SESSION_VALIDATION_MODULE, QUORATE_OK,
-    QUORATE_REFUSED, QUORATE_SESSION_KEY_MANAGER,
+    QUORATE_ABI_SESSION_VALIDATION_MODULE, QUORATE_ERC20_SESSION_VALIDATION_MODULE, QUORATE_MALFORMED,
+    QUORATE_OK, QUORATE_REFUSED, QUORATE_SESSION_KEY_MANAGER,
 };
 use serde_json::Value;
 
@@ -382,4 +383,73 @@ fn a_key_request_line_for_line() {
     }
     // The whole request with its permissions and without, and the one that claims none.
     assert_eq!(done, 2 * 4);
+}
+
+#[test]
+fn a_delegation_line_for_line() {
+    let [owner, key, nft, stranger] = [1, 2, 3, 4].map(Address::repeat_byte);
+    let at = |enforcer: Enforcer, terms| Caveat { enforcer: enforcer.address_v1_3_0(), terms };
+    let (limit, short) = (U256::from(5).to_be_bytes::<32>(), [7; 31]);
+    let whole = [
+        at(Enforcer::AllowedTargets, nft.as_slice()),
+        at(Enforcer::AllowedMethods, &[0xa9, 0x05, 0x9c, 0xbb]),
+        at(Enforcer::LimitedCalls, &limit),
+    ];
+    let unknown = [Caveat { enforcer: stranger, terms: b"unknown" }];
+    let unreadable = [at(Enforcer::LimitedCalls, &short)];
+    let delegation = |caveats, signature| Delegation {
+        delegate: key,
+        delegator: owner,
+        authority: ROOT_AUTHORITY,
+        caveats: Caveats::from(caveats),
+        salt: U256::from(9),
+        signature,
+    };
+    let good = delegation(&whole[..], &[]);
+    let encoded = |delegations: &[Delegation<'_>]| {
+        let mut bytes = Vec::new();
+        Delegations(delegations).write_to(&mut VecSink(&mut bytes)).unwrap();
+        bytes
+    };
+    let (one, known) = (encoded(&[good]), MANAGER_V1_3_0);
+    let mut altered = one.clone();
+    altered[3 * 32] = 1; // above the delegate's address
+    let cases = [
+        (known, one.clone(), QUORATE_OK),
+        (stranger, one.clone(), QUORATE_OK),
+        (known, encoded(&[delegation(&whole, &[0x51; 65])]), QUORATE_OK),
+        (known, encoded(&[delegation(&unknown, &[])]), QUORATE_OK),
+        (known, encoded(&[delegation(&[], &[])]), QUORATE_OK),
+        (known, encoded(&[delegation(&unreadable, &[])]), QUORATE_REFUSED),
+        (known, encoded(&[good, good]), QUORATE_MALFORMED),
+        (known, encoded(&[]), QUORATE_MALFORMED),
+        (known, one[..one.len() - 32].to_vec(), QUORATE_MALFORMED),
+        (known, altered, QUORATE_MALFORMED),
+    ];
+    let signature = "transfer(address to, uint256 amount)";
+    let functions = [KnownFunction::parse(signature).unwrap()];
+    let trusted = TrustedContext { functions: &functions, ..TrustedContext::CANONICAL };
+    let first = |bytes| Context::parse(bytes).ok().filter(|context| context.len() == 1)?.get(0);
+    for program in Program::with_and_without_sanitizers("review") {
+        for (manager, bytes, status) in &cases {
+            let domain = DelegationDomain { chain_id: 8453, manager: *manager };
+            let mut shown = String::new();
+            let reviewed = first(bytes).map(|delegation| {
+                DelegationReview::new(trusted, Text(&mut shown)).review(domain, &delegation)
+            });
+            // What cannot be read is not the core's to show.
+            let expected = reviewed.is_some().then(|| {
+                shown.extend(reviewed.and_then(Result::ok).map(|digest| hex(digest) + "\n"));
+                Reviewed::new(&shown, *status)
+            });
+            let arguments =
+                ["delegation", signature, "-", "8453", &hex(manager), &hex(bytes)].map(str::to_owned);
+            let found = review(&program, &arguments);
+            assert_eq!(found.status, *status, "{found:?}");
+            match expected {
+                Some(expected) => assert_eq!(found, expected),
+                None => assert_eq!(found.lines.len(), 1, "{found:?}"),
+            }
+        }
+    }
 }
