@@ -144,9 +144,11 @@ impl Redeemer {
         }
         // Before the chain is asked: what the permissions forbid is said in their words.
         self.judge(&self.calling_manager(0, data.clone(), 0, 0))?;
-        let (ended, quote) = tokio::join!(self.check_delegations(), self.quote(&data));
-        ended?;
-        self.start(data, quote?).await
+        let quote = self.quote(&data).await?;
+        if quote.gas.is_err() {
+            self.check_delegations().await?;
+        }
+        self.start(data, quote).await
     }
 
     /// The call data of the manager; none for a context that cannot be read, which permissions do not have.
