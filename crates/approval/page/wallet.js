@@ -136,6 +136,7 @@ export class Connection {
   async lackedPermission(requests) {
     try {
       const supported = await this.request("wallet_getSupportedExecutionPermissions");
+      if (typeof supported !== "object" || Array.isArray(supported)) return undefined;
       const isSupported = ({ chainId, permission }) =>
         (supported[permission.type]?.chainIds ?? []).some((id) => BigInt(id) === BigInt(chainId));
       return requests.find((request) => !isSupported(request))?.permission.type;

@@ -9,7 +9,7 @@ use clap::Args;
 use quorate::delegation::Delegator;
 use quorate::quorate_store::Passphrase;
 use quorate::{
-    Address, Biconomy, Erc7677, HttpTransport, NetworkDescriptor, Options, Quorate, SealingKey,
+    AccountId, Address, Biconomy, Erc7677, HttpTransport, NetworkDescriptor, Options, Quorate, SealingKey,
     SigningNetwork, SmartAccount, SqliteStore, Store, U256,
 };
 use quorate_service::PaymasterService;
@@ -107,6 +107,21 @@ impl Context {
         let store = Arc::clone(self.store.as_ref().context("the store of the settings is not open")?);
         let transport = Arc::new(HttpTransport::builder(rpc).build()?);
         Ok(Delegator::new(transport, store, self.need_network()?.clone(), self.chain_id()?, owner))
+    }
+
+    /// The same where the store has keys to which the owner delegates.
+    ///
+    /// # Errors
+    /// Such keys, and no network in the settings.
+    pub(crate) async fn delegator_of_keys(&self) -> anyhow::Result<Option<Delegator>> {
+        let (Some(store), Some(owner)) = (&self.store, self.settings.profile().owner) else {
+            return Ok(None);
+        };
+        let id = AccountId { chain_id: self.client.chain_id(), address: owner };
+        match store.delegated_keys(id).await?.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(self.delegator()?)),
+        }
     }
 
     /// The chain that all of it is on.

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::process::ExitCode;
 
-use quorate::delegation::{DelegatorError, RedeemError};
+use quorate::delegation::{DelegatorError, GrantError, RedeemError};
 use quorate::{BundlerError, Concern, Error, NetworkError, TransportError};
 use quorate_approval::ApprovalError;
 use quorate_protocol::Refusal;
@@ -120,6 +120,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref() {
         return of_delegator(error);
     }
+    if cause.is::<GrantError>() {
+        return Some(Exit::Refused);
+    }
     if let Some(error) = cause.downcast_ref() {
         return of_redemption(error);
     }
@@ -135,7 +138,10 @@ const fn of_approval(error: &ApprovalError) -> Exit {
 
 fn of_delegator(error: &DelegatorError) -> Option<Exit> {
     match error {
-        DelegatorError::Account { .. } | DelegatorError::Signature { .. } => Some(Exit::Refused),
+        DelegatorError::Account { .. } | DelegatorError::Signature { .. } | DelegatorError::Context(_) => {
+            Some(Exit::Refused)
+        }
+        DelegatorError::Permissions(_) | DelegatorError::Enforcer(_) => Some(Exit::BadInput),
         DelegatorError::Network(error) => of_cause(error),
         DelegatorError::Chain(error) => of_redemption(error),
         _ => None,
@@ -146,7 +152,7 @@ fn of_delegator(error: &DelegatorError) -> Option<Exit> {
 fn of_redemption(error: &RedeemError) -> Option<Exit> {
     match error {
         RedeemError::Transport(error) => of_cause(error),
-        RedeemError::Contract { .. } => Some(Exit::Remote),
+        RedeemError::Contract { .. } | RedeemError::UnderWay { .. } => Some(Exit::Remote),
         RedeemError::Signer(_) | RedeemError::Store(_) => None,
         _ => Some(Exit::Refused),
     }

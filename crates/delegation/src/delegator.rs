@@ -11,8 +11,8 @@ use quorate_core::SessionEpoch;
 use quorate_core::delegation::Enforcer;
 use quorate_network::{DistributedSigner, EphemeralKey, NetworkError, SigningNetwork};
 use quorate_protocol::{
-    ClientError, DelegationPermissions, Deployment, FeeCaps, KeyDraft, Limits, PermissionsError,
-    PinnedContext, PinnedContextError, PolicyCaveats, UnsignedDelegation,
+    ClientError, DelegationPermissions, Deployment, FeeCaps, KeyDraft, PermissionsError, PinnedContext,
+    PinnedContextError, PolicyCaveats, UnsignedDelegation,
 };
 use quorate_store::{AccountId, Change, DelegatedKey, Key, Secret, Store, StoreError};
 use quorate_transport::Transport;
@@ -228,8 +228,7 @@ impl Delegator {
         fees: FeeCaps,
     ) -> Result<DelegationPermissions, DelegatorError> {
         self.check_signature(delegation.typed_data().digest(), signature).await?;
-        let gas_cost = policies.limits.gas_cost;
-        let total = gas_cost.map_or(fees.total, |most| most.min(fees.total));
+        let (fees, limits) = crate::with_gas_cost(fees, policies.limits.clone());
         let permissions = DelegationPermissions {
             owner,
             chain_id: self.chain_id,
@@ -238,10 +237,10 @@ impl Delegator {
             redeemer: quorate_protocol::Redeemer::Key,
             nonces: BTreeMap::new(),
             unjudged: BTreeSet::new(),
-            fees: FeeCaps { total, ..fees },
+            fees,
             given_up: BTreeSet::new(),
             epoch: policies.epoch,
-            limits: Limits { gas_cost: None, ..policies.limits.clone() },
+            limits,
         };
         permissions.check()?;
         Ok(permissions)

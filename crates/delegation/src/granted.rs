@@ -54,7 +54,7 @@ pub enum Approver {
 pub struct Redemptions {
     /// What gas may cost, of the key's own balance.
     pub fees: FeeCaps,
-    /// What all redemptions may come to, which nodes hold.
+    /// What all redemptions may come to, which nodes hold. A limit of gas bounds the fees.
     pub limits: Limits,
     /// The caveats that are left to the chain where nodes cannot judge them.
     pub left_to_chain: BTreeSet<CaveatPlace>,
@@ -148,6 +148,7 @@ impl Granted {
         redemptions: Redemptions,
     ) -> Result<DelegationPermissions, GrantError> {
         let Redemptions { fees, limits, left_to_chain, given_up } = redemptions;
+        let (fees, limits) = crate::with_gas_cost(fees, limits);
         let not_judged = self.not_judged().find(|place| !left_to_chain.contains(place));
         if let Some(place) = not_judged {
             return Err(GrantError::NotJudged { place });

@@ -23,3 +23,9 @@ pub use quorate_protocol::{
 };
 pub use redeemer::{DelegateSigner, Ended, Left, PendingRedemption, RedeemError, Redeemer, Settled, Status};
 pub use request::{Asset, PermissionRequest, Spending};
+
+/// A policy's limit of gas as the fees of a key that pays for its own: permissions have it once.
+fn with_gas_cost(fees: FeeCaps, limits: quorate_protocol::Limits) -> (FeeCaps, quorate_protocol::Limits) {
+    let total = limits.gas_cost.map_or(fees.total, |most| most.min(fees.total));
+    (FeeCaps { total, ..fees }, quorate_protocol::Limits { gas_cost: None, ..limits })
+}

@@ -93,7 +93,11 @@ fn payee(policy: &Policy) -> Result<Option<Address>, NotOfWallets> {
     match policy.rules() {
         [] => Ok(None),
         [rule] if rule.offset() == TO && rule.condition() == Condition::Equal => {
-            Ok(Some(Address::from_word(rule.reference().word())))
+            let (word, payee) = (rule.reference().word(), Address::from_word(rule.reference().word()));
+            match payee.into_word() == word {
+                true => Ok(Some(payee)),
+                false => Err(NotOfWallets::new("its recipient is no address")),
+            }
         }
         [rule, ..] if rule.offset() == AMOUNT => {
             Err(NotOfWallets::new("this bounds the amount of each transfer instead of all of them"))

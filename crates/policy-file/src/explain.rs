@@ -317,7 +317,7 @@ impl fmt::Display for Explanation {
             }
             Target::Delegation => {
                 "The key is in a signing network, and pays for its own transactions. Its nodes check each call as the \
-                 delegation's enforcers do, and count before they sign; the chain checks and counts each call again."
+                 delegation's enforcers do, and count before they sign; the chain checks each call again, and counts what is not marked."
             }
         })
     }

@@ -68,8 +68,8 @@ pub use quorate_delegation as delegation;
 #[cfg(feature = "network")]
 pub use quorate_network::{
     AdmissionToken, AttestedKey, DistributedSigner, EphemeralKey, EphemeralKeyStatus, EphemeralKeys,
-    KeyDraft, NetworkDescriptor, NetworkError, NodeIndex, Owner, Revocation, RevocationStatus,
-    RootCertificateError, SigningNetwork, TypedDataSignature,
+    KeyDraft, NetworkDescriptor, NetworkError, NodeIndex, Owner, PendingRegistration, Revocation,
+    RevocationStatus, RootCertificateError, SigningNetwork, TypedDataSignature,
 };
 pub use quorate_paymaster::{
     Biconomy, Erc7677, FeeQuote, FeeQuotes, Paymaster, PaymasterData, PaymasterError, PaymasterRequest,

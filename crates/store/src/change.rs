@@ -49,8 +49,8 @@ pub enum Change {
     },
     /// Forgets an operation, if it is stored.
     RemoveOperation(B256),
-    /// Reserves the nonce of a transaction of the key at this address; refused where another has it, unless nothing was signed
-    /// and its time is over.
+    /// Reserves the nonce of a transaction of the key at this address; refused where another has it, or another nonce is there for the
+    /// same data, unless nothing was signed with that and its time is over.
     ReserveNonce {
         /// The transaction, of which nothing is signed.
         transaction: Transaction,

@@ -62,6 +62,16 @@ pub enum StoreError {
         /// The nonce.
         nonce: u64,
     },
+    /// A transaction that does the same.
+    #[error(
+        "nonce {nonce} of {key} is reserved for the same call, or signed with it; that one is to be followed to its end first"
+    )]
+    SameData {
+        /// The key's address.
+        key: AccountId,
+        /// The nonce that the other has.
+        nonce: u64,
+    },
     /// A key to which an account delegates that is not as the store wrote it.
     #[error(
         "key {key_id}, to which {delegator} delegates, was altered outside of the store; restore the database from a backup"

@@ -189,6 +189,10 @@ impl Kept {
             }
             Change::ReserveNonce { transaction, now } => {
                 let nonce = transaction.nonce;
+                let is_same = |other: &&Transaction| other.data == transaction.data && !other.is_free(now);
+                if let Some(Transaction { nonce, .. }) = self.transactions.values().find(is_same) {
+                    return Err(StoreError::SameData { key: account, nonce: *nonce });
+                }
                 if self.transactions.get(&nonce).is_some_and(|other| !other.is_free(now)) {
                     return Err(StoreError::NonceTaken { key: account, nonce });
                 }

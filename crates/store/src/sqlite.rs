@@ -186,6 +186,10 @@ impl SqliteStore {
                 operations::delete(transaction, account, user_op_hash).await
             }
             Change::ReserveNonce { transaction: reserved, now } => {
+                let same = transactions::nonce_of(transaction, account, &reserved.data, now).await;
+                if let Some(nonce) = same.map_err(|error| self.refusal(error))? {
+                    return Err(StoreError::SameData { key: account, nonce });
+                }
                 let done = transactions::reserve(transaction, account, &reserved, now).await;
                 return self.unless_taken(done, account, reserved.nonce);
             }

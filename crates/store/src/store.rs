@@ -14,7 +14,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::DuplicateSession`] for an id that the account has already, [`StoreError::NoLeaves`] for a session
     /// without any, [`StoreError::OtherAccount`] for one of another account, [`StoreError::UnknownSession`] and
-    /// [`StoreError::InUse`] for a session that cannot be removed, [`StoreError::NonceTaken`].
+    /// [`StoreError::InUse`] for a session that cannot be removed, [`StoreError::NonceTaken`] and [`StoreError::SameData`].
     async fn apply(&self, account: AccountId, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// All sessions of an account, in the order in which they were added.

@@ -597,6 +597,9 @@ async fn a_nonce_is_reserved_once_until_its_time_is_over(store: Shared) {
     let taken = refused(&store, [reserve(transaction(7, 3), 100)]).await;
     assert!(matches!(taken, StoreError::NonceTaken { nonce: 7, .. }), "{taken}");
     assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 2), transaction(8, 1)]);
+    // The same call has one nonce, until its end is told or its time is over.
+    let same = refused(&store, [reserve(transaction(9, 1), 100)]).await;
+    assert!(matches!(same, StoreError::SameData { nonce: 8, .. }), "{same}");
     // Whoever has it signs; who comes later than its time takes it over, and the first one is told.
     apply(&store, [reserve(transaction(7, 3), 101)]).await;
     let late = refused(&store, [signed(7, 2, 9)]).await;

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use quorate::delegation::Delegated;
 use quorate::{
-    Address, B256, Draft, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingGrant, PendingUpdate,
-    Revocation, SessionGrant, SessionId, SigningNetwork, SmartAccount, TreeUpdate,
+    Address, B256, Draft, Error, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingGrant,
+    PendingUpdate, Revocation, SessionGrant, SessionId, SigningNetwork, SmartAccount, TreeUpdate,
 };
 use quorate_approval::{Outcome as PageOutcome, Review};
 use quorate_protocol::TypedData;
@@ -138,15 +138,7 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RevokeArguments)
     let is_session = |id: &&String| !delegated.iter().any(|key| is_called(key, id));
     let ids = sessions.iter().filter(is_session).map(|id| Ok(scene.find(id)?.id().clone()));
     let ids = ids.collect::<anyhow::Result<Vec<_>>>()?;
-    let account = &scene.owner.account;
-    let draft = if all && (!scene.sessions.is_empty() || delegated.is_empty()) {
-        Some(account.prepare_revocation_of_all().await?)
-    } else if ids.is_empty() {
-        None
-    } else {
-        Some(account.prepare_revocation(ids).await?)
-    };
-    scene.owner.finish(scene.revoke(&delegated, draft)).await
+    scene.owner.finish(scene.revoke(&delegated, (!all).then_some(ids))).await
 }
 
 /// Keys to which an owner delegates are called by their addresses.
@@ -158,9 +150,9 @@ impl Scene {
     async fn open(settings: SettingsArguments, signing: SigningArguments) -> anyhow::Result<Self> {
         let owner = Signing::open(settings, signing).await?;
         let sessions = owner.account.sessions().await?;
-        let delegated = match owner.context.delegator() {
-            Ok(delegator) => delegator.keys().await?,
-            Err(_) => Vec::new(),
+        let delegated = match owner.context.delegator_of_keys().await? {
+            Some(delegator) => delegator.keys().await?,
+            None => Vec::new(),
         };
         Ok(Self { owner, sessions, delegated })
     }
@@ -169,22 +161,56 @@ impl Scene {
         find(&self.owner.account, &self.sessions, id)
     }
 
+    /// Ends keys to which the owner delegates, which no operation ends, and then sessions: these, or all. A key is forgotten once
+    /// no quorum signs with it.
     async fn revoke(
         &self,
         delegated: &[&Delegated],
-        draft: Option<Draft<TreeUpdate>>,
+        ids: Option<Vec<SessionId>>,
     ) -> anyhow::Result<Outcome<Ended>> {
-        let mut keys = Vec::new();
+        let (mut keys, mut alive) = (Vec::new(), Vec::new());
         for Delegated { address, key_id, .. } in delegated {
-            keys.push(self.end_key(self.owner.context.need_network()?, key_id).await?);
-            self.owner.context.delegator()?.forget(*address).await?;
+            let (key, is_ended) = self.end_key(self.owner.context.need_network()?, key_id).await?;
+            keys.push(key);
+            match is_ended {
+                true => self.owner.context.delegator()?.forget(*address).await?,
+                false => alive.push(address.to_string()),
+            }
         }
-        let Some(draft) = draft else {
-            return Ok(Outcome::Done(Ended { revoked: Vec::new(), transaction_hash: None, keys }));
+        let ended = match self.revocation(ids, !delegated.is_empty()).await? {
+            None => Outcome::Done(Ended { revoked: Vec::new(), transaction_hash: None, keys }),
+            Some(draft) => {
+                let revoked = draft.intent().revoked.sessions.clone();
+                keys.extend(self.end_keys(&revoked).await?);
+                let purpose = Revoking { revoked, keys };
+                self.owner.send(draft, purpose, &self.sessions, &[], "End sessions").await?
+            }
         };
-        let revoked = draft.intent().revoked.sessions.clone();
-        keys.extend(self.end_keys(&revoked).await?);
-        self.owner.send(draft, Revoking { revoked, keys }, &self.sessions, &[], "End sessions").await
+        if alive.is_empty() {
+            return Ok(ended);
+        }
+        let message = format!(
+            "NOT REVOKED YET: a quorum is left that has not heard of the end of {}; run this again when more nodes are back",
+            alive.join(", ")
+        );
+        Err(Failure::remote(message).into())
+    }
+
+    /// The operation that ends sessions; none where there are none, and keys have ended.
+    async fn revocation(
+        &self,
+        ids: Option<Vec<SessionId>>,
+        has_keys: bool,
+    ) -> anyhow::Result<Option<Draft<TreeUpdate>>> {
+        let account = &self.owner.account;
+        match ids {
+            Some(ids) if ids.is_empty() => Ok(None),
+            Some(ids) => Ok(Some(account.prepare_revocation(ids).await?)),
+            None => match account.prepare_revocation_of_all().await {
+                Err(Error::NothingToRevoke { .. } | Error::NotDeployed { .. }) if has_keys => Ok(None),
+                draft => Ok(Some(draft?)),
+            },
+        }
     }
 
     /// Ends at the network the keys that it holds: the nodes refuse from then on, whatever becomes of the operation.
@@ -193,12 +219,13 @@ impl Scene {
         let mut ended = Vec::new();
         let of_network = self.sessions.iter().filter(|session| revoked.contains(session.id()));
         for key_id in of_network.filter_map(|session| session.record.key_id()) {
-            ended.push(self.end_key(network, key_id).await?);
+            ended.push(self.end_key(network, key_id).await?.0);
         }
         Ok(ended)
     }
 
-    async fn end_key(&self, network: &SigningNetwork, key_id: &str) -> anyhow::Result<EndedKey> {
+    /// Ends a key at the network; whether no quorum signs with it any more.
+    async fn end_key(&self, network: &SigningNetwork, key_id: &str) -> anyhow::Result<(EndedKey, bool)> {
         let Signing { account, steps, .. } = &self.owner;
         let revocation = Revocation::new(network.descriptor(), Owner::from(account.owner()), key_id, None);
         let typed_data = revocation.typed_data()?;
@@ -206,8 +233,9 @@ impl Scene {
         let step = "the owner signs the end of the key";
         let signature = self.owner.sign_typed_data(&typed_data, review, None, step).await?;
         let status = steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
+        let is_ended = status.bad_nodes_withstood().is_some();
         let (stored_by, missing) = (status.stored_by, status.missing);
-        Ok(EndedKey { key_id: key_id.to_owned(), stored_by, missing })
+        Ok((EndedKey { key_id: key_id.to_owned(), stored_by, missing }, is_ended))
     }
 
     async fn replace(

@@ -1,16 +1,16 @@
 //! `quorate session create --target delegation`: from a policy file to a delegation that a network's key redeems.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Signature, U256};
 use clap::{Args, ValueEnum};
 use quorate::delegation::{
     Approver, DelegationPermissions, Delegator, FeeCaps, Granted, PermissionRequest, PolicyCaveats,
     Redemptions,
 };
-use quorate::{DistributedSigner, Limits, SigningNetwork};
+use quorate::{DistributedSigner, Limits, PendingRegistration, SigningNetwork};
 use quorate_approval::{Approval, Outcome as PageOutcome, Review};
 use quorate_core::{KnownFunction, Policy};
 use quorate_policy_file::{Compiled, wei};
-use quorate_protocol::{CHALLENGE_LIFETIME, TypedData};
+use quorate_protocol::{CHALLENGE_LIFETIME, Refusal, TypedData};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -62,11 +62,11 @@ pub(crate) struct Delegated {
 }
 
 /// How the owner grants it, known before anything is signed.
-enum Way<'p> {
+enum GrantedBy<'p> {
     /// The owner's signer signs the delegation.
-    Signs(PolicyCaveats),
+    OwnerSignature(PolicyCaveats),
     /// The wallet on the page grants one of its own permissions.
-    Asks { page: &'p Approval, permission: &'static str },
+    WalletPermission { page: &'p Approval, permission: &'static str },
 }
 
 /// Policies that are to be delegated.
@@ -96,14 +96,11 @@ impl Delegating<'_> {
         let key = self.key(network, &delegator).await?;
         let address = key.key().address;
         let permissions = match &way {
-            Way::Signs(caveats) => self.signed(&delegator, address, caveats).await?,
-            Way::Asks { page, .. } => self.asked(page, &delegator, address).await?,
+            GrantedBy::OwnerSignature(caveats) => self.signed(&delegator, address, caveats).await?,
+            GrantedBy::WalletPermission { page, .. } => self.asked(page, &delegator, address).await?,
         };
         delegator.keep(&key, &permissions).await?;
-        if let Err(error) = self.permit(network, &key, &permissions).await {
-            delegator.forget(address).await?;
-            return Err(error);
-        }
+        self.permit(network, &delegator, &key, &permissions).await?;
         Ok(Outcome::Done(Delegated {
             delegator: self.account(),
             session_key: address,
@@ -115,24 +112,24 @@ impl Delegating<'_> {
     }
 
     /// Finds out who grants it, and whether a delegation can say all of it.
-    async fn way(&self, delegator: &Delegator) -> anyhow::Result<Way<'_>> {
+    async fn way(&self, delegator: &Delegator) -> anyhow::Result<GrantedBy<'_>> {
         if let OwnerSigner::Page { page, .. } = &self.owner.signer {
             let request = self.request(Address::ZERO)?;
-            return Ok(Way::Asks { page, permission: request.0.type_name() });
+            return Ok(GrantedBy::WalletPermission { page, permission: request.0.type_name() });
         }
         let caveats = self.file.caveats(self.policies)?;
         self.owner.steps.during("asking the owner's account", delegator.check_account()).await?;
-        Ok(Way::Signs(caveats))
+        Ok(GrantedBy::OwnerSignature(caveats))
     }
 
-    async fn confirm(&self, way: &Way<'_>) -> anyhow::Result<()> {
+    async fn confirm(&self, way: &GrantedBy<'_>) -> anyhow::Result<()> {
         let Signing { signer, .. } = self.owner;
         if !signer.shows() {
             return Ok(());
         }
         let left = match way {
-            Way::Signs(caveats) => caveats.limits.clone(),
-            Way::Asks { .. } => self.request(Address::ZERO)?.1,
+            GrantedBy::OwnerSignature(caveats) => caveats.limits.clone(),
+            GrantedBy::WalletPermission { .. } => self.request(Address::ZERO)?.1,
         };
         let words = self.policies.explain_delegation(&left);
         signer.confirm(&words.to_string(), "Delegate this?").await
@@ -220,13 +217,41 @@ impl Delegating<'_> {
         Ok(request.map_err(|error| Failure::bad_input(error.to_string()))?)
     }
 
-    /// Has the owner tell the network what the key may sign.
+    /// Has the owner tell the network what the key may sign. The key is forgotten where the network has certainly not noted it.
     async fn permit(
         &self,
         network: &SigningNetwork,
+        delegator: &Delegator,
         key: &DistributedSigner,
         permissions: &DelegationPermissions,
     ) -> anyhow::Result<()> {
+        let steps = &self.owner.steps;
+        let address = key.key().address;
+        let noted = match self.signed_permit(network, key, permissions).await {
+            Ok((pending, signature)) => steps.during("the nodes note it", pending.submit(signature)).await,
+            Err(error) => {
+                // Where this fails, too, the key is listed, and signs nothing.
+                let _ = delegator.forget(address).await;
+                return Err(error);
+            }
+        };
+        let Err(error) = noted else { return Ok(()) };
+        let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>());
+        if refusal.is_some_and(|refusal| !refusal.is_transient()) {
+            let _ = delegator.forget(address).await;
+            return Err(error);
+        }
+        Err(error.context(format!(
+            "it is not known whether the nodes have noted what the key {address} may sign; `quorate session revoke {address}` ends it"
+        )))
+    }
+
+    async fn signed_permit<'n>(
+        &self,
+        network: &'n SigningNetwork,
+        key: &DistributedSigner,
+        permissions: &DelegationPermissions,
+    ) -> anyhow::Result<(PendingRegistration<'n>, Signature)> {
         let steps = &self.owner.steps;
         let (owner, target) = (self.account(), permissions.clone().into());
         let pending = network.prepare_permit(owner, &key.key().key_id, &target);
@@ -239,7 +264,7 @@ impl Delegating<'_> {
         let step = "the owner signs what the key may sign";
         let signature =
             self.owner.sign_typed_data(&typed_data, review, Some(CHALLENGE_LIFETIME), step).await?;
-        steps.during("the nodes note it", pending.submit(signature)).await
+        Ok((pending, signature))
     }
 
     /// The account that delegates is the owner's own.
@@ -248,18 +273,18 @@ impl Delegating<'_> {
     }
 }
 
-impl Way<'_> {
+impl GrantedBy<'_> {
     const fn name(&self) -> &'static str {
         match self {
-            Self::Signs(_) => "signed",
-            Self::Asks { permission, .. } => permission,
+            Self::OwnerSignature(_) => "signed",
+            Self::WalletPermission { permission, .. } => permission,
         }
     }
 
     fn said(&self) -> String {
         match self {
-            Self::Signs(_) => "the owner's signer signs the delegation".to_owned(),
-            Self::Asks { permission, .. } => {
+            Self::OwnerSignature(_) => "the owner's signer signs the delegation".to_owned(),
+            Self::WalletPermission { permission, .. } => {
                 format!("the wallet is asked for the permission {permission} (ERC-7715)")
             }
         }

@@ -1,6 +1,7 @@
 //! `quorate session list`, `show` and `resume`: what the store and the chain know.
 
 use clap::Args;
+use quorate::delegation::{Delegated, Delegator, Left, Status};
 use quorate::{Address, B256, Interrupted, Resumed, SessionSummary, U256};
 use serde::Serialize;
 
@@ -49,7 +50,8 @@ struct DelegatedKey {
     status: String,
     valid_until: u64,
     /// What the key has for gas, in wei.
-    balance: U256,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<U256>,
     left: Vec<LeftAmount>,
 }
 
@@ -84,26 +86,27 @@ pub(super) async fn list(settings: SettingsArguments, arguments: ListArguments) 
 
 /// The keys to which the owner delegates, each with what the chain says of it.
 async fn delegated(context: &Context) -> anyhow::Result<Vec<DelegatedKey>> {
-    let Ok(delegator) = context.delegator() else { return Ok(Vec::new()) };
+    let Some(delegator) = context.delegator_of_keys().await? else { return Ok(Vec::new()) };
     let mut keys = Vec::new();
     for delegated in delegator.keys().await? {
         let (session_key, key_id) = (delegated.address, delegated.key_id.clone());
         let valid_until = delegated.permissions.epoch.valid_until();
-        let status = delegator.redeemer(delegated).await?.status().await?;
-        let left = status.left.iter();
-        let left =
-            left.map(|left| LeftAmount { enforcer: left.enforcer.name(), amount: left.amount }).collect();
-        let said = status.ended.first().map_or_else(|| "active".to_owned(), ToString::to_string);
-        keys.push(DelegatedKey {
-            session_key,
-            key_id,
-            status: said,
-            valid_until,
-            balance: status.balance,
-            left,
-        });
+        let (status, balance, left) = match status(&delegator, delegated).await {
+            Ok(Status { ended, left, balance }) => {
+                let ended = ended.first().map_or_else(|| "active".to_owned(), ToString::to_string);
+                (ended, Some(balance), left)
+            }
+            Err(error) => (format!("unknown: {error:#}"), None, Vec::new()),
+        };
+        let amount = |left: &Left| LeftAmount { enforcer: left.enforcer.name(), amount: left.amount };
+        let left = left.iter().map(amount).collect();
+        keys.push(DelegatedKey { session_key, key_id, status, valid_until, balance, left });
     }
     Ok(keys)
+}
+
+async fn status(delegator: &Delegator, delegated: Delegated) -> anyhow::Result<Status> {
+    Ok(delegator.redeemer(delegated).await?.status().await?)
 }
 
 pub(super) async fn show(settings: SettingsArguments, arguments: ShowArguments) -> anyhow::Result<()> {
@@ -159,8 +162,9 @@ impl DelegatedKey {
     fn line(&self) -> String {
         let left = self.left.iter().map(|left| format!(", {} left by {}", left.amount, left.enforcer));
         let left: String = left.collect();
-        let Self { session_key, status, valid_until, balance, .. } = self;
-        format!("{session_key}  {status:<8}  {}, delegated{left}, {balance} wei for gas", until(*valid_until))
+        let balance = self.balance.map_or_else(String::new, |wei| format!(", {wei} wei for gas"));
+        let Self { session_key, status, valid_until, .. } = self;
+        format!("{session_key}  {status:<8}  {}, delegated{left}{balance}", until(*valid_until))
     }
 }
 

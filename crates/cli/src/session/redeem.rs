@@ -41,6 +41,11 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RedeemArguments)
     let pending = steps.during("the session's key signs", redeemer.redeem(borrowed(&call))).await?;
     let receipt = match steps.during("waiting for the transaction's block", pending.wait()).await? {
         Settled::Mined(receipt) => receipt,
+        Settled::Freed(receipt) => {
+            let message =
+                format!("nothing was redeemed: its nonce was used up by {}", receipt.transaction_hash);
+            return Err(Failure::refused(message).into());
+        }
         Settled::Foreign { nonce } => {
             let message =
                 format!("the key {session_key} was used elsewhere: another transaction has nonce {nonce}");
@@ -55,23 +60,30 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RedeemArguments)
     output.write(&redeemed, |redeemed| format!("transaction  {}", redeemed.transaction_hash))
 }
 
-/// The key that was named, or the last one that allows the call; where none does, what the last one says.
+/// The key that was named; or else the one by which this call is under way, since it is made once; or else the last one that allows
+/// it; where none does, what the last one says.
 async fn choose(
     delegator: &Delegator,
     named: Option<Address>,
     call: &Call,
 ) -> anyhow::Result<(Address, Address, Redeemer)> {
-    let mut refusal = None;
+    let (mut refusal, mut allows) = (None, None);
     for delegated in delegator.keys().await?.into_iter().rev() {
         let address = delegated.address;
         if named.is_some_and(|named| named != address) {
             continue;
         }
         let redeemer = delegator.redeemer(delegated).await?;
+        if redeemer.has_under_way(borrowed(call)).await? {
+            return Ok((delegator.account(), address, redeemer));
+        }
         match redeemer.check(borrowed(call)) {
-            Ok(()) => return Ok((delegator.account(), address, redeemer)),
+            Ok(()) => allows = allows.or(Some((address, redeemer))),
             Err(error) => refusal = refusal.or(Some(error)),
         }
+    }
+    if let Some((address, redeemer)) = allows {
+        return Ok((delegator.account(), address, redeemer));
     }
     Err(refusal.map_or_else(|| none_there(delegator.account(), named), RedeemError::into))
 }

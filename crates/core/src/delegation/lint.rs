@@ -1,9 +1,9 @@
 //! What is legal in a delegation, and what most owners would not sign.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 
 use super::{Caveat, Delegation, Enforcer, Enforcers, Terms};
-use crate::{lint::severity::Severity, texts};
+use crate::{SessionEpoch, lint::severity::Severity, texts};
 
 /// What is found in a delegation. Caveats are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Bounds {
                 self.functions_bounded = true;
                 self.functions = Some(functions.len().min(self.functions.unwrap_or(usize::MAX)));
             }
-            Terms::CallData { start, .. } if start < alloy_primitives::U256::from(SELECTOR) => {
+            Terms::CallData { start, .. } if start < U256::from(SELECTOR) => {
                 found(DelegationLint::LooksAtSelector { caveat });
             }
             Terms::ExactCallData(data) => {
@@ -198,18 +198,18 @@ impl Bounds {
                 // Without data nothing is called, and coin is sent.
                 self.calls_bounded |= data.is_empty();
             }
-            Terms::Value { .. } => self.value_bounded = true,
+            Terms::Value { limit } => self.value_bounded |= is_bound(limit),
             Terms::Times { after, before } => {
-                self.ends |= before != 0;
+                self.ends |= (1..=u128::from(SessionEpoch::MAX_TIME)).contains(&before);
                 if before != 0 && before <= after.saturating_add(1) {
                     found(DelegationLint::NeverValid { caveat });
                 }
             }
-            Terms::Total { token, .. } | Terms::Period { token, .. } | Terms::Stream { token, .. } => {
-                let is_token = token.is_some();
-                self.calls_bounded |= is_token;
-                self.functions_bounded |= is_token;
-                self.value_bounded |= !is_token;
+            Terms::Total { token: None, limit: most }
+            | Terms::Period { token: None, amount: most, .. }
+            | Terms::Stream { token: None, max: most, .. } => self.value_bounded |= is_bound(most),
+            Terms::Total { .. } | Terms::Period { .. } | Terms::Stream { .. } => {
+                (self.calls_bounded, self.functions_bounded) = (true, true);
             }
             Terms::Revocations(_) => {
                 (self.calls_bounded, self.functions_bounded, self.value_bounded) = (true, true, true);
@@ -235,6 +235,11 @@ impl Bounds {
             found(DelegationLint::NoEnd);
         }
     }
+}
+
+/// Whether there could be more of the chain's coin, in wei.
+fn is_bound(most: U256) -> bool {
+    most < U256::from(1_u128 << 96)
 }
 
 /// The bytes of a selector.

@@ -98,7 +98,7 @@ pub enum Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    /// Reads a caveat's terms; none where its enforcer is not known, or would let nothing pass for them.
+    /// Reads a caveat's terms; none where its enforcer is not known, or they have not the length that it reads.
     pub fn of(caveat: &Caveat<'a>, enforcers: &Enforcers<'_>) -> Option<Self> {
         Self::read(enforcers.at(caveat.enforcer)?, caveat.terms)
     }

@@ -349,8 +349,8 @@ labels! {
     CallDataBytes: 2 "is",
     /// The whole call data.
     ExactData: 1 "with exactly the data",
-    /// Coin is sent, and nothing is called.
-    SendsOnly: 1 "sends coin, and calls nothing",
+    /// Coin is sent, and no function is called.
+    SendsOnly: 1 "sends coin, without call data",
     /// How often it may be redeemed.
     RedeemedAtMost: 1 "used at most so many times:",
     /// The most coin in all.

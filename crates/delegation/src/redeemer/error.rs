@@ -71,6 +71,14 @@ pub enum RedeemError {
         /// The most.
         most: U256,
     },
+    /// The same call is being signed by somebody else with this store.
+    #[error(
+        "the same call is being signed with nonce {nonce}; ask again in two minutes, and it is followed to its end"
+    )]
+    UnderWay {
+        /// The nonce.
+        nonce: u64,
+    },
     /// A transaction that is to be replaced is none of this store's.
     #[error("the store has no signed transaction with nonce {nonce}")]
     UnknownNonce {

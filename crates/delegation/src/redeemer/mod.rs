@@ -54,8 +54,6 @@ struct Quote {
     gas: Result<u64, Bytes>,
     /// The key's, in wei.
     balance: U256,
-    /// The key's next nonce, as far as the node knows.
-    pending: u64,
 }
 
 /// What has become of a nonce.
@@ -63,6 +61,8 @@ struct Quote {
 pub enum Settled {
     /// One of the transactions that were signed with it is in a block.
     Mined(Receipt),
+    /// It was used up by a transaction that redeems nothing ([`Redeemer::free`]).
+    Freed(Receipt),
     /// A transaction that this store does not know is in a block: the key was used elsewhere.
     Foreign {
         /// The nonce.
@@ -102,7 +102,7 @@ impl Redeemer {
     /// The transaction that redeems for a call, without gas and fees: for who signs and sends it in another way.
     ///
     /// # Errors
-    /// None for permissions that were read.
+    /// None only where permissions were made by hand whose context cannot be read.
     pub fn transaction(&self, call: Call<'_>, nonce: u64) -> Option<Transaction<Vec<u8>>> {
         Some(self.calling_manager(nonce, self.data_of(call)?, 0, 0))
     }
@@ -116,6 +116,16 @@ impl Redeemer {
         self.check_delegations().await?;
         let data = self.data_of(call).unwrap_or_default();
         self.gas(&data).await.map(|_| ())
+    }
+
+    /// Whether a redemption for the same call was signed here, and its end was not told.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn has_under_way(&self, call: Call<'_>) -> Result<bool, RedeemError> {
+        let data = self.data_of(call).unwrap_or_default();
+        let kept = self.store.transactions(self.key()).await?;
+        Ok(kept.iter().any(|kept| kept.data == data && !kept.signed.is_empty()))
     }
 
     /// Whether the key's permissions allow a call, by this machine's clock, gas and what was spent before left aside.
@@ -136,7 +146,8 @@ impl Redeemer {
     ///
     /// # Errors
     /// [`RedeemError`]: what the permissions forbid, what the chain would revert on, with the caveat, and gas that the key cannot pay
-    /// for. Nothing is sent then, and no nonce is used up.
+    /// for. Nothing is signed then, and no nonce is used up. Where the node does not take what was signed, it stays in the store, and
+    /// the next call of the same goes on with it.
     pub async fn redeem(&self, call: Call<'_>) -> Result<PendingRedemption, RedeemError> {
         let data = self.data_of(call).unwrap_or_default();
         if let Some(pending) = self.under_way(&data).await? {
@@ -144,11 +155,11 @@ impl Redeemer {
         }
         // Before the chain is asked: what the permissions forbid is said in their words.
         self.judge(&self.calling_manager(0, data.clone(), 0, 0))?;
-        let quote = self.quote(&data).await?;
-        if quote.gas.is_err() {
+        let quote = self.quote(&data).await;
+        if !matches!(&quote, Ok(Quote { gas: Ok(_), .. })) {
             self.check_delegations().await?;
         }
-        self.start(data, quote).await
+        self.start(data, quote?).await
     }
 
     /// The call data of the manager; none for a context that cannot be read, which permissions do not have.
@@ -237,20 +248,19 @@ impl Redeemer {
     /// What the chain says before a transaction is made, asked all at once.
     async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError> {
         let (key, manager) = (self.signer.address(), self.permissions.deployment.manager());
-        let (price, gas, balance, counts) = tokio::try_join!(
+        let (price, gas, balance) = tokio::try_join!(
             self.chain.price(),
             self.chain.gas(key, manager, data),
             self.chain.balance(key),
-            self.chain.transaction_counts(key),
         )?;
-        Ok(Quote { price, gas, balance, pending: counts.1 })
+        Ok(Quote { price, gas, balance })
     }
 
     async fn start(&self, data: Vec<u8>, quote: Quote) -> Result<PendingRedemption, RedeemError> {
         self.check_price(quote.price)?;
         let fee = self.fee_at(quote.price);
         let transaction = self.priced(&quote, &data, fee, quote.price.tip).await?;
-        let nonce = self.reserve(&data, quote.pending).await?;
+        let nonce = self.reserve(&data).await?;
         match self.sign(Transaction { nonce, ..transaction }).await {
             Ok(signed) => self.keep_and_send(&signed, data).await.map(|()| self.pending(nonce)),
             Err(error) => {
@@ -261,17 +271,15 @@ impl Redeemer {
     }
 
     /// The lowest nonce that nobody has. What the node has lost of the lower ones it gets again, as they come first.
-    async fn reserve(&self, data: &[u8], pending: u64) -> Result<u64, RedeemError> {
+    async fn reserve(&self, data: &[u8]) -> Result<u64, RedeemError> {
         let kept = self.store.transactions(self.key()).await?;
         for kept in &kept {
             self.send_again(kept).await?;
         }
         let now = now();
         let is_taken = |nonce: u64| kept.iter().any(|kept| kept.nonce == nonce && !kept.is_free(now));
-        let mut nonce = match kept.is_empty() {
-            true => pending,
-            false => self.chain.transaction_counts(self.signer.address()).await?.1,
-        };
+        // After the store: a nonce that is free there by now may be in a block.
+        let (_, mut nonce) = self.chain.transaction_counts(self.signer.address()).await?;
         loop {
             if !is_taken(nonce) {
                 let reserved_until = now + RESERVATION.as_secs();
@@ -279,6 +287,7 @@ impl Redeemer {
                 match self.store.apply(self.key(), vec![Change::ReserveNonce { transaction, now }]).await {
                     Ok(()) => return Ok(nonce),
                     Err(StoreError::NonceTaken { .. }) => {}
+                    Err(StoreError::SameData { nonce, .. }) => return Err(RedeemError::UnderWay { nonce }),
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -463,19 +472,20 @@ impl Redeemer {
     /// foreign at once.
     async fn settled(&self, kept: &Kept) -> Result<Settled, RedeemError> {
         for _ in 0..RECEIPT_QUESTIONS {
-            if let Some(receipt) = self.receipt(kept).await? {
-                return Ok(Settled::Mined(receipt));
+            if let Some(settled) = self.mined(kept).await? {
+                return Ok(settled);
             }
             tokio::time::sleep(PAUSE).await;
         }
         Ok(Settled::Foreign { nonce: kept.nonce })
     }
 
-    /// The receipt of one of the transactions that were signed with a nonce.
-    async fn receipt(&self, kept: &Kept) -> Result<Option<Receipt>, RedeemError> {
-        for encoded in encodings(kept) {
-            if let Some(receipt) = self.chain.receipt(keccak256(&encoded)).await? {
-                return Ok(Some(receipt));
+    /// What one of the transactions that were signed with a nonce has come to, if one is in a block.
+    async fn mined(&self, kept: &Kept) -> Result<Option<Settled>, RedeemError> {
+        for signed in kept.signed.iter().filter_map(|text| signed::read(text)) {
+            if let Some(receipt) = self.chain.receipt(keccak256(signed.to_vec())).await? {
+                let redeems = signed.transaction.data == kept.data;
+                return Ok(Some(if redeems { Settled::Mined(receipt) } else { Settled::Freed(receipt) }));
             }
         }
         Ok(None)
@@ -527,14 +537,15 @@ impl PendingRedemption {
         let mut kept = redeemer.kept(*nonce).await?;
         let mut pause = FIRST_PAUSE;
         let settled = loop {
-            if let Some(receipt) = redeemer.receipt(&kept).await? {
-                break Settled::Mined(receipt);
-            }
-            let (mined, _) = redeemer.chain.transaction_counts(redeemer.signer.address()).await?;
-            // It may have been bumped meanwhile.
-            kept = redeemer.kept(*nonce).await.unwrap_or(kept);
+            let counts = async { Ok(redeemer.chain.transaction_counts(redeemer.signer.address()).await?) };
+            let (settled, (mined, _)) = tokio::try_join!(redeemer.mined(&kept), counts)?;
             if mined > *nonce {
-                break redeemer.settled(&kept).await?;
+                // It may have been bumped meanwhile.
+                kept = redeemer.kept(*nonce).await.unwrap_or(kept);
+                break match settled {
+                    Some(settled) => settled,
+                    None => redeemer.settled(&kept).await?,
+                };
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE);

@@ -210,7 +210,8 @@ impl Builder {
             self.push(Enforcer::NativeTokenTransferAmount, &[&word(total)]);
         }
         let windows = &mut self.limits.coin_windows;
-        let Some(place) = windows.iter().position(|window| window.of == Coin::NativeValue) else { return };
+        let counts = |window: &CoinWindow| window.of == Coin::NativeValue && !window.total.is_zero();
+        let Some(place) = windows.iter().position(counts) else { return };
         let CoinWindow { total, seconds, .. } = windows.remove(place);
         let period = self.period(total, seconds.get());
         self.push(Enforcer::NativeTokenPeriodTransfer, &[&period]);
@@ -228,7 +229,8 @@ impl Builder {
         let arguments = &mut self.limits.arguments;
         let total = arguments.iter().position(|limit| is_amount(limit) && limit.seconds.is_none());
         let total = total.map(|place| arguments.remove(place));
-        let period = arguments.iter().position(|limit| is_amount(limit) && limit.seconds.is_some());
+        let is_period = |limit: &ArgumentLimit| limit.seconds.is_some() && !limit.total.is_zero();
+        let period = arguments.iter().position(|limit| is_amount(limit) && is_period(limit));
         let period = period.map(|place| arguments.remove(place));
         if let Some(limit) = total {
             self.push(Enforcer::ERC20TransferAmount, &[token.as_slice(), &word(limit.total)]);
@@ -239,7 +241,7 @@ impl Builder {
         }
     }
 
-    /// An amount, the length of a period, and when the first one starts, which is not 0.
+    /// An amount, which is not 0, the length of a period, and when the first one starts, which is not 0 either.
     fn period(&self, amount: U256, seconds: u64) -> [u8; 96] {
         let start = (self.now - self.now % seconds).max(1);
         let words = [word(amount), word(U256::from(seconds)), word(U256::from(start))];

@@ -431,7 +431,10 @@ fn a_redemption_is_never_made_twice_whatever_is_lost() {
         // A nonce that is not wanted any more is used up for fees alone.
         wire.loses(Loses::Transaction);
         redeemer().redeem(mint(&data[1])).await.unwrap_err();
-        redeemer().free(5).await.unwrap().wait().await.unwrap();
+        redeemer().free(5).await.unwrap();
+        // Whoever asks for the call again is told that it was not made.
+        let freed = redeemer().redeem(mint(&data[1])).await.unwrap().wait().await.unwrap();
+        assert!(matches!(freed, Settled::Freed(receipt) if receipt.is_executed()));
         assert_eq!(balance_of(friends[1]).await, 1);
 
         // One that was used elsewhere is said to be.
@@ -440,6 +443,22 @@ fn a_redemption_is_never_made_twice_whatever_is_lost() {
         let elsewhere = Redeemer::new(node(), Arc::new(MemoryStore::new()), key.clone(), permissions.clone());
         elsewhere.redeem(mint(&data[2])).await.unwrap().wait().await.unwrap();
         assert_eq!(redeemer().settle().await.unwrap(), [Settled::Foreign { nonce: 6 }]);
+
+        // Of two that ask for the same call at once one makes it, and the other follows that or is told.
+        let before = balance_of(friends[0]).await;
+        let (one, two) = (redeemer(), redeemer());
+        let (one, two) = tokio::join!(one.redeem(mint(&data[0])), two.redeem(mint(&data[0])));
+        let mut made = Vec::new();
+        for redeemed in [one, two] {
+            match redeemed {
+                Ok(pending) => made.push(pending),
+                Err(RedeemError::UnderWay { nonce }) => assert_eq!(nonce, 7),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(made.iter().all(|pending| pending.nonce() == 7));
+        made.first().unwrap().wait().await.unwrap();
+        assert_eq!(balance_of(friends[0]).await, before + 1);
     });
 }
 

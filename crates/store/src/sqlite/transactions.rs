@@ -5,6 +5,27 @@ use sqlx::{Row as _, SqliteTransaction};
 
 use crate::{AccountId, Transaction};
 
+/// The nonce that a transaction with this data has: one that is signed, or waited for.
+pub(super) async fn nonce_of(
+    transaction: &mut SqliteTransaction<'_>,
+    key: AccountId,
+    data: &[u8],
+    now: u64,
+) -> Result<Option<u64>, sqlx::Error> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "SELECT nonce FROM transactions WHERE chain_id = ? AND address = ? AND data = ? AND (reserved_until >= ? OR EXISTS \
+         (SELECT 1 FROM signed_transactions AS signed WHERE signed.chain_id = transactions.chain_id \
+         AND signed.address = transactions.address AND signed.nonce = transactions.nonce))",
+    )
+    .bind(key.chain_id.cast_signed())
+    .bind(key.address.as_slice())
+    .bind(data)
+    .bind(now.cast_signed())
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(found.map(i64::cast_unsigned))
+}
+
 /// Reserves a nonce. Whether it was to be had.
 pub(super) async fn reserve(
     transaction: &mut SqliteTransaction<'_>,
