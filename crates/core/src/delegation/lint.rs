@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, U256};
 
 use super::{Caveat, Delegation, Enforcer, Enforcers, Terms};
-use crate::{SessionEpoch, lint::severity::Severity, texts};
+use crate::{lint::severity::Severity, policy::epoch::SessionEpoch, texts};
 
 /// What is found in a delegation. Caveats are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
