@@ -328,13 +328,16 @@ mod tests {
         drop(connections);
         let full = fill(&storage).await.err().unwrap();
         assert!(full.to_string().starts_with("the disk is full") && matches!(full, StorageError::Full(_)));
-        // There is room by now, as far as new connections know.
-        let mut filled = Vec::new();
-        for _ in 0..=CONNECTIONS {
-            filled.push(fill(&storage).await.err().map(|error| format!("{error:?}")));
+        // There is room by now, as far as new connections know: each of the others finds the disk full once, whenever its turn is.
+        let mut found_full = 1;
+        for _ in 0..4 * CONNECTIONS {
+            match fill(&storage).await {
+                Ok(()) => {}
+                Err(StorageError::Full(_)) => found_full += 1,
+                Err(error) => panic!("{error:?}"),
+            }
         }
-        assert!(filled.iter().flatten().all(|error| error.starts_with("Full(")), "{filled:?}");
-        assert_eq!(filled.last(), Some(&None));
+        assert!(found_full <= CONNECTIONS, "{found_full} of {CONNECTIONS}");
     }
 
     #[tokio::test]
