@@ -249,6 +249,14 @@ impl Signing {
     }
 }
 
+/// Typed data for the page, member by member, as wallets show it.
+pub(crate) fn members(typed_data: &TypedData, title: &'static str) -> Review {
+    let members = typed_data.document()["message"].as_object().into_iter().flatten();
+    members.fold(Review::new(title), |review, (name, value)| {
+        review.with_fact(name, value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
+    })
+}
+
 impl<A: Answer> Outcome<A> {
     fn on_page(&self) -> Option<PageOutcome> {
         match self {

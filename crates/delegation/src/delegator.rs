@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256, fixed_bytes};
 use alloy_sol_types::sol;
-use quorate_core::SessionEpoch;
 use quorate_core::delegation::Enforcer;
 use quorate_network::{DistributedSigner, EphemeralKey, NetworkError, SigningNetwork};
 use quorate_protocol::{
-    ClientError, DelegationPermissions, Deployment, FeeCaps, KeyDraft, PermissionsError, PinnedContext,
-    PinnedContextError, PolicyCaveats, UnsignedDelegation,
+    ClientError, DelegationPermissions, Deployment, FeeCaps, KeyDraft, PermissionsError, PinnedContextError,
+    PolicyCaveats, UnsignedDelegation,
 };
 use quorate_store::{AccountId, Change, DelegatedKey, Key, Secret, Store, StoreError};
 use quorate_transport::Transport;
@@ -316,15 +315,5 @@ impl Delegated {
             Ok(permissions) => Ok(Self { address, key_id, permissions, created }),
             Err(source) => Err(DelegatorError::Stored { key_id, source }),
         }
-    }
-
-    /// When it redeems.
-    pub const fn epoch(&self) -> SessionEpoch {
-        self.permissions.epoch
-    }
-
-    /// The delegation that it redeems.
-    pub const fn context(&self) -> &PinnedContext {
-        &self.permissions.context
     }
 }

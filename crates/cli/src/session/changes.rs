@@ -9,15 +9,14 @@ use quorate::{
     Address, B256, Draft, Error, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingGrant,
     PendingUpdate, Revocation, SessionGrant, SessionId, SigningNetwork, SmartAccount, TreeUpdate,
 };
-use quorate_approval::{Outcome as PageOutcome, Review};
-use quorate_protocol::TypedData;
+use quorate_approval::Outcome as PageOutcome;
 use serde::{Deserialize, Serialize};
 
 use super::find;
 use crate::exit::Failure;
 use crate::progress::Steps;
 use crate::settings::SettingsArguments;
-use crate::signing::{Answer, Outcome, Purpose, Signing, SigningArguments};
+use crate::signing::{Answer, Outcome, Purpose, Signing, SigningArguments, members};
 use crate::time_text;
 
 #[derive(Debug, Args)]
@@ -229,7 +228,11 @@ impl Scene {
         let Signing { account, steps, .. } = &self.owner;
         let revocation = Revocation::new(network.descriptor(), Owner::from(account.owner()), key_id, None);
         let typed_data = revocation.typed_data()?;
-        let review = || Ok(key_end(&typed_data));
+        let review = || {
+            let note =
+                "The network's nodes sign nothing with it from then on, whatever becomes of the operation.";
+            Ok(members(&typed_data, "End a session's key").with_note(note))
+        };
         let step = "the owner signs the end of the key";
         let signature = self.owner.sign_typed_data(&typed_data, review, None, step).await?;
         let status = steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
@@ -281,17 +284,6 @@ impl Purpose for Revoking {
         let transaction_hash = Some(updated.receipt.receipt.transaction_hash);
         Ok(Ended { revoked, transaction_hash, keys })
     }
-}
-
-/// What the owner signs to end a key, member by member.
-fn key_end(typed_data: &TypedData) -> Review {
-    let members = typed_data.document()["message"].as_object().into_iter().flatten();
-    let review = Review::new("End a session's key").with_note(
-        "The network's nodes sign nothing with it from then on, whatever becomes of the operation.",
-    );
-    members.fold(review, |review, (name, value)| {
-        review.with_fact(name, value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
-    })
 }
 
 impl Answer for Replaced {

@@ -10,14 +10,14 @@ use quorate::{DistributedSigner, Limits, PendingRegistration, SigningNetwork};
 use quorate_approval::{Approval, Outcome as PageOutcome, Review};
 use quorate_core::{KnownFunction, Policy};
 use quorate_policy_file::{Compiled, wei};
-use quorate_protocol::{CHALLENGE_LIFETIME, Refusal, TypedData};
+use quorate_protocol::{CHALLENGE_LIFETIME, Refusal};
 use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::offline::policy::file::ReadFile;
 use crate::offline::{self, key_request};
 use crate::owner::OwnerSigner;
-use crate::signing::{Answer, Outcome, Signing};
+use crate::signing::{Answer, Outcome, Signing, members};
 
 /// Where the policies are on chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -66,7 +66,7 @@ enum GrantedBy<'p> {
     /// The owner's signer signs the delegation.
     OwnerSignature(PolicyCaveats),
     /// The wallet on the page grants one of its own permissions.
-    WalletPermission { page: &'p Approval, permission: &'static str },
+    WalletPermission { page: &'p Approval, permission: &'static str, left: Limits },
 }
 
 /// Policies that are to be delegated.
@@ -114,8 +114,8 @@ impl Delegating<'_> {
     /// Finds out who grants it, and whether a delegation can say all of it.
     async fn way(&self, delegator: &Delegator) -> anyhow::Result<GrantedBy<'_>> {
         if let OwnerSigner::Page { page, .. } = &self.owner.signer {
-            let request = self.request(Address::ZERO)?;
-            return Ok(GrantedBy::WalletPermission { page, permission: request.0.type_name() });
+            let (request, left) = self.request(Address::ZERO)?;
+            return Ok(GrantedBy::WalletPermission { page, permission: request.type_name(), left });
         }
         let caveats = self.file.caveats(self.policies)?;
         self.owner.steps.during("asking the owner's account", delegator.check_account()).await?;
@@ -127,11 +127,7 @@ impl Delegating<'_> {
         if !signer.shows() {
             return Ok(());
         }
-        let left = match way {
-            GrantedBy::OwnerSignature(caveats) => caveats.limits.clone(),
-            GrantedBy::WalletPermission { .. } => self.request(Address::ZERO)?.1,
-        };
-        let words = self.policies.explain_delegation(&left);
+        let words = self.policies.explain_delegation(way.left());
         signer.confirm(&words.to_string(), "Delegate this?").await
     }
 
@@ -258,7 +254,7 @@ impl Delegating<'_> {
         let pending = steps.during("telling the network what the key may sign", pending).await?;
         let typed_data = pending.draft().typed_data()?;
         let review = || {
-            Ok(document(&typed_data, "Say what the key may sign")
+            Ok(members(&typed_data, "Say what the key may sign")
                 .with_note("Last: the network's nodes hold the key to this delegation and these limits."))
         };
         let step = "the owner signs what the key may sign";
@@ -281,6 +277,14 @@ impl GrantedBy<'_> {
         }
     }
 
+    /// What the chain does not hold.
+    const fn left(&self) -> &Limits {
+        match self {
+            Self::OwnerSignature(caveats) => &caveats.limits,
+            Self::WalletPermission { left, .. } => left,
+        }
+    }
+
     fn said(&self) -> String {
         match self {
             Self::OwnerSignature(_) => "the owner's signer signs the delegation".to_owned(),
@@ -289,15 +293,6 @@ impl GrantedBy<'_> {
             }
         }
     }
-}
-
-/// Typed data member by member, as wallets show it.
-fn document(typed_data: &TypedData, title: &'static str) -> Review {
-    let members = typed_data.document()["message"].as_object().into_iter().flatten();
-    members.fold(Review::new(title), |review, (name, value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        review.with_fact(name.clone(), value)
-    })
 }
 
 impl Answer for Delegated {

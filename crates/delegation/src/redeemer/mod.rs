@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use futures_util::future::join_all;
 use quorate_core::delegation::{
     CaveatPlace, Context, DelegationCall, Enforcer, Mode, NoRedemption, Redeem, SingleExecution,
 };
@@ -124,8 +123,7 @@ impl Redeemer {
     /// The store.
     pub async fn has_under_way(&self, call: Call<'_>) -> Result<bool, RedeemError> {
         let data = self.data_of(call).unwrap_or_default();
-        let kept = self.store.transactions(self.key()).await?;
-        Ok(kept.iter().any(|kept| kept.data == data && !kept.signed.is_empty()))
+        Ok(self.kept_for(&data).await?.is_some())
     }
 
     /// Whether the key's permissions allow a call, by this machine's clock, gas and what was spent before left aside.
@@ -236,12 +234,8 @@ impl Redeemer {
 
     /// What was signed for the same call and is not told yet. Where the node has lost it, it is sent again.
     async fn under_way(&self, data: &[u8]) -> Result<Option<PendingRedemption>, RedeemError> {
-        let kept = self.store.transactions(self.key()).await?;
-        // Also one that is in a block: whoever asks for it again has not heard of that.
-        let Some(same) = kept.iter().find(|kept| kept.data == data && !kept.signed.is_empty()) else {
-            return Ok(None);
-        };
-        self.send_again(same).await?;
+        let Some(same) = self.kept_for(data).await? else { return Ok(None) };
+        self.send_again(&same).await?;
         Ok(Some(self.pending(same.nonce)))
     }
 
@@ -394,46 +388,28 @@ impl Redeemer {
         Ok(other())
     }
 
-    /// What has ended on chain, whatever the nodes would sign: all of it is asked at once.
+    /// What has ended on chain, whatever the nodes would sign.
     async fn check_delegations(&self) -> Result<(), RedeemError> {
         let manager = self.permissions.deployment.manager();
-        let hashes = self.permissions.context.hashes();
-        let is_disabled = |hash: &B256| {
-            self.chain.read(manager, DelegationManager::disabledDelegationsCall { delegationHash: *hash })
-        };
-        let nonces: Vec<_> = self.pinned_nonces().collect();
-        let current =
-            |(enforcer, delegator, _): &(Address, Address, U256)| self.current_nonce(*enforcer, *delegator);
-        let (paused, disabled, current) = tokio::join!(
-            self.chain.read(manager, DelegationManager::pausedCall {}),
-            join_all(hashes.iter().map(is_disabled)),
-            join_all(nonces.iter().map(current)),
-        );
-        if paused? {
+        if self.chain.read(manager, DelegationManager::pausedCall {}).await? {
             return Err(RedeemError::Paused { manager });
         }
-        for ((delegation, hash), disabled) in hashes.iter().copied().enumerate().zip(disabled) {
-            if disabled? {
+        for (delegation, hash) in self.permissions.context.hashes().iter().copied().enumerate() {
+            let call = DelegationManager::disabledDelegationsCall { delegationHash: hash };
+            if self.chain.read(manager, call).await? {
                 return Err(RedeemError::Disabled { delegation, hash });
             }
         }
-        for ((_, delegator, pinned), current) in nonces.into_iter().zip(current) {
-            let current = current?;
-            if current != pinned {
-                return Err(RedeemError::NonceMoved { delegator, pinned, current });
+        for (delegator, pinned) in &self.permissions.nonces {
+            for enforcer in self.nonce_enforcers() {
+                let current = self.current_nonce(enforcer, *delegator).await?;
+                if current != *pinned {
+                    let (delegator, pinned) = (*delegator, *pinned);
+                    return Err(RedeemError::NonceMoved { delegator, pinned, current });
+                }
             }
         }
         Ok(())
-    }
-
-    /// The nonces that the delegations rest on: the enforcer, the delegator, and what it has to be.
-    fn pinned_nonces(&self) -> impl Iterator<Item = (Address, Address, U256)> {
-        let enforcers = self.nonce_enforcers();
-        let of_delegator = |(delegator, pinned): (&Address, &U256)| (*delegator, *pinned);
-        let pinned: Vec<_> = self.permissions.nonces.iter().map(of_delegator).collect();
-        pinned.into_iter().flat_map(move |(delegator, pinned)| {
-            enforcers.clone().into_iter().map(move |enforcer| (enforcer, delegator, pinned))
-        })
     }
 
     fn nonce_enforcers(&self) -> Vec<Address> {
@@ -489,6 +465,12 @@ impl Redeemer {
             }
         }
         Ok(None)
+    }
+
+    /// What was signed for a call. Also where it is in a block: whoever asks for it again has not heard of that.
+    async fn kept_for(&self, data: &[u8]) -> Result<Option<Kept>, RedeemError> {
+        let kept = self.store.transactions(self.key()).await?;
+        Ok(kept.into_iter().find(|kept| kept.data == data && !kept.signed.is_empty()))
     }
 
     async fn kept(&self, nonce: u64) -> Result<Kept, RedeemError> {
