@@ -4,15 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{Address, B256};
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
-use quorate_core::SignedUserOperation;
 use quorate_transport::{Transport, TransportExt as _, decode_result};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    BundlerError, Dialect, FeeAdvice, GasEstimate, OperationStatus, SendOutcome, Simulation, StateOverride,
-    UserOperationByHash, UserOperationReceipt, dialect, error, receipt, simulation::SendOptions, status,
-    types,
+    BundlerError, Dialect, FeeAdvice, GasEstimate, OperationStatus, SendOutcome, SignedOperation, Simulation,
+    StateOverride, UserOperationByHash, UserOperationReceipt, dialect, error, receipt,
+    simulation::SendOptions, status, types,
 };
 
 /// A bundler behind one transport.
@@ -72,7 +71,7 @@ impl Endpoint {
 
     pub(crate) async fn estimate(
         &self,
-        operation: &SignedUserOperation<Vec<u8>>,
+        operation: &impl SignedOperation,
         entry_point: Address,
         overrides: Option<&StateOverride>,
     ) -> Result<GasEstimate, BundlerError> {
@@ -86,7 +85,7 @@ impl Endpoint {
     /// Sends an operation whose hash is `computed`.
     pub(crate) async fn send(
         &self,
-        operation: &SignedUserOperation<Vec<u8>>,
+        operation: &impl SignedOperation,
         entry_point: Address,
         computed: B256,
         simulation: Option<Simulation>,

@@ -6,6 +6,7 @@ mod endpoint;
 mod error;
 mod fallback;
 pub mod number;
+mod operation;
 mod outcome;
 mod overrides;
 mod receipt;
@@ -19,12 +20,12 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use futures_util::future::{join, join_all};
-use quorate_core::SignedUserOperation;
 use quorate_transport::Transport;
 
 pub use code::EntryPointCode;
 pub use dialect::{Dialect, FeeAdvice};
 pub use error::BundlerError;
+pub use operation::{SignedOperation, SignedPackedOperation};
 pub use outcome::SendOutcome;
 pub use overrides::{AccountOverride, StateOverride};
 pub use receipt::{Log, TransactionReceipt, UserOperationReceipt};
@@ -85,7 +86,7 @@ impl Bundler {
     /// [`BundlerError::Rejected`] if the operation's validation or its call reverts.
     pub async fn estimate_user_operation_gas(
         &self,
-        operation: &SignedUserOperation<Vec<u8>>,
+        operation: &impl SignedOperation,
         entry_point: Address,
         overrides: Option<&StateOverride>,
     ) -> Result<GasEstimate, BundlerError> {
@@ -109,12 +110,12 @@ impl Bundler {
     /// says of the operation is [`BundlerError::send_outcome`].
     pub async fn send_user_operation(
         &self,
-        operation: &SignedUserOperation<Vec<u8>>,
+        operation: &impl SignedOperation,
         entry_point: Address,
         chain_id: u64,
         simulation: Option<Simulation>,
     ) -> Result<B256, BundlerError> {
-        let hash = operation.operation.hash(entry_point, chain_id);
+        let hash = operation.hash(entry_point, chain_id);
         let mut sent = self.first.send(operation, entry_point, hash, simulation).await;
         for other in &self.others {
             if !sent.as_ref().is_err_and(|error| error.send_outcome() == SendOutcome::NotSent) {

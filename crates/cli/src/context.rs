@@ -9,8 +9,8 @@ use clap::Args;
 use quorate::delegation::Delegator;
 use quorate::quorate_store::Passphrase;
 use quorate::{
-    AccountId, Address, Biconomy, Erc7677, HttpTransport, NetworkDescriptor, Options, Quorate, SealingKey,
-    SigningNetwork, SmartAccount, SqliteStore, Store, U256,
+    AccountId, Address, Biconomy, Bundler, Erc7677, HttpTransport, NetworkDescriptor, Options, Quorate,
+    SealingKey, SigningNetwork, SmartAccount, SqliteStore, Store, U256,
 };
 use quorate_service::PaymasterService;
 use url::Url;
@@ -105,8 +105,12 @@ impl Context {
         let rpc = settings.need(profile.rpc.as_ref(), "rpc")?.clone();
         settings.need(profile.store.as_ref(), "store")?;
         let store = Arc::clone(self.store.as_ref().context("the store of the settings is not open")?);
-        let transport = Arc::new(HttpTransport::builder(rpc).build()?);
-        Ok(Delegator::new(transport, store, self.need_network()?.clone(), self.chain_id()?, owner))
+        let bundler = settings.need(profile.bundler.as_ref(), "bundler")?.clone();
+        let [transport, bundler] = [rpc, bundler].map(|url| HttpTransport::builder(url).build());
+        let bundler = Bundler::new(Arc::new(bundler?));
+        let network = self.need_network()?.clone();
+        let delegator = Delegator::new(Arc::new(transport?), store, network, self.chain_id()?, owner);
+        Ok(delegator.with_bundler(bundler))
     }
 
     /// The same where the store has keys to which the owner delegates.

@@ -141,7 +141,9 @@ fn of_delegator(error: &DelegatorError) -> Option<Exit> {
         DelegatorError::Account { .. } | DelegatorError::Signature { .. } | DelegatorError::Context(_) => {
             Some(Exit::Refused)
         }
-        DelegatorError::Permissions(_) | DelegatorError::Enforcer(_) => Some(Exit::BadInput),
+        DelegatorError::Permissions(_) | DelegatorError::Enforcer(_) | DelegatorError::NoBundler { .. } => {
+            Some(Exit::BadInput)
+        }
         DelegatorError::Network(error) => of_cause(error),
         DelegatorError::Chain(error) => of_redemption(error),
         _ => None,
@@ -152,6 +154,7 @@ fn of_delegator(error: &DelegatorError) -> Option<Exit> {
 fn of_redemption(error: &RedeemError) -> Option<Exit> {
     match error {
         RedeemError::Transport(error) => of_cause(error),
+        RedeemError::Bundler(error) => of_cause(error),
         RedeemError::Contract { .. } | RedeemError::UnderWay { .. } => Some(Exit::Remote),
         RedeemError::Signer(_) | RedeemError::Store(_) => None,
         _ => Some(Exit::Refused),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::{SolCall, SolError as _, sol};
+use quorate_bundler::UserOperationReceipt;
 use quorate_transport::{RpcError, Transport, TransportError, TransportExt as _};
 use serde::Deserialize;
 use serde_json::json;
@@ -32,7 +33,7 @@ sol! {
 #[derive(Clone, Debug)]
 pub(crate) struct Chain(pub(crate) Arc<dyn Transport>);
 
-/// What became of a transaction that is in a block.
+/// What became of a transaction, or of a user operation, that is in a block.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
@@ -40,7 +41,7 @@ pub struct Receipt {
     pub transaction_hash: B256,
     /// The number of its block.
     pub block_number: U64,
-    /// The gas that it took.
+    /// The gas that it took; of an operation, what it paid for.
     pub gas_used: U256,
     /// What one gas has cost, in wei.
     pub effective_gas_price: U256,
@@ -52,6 +53,20 @@ impl Receipt {
     /// Whether the redemption was executed; where it reverted, its fees are paid all the same.
     pub fn is_executed(&self) -> bool {
         self.status == U64::from(1)
+    }
+}
+
+impl From<UserOperationReceipt> for Receipt {
+    fn from(receipt: UserOperationReceipt) -> Self {
+        let gas_used = receipt.actual_gas_used.unwrap_or_default();
+        let cost = receipt.actual_gas_cost.unwrap_or_default();
+        Self {
+            transaction_hash: receipt.receipt.transaction_hash,
+            block_number: receipt.receipt.block_number.unwrap_or_default().saturating_to(),
+            gas_used,
+            effective_gas_price: cost.checked_div(gas_used).unwrap_or_default(),
+            status: U64::from(u8::from(receipt.success)),
+        }
     }
 }
 
@@ -70,11 +85,17 @@ struct Head {
 }
 
 impl Chain {
-    /// How many transactions of an address are in blocks; with those that the node waits to put in some.
-    pub(crate) async fn transaction_counts(&self, address: Address) -> Result<(u64, u64), TransportError> {
-        let count = |block: &'static str| self.0.call::<U64>("eth_getTransactionCount", (address, block));
-        let (mined, pending) = tokio::try_join!(count("latest"), count("pending"))?;
-        Ok((mined.to(), pending.to()))
+    /// How many transactions of an address are in blocks up to one, such as `pending`.
+    pub(crate) async fn transaction_count(
+        &self,
+        address: Address,
+        block: &'static str,
+    ) -> Result<u64, TransportError> {
+        Ok(self.0.call::<U64>("eth_getTransactionCount", (address, block)).await?.to())
+    }
+
+    pub(crate) async fn code(&self, address: Address) -> Result<Bytes, TransportError> {
+        self.0.call("eth_getCode", (address, "latest")).await
     }
 
     pub(crate) async fn balance(&self, address: Address) -> Result<U256, TransportError> {

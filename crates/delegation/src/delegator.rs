@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256, fixed_bytes};
 use alloy_sol_types::sol;
+use quorate_bundler::Bundler;
 use quorate_core::delegation::Enforcer;
 use quorate_network::{DistributedSigner, EphemeralKey, NetworkError, SigningNetwork};
 use quorate_protocol::{
@@ -18,7 +19,7 @@ use quorate_transport::Transport;
 
 use crate::chain::Chain;
 use crate::redeemer::now;
-use crate::{RedeemError, Redeemer};
+use crate::{RedeemError, RedeemedBy, Redeemer};
 
 sol! {
     interface DelegatorAccount {
@@ -37,6 +38,7 @@ pub struct Delegator {
     transport: Arc<dyn Transport>,
     store: Arc<dyn Store>,
     network: SigningNetwork,
+    bundler: Option<Bundler>,
     chain_id: NonZeroU64,
     account: Address,
     deployment: Deployment,
@@ -103,6 +105,12 @@ pub enum DelegatorError {
         /// The key.
         key: Address,
     },
+    /// A key whose account sends user operations, and nobody to take them.
+    #[error("{account} redeems by a bundler, and there is none; name one")]
+    NoBundler {
+        /// The key's account.
+        account: Address,
+    },
     /// A stored key of another network.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -135,7 +143,13 @@ impl Delegator {
         chain_id: NonZeroU64,
         account: Address,
     ) -> Self {
-        Self { transport, store, network, chain_id, account, deployment: Deployment::V1_3_0 }
+        Self { transport, store, network, bundler: None, chain_id, account, deployment: Deployment::V1_3_0 }
+    }
+
+    /// Names the bundler by which keys redeem that have an account ([`HybridAccount`](crate::HybridAccount)).
+    #[must_use]
+    pub fn with_bundler(self, bundler: Bundler) -> Self {
+        Self { bundler: Some(bundler), ..self }
     }
 
     /// The same by another deployment.
@@ -184,19 +198,19 @@ impl Delegator {
         Ok((self.network.prepare_key_without_permissions(owner, &claim).await?, ephemeral))
     }
 
-    /// The delegation of policies to a key, which no other has the salt of.
+    /// The delegation of policies to a key or to its account, which no other has the salt of.
     ///
     /// # Errors
     /// [`DelegatorError::Enforcer`].
     pub fn delegation(
         &self,
-        key: Address,
+        delegate: Address,
         policies: &PolicyCaveats,
     ) -> Result<UnsignedDelegation, DelegatorError> {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt)?;
         let (chain_id, deployment, salt) = (self.chain_id, &self.deployment, U256::from_be_bytes(salt));
-        UnsignedDelegation::new(chain_id, deployment, self.account, key, &policies.caveats, salt)
+        UnsignedDelegation::new(chain_id, deployment, self.account, delegate, &policies.caveats, salt)
             .map_err(DelegatorError::Enforcer)
     }
 
@@ -221,6 +235,7 @@ impl Delegator {
     pub async fn permissions(
         &self,
         owner: Address,
+        redeemer: RedeemedBy,
         delegation: &UnsignedDelegation,
         signature: &[u8],
         policies: &PolicyCaveats,
@@ -233,7 +248,7 @@ impl Delegator {
             chain_id: self.chain_id,
             deployment: self.deployment.clone(),
             context: delegation.signed(signature)?,
-            redeemer: quorate_protocol::Redeemer::Key,
+            redeemer,
             nonces: BTreeMap::new(),
             unjudged: BTreeSet::new(),
             fees,
@@ -289,7 +304,7 @@ impl Delegator {
     /// What redeems by a key that is kept.
     ///
     /// # Errors
-    /// The store, and a key of another network.
+    /// The store, a key of another network, and [`DelegatorError::NoBundler`].
     pub async fn redeemer(&self, delegated: Delegated) -> Result<Redeemer, DelegatorError> {
         let (account, key) = (self.account, delegated.address);
         let Some(Key::Distributed { attested_key, ephemeral, .. }) =
@@ -300,7 +315,15 @@ impl Delegator {
         let ephemeral = EphemeralKey::from_bytes(ephemeral.expose());
         let signer = DistributedSigner::restore(self.network.clone(), &attested_key, ephemeral)?;
         let (transport, store) = (Arc::clone(&self.transport), Arc::clone(&self.store));
-        Ok(Redeemer::new(transport, store, Arc::new(signer), delegated.permissions))
+        let redeemed_by = delegated.permissions.redeemer;
+        let redeemer = Redeemer::new(transport, store, Arc::new(signer), delegated.permissions);
+        match (redeemed_by, &self.bundler) {
+            (RedeemedBy::Key, _) => Ok(redeemer),
+            (RedeemedBy::Account(_), Some(bundler)) => Ok(redeemer.by_bundler(bundler.clone())),
+            (RedeemedBy::Account(account), None) => {
+                Err(DelegatorError::NoBundler { account: account.address })
+            }
+        }
     }
 
     const fn id(&self) -> AccountId {

@@ -7,11 +7,11 @@ use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use quorate_core::SessionEpoch;
 use quorate_core::delegation::{CaveatPlace, Context, Delegation, Enforcer, Terms};
 use quorate_protocol::{
-    DelegationPermissions, Deployment, FeeCaps, Limits, NodeLimit, PermissionsError, PinnedContext, Redeemer,
+    DelegationPermissions, Deployment, FeeCaps, Limits, NodeLimit, PermissionsError, PinnedContext,
 };
 use serde::Deserialize;
 
-use crate::{Asset, GrantError, PermissionRequest, Spending, pin_context};
+use crate::{Asset, GrantError, PermissionRequest, RedeemedBy, Spending, pin_context};
 
 /// What was granted to a key, held to what was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,9 @@ pub enum Approver {
 /// How a key redeems what was granted, beyond the caveats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redemptions {
-    /// What gas may cost, of the key's own balance.
+    /// Who redeems it: the key, or its account, which the wallet was asked for then.
+    pub redeemer: RedeemedBy,
+    /// What gas may cost, of the redeemer's own balance.
     pub fees: FeeCaps,
     /// What all redemptions may come to, which nodes hold. A limit of gas bounds the fees.
     pub limits: Limits,
@@ -147,7 +149,7 @@ impl Granted {
         owner: Address,
         redemptions: Redemptions,
     ) -> Result<DelegationPermissions, GrantError> {
-        let Redemptions { fees, limits, left_to_chain, given_up } = redemptions;
+        let Redemptions { redeemer, fees, limits, left_to_chain, given_up } = redemptions;
         let (fees, limits) = crate::with_gas_cost(fees, limits);
         let not_judged = self.not_judged().find(|place| !left_to_chain.contains(place));
         if let Some(place) = not_judged {
@@ -161,7 +163,7 @@ impl Granted {
             chain_id: self.chain_id,
             deployment: self.deployment.clone(),
             context: self.context.clone(),
-            redeemer: Redeemer::Key,
+            redeemer,
             nonces: self.nonce.map(|nonce| (self.delegator, nonce)).into_iter().collect::<BTreeMap<_, _>>(),
             unjudged: left_to_chain,
             fees,

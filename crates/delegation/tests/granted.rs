@@ -15,7 +15,7 @@ use quorate_core::delegation::{
 };
 use quorate_core::{Address, Call, Encode as _, Transaction, U256};
 use quorate_delegation::{
-    Approver, Asset, GrantError, Granted, PermissionRequest, Redemptions, Spending, pin_context,
+    Approver, Asset, GrantError, Granted, PermissionRequest, RedeemedBy, Redemptions, Spending, pin_context,
 };
 use quorate_protocol::{Deployment, FeeCaps, Forbidden, Limits, Subject, Target};
 use serde_json::json;
@@ -114,6 +114,7 @@ fn allowance() -> PermissionRequest {
 
 fn redemptions() -> Redemptions {
     Redemptions {
+        redeemer: RedeemedBy::Key,
         fees: FeeCaps { gas_limit: 500_000, fee_per_gas: U256::from(50), total: U256::from(1_000_000_000) },
         limits: Limits::default(),
         left_to_chain: BTreeSet::new(),

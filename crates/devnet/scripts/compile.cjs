@@ -4,8 +4,9 @@
 //
 // The request is { input, contracts, artifacts, modules }: a standard JSON input whose sources may import from the
 // installed packages, from keys to `file:Name` of a compiled contract or to the path of a package's artifact, and
-// from keys to a package's module that exports creation code, and the names of its exports. The output maps every key
-// to creation code in hexadecimal with 0x, or, for a module, to an object of it by name.
+// from keys to a package's module that exports creation code, the names of its exports, and the address (without 0x)
+// of the one library that they call. The output maps every key to creation code in hexadecimal with 0x, or, for a
+// module, to an object of it by name.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
@@ -40,8 +41,9 @@ for (const [key, name] of Object.entries(request.contracts)) {
 for (const [key, file] of Object.entries(request.artifacts)) {
   code[key] = JSON.parse(readImport(file).contents).bytecode;
 }
-for (const [key, { module, names }] of Object.entries(request.modules)) {
+for (const [key, { module, names, library }] of Object.entries(request.modules)) {
   const exported = installed(module);
-  code[key] = Object.fromEntries(names.map((name) => [name, exported[name]]));
+  const linked = (name) => exported[name].replaceAll(/__\$[0-9a-f]{34}\$__/g, library);
+  code[key] = Object.fromEntries(names.map((name) => [name, linked(name)]));
 }
 fs.writeFileSync(outputFile, JSON.stringify(code));

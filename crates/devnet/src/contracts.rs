@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{B256, Bytes, b256, keccak256};
+use alloy_primitives::{B256, Bytes, b256, hex, keccak256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cache::{self, CacheError};
+use crate::delegation_framework::P256_LIBRARY;
 use crate::process::{Process, ProcessError, Program};
 use crate::progress::{Progress, Step};
 use crate::toolchain::Toolchain;
@@ -37,9 +38,12 @@ const ENTRY_POINTS: [(&str, &str); 4] = [
 
 /// The module that exports MetaMask's delegation framework, compiled, and what is taken from it.
 const DELEGATION_FRAMEWORK: &str = "@metamask/delegation-abis/bytecode";
-const DELEGATION_CONTRACTS: [&str; 20] = [
+const DELEGATION_CONTRACTS: [&str; 23] = [
     "DelegationManager",
     "EIP7702StatelessDeleGator",
+    "HybridDeleGator",
+    "SimpleFactory",
+    "SCL_RIP7212",
     "AllowedTargetsEnforcer",
     "AllowedMethodsEnforcer",
     "AllowedCalldataEnforcer",
@@ -170,7 +174,8 @@ pub struct Contracts {
     /// an allowance has to be set to zero before it is changed.
     pub token: Bytes,
     /// MetaMask's delegation framework, by the contracts' names: the manager, whose constructor takes its owner, the
-    /// account's implementation, whose constructor takes the manager and EntryPoint v0.7, and enforcers.
+    /// accounts' implementations, whose constructors take the manager and EntryPoint v0.7, their factory, the library
+    /// that one of them calls, and enforcers.
     pub delegation_framework: BTreeMap<String, Bytes>,
 }
 
@@ -310,7 +315,11 @@ fn request(toolchain: &Toolchain, job: &[(&str, &str, &str)]) -> Result<Value, C
         "contracts": contracts,
         "artifacts": artifacts,
         "modules": {
-            "delegation_framework": { "module": DELEGATION_FRAMEWORK, "names": DELEGATION_CONTRACTS },
+            "delegation_framework": {
+                "module": DELEGATION_FRAMEWORK,
+                "names": DELEGATION_CONTRACTS,
+                "library": hex::encode(P256_LIBRARY),
+            },
         },
     }))
 }

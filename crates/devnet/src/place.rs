@@ -1,4 +1,5 @@
-use alloy_primitives::{Address, B256, Bytes, U256, address};
+use alloy_primitives::{Address, B256, Bytes, U256, address, b256};
+use quorate_core::EntryPointVersion;
 use quorate_transport::{TransportError, TransportExt};
 use serde_json::json;
 
@@ -6,6 +7,9 @@ use crate::contracts::Contracts;
 use crate::transact::{Sent, Transactor};
 
 pub(crate) const ENTRY_POINT: Address = address!("5FF137D4b0FDCD49DcA30c7CF57E578a026d2789");
+/// By which its makers deployed it.
+const SALT_OF_ENTRY_POINT_V0_7: B256 =
+    b256!("90d8084deab30c2a37c45e8d47f49f2f7965183cb6990a98943ef94940681de3");
 const DETERMINISTIC_DEPLOYER: Address = address!("4e59b44847b379578588920ca78fbf26c0b4956c");
 const SMART_ACCOUNT: Address = address!("0000002512019Dafb59528B82CB92D3c5D2423aC");
 const FACTORY: Address = address!("000000a56Aaca3e9a4C479ea6b6CD0DbcB6634F5");
@@ -60,13 +64,19 @@ impl<'a> Placer<'a> {
         Self { transactor, contracts }
     }
 
-    /// Puts the entry point in place, which a bundler wants to see when it starts.
-    pub(crate) async fn place_entry_point(&self) -> Result<Address, PlaceError> {
-        let entry_point = self.deploy(&self.contracts.entry_point).await?;
-        if entry_point != ENTRY_POINT {
-            return Err(PlaceError::Missing { address: ENTRY_POINT });
+    /// Puts the entry points in place that the bundler serves, which it wants to see when it starts: v0.6 and v0.7.
+    pub(crate) async fn place_entry_points(&self) -> Result<[Address; 2], PlaceError> {
+        let v0_7 = EntryPointVersion::V0_7.address();
+        let placements = [
+            (ENTRY_POINT, &self.contracts.entry_point, B256::ZERO),
+            (v0_7, &self.contracts.entry_point_v0_7, SALT_OF_ENTRY_POINT_V0_7),
+        ];
+        for (address, code, salt) in placements {
+            if self.deploy(code, salt).await? != address {
+                return Err(PlaceError::Missing { address });
+            }
         }
-        Ok(entry_point)
+        Ok([ENTRY_POINT, v0_7])
     }
 
     /// Puts all else in place, and gives the address of the NFT.
@@ -89,7 +99,7 @@ impl<'a> Placer<'a> {
         for (address, code, arguments) in placements {
             self.create_at(address, code, arguments).await?;
         }
-        let nft = self.deploy(&contracts.nft).await?;
+        let nft = self.deploy(&contracts.nft, B256::ZERO).await?;
 
         let placed = placements.map(|(address, ..)| address);
         for address in placed.into_iter().chain([FALLBACK_HANDLER, nft]) {
@@ -124,20 +134,21 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// Creates a contract with CREATE2 and salt zero.
-    async fn deploy(&self, creation: &Bytes) -> Result<Address, PlaceError> {
-        let (address, sent) = create2(&self.transactor, creation).await?;
+    /// Creates a contract with CREATE2.
+    async fn deploy(&self, creation: &Bytes, salt: B256) -> Result<Address, PlaceError> {
+        let (address, sent) = create2(&self.transactor, creation, salt).await?;
         self.transactor.confirm(sent).await?;
         Ok(address)
     }
 }
 
-/// Sends the transaction that creates a contract with CREATE2 and salt zero, and tells where that will be.
+/// Sends the transaction that creates a contract with CREATE2, and tells where that will be.
 pub(crate) async fn create2(
     transactor: &Transactor<'_>,
     creation: &[u8],
+    salt: B256,
 ) -> Result<(Address, Sent), PlaceError> {
-    let salted: Bytes = B256::ZERO.iter().chain(creation).copied().collect();
+    let salted: Bytes = salt.iter().chain(creation).copied().collect();
     let sent = transactor.send(DETERMINISTIC_DEPLOYER, &salted, U256::ZERO).await?;
-    Ok((DETERMINISTIC_DEPLOYER.create2_from_code(B256::ZERO, creation), sent))
+    Ok((DETERMINISTIC_DEPLOYER.create2_from_code(salt, creation), sent))
 }

@@ -60,9 +60,9 @@ impl Start<'_> {
         let placing_account = accounts.available_accounts[PLACING_ACCOUNT];
         let transactor = Transactor::new(&client, placing_account);
         let placer = Placer::new(transactor, contracts);
-        let entry_point = placer.place_entry_point().await?;
+        let entry_points = placer.place_entry_points().await?;
         // The bundler takes its time to start, so it does so meanwhile.
-        let mut bundler = self.start_bundler(bundler_port, &rpc_url, entry_point, &accounts)?;
+        let mut bundler = self.start_bundler(bundler_port, &rpc_url, entry_points, &accounts)?;
         let nft = placer.place_account_contracts().await?;
         placer.place_delegation_framework().await?;
         let signer = PrivateKeySigner::random();
@@ -121,13 +121,13 @@ impl Start<'_> {
         &self,
         port: u16,
         rpc_url: &Url,
-        entry_point: Address,
+        entry_points: [Address; 2],
         accounts: &Accounts,
     ) -> Result<Process, DevnetError> {
         let keys = &accounts.private_keys;
         let executors: Vec<String> = keys[BUNDLER_EXECUTORS].iter().map(B256::to_string).collect();
         let arguments = [
-            ("--entrypoints", entry_point.to_string()),
+            ("--entrypoints", entry_points.map(|it| it.to_string()).join(",")),
             ("--executor-private-keys", executors.join(",")),
             ("--utility-private-key", keys[BUNDLER_UTILITY].to_string()),
             ("--rpc-url", rpc_url.to_string()),

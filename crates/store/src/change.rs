@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 
 use crate::{Answer, DelegatedKey, Key, NewSession, Operation, SessionId, Transaction};
 
@@ -60,7 +60,7 @@ pub enum Change {
     /// Keeps what was signed with a reserved nonce; refused where another has it by now.
     AddSigned {
         /// The nonce.
-        nonce: u64,
+        nonce: U256,
         /// What the transaction calls its contract with.
         data: Vec<u8>,
         /// The signed transaction, as it is sent.
@@ -69,12 +69,12 @@ pub enum Change {
     /// Gives a reserved nonce back that nothing was signed with. Without effect where something was, or another has it.
     ReleaseNonce {
         /// The nonce.
-        nonce: u64,
+        nonce: U256,
         /// What the transaction would have called its contract with.
         data: Vec<u8>,
     },
     /// Forgets the transactions of a nonce, if there are some: the chain has one.
-    RemoveTransaction(u64),
+    RemoveTransaction(U256),
     /// Stores a key to which the account delegates, with its secret; without effect where that key is stored.
     AddDelegatedKey {
         /// The key.

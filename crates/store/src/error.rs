@@ -1,4 +1,4 @@
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 
 #[cfg(feature = "sqlite")]
 use crate::DatabaseError;
@@ -60,7 +60,7 @@ pub enum StoreError {
         /// The key's address.
         key: AccountId,
         /// The nonce.
-        nonce: u64,
+        nonce: U256,
     },
     /// A transaction that does the same.
     #[error(
@@ -70,7 +70,7 @@ pub enum StoreError {
         /// The key's address.
         key: AccountId,
         /// The nonce that the other has.
-        nonce: u64,
+        nonce: U256,
     },
     /// A key to which an account delegates that is not as the store wrote it.
     #[error(

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
 use quorate_core::merkle;
 
@@ -40,7 +40,7 @@ struct Kept {
     sessions: Vec<(Session, Key)>,
     trees: Vec<(B256, Vec<B256>)>,
     operations: Vec<Operation>,
-    transactions: BTreeMap<u64, Transaction>,
+    transactions: BTreeMap<U256, Transaction>,
     delegated_keys: Vec<(DelegatedKey, Key)>,
 }
 

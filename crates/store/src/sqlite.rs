@@ -8,7 +8,7 @@ mod trees;
 
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use async_trait::async_trait;
 use sqlx::SqliteTransaction;
 use sqlx::sqlite::SqlitePool;
@@ -217,7 +217,7 @@ impl SqliteStore {
         &self,
         done: Result<bool, sqlx::Error>,
         key: AccountId,
-        nonce: u64,
+        nonce: U256,
     ) -> Result<(), StoreError> {
         match done {
             Ok(true) => Ok(()),

@@ -61,6 +61,7 @@ on_every_store!(
     the_largest_numbers_are_kept,
     a_nonce_is_reserved_once_until_its_time_is_over,
     what_was_signed_keeps_its_nonce,
+    an_operations_nonce_has_its_stream_above_64_bits,
     keys_and_chains_have_nonces_of_their_own,
     a_nonce_is_given_back_by_who_has_it_before_it_signs,
     keys_to_which_an_account_delegates_are_its_own,
@@ -581,7 +582,7 @@ async fn the_largest_numbers_are_kept(store: Shared) {
 }
 
 fn transaction(nonce: u64, data: u8) -> Transaction {
-    Transaction { nonce, data: vec![data], reserved_until: 100, signed: Vec::new() }
+    Transaction { nonce: U256::from(nonce), data: vec![data], reserved_until: 100, signed: Vec::new() }
 }
 
 fn reserve(transaction: Transaction, now: u64) -> Change {
@@ -589,40 +590,47 @@ fn reserve(transaction: Transaction, now: u64) -> Change {
 }
 
 fn signed(nonce: u64, data: u8, encoded: u8) -> Change {
-    Change::AddSigned { nonce, data: vec![data], encoded: vec![encoded] }
+    Change::AddSigned { nonce: U256::from(nonce), data: vec![data], encoded: vec![encoded] }
+}
+
+fn taken_nonce(error: &StoreError) -> Option<U256> {
+    match error {
+        StoreError::NonceTaken { nonce, .. } => Some(*nonce),
+        _ => None,
+    }
 }
 
 async fn a_nonce_is_reserved_once_until_its_time_is_over(store: Shared) {
     apply(&store, [reserve(transaction(8, 1), 50), reserve(transaction(7, 2), 50)]).await;
     let taken = refused(&store, [reserve(transaction(7, 3), 100)]).await;
-    assert!(matches!(taken, StoreError::NonceTaken { nonce: 7, .. }), "{taken}");
+    assert_eq!(taken_nonce(&taken), Some(U256::from(7)), "{taken}");
     assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 2), transaction(8, 1)]);
     // The same call has one nonce, until its end is told or its time is over.
     let same = refused(&store, [reserve(transaction(9, 1), 100)]).await;
-    assert!(matches!(same, StoreError::SameData { nonce: 8, .. }), "{same}");
+    assert!(matches!(same, StoreError::SameData { nonce, .. } if nonce == U256::from(8)), "{same}");
     // Whoever has it signs; who comes later than its time takes it over, and the first one is told.
     apply(&store, [reserve(transaction(7, 3), 101)]).await;
     let late = refused(&store, [signed(7, 2, 9)]).await;
-    assert!(matches!(late, StoreError::NonceTaken { nonce: 7, .. }), "{late}");
+    assert_eq!(taken_nonce(&late), Some(U256::from(7)), "{late}");
     let unknown = refused(&store, [signed(9, 2, 9)]).await;
-    assert!(matches!(unknown, StoreError::NonceTaken { nonce: 9, .. }), "{unknown}");
+    assert_eq!(taken_nonce(&unknown), Some(U256::from(9)), "{unknown}");
     assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 3), transaction(8, 1)]);
 }
 
 async fn what_was_signed_keeps_its_nonce(store: Shared) {
     apply(&store, [reserve(transaction(7, 1), 50), signed(7, 1, 20), signed(7, 1, 21)]).await;
     let taken = refused(&store, [reserve(transaction(7, 2), u64::MAX >> 1)]).await;
-    assert!(matches!(taken, StoreError::NonceTaken { nonce: 7, .. }), "{taken}");
+    assert_eq!(taken_nonce(&taken), Some(U256::from(7)), "{taken}");
     let expected = Transaction { signed: vec![vec![20], vec![21]], ..transaction(7, 1) };
     assert_eq!(store.transactions(account()).await.unwrap(), [expected]);
-    apply(&store, [Change::RemoveTransaction(7), Change::RemoveTransaction(6)]).await;
+    apply(&store, [Change::RemoveTransaction(U256::from(7)), Change::RemoveTransaction(U256::from(6))]).await;
     assert_eq!(store.transactions(account()).await.unwrap(), []);
     apply(&store, [reserve(transaction(7, 2), 50)]).await;
     assert_eq!(store.transactions(account()).await.unwrap(), [transaction(7, 2)]);
 }
 
 async fn a_nonce_is_given_back_by_who_has_it_before_it_signs(store: Shared) {
-    let release = |nonce, data| Change::ReleaseNonce { nonce, data: vec![data] };
+    let release = |nonce: u64, data| Change::ReleaseNonce { nonce: U256::from(nonce), data: vec![data] };
     let given = [reserve(transaction(7, 1), 50), reserve(transaction(8, 2), 50), signed(8, 2, 9)];
     apply(&store, given).await;
     let before = store.transactions(account()).await.unwrap();
@@ -630,6 +638,18 @@ async fn a_nonce_is_given_back_by_who_has_it_before_it_signs(store: Shared) {
     assert_eq!(store.transactions(account()).await.unwrap(), before, "another's, and one that was signed");
     apply(&store, [release(7, 1)]).await;
     assert_eq!(store.transactions(account()).await.unwrap(), before[1..]);
+}
+
+async fn an_operations_nonce_has_its_stream_above_64_bits(store: Shared) {
+    let of_stream = |stream: u64| Transaction {
+        nonce: (U256::from(stream) << 64) | U256::from(7),
+        ..transaction(0, u8::try_from(stream).unwrap())
+    };
+    let top = Transaction { nonce: U256::MAX, ..transaction(0, 9) };
+    for transaction in [top.clone(), of_stream(2), of_stream(1)] {
+        apply(&store, [reserve(transaction, 50)]).await;
+    }
+    assert_eq!(store.transactions(account()).await.unwrap(), [of_stream(1), of_stream(2), top]);
 }
 
 async fn keys_and_chains_have_nonces_of_their_own(store: Shared) {

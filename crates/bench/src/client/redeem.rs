@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, B256, Bytes, Signature, U64, U256, keccak256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use quorate::delegation::{
     DelegateSigner, DelegationPermissions, Deployment, FeeCaps, PolicyCaveats, Redeemer, Settled,
@@ -68,7 +68,8 @@ pub(super) async fn run(
                     "it reverted"
                 );
             } else {
-                let transaction = redeemer.transaction(call, 0).context("the context is read")?;
+                let subject = redeemer.subject(call, U256::ZERO);
+                let Some(Subject::Transaction(transaction)) = subject else { bail!("{subject:?}") };
                 send_as_a_wallet(&*node, &key, transaction).await?;
             }
             let times = if turn { &mut redeemed } else { &mut raw };

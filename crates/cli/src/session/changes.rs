@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use clap::Args;
-use quorate::delegation::Delegated;
+use quorate::delegation::{Delegated, Delegator};
 use quorate::{
     Address, B256, Draft, Error, ListedSession, LocalSessionKey, NodeIndex, Owner, PendingGrant,
     PendingUpdate, Revocation, SessionGrant, SessionId, SigningNetwork, SmartAccount, TreeUpdate,
@@ -54,7 +54,9 @@ pub(crate) struct RevokeArguments {
 struct Scene {
     owner: Signing,
     sessions: Vec<ListedSession>,
-    /// The keys to which the owner's own account delegates.
+    /// The owner's own account, where it delegates to keys.
+    delegator: Option<Delegator>,
+    /// Those keys.
     delegated: Vec<Delegated>,
 }
 
@@ -149,11 +151,12 @@ impl Scene {
     async fn open(settings: SettingsArguments, signing: SigningArguments) -> anyhow::Result<Self> {
         let owner = Signing::open(settings, signing).await?;
         let sessions = owner.account.sessions().await?;
-        let delegated = match owner.context.delegator_of_keys().await? {
+        let delegator = owner.context.delegator_of_keys().await?;
+        let delegated = match &delegator {
             Some(delegator) => delegator.keys().await?,
             None => Vec::new(),
         };
-        Ok(Self { owner, sessions, delegated })
+        Ok(Self { owner, sessions, delegator, delegated })
     }
 
     fn find(&self, id: &str) -> anyhow::Result<&ListedSession> {
@@ -171,9 +174,9 @@ impl Scene {
         for Delegated { address, key_id, .. } in delegated {
             let (key, is_ended) = self.end_key(self.owner.context.need_network()?, key_id).await?;
             keys.push(key);
-            match is_ended {
-                true => self.owner.context.delegator()?.forget(*address).await?,
-                false => alive.push(address.to_string()),
+            match &self.delegator {
+                Some(delegator) if is_ended => delegator.forget(*address).await?,
+                _ => alive.push(address.to_string()),
             }
         }
         let ended = match self.revocation(ids, !delegated.is_empty()).await? {

@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, B256, Signature, U256};
 use clap::{Args, ValueEnum};
 use quorate::delegation::{
-    Approver, DelegationPermissions, Delegator, FeeCaps, Granted, PermissionRequest, PolicyCaveats,
-    Redemptions,
+    Approver, DelegationPermissions, Delegator, FeeCaps, Granted, HybridAccount, PermissionRequest,
+    PolicyCaveats, RedeemedBy, Redemptions,
 };
 use quorate::{DistributedSigner, Limits, PendingRegistration, SigningNetwork};
 use quorate_approval::{Approval, Outcome as PageOutcome, Review};
@@ -44,6 +44,9 @@ pub(crate) struct RedemptionArguments {
     /// The most that one gas of it may cost.
     #[arg(long, value_name = "COIN", default_value = "200 gwei", value_parser = wei)]
     gas_price: U256,
+    /// Have the key redeem by the bundler, through a smart account of its own, which pays for gas, instead of by transactions.
+    #[arg(long)]
+    session_account: bool,
 }
 
 /// A delegation that a network's key redeems.
@@ -52,12 +55,15 @@ pub(crate) struct RedemptionArguments {
 pub(crate) struct Delegated {
     delegator: Address,
     session_key: Address,
+    /// The account that the key owns, if it redeems through one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_account: Option<Address>,
     key_id: String,
     /// Its hash, by which the chain counts and ends it.
     delegation: B256,
     /// What granted it: `signed` by the owner's signer, or an ERC-7715 permission's type.
     granted: &'static str,
-    /// What the key needs of the chain's coin before it can redeem, in wei.
+    /// What the key, or its account, may spend of the chain's coin, in wei.
     gas: U256,
 }
 
@@ -82,6 +88,14 @@ impl RedemptionArguments {
     const fn caps(self) -> FeeCaps {
         FeeCaps { gas_limit: self.gas_limit, fee_per_gas: self.gas_price, total: self.gas }
     }
+
+    fn redeemer(self, key: Address) -> RedeemedBy {
+        if self.session_account {
+            RedeemedBy::Account(HybridAccount::of(key).pinned())
+        } else {
+            RedeemedBy::Key
+        }
+    }
 }
 
 impl Delegating<'_> {
@@ -104,6 +118,10 @@ impl Delegating<'_> {
         Ok(Outcome::Done(Delegated {
             delegator: self.account(),
             session_key: address,
+            session_account: match permissions.redeemer {
+                RedeemedBy::Key => None,
+                RedeemedBy::Account(account) => Some(account.address),
+            },
             key_id: key.key().key_id.clone(),
             delegation: permissions.context.hashes().first().copied().unwrap_or_default(),
             granted: way.name(),
@@ -162,15 +180,17 @@ impl Delegating<'_> {
         key: Address,
         caveats: &PolicyCaveats,
     ) -> anyhow::Result<DelegationPermissions> {
-        let delegation = delegator.delegation(key, caveats)?;
+        let redeemer = self.redemptions.redeemer(key);
+        let delegation = delegator.delegation(redeemer.address(key), caveats)?;
         let typed_data = delegation.typed_data();
         let shown = offline::delegation::review(&typed_data, self.functions)?;
         self.owner.signer.confirm(&shown.text(), "Sign this delegation?").await?;
         let review = || Ok(shown.into_page("Sign a delegation"));
         let step = "the owner signs the delegation";
         let signature = self.owner.sign_typed_data(&typed_data, review, None, step).await?.as_bytes();
+        let caps = self.redemptions.caps();
         let permissions =
-            delegator.permissions(self.account(), &delegation, &signature, caveats, self.redemptions.caps());
+            delegator.permissions(self.account(), redeemer, &delegation, &signature, caveats, caps);
         self.owner.steps.during("asking the account about the signature", permissions).await
     }
 
@@ -181,7 +201,8 @@ impl Delegating<'_> {
         delegator: &Delegator,
         key: Address,
     ) -> anyhow::Result<DelegationPermissions> {
-        let (request, limits) = self.request(key)?;
+        let redeemer = self.redemptions.redeemer(key);
+        let (request, limits) = self.request(redeemer.address(key))?;
         let (params, deployment) = (request.params(), delegator.deployment());
         let mut review = Review::new("Grant a permission to the key").with_note(
             "The wallet may grant less than this. The network's nodes hold the key to what it grants.",
@@ -198,6 +219,7 @@ impl Delegating<'_> {
         }
         let left_to_chain = granted.not_judged().filter(|_| self.redemptions.leave_to_chain).collect();
         let redemptions = Redemptions {
+            redeemer,
             fees: self.redemptions.caps(),
             limits,
             left_to_chain,
@@ -206,10 +228,10 @@ impl Delegating<'_> {
         Ok(granted.permissions(self.account(), redemptions)?)
     }
 
-    fn request(&self, key: Address) -> anyhow::Result<(PermissionRequest, Limits)> {
+    fn request(&self, delegate: Address) -> anyhow::Result<(PermissionRequest, Limits)> {
         let chain_id = self.owner.context.chain_id()?;
         let (policies, limits): (&[Policy], _) = (self.policies.policies(), self.policies.limits());
-        let request = PermissionRequest::of_policies(chain_id, self.account(), key, policies, limits);
+        let request = PermissionRequest::of_policies(chain_id, self.account(), delegate, policies, limits);
         Ok(request.map_err(|error| Failure::bad_input(error.to_string()))?)
     }
 
@@ -301,10 +323,14 @@ impl Answer for Delegated {
     }
 
     fn text(&self) -> String {
-        let Self { delegator, session_key, key_id, delegation, granted, gas } = self;
+        let Self { delegator, session_key, session_account, key_id, delegation, granted, gas } = self;
+        let payer = match session_account {
+            None => "the key pays for its transactions: send it coin".to_owned(),
+            Some(account) => format!("the key's account {account} pays for its operations: send it coin"),
+        };
         format!(
             "delegator    {delegator}\nsession key  {session_key}\nkey id       {key_id}\ndelegation   {delegation}\n\
-             granted      {granted}\ngas          the key pays for its transactions: send it coin, {gas} wei at most are spent"
+             granted      {granted}\ngas          {payer}, {gas} wei at most are spent"
         )
     }
 }

@@ -47,13 +47,12 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RedeemArguments)
             return Err(Failure::refused(message).into());
         }
         Settled::Foreign { nonce } => {
-            let message =
-                format!("the key {session_key} was used elsewhere: another transaction has nonce {nonce}");
+            let message = format!("the key {session_key} was used elsewhere: its nonce {nonce} is used up");
             return Err(Failure::refused(message).into());
         }
     };
     if !receipt.is_executed() {
-        let message = format!("the transaction {} reverted; its fees are paid", receipt.transaction_hash);
+        let message = format!("the call reverted in {}; its fees are paid", receipt.transaction_hash);
         return Err(Failure::refused(message).into());
     }
     let redeemed = Redeemed { delegator, session_key, transaction_hash: receipt.transaction_hash };

@@ -120,10 +120,27 @@ fn the_same_policy_file_becomes_a_delegation_that_a_network_s_key_redeems() {
     assert_eq!(listed["delegated"][0]["status"], "active", "{listed}");
     assert_eq!(listed["delegated"][0]["left"][0]["amount"], "0x63", "{listed}");
 
+    // Through an account of the key's own, by the bundler: the key that was made last redeems.
+    let created = devnet.answer(&[&create[..], &["--session-account"]].concat());
+    let account = created["sessionAccount"].as_str().unwrap();
+    let poor = redeem(devnet.account());
+    assert_eq!(poor.status.code(), Some(3), "{}", stderr(&poor));
+    assert!(stderr(&poor).to_lowercase().contains(account), "{}", stderr(&poor));
+    devnet.answer(&["account", "send", account, "0.1 ether", "--yes"]);
+    let minted = redeem(devnet.account());
+    assert!(minted.status.success(), "{}", stderr(&minted));
+    assert_eq!(devnet.tokens_of_account(), before + U256::from(2));
+    let listed = devnet.answer(&["session", "list"]);
+    assert_eq!(listed["delegated"][1]["sessionKey"], created["sessionKey"], "{listed}");
+    assert_eq!(listed["delegated"][1]["left"][0]["amount"], "0x63", "{listed}");
+
     let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
-    assert_eq!(ended["keys"][0]["storedBy"].as_array().unwrap().len(), 5, "{ended}");
+    let stored_by = |key: usize| ended["keys"][key]["storedBy"].as_array().unwrap().len();
+    assert_eq!((stored_by(0), stored_by(1)), (5, 5), "{ended}");
     let after = redeem(devnet.account());
     assert_eq!(after.status.code(), Some(2), "{}", stderr(&after));
+    let nothing = devnet.quorate(&["session", "revoke", "--all", "--yes"]);
+    assert_eq!(nothing.status.code(), Some(3), "{}", stderr(&nothing));
 }
 
 /// What a guide has its reader type: the lines of its blocks for the shell, in order.

@@ -1,4 +1,5 @@
 use alloy_primitives::{Address, B256, U256};
+use quorate_bundler::BundlerError;
 use quorate_core::delegation::CaveatPlace;
 use quorate_protocol::{Forbidden, PinnedContextError};
 use quorate_store::StoreError;
@@ -53,14 +54,14 @@ pub enum RedeemError {
     },
     /// The key cannot pay for gas.
     #[error(
-        "the key {key} has {found} wei, and needs {needed} for gas; what is left of it can be spent as fees alone"
+        "{payer} has {found} wei, and needs {needed} for gas; what is left of it can be spent as fees alone"
     )]
     Balance {
-        /// The key.
-        key: Address,
+        /// The key, or its account.
+        payer: Address,
         /// What it has, in wei.
         found: U256,
-        /// What the transaction may cost, in wei.
+        /// What it may cost, in wei.
         needed: U256,
     },
     /// Gas costs more than the key may pay.
@@ -77,13 +78,13 @@ pub enum RedeemError {
     )]
     UnderWay {
         /// The nonce.
-        nonce: u64,
+        nonce: U256,
     },
     /// A transaction that is to be replaced is none of this store's.
-    #[error("the store has no signed transaction with nonce {nonce}")]
+    #[error("the store has nothing that was signed with nonce {nonce}")]
     UnknownNonce {
         /// The nonce.
-        nonce: u64,
+        nonce: U256,
     },
     /// A redelegation that nobody could redeem.
     #[error("the redelegation is none that can be redeemed")]
@@ -107,4 +108,7 @@ pub enum RedeemError {
     /// The chain's node.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// The bundler of the key's account.
+    #[error(transparent)]
+    Bundler(#[from] BundlerError),
 }

@@ -30,7 +30,7 @@ impl Redeemer {
             chain_id: permissions.chain_id.get(),
             manager: permissions.deployment.manager(),
             delegate: to,
-            delegator: self.signer.address(),
+            delegator: self.carrier.caller(),
             authority: permissions.context.hashes().first().copied().unwrap_or_default(),
             caveats,
             salt,
@@ -55,7 +55,7 @@ impl Redeemer {
         match self.under_way(&data).await? {
             Some(pending) => Ok(pending),
             None => {
-                let quote = self.quote(&data).await?;
+                let quote = self.carrier.quote(&data).await?;
                 self.start(data, quote).await
             }
         }

@@ -1,9 +1,18 @@
-//! Signed transactions as they are stored.
+//! What was signed, as it is stored.
 
 use alloy_primitives::{Bytes, Signature};
-use quorate_core::SignedTransaction;
+use quorate_core::EntryPointVersion;
 use quorate_protocol::Subject;
 use serde::{Deserialize, Serialize};
+
+use super::carrier::Fees;
+
+/// A transaction or a user operation with its signature.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    pub(super) subject: Subject,
+    pub(super) signature: Signature,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -12,17 +21,41 @@ struct SignedText {
     signature: Bytes,
 }
 
-pub(super) fn write(signed: &SignedTransaction<Vec<u8>>) -> Vec<u8> {
-    let subject = Subject::Transaction(signed.transaction.clone()).to_json();
-    let signature = Signature::new(signed.r, signed.s, signed.y_parity).as_bytes();
-    serde_json::to_vec(&SignedText { subject, signature: signature.into() }).unwrap_or_default()
-}
+impl Signed {
+    pub(super) fn write(&self) -> Vec<u8> {
+        let signature = self.signature.as_bytes().into();
+        serde_json::to_vec(&SignedText { subject: self.subject.to_json(), signature }).unwrap_or_default()
+    }
 
-/// None for what this module did not write.
-pub(super) fn read(text: &[u8]) -> Option<SignedTransaction<Vec<u8>>> {
-    let SignedText { subject, signature } = serde_json::from_slice(text).ok()?;
-    let Ok(Subject::Transaction(transaction)) = Subject::from_json(&subject) else { return None };
-    let signature = Signature::try_from(&signature[..]).ok()?;
-    let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
-    Some(SignedTransaction { transaction, y_parity, r, s })
+    /// None for what this module did not write.
+    pub(super) fn read(text: &[u8]) -> Option<Self> {
+        let SignedText { subject, signature } = serde_json::from_slice(text).ok()?;
+        let subject = Subject::from_json(&subject).ok()?;
+        Some(Self { subject, signature: Signature::try_from(&signature[..]).ok()? })
+    }
+
+    /// What the manager is called with.
+    pub(super) fn data(&self) -> &[u8] {
+        match &self.subject {
+            Subject::Transaction(transaction) => &transaction.data,
+            Subject::AccountOperation(message) => &message.operation.call_data,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn fees(&self) -> Fees {
+        match &self.subject {
+            Subject::Transaction(transaction) => {
+                Fees { fee: transaction.max_fee_per_gas, tip: transaction.max_priority_fee_per_gas }
+            }
+            Subject::AccountOperation(message) => {
+                let operation = message.operation.unpack(EntryPointVersion::V0_7, None);
+                operation.map_or(Fees::default(), |operation| Fees {
+                    fee: operation.max_fee_per_gas,
+                    tip: operation.max_priority_fee_per_gas,
+                })
+            }
+            _ => Fees::default(),
+        }
+    }
 }

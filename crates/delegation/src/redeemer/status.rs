@@ -15,7 +15,7 @@ pub struct Status {
     pub ended: Vec<Ended>,
     /// What is left under each caveat that counts, now.
     pub left: Vec<Left>,
-    /// What the key has for gas, in wei. It can be spent as fees alone.
+    /// What the key, or its account, has for gas, in wei. It can be spent as fees alone.
     pub balance: U256,
 }
 
@@ -108,7 +108,7 @@ impl Redeemer {
                 }
             }
         }
-        Ok(Status { ended, left, balance: self.chain.balance(self.signer.address()).await? })
+        Ok(Status { ended, left, balance: self.chain.balance(self.carrier.caller()).await? })
     }
 
     pub(super) async fn current_nonce(

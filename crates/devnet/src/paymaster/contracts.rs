@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolValue};
 
 use crate::contracts::Contracts;
@@ -56,7 +56,8 @@ impl PaymasterContracts {
         let mut sent = Vec::new();
         let mut placed = [Address::ZERO; 4];
         for (place, (code, arguments)) in placed.iter_mut().zip(creations) {
-            let (address, creation) = create2(transactor, &[code, arguments.as_slice()].concat()).await?;
+            let (address, creation) =
+                create2(transactor, &[code, arguments.as_slice()].concat(), B256::ZERO).await?;
             *place = address;
             sent.push(creation);
         }

@@ -2,6 +2,7 @@
 //! nodes asks it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::databases::until;
 use crate::local::{ACCOUNT, CHAIN, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
@@ -44,7 +45,17 @@ impl Chain {
         };
         let (factory, data) = (Address::from_slice(factory), Bytes::copy_from_slice(data));
         let transaction = json!({ "from": payer, "to": factory, "data": data, "gas": "0x4c4b40" });
-        let _: B256 = self.rpc.call_once("eth_sendTransaction", [transaction]).await.unwrap();
+        let hash: B256 = self.rpc.call_once("eth_sendTransaction", [transaction]).await.unwrap();
+        // The chain gives the hash before there is a block.
+        for _ in 0..600 {
+            let receipt: Value = self.rpc.call("eth_getTransactionReceipt", [hash]).await.unwrap();
+            if !receipt.is_null() {
+                assert_eq!(receipt["status"], "0x1");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{hash} is in no block");
     }
 
     /// The hash of the newest block.

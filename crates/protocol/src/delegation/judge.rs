@@ -50,7 +50,7 @@ impl DelegationPermissions {
                 self.judge_call(&self.account_operation(operation, account)?, now)
             }
             (Subject::Redelegation(redelegation), _) => {
-                self.judge_redelegation(redelegation, self.redeemer(key), now)
+                self.judge_redelegation(redelegation, self.redeemer.address(key), now)
             }
             (subject, Redeemer::Key) => Err(other(subject, "transactions of the key, and redelegations")),
             (subject, Redeemer::Account(_)) => {

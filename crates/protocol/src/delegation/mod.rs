@@ -214,12 +214,14 @@ impl DelegationPermissions {
     fn counted(&self) -> Limits {
         Limits { gas_cost: Some(self.fees.total), ..self.limits.clone() }
     }
+}
 
-    /// Who calls the manager, where that is the address of the key.
-    const fn redeemer(&self, key: Address) -> Address {
-        match self.redeemer {
-            Redeemer::Key => key,
-            Redeemer::Account(account) => account.address,
+impl Redeemer {
+    /// Who the manager finds to be its caller, to whom delegations are, where `key` is the address of the key.
+    pub const fn address(self, key: Address) -> Address {
+        match self {
+            Self::Key => key,
+            Self::Account(account) => account.address,
         }
     }
 }

@@ -2,56 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use alloy_primitives::{Address, Bytes, Signature, U256};
-use alloy_signer::SignerSync as _;
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
-use async_trait::async_trait;
 use quorate::delegation::{
-    Approver, Asset, DelegateSigner, Ended, Granted, PermissionRequest, RedeemError, Redeemer,
+    Approver, Asset, DelegateSigner, Ended, Granted, PermissionRequest, RedeemError, RedeemedBy, Redeemer,
     RedelegationCaveat, Redemptions, Settled, Spending,
 };
-use quorate::{
-    AccountId, DistributedSigner, EphemeralKey, HttpTransport, MemoryStore, NetworkError, Store, Transport,
-    TransportError,
-};
+use quorate::{AccountId, MemoryStore, NetworkError, Store};
 use quorate_contracts::Erc20;
 use quorate_contracts::Erc721::safeMintCall;
 use quorate_core::delegation::{CaveatPlace, Enforcer};
 use quorate_core::{Call, Encode as _, SignedTransaction, Transaction};
-use quorate_protocol::{ClientError, DelegationPermissions, Forbidden, Refusal, Subject, Target};
-use quorate_transport::Repeat;
+use quorate_protocol::{ClientError, DelegationPermissions, Forbidden, Refusal, Subject};
 use serde_json::{Value, json};
 
+use crate::delegate::{LocalKey, Loses, Wire, key, mint, mint_to, node, permit};
 use crate::kit::Kit;
-use crate::local::{LocalNetwork, claim, refusal, sign};
-use crate::player::{balance_of, block_on, devnet, ether, rpc, soon, token, token_balance};
+use crate::local::{LocalNetwork, refusal};
+use crate::player::{balance_of, block_on, devnet, ether, mined, rpc, soon, token, token_balance};
 use crate::shares::StolenKey;
-
-/// A key of the network that signs nothing yet.
-async fn key(network: &LocalNetwork, owner: &PrivateKeySigner) -> DistributedSigner {
-    let (client, ephemeral) = (network.client(), EphemeralKey::random().unwrap());
-    let draft = client.prepare_key_without_permissions(owner.address(), &claim(&ephemeral)).await.unwrap();
-    let key = client.submit_key(&draft, sign(owner, &draft)).await.unwrap();
-    DistributedSigner::new(client, key, ephemeral)
-}
-
-async fn permit(network: &LocalNetwork, key: &DistributedSigner, owner: &PrivateKeySigner, target: Target) {
-    let client = network.client();
-    let pending = client.prepare_permit(owner.address(), &key.key().key_id, &target).await.unwrap();
-    let digest = pending.draft().typed_data().unwrap().digest();
-    pending.submit(owner.sign_hash_sync(&digest).unwrap()).await.unwrap();
-}
-
-fn mint_to(recipient: Address) -> Vec<u8> {
-    safeMintCall { to: recipient }.abi_encode()
-}
-
-fn mint(data: &[u8]) -> Call<'_> {
-    Call { to: devnet().nft(), value: U256::ZERO, data }
-}
 
 /// The kit's own scope is three caveats: targets, methods, no value. The recipient and the number of uses are beside it.
 #[test]
@@ -102,7 +74,7 @@ fn a_network_s_key_redeems_a_function_call_that_the_kit_delegated() {
         assert_eq!(text, "AllowedCalldataEnforcer:invalid-calldata");
         let by_client = forbidden.to_string();
         assert!(by_client.contains(&place.to_string()), "{by_client}");
-        let subject = Subject::Transaction(redeemer.transaction(mint(&wrong), 1).unwrap());
+        let subject = redeemer.subject(mint(&wrong), U256::from(1)).unwrap();
         let Refusal::Forbidden { reason, revert } = refusal(key.sign_subject(&subject).await.unwrap_err())
         else {
             panic!("a node signs it")
@@ -113,7 +85,7 @@ fn a_network_s_key_redeems_a_function_call_that_the_kit_delegated() {
         assert_eq!((*found, reason), (place, &text));
         // Signed past both, by the shares of a quorum that judges nothing, it reverts.
         let stolen = StolenKey::of(&network, &key).await;
-        let hash = send(&stolen, priced(redeemer.transaction(mint(&wrong), 1).unwrap())).await;
+        let hash = send(&stolen, priced(redeemer.subject(mint(&wrong), U256::from(1)))).await;
         assert_eq!(mined(&hash).await["status"], "0x0");
         assert_eq!(balance_of(address).await, 0);
 
@@ -127,7 +99,7 @@ fn a_network_s_key_redeems_a_function_call_that_the_kit_delegated() {
         let RedeemError::Caveat { place, reason } = &third else { panic!("{third}") };
         assert_eq!(*place, permissions_place(&permissions, Enforcer::LimitedCalls));
         assert_eq!(reason, "LimitedCallsEnforcer:limit-exceeded");
-        let subject = Subject::Transaction(redeemer.transaction(mint(&data), 3).unwrap());
+        let subject = redeemer.subject(mint(&data), U256::from(3)).unwrap();
         let Refusal::Forbidden { reason, revert } = refusal(key.sign_subject(&subject).await.unwrap_err())
         else {
             panic!("a node signs it")
@@ -257,7 +229,7 @@ fn nothing_is_lost_or_counted_twice_while_nodes_come_and_go() {
         // What reverts is counted by the nodes, which cannot know, and not by the chain.
         let to_nobody = mint_to(Address::ZERO);
         for nonce in redeemed..redeemed + reverted {
-            let transaction = priced(redeemer.transaction(mint(&to_nobody), nonce).unwrap());
+            let transaction = priced(redeemer.subject(mint(&to_nobody), U256::from(nonce)));
             let hash = send(&*key, transaction).await;
             assert_eq!(mined(&hash).await["status"], "0x0");
         }
@@ -279,7 +251,8 @@ fn redemptions() -> u64 {
 }
 
 /// A transaction whose gas and fees nobody asks the node about.
-fn priced(unpriced: Transaction<Vec<u8>>) -> Transaction<Vec<u8>> {
+fn priced(unpriced: Option<Subject>) -> Transaction<Vec<u8>> {
+    let Some(Subject::Transaction(unpriced)) = unpriced else { panic!("{unpriced:?}") };
     Transaction {
         gas_limit: 500_000,
         max_fee_per_gas: 10_000_000_000,
@@ -294,16 +267,6 @@ async fn send(key: &dyn DelegateSigner, transaction: Transaction<Vec<u8>>) -> Va
     let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
     let encoded = SignedTransaction { transaction, y_parity, r, s }.to_vec();
     rpc("eth_sendRawTransaction", json!([Bytes::from(encoded)])).await
-}
-
-async fn mined(hash: &Value) -> Value {
-    loop {
-        let receipt = rpc("eth_getTransactionReceipt", json!([hash])).await;
-        if !receipt.is_null() {
-            return receipt;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
 }
 
 /// A wallet that answers `wallet_requestExecutionPermissions` with less than it is asked for.
@@ -328,8 +291,13 @@ fn a_smaller_allowance_of_a_wallet_is_held_by_the_nodes_and_pays() {
         let Spending::Allowance { amount, .. } = granted.spending else { panic!("{granted:?}") };
         assert_eq!((amount, &granted.approver), (U256::from(10), &Approver::Key));
         let DelegationPermissions { fees, limits, .. } = kit.permissions(granted.context.as_bytes().to_vec());
-        let redemptions =
-            Redemptions { fees, limits, left_to_chain: BTreeSet::new(), given_up: BTreeSet::new() };
+        let redemptions = Redemptions {
+            redeemer: RedeemedBy::Key,
+            fees,
+            limits,
+            left_to_chain: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+        };
         let permissions = granted.permissions(kit.user.address(), redemptions).unwrap();
         permit(&network, &key, &kit.user, permissions.clone().into()).await;
         devnet().set_balance(address, ether()).await.unwrap();
@@ -352,7 +320,7 @@ fn a_smaller_allowance_of_a_wallet_is_held_by_the_nodes_and_pays() {
         assert_eq!(reason, exceeded);
         let data = Erc20::transferCall { to: shop, amount: U256::from(4) }.abi_encode();
         let call = Call { to: gold, value: U256::ZERO, data: &data };
-        let subject = Subject::Transaction(redeemer.transaction(call, 1).unwrap());
+        let subject = redeemer.subject(call, U256::from(1)).unwrap();
         let Refusal::Forbidden { revert, .. } = refusal(key.sign_subject(&subject).await.unwrap_err()) else {
             panic!("a node signs it")
         };
@@ -384,7 +352,8 @@ fn a_redemption_is_never_made_twice_whatever_is_lost() {
             kit.delegate(key.address(), scope, json!([{ "type": "limitedCalls", "limit": 9 }])).await;
         let permissions = kit.permissions(context);
         devnet().set_balance(key.address(), ether()).await.unwrap();
-        let (store, wire) = (Arc::new(MemoryStore::new()), Arc::new(Wire::new()));
+        let (store, wire) =
+            (Arc::new(MemoryStore::new()), Arc::new(Wire::new(devnet().rpc_url(), "eth_sendRawTransaction")));
         let redeemer = || Redeemer::new(wire.clone(), store.clone(), key.clone(), permissions.clone());
         let friends: Vec<_> = (0..3).map(|_| PrivateKeySigner::random().address()).collect();
         let data: Vec<_> = friends.iter().map(|friend| mint_to(*friend)).collect();
@@ -393,7 +362,7 @@ fn a_redemption_is_never_made_twice_whatever_is_lost() {
         let (one, two) = (redeemer(), redeemer());
         let (one, two) = tokio::join!(one.redeem(mint(&data[0])), two.redeem(mint(&data[1])));
         let (one, two) = (one.unwrap(), two.unwrap());
-        assert_eq!(one.nonce() + two.nonce(), 1);
+        assert_eq!(one.nonce() + two.nonce(), U256::ONE);
         let (first, second) = tokio::join!(one.wait(), two.wait());
         for settled in [first.unwrap(), second.unwrap()] {
             assert!(matches!(settled, Settled::Mined(receipt) if receipt.is_executed()));
@@ -403,24 +372,24 @@ fn a_redemption_is_never_made_twice_whatever_is_lost() {
         wire.loses(Loses::Answer);
         redeemer().redeem(mint(&data[2])).await.unwrap_err();
         let same = redeemer().redeem(mint(&data[2])).await.unwrap();
-        assert_eq!(same.nonce(), 2);
+        assert_eq!(same.nonce(), U256::from(2));
         same.wait().await.unwrap();
         assert_eq!(balance_of(friends[2]).await, 1);
 
         // What the node did not get is sent again, under the nonce that it has.
-        wire.loses(Loses::Transaction);
+        wire.loses(Loses::Request);
         redeemer().redeem(mint(&data[2])).await.unwrap_err();
         let again = redeemer().redeem(mint(&data[2])).await.unwrap();
-        assert_eq!((again.nonce(), again.hashes().await.unwrap().len()), (3, 1));
+        assert_eq!((again.nonce(), again.hashes().await.unwrap().len()), (U256::from(3), 1));
         again.wait().await.unwrap();
         assert_eq!(balance_of(friends[2]).await, 2);
         let id = AccountId { chain_id: devnet().chain_id(), address: key.address() };
         assert_eq!(store.transactions(id).await.unwrap(), []);
 
         // A stuck one is sent again with higher fees; either of the two may be mined, and one is.
-        wire.loses(Loses::Transaction);
+        wire.loses(Loses::Request);
         redeemer().redeem(mint(&data[0])).await.unwrap_err();
-        let bumped = redeemer().bump(4).await.unwrap();
+        let bumped = redeemer().bump(U256::from(4)).await.unwrap();
         assert_eq!(bumped.hashes().await.unwrap().len(), 2);
         let Settled::Mined(receipt) = bumped.wait().await.unwrap() else {
             panic!("the key was used elsewhere")
@@ -429,20 +398,20 @@ fn a_redemption_is_never_made_twice_whatever_is_lost() {
         assert_eq!(balance_of(friends[0]).await, 2);
 
         // A nonce that is not wanted any more is used up for fees alone.
-        wire.loses(Loses::Transaction);
+        wire.loses(Loses::Request);
         redeemer().redeem(mint(&data[1])).await.unwrap_err();
-        redeemer().free(5).await.unwrap();
+        redeemer().free(U256::from(5)).await.unwrap();
         // Whoever asks for the call again is told that it was not made.
         let freed = redeemer().redeem(mint(&data[1])).await.unwrap().wait().await.unwrap();
         assert!(matches!(freed, Settled::Freed(receipt) if receipt.is_executed()));
         assert_eq!(balance_of(friends[1]).await, 1);
 
         // One that was used elsewhere is said to be.
-        wire.loses(Loses::Transaction);
+        wire.loses(Loses::Request);
         redeemer().redeem(mint(&data[1])).await.unwrap_err();
         let elsewhere = Redeemer::new(node(), Arc::new(MemoryStore::new()), key.clone(), permissions.clone());
         elsewhere.redeem(mint(&data[2])).await.unwrap().wait().await.unwrap();
-        assert_eq!(redeemer().settle().await.unwrap(), [Settled::Foreign { nonce: 6 }]);
+        assert_eq!(redeemer().settle().await.unwrap(), [Settled::Foreign { nonce: U256::from(6) }]);
 
         // Of two that ask for the same call at once one makes it, and the other follows that or is told.
         let before = balance_of(friends[0]).await;
@@ -452,79 +421,12 @@ fn a_redemption_is_never_made_twice_whatever_is_lost() {
         for redeemed in [one, two] {
             match redeemed {
                 Ok(pending) => made.push(pending),
-                Err(RedeemError::UnderWay { nonce }) => assert_eq!(nonce, 7),
+                Err(RedeemError::UnderWay { nonce }) => assert_eq!(nonce, U256::from(7)),
                 Err(error) => panic!("{error}"),
             }
         }
-        assert!(made.iter().all(|pending| pending.nonce() == 7));
+        assert!(made.iter().all(|pending| pending.nonce() == U256::from(7)));
         made.first().unwrap().wait().await.unwrap();
         assert_eq!(balance_of(friends[0]).await, before + 1);
     });
-}
-
-#[derive(Debug)]
-struct LocalKey(PrivateKeySigner);
-
-#[async_trait]
-impl DelegateSigner for LocalKey {
-    fn address(&self) -> Address {
-        self.0.address()
-    }
-
-    async fn sign(&self, subject: &Subject) -> Result<Signature, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.0.sign_hash_sync(&subject.digest(None))?)
-    }
-}
-
-/// What is lost of the next transaction that is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Loses {
-    Nothing,
-    /// The node never gets it.
-    Transaction,
-    /// The node gets it, and its answer is lost.
-    Answer,
-}
-
-#[derive(Debug)]
-struct Wire {
-    node: Arc<HttpTransport>,
-    loses: Mutex<Loses>,
-}
-
-impl Wire {
-    fn new() -> Self {
-        Self { node: node(), loses: Mutex::new(Loses::Nothing) }
-    }
-
-    fn loses(&self, next: Loses) {
-        *self.loses.lock().unwrap() = next;
-    }
-}
-
-#[async_trait]
-impl Transport for Wire {
-    async fn request(&self, method: &str, params: Value, repeat: Repeat) -> Result<Value, TransportError> {
-        let sends = method == "eth_sendRawTransaction";
-        let loses = if sends {
-            std::mem::replace(&mut *self.loses.lock().unwrap(), Loses::Nothing)
-        } else {
-            Loses::Nothing
-        };
-        if loses != Loses::Transaction {
-            let answer = self.node.request(method, params, repeat).await?;
-            if loses == Loses::Nothing {
-                return Ok(answer);
-            }
-        }
-        Err(TransportError::Http {
-            method: method.to_owned(),
-            endpoint: self.node.endpoint().clone(),
-            status: 502,
-        })
-    }
-}
-
-fn node() -> Arc<HttpTransport> {
-    Arc::new(HttpTransport::builder(devnet().rpc_url().clone()).build().unwrap())
 }

@@ -14,7 +14,7 @@ use quorate_core::{Call, Encode as _};
 use quorate_protocol::{DelegationPermissions, Deployment, FeeCaps, Limits, Redeemer};
 use serde_json::{Value, json};
 
-use crate::player::{devnet, ether, rpc, soon};
+use crate::player::{devnet, ether, mined, rpc, soon};
 
 sol! {
     function incrementNonce(address delegationManager) external returns (uint256);
@@ -142,7 +142,9 @@ impl Kit {
         devnet().set_balance(user, ether()).await.unwrap();
         rpc("anvil_impersonateAccount", json!([user])).await;
         let data = Bytes::from(incrementNonceCall { delegationManager: manager }.abi_encode());
-        rpc("eth_sendTransaction", json!([{ "from": user, "to": enforcer, "data": data }])).await;
+        let transaction = json!({ "from": user, "to": enforcer, "data": data });
+        let hash = rpc("eth_sendTransaction", json!([transaction])).await;
+        assert_eq!(mined(&hash).await["status"], "0x1");
     }
 
     pub(crate) fn permissions(&self, context: Vec<u8>) -> DelegationPermissions {

@@ -5,6 +5,7 @@
 mod account;
 mod alloy_node;
 mod batch;
+mod delegate;
 mod delegated;
 mod distributed;
 mod kit;
@@ -16,4 +17,5 @@ mod payments;
 mod player;
 mod readme;
 mod session;
+mod session_accounts;
 mod shares;

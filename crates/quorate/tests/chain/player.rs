@@ -178,3 +178,14 @@ pub(crate) async fn token_balance(token: Address, account: Address) -> U256 {
     let data = Bytes::from(Erc20::balanceOfCall { account }.abi_encode());
     serde_json::from_value(rpc("eth_call", json!([{ "to": token, "data": data }, "latest"])).await).unwrap()
 }
+
+/// The receipt of a transaction, once it is in a block.
+pub(crate) async fn mined(hash: &Value) -> Value {
+    loop {
+        let receipt = rpc("eth_getTransactionReceipt", json!([hash])).await;
+        if !receipt.is_null() {
+            return receipt;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

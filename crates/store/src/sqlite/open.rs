@@ -24,12 +24,14 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let operations = include_str!("../../migrations/0003_operations.sql");
     let transactions = include_str!("../../migrations/0004_transactions.sql");
     let delegated_keys = include_str!("../../migrations/0005_delegated_keys.sql");
+    let nonces = include_str!("../../migrations/0006_nonces.sql");
     let all = [
         (1, "sessions", sessions),
         (2, "trees", trees),
         (3, "operations", operations),
         (4, "transactions", transactions),
         (5, "delegated keys", delegated_keys),
+        (6, "nonces", nonces),
     ];
     let migrations = all.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
@@ -225,3 +227,35 @@ const IO_ERROR: u32 = 10;
 const CORRUPT: u32 = 11;
 const FULL: u32 = 13;
 const NOT_A_DATABASE: u32 = 26;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nonces_of_an_older_schema_are_kept() {
+        let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        let older = MIGRATIONS.iter().filter(|migration| migration.version < 6).cloned().collect::<Vec<_>>();
+        let mut connection = pool.acquire().await.unwrap();
+        Migrator::with_migrations(older).run_direct(None, &mut *connection, false).await.unwrap();
+        let rows = [
+            "INSERT INTO transactions VALUES (1, zeroblob(20), 258, x'da', 9)",
+            "INSERT INTO signed_transactions VALUES (3, 1, zeroblob(20), 258, x'01')",
+        ];
+        for row in rows {
+            sqlx::query(row).execute(&mut *connection).await.unwrap();
+        }
+        MIGRATIONS.run_direct(None, &mut *connection, false).await.unwrap();
+        drop(connection);
+
+        let key = crate::AccountId { chain_id: 1, address: alloy_primitives::Address::ZERO };
+        let kept = super::super::transactions::of_key(&pool, key).await.unwrap();
+        let expected = crate::Transaction {
+            nonce: alloy_primitives::U256::from(258),
+            data: vec![0xda],
+            reserved_until: 9,
+            signed: vec![vec![1]],
+        };
+        assert_eq!(kept, [expected]);
+    }
+}

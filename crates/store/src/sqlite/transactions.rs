@@ -1,5 +1,6 @@
 //! Transactions as rows.
 
+use alloy_primitives::U256;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Row as _, SqliteTransaction};
 
@@ -11,8 +12,8 @@ pub(super) async fn nonce_of(
     key: AccountId,
     data: &[u8],
     now: u64,
-) -> Result<Option<u64>, sqlx::Error> {
-    let found: Option<i64> = sqlx::query_scalar(
+) -> Result<Option<U256>, sqlx::Error> {
+    let found: Option<Vec<u8>> = sqlx::query_scalar(
         "SELECT nonce FROM transactions WHERE chain_id = ? AND address = ? AND data = ? AND (reserved_until >= ? OR EXISTS \
          (SELECT 1 FROM signed_transactions AS signed WHERE signed.chain_id = transactions.chain_id \
          AND signed.address = transactions.address AND signed.nonce = transactions.nonce))",
@@ -23,7 +24,7 @@ pub(super) async fn nonce_of(
     .bind(now.cast_signed())
     .fetch_optional(&mut **transaction)
     .await?;
-    Ok(found.map(i64::cast_unsigned))
+    found.map(|nonce| read_nonce(&nonce)).transpose()
 }
 
 /// Reserves a nonce. Whether it was to be had.
@@ -42,7 +43,7 @@ pub(super) async fn reserve(
     )
     .bind(key.chain_id.cast_signed())
     .bind(key.address.as_slice())
-    .bind(reserved.nonce.cast_signed())
+    .bind(bytes(reserved.nonce))
     .bind(&reserved.data)
     .bind(reserved.reserved_until.cast_signed())
     .bind(now.cast_signed())
@@ -55,7 +56,7 @@ pub(super) async fn reserve(
 pub(super) async fn add_signed(
     transaction: &mut SqliteTransaction<'_>,
     key: AccountId,
-    nonce: u64,
+    nonce: U256,
     data: &[u8],
     encoded: &[u8],
 ) -> Result<bool, sqlx::Error> {
@@ -66,7 +67,7 @@ pub(super) async fn add_signed(
     .bind(encoded)
     .bind(key.chain_id.cast_signed())
     .bind(key.address.as_slice())
-    .bind(nonce.cast_signed())
+    .bind(bytes(nonce))
     .bind(data)
     .execute(&mut **transaction)
     .await?;
@@ -77,7 +78,7 @@ pub(super) async fn add_signed(
 pub(super) async fn release(
     transaction: &mut SqliteTransaction<'_>,
     key: AccountId,
-    nonce: u64,
+    nonce: U256,
     data: &[u8],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -87,7 +88,7 @@ pub(super) async fn release(
     )
     .bind(key.chain_id.cast_signed())
     .bind(key.address.as_slice())
-    .bind(nonce.cast_signed())
+    .bind(bytes(nonce))
     .bind(data)
     .execute(&mut **transaction)
     .await?;
@@ -97,12 +98,12 @@ pub(super) async fn release(
 pub(super) async fn delete(
     transaction: &mut SqliteTransaction<'_>,
     key: AccountId,
-    nonce: u64,
+    nonce: U256,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM transactions WHERE chain_id = ? AND address = ? AND nonce = ?")
         .bind(key.chain_id.cast_signed())
         .bind(key.address.as_slice())
-        .bind(nonce.cast_signed())
+        .bind(bytes(nonce))
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -119,7 +120,7 @@ pub(super) async fn of_key(pool: &SqlitePool, key: AccountId) -> Result<Vec<Tran
     .await?;
     let mut transactions = Vec::<Transaction>::new();
     for row in rows {
-        let nonce = row.try_get::<i64, _>("nonce")?.cast_unsigned();
+        let nonce = read_nonce(row.try_get("nonce")?)?;
         let encoded: Option<Vec<u8>> = row.try_get("encoded")?;
         match transactions.last_mut().filter(|last| last.nonce == nonce) {
             Some(same) => same.signed.extend(encoded),
@@ -132,4 +133,13 @@ pub(super) async fn of_key(pool: &SqlitePool, key: AccountId) -> Result<Vec<Tran
         }
     }
     Ok(transactions)
+}
+
+fn bytes(nonce: U256) -> Vec<u8> {
+    nonce.to_be_bytes::<32>().to_vec()
+}
+
+fn read_nonce(bytes: &[u8]) -> Result<U256, sqlx::Error> {
+    U256::try_from_be_slice(bytes)
+        .ok_or_else(|| sqlx::Error::Decode("a nonce has other than 32 bytes".into()))
 }

@@ -1,0 +1,108 @@
+//! What carries a call to the delegation manager.
+
+use std::fmt::Debug;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use async_trait::async_trait;
+use quorate_protocol::Subject;
+
+use super::signed::Signed;
+use super::{Receipt, RedeemError};
+
+/// How calls get to the manager: by transactions of the key, or by user operations of its account.
+#[async_trait]
+pub(super) trait Carrier: Debug + Send + Sync {
+    /// Who the manager finds to be its caller, and whose balance pays for gas.
+    fn caller(&self) -> Address;
+
+    /// What is signed for it.
+    fn subject(&self, sending: &Sending) -> Subject;
+
+    /// What the chain says of a call of the manager before it is signed, asked all at once.
+    async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError>;
+
+    /// The nonces that may come next, by their preference from 0 on.
+    async fn nonce(&self, preference: u64) -> Result<U256, RedeemError>;
+
+    /// Whether something with this nonce is in a block.
+    async fn is_used(&self, nonce: U256) -> Result<bool, RedeemError>;
+
+    /// The hash by which it is known where it is sent to.
+    fn hash(&self, signed: &Signed) -> B256;
+
+    /// Whether who it was sent to has it.
+    async fn is_known(&self, signed: &Signed) -> Result<bool, RedeemError>;
+
+    /// Sends it. That it is there already, or its nonce is used, is no error.
+    async fn send(&self, signed: &Signed) -> Result<(), RedeemError>;
+
+    /// What became of it; none while it is in no block.
+    async fn receipt(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError>;
+}
+
+/// A call of the manager, and how it is sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sending {
+    pub(super) nonce: U256,
+    pub(super) data: Vec<u8>,
+    pub(super) gas: Gas,
+    pub(super) fees: Fees,
+    /// Whether the caller is an account that has to be deployed first.
+    pub(super) deploys: bool,
+}
+
+/// Limits of gas. A transaction has one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gas {
+    pub(super) call: u128,
+    pub(super) verification: u128,
+    pub(super) pre_verification: U256,
+}
+
+impl Gas {
+    pub(super) fn total(self) -> U256 {
+        let limits = U256::from(self.call.saturating_add(self.verification));
+        limits.saturating_add(self.pre_verification)
+    }
+}
+
+/// What one gas may cost, in wei.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fees {
+    /// In all.
+    pub(super) fee: u128,
+    /// To the block's builder.
+    pub(super) tip: u128,
+}
+
+impl Fees {
+    /// As nodes and bundlers want those of a replacement to be: a tenth higher.
+    pub(super) const fn raised(self) -> Self {
+        const fn raised(fee: u128) -> u128 {
+            fee.saturating_mul(BUMP).div_ceil(100)
+        }
+        Self { fee: raised(self.fee), tip: raised(self.tip) }
+    }
+
+    pub(super) fn at_least(self, other: Self) -> Self {
+        Self { fee: self.fee.max(other.fee), tip: self.tip.max(other.tip) }
+    }
+}
+
+/// By how much the fees of a replacement are to be higher, in hundredths.
+const BUMP: u128 = 110;
+
+/// What the chain says of a call before it is signed.
+#[derive(Debug)]
+pub(super) struct Quote {
+    /// What one gas costs now, in wei.
+    pub(super) price: u128,
+    /// What is good for some rising blocks.
+    pub(super) fees: Fees,
+    /// What it takes; the revert's data where it would revert.
+    pub(super) gas: Result<Gas, Bytes>,
+    /// What the caller has for gas, in wei.
+    pub(super) balance: U256,
+    /// Whether the caller is an account that has to be deployed first.
+    pub(super) deploys: bool,
+}

@@ -1,0 +1,89 @@
+//! Transactions of the key, which pays for their gas.
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use async_trait::async_trait;
+use quorate_core::{Encode as _, SignedTransaction, Transaction};
+use quorate_protocol::Subject;
+
+use super::carrier::{Carrier, Fees, Gas, Quote, Sending};
+use super::signed::Signed;
+use super::{GAS, RedeemError};
+use crate::chain::{Chain, Receipt};
+
+/// Transactions of a key to a manager.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    pub(super) chain: Chain,
+    pub(super) chain_id: u64,
+    pub(super) key: Address,
+    pub(super) manager: Address,
+}
+
+#[async_trait]
+impl Carrier for Transactions {
+    fn caller(&self) -> Address {
+        self.key
+    }
+
+    fn subject(&self, sending: &Sending) -> Subject {
+        Subject::Transaction(Transaction {
+            chain_id: self.chain_id,
+            nonce: sending.nonce.saturating_to(),
+            max_priority_fee_per_gas: sending.fees.tip,
+            max_fee_per_gas: sending.fees.fee,
+            gas_limit: u64::try_from(sending.gas.call).unwrap_or(u64::MAX),
+            to: self.manager,
+            value: U256::ZERO,
+            data: sending.data.clone(),
+        })
+    }
+
+    async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError> {
+        let (price, gas, balance) = tokio::try_join!(
+            self.chain.price(),
+            self.chain.gas(self.key, self.manager, data),
+            self.chain.balance(self.key),
+        )?;
+        Ok(Quote {
+            price: price.base.saturating_add(price.tip),
+            fees: Fees { fee: price.base.saturating_mul(2).saturating_add(price.tip), tip: price.tip },
+            gas: gas.map(|gas| Gas { call: u128::from(gas) * GAS / 100, ..Gas::default() }),
+            balance,
+            deploys: false,
+        })
+    }
+
+    /// The chain takes them in the order of their nonces.
+    async fn nonce(&self, preference: u64) -> Result<U256, RedeemError> {
+        let next = self.chain.transaction_count(self.key, "pending").await?;
+        Ok(U256::from(next) + U256::from(preference))
+    }
+
+    async fn is_used(&self, nonce: U256) -> Result<bool, RedeemError> {
+        Ok(nonce < U256::from(self.chain.transaction_count(self.key, "latest").await?))
+    }
+
+    fn hash(&self, signed: &Signed) -> B256 {
+        keccak256(encoded(signed))
+    }
+
+    async fn is_known(&self, signed: &Signed) -> Result<bool, RedeemError> {
+        Ok(self.chain.is_known(self.hash(signed)).await?)
+    }
+
+    async fn send(&self, signed: &Signed) -> Result<(), RedeemError> {
+        self.chain.send(&encoded(signed)).await
+    }
+
+    async fn receipt(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError> {
+        Ok(self.chain.receipt(self.hash(signed)).await?)
+    }
+}
+
+/// As it is sent; empty for what is no transaction, which this carrier has none of.
+fn encoded(signed: &Signed) -> Vec<u8> {
+    let Subject::Transaction(transaction) = &signed.subject else { return Vec::new() };
+    let signature = &signed.signature;
+    let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
+    SignedTransaction { transaction: transaction.clone(), y_parity, r, s }.to_vec()
+}
