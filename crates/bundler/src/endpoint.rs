@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    BundlerError, Dialect, FeeAdvice, GasEstimate, OperationStatus, SendOutcome, SignedOperation, Simulation,
+    BundlerError, Dialect, FeeAdvice, OperationStatus, SendOutcome, SignedOperation, Simulation,
     StateOverride, UserOperationByHash, UserOperationReceipt, dialect, error, receipt,
     simulation::SendOptions, status, types,
 };
@@ -69,12 +69,12 @@ impl Endpoint {
         }
     }
 
-    pub(crate) async fn estimate(
+    pub(crate) async fn estimate<O: SignedOperation>(
         &self,
-        operation: &impl SignedOperation,
+        operation: &O,
         entry_point: Address,
         overrides: Option<&StateOverride>,
-    ) -> Result<GasEstimate, BundlerError> {
+    ) -> Result<O::Estimate, BundlerError> {
         const METHOD: &str = "eth_estimateUserOperationGas";
         Ok(match overrides {
             Some(overrides) => self.transport.call(METHOD, (operation, entry_point, overrides)).await?,

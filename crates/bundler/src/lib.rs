@@ -32,7 +32,7 @@ pub use receipt::{Log, TransactionReceipt, UserOperationReceipt};
 pub use revert::Revert;
 pub use simulation::Simulation;
 pub use status::OperationStatus;
-pub use types::{Fees, GasEstimate, UserOperationByHash};
+pub use types::{Fees, GasEstimate, PackedGasEstimate, UserOperationByHash};
 
 use endpoint::Endpoint;
 
@@ -84,12 +84,12 @@ impl Bundler {
     ///
     /// # Errors
     /// [`BundlerError::Rejected`] if the operation's validation or its call reverts.
-    pub async fn estimate_user_operation_gas(
+    pub async fn estimate_user_operation_gas<O: SignedOperation>(
         &self,
-        operation: &impl SignedOperation,
+        operation: &O,
         entry_point: Address,
         overrides: Option<&StateOverride>,
-    ) -> Result<GasEstimate, BundlerError> {
+    ) -> Result<O::Estimate, BundlerError> {
         fallback::read(
             &self.first,
             &self.others,

@@ -2,15 +2,22 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use quorate_core::{EntryPointVersion, Initialization, PackedUserOperation, SignedUserOperation};
-use serde::{Serialize, Serializer, ser::Error as _};
+use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
+
+use crate::{GasEstimate, PackedGasEstimate};
 
 /// A signed user operation of some entry point, which is serialized in the form that bundlers take for it.
 pub trait SignedOperation: Serialize + Sync {
+    /// What bundlers estimate for it.
+    type Estimate: DeserializeOwned + Send;
+
     /// Its hash at that entry point, by which bundlers name it.
     fn hash(&self, entry_point: Address, chain_id: u64) -> B256;
 }
 
 impl SignedOperation for SignedUserOperation<Vec<u8>> {
+    type Estimate = GasEstimate;
+
     fn hash(&self, entry_point: Address, chain_id: u64) -> B256 {
         self.operation.hash(entry_point, chain_id)
     }
@@ -37,6 +44,8 @@ pub struct SignedPackedOperation {
 }
 
 impl SignedOperation for SignedPackedOperation {
+    type Estimate = PackedGasEstimate;
+
     fn hash(&self, entry_point: Address, chain_id: u64) -> B256 {
         self.operation.hash_v0_7(entry_point, chain_id)
     }

@@ -15,6 +15,21 @@ pub struct GasEstimate {
     pub call_gas_limit: U256,
 }
 
+/// What a user operation of EntryPoint v0.7 or later needs, in gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackedGasEstimate {
+    /// For all but its paymaster.
+    #[serde(flatten)]
+    pub gas: GasEstimate,
+    /// For its paymaster's validation, where it has one.
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    pub paymaster_verification_gas_limit: Option<U256>,
+    /// For what its paymaster does after the call.
+    #[serde(default, deserialize_with = "number::deserialize_optional")]
+    pub paymaster_post_op_gas_limit: Option<U256>,
+}
+
 /// Under the names of ERC-4337 or under shorter ones, as `verificationGas` in earlier drafts and in some bundlers still.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::exit::Failure;
 use crate::prompt;
-use crate::settings::{PaymasterSettings, Settings, SettingsArguments};
+use crate::settings::{PaymasterSettings, SessionPaymasterSettings, Settings, SettingsArguments};
 
 /// What the commands that reach a chain work with.
 #[derive(Debug)]
@@ -109,8 +109,15 @@ impl Context {
         let [transport, bundler] = [rpc, bundler].map(|url| HttpTransport::builder(url).build());
         let bundler = Bundler::new(Arc::new(bundler?));
         let network = self.need_network()?.clone();
+        let paymaster = match &profile.session_paymaster {
+            Some(SessionPaymasterSettings { url, contract }) => {
+                let service = HttpTransport::builder(url.clone()).build()?;
+                Some(Erc7677::new(Arc::new(service), *contract))
+            }
+            None => None,
+        };
         let delegator = Delegator::new(Arc::new(transport?), store, network, self.chain_id()?, owner);
-        Ok(delegator.with_bundler(bundler))
+        Ok(delegator.with_bundler(bundler, paymaster))
     }
 
     /// The same where the store has keys to which the owner delegates.

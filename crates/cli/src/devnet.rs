@@ -11,7 +11,7 @@ use quorate::{Address, Quorate};
 use quorate_devnet::Devnet;
 
 use crate::serve::stop_on_signal;
-use crate::settings::{PaymasterSettings, Profile, SettingsFile};
+use crate::settings::{PaymasterSettings, Profile, SessionPaymasterSettings, SettingsFile};
 use crate::stage::{Show, Stage, StageArguments, unless_stopped};
 
 #[derive(Debug, Args)]
@@ -95,6 +95,10 @@ fn settings(stage: &Stage, owner: Address) -> SettingsFile {
         store_key: Some("sessions.key".into()),
         owner: Some(owner),
         paymaster: Some(paymaster),
+        session_paymaster: Some(SessionPaymasterSettings {
+            url: devnet.paymaster_url().clone(),
+            contract: devnet.verifying_paymaster_v0_7(),
+        }),
         tokens: [("USDC".to_owned(), devnet.token())].into(),
         ..Profile::default()
     };

@@ -155,6 +155,7 @@ fn of_redemption(error: &RedeemError) -> Option<Exit> {
     match error {
         RedeemError::Transport(error) => of_cause(error),
         RedeemError::Bundler(error) => of_cause(error),
+        RedeemError::Paymaster(error) => of_cause(error),
         RedeemError::Contract { .. } | RedeemError::UnderWay { .. } => Some(Exit::Remote),
         RedeemError::Signer(_) | RedeemError::Store(_) => None,
         _ => Some(Exit::Refused),

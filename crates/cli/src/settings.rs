@@ -79,6 +79,9 @@ pub(crate) struct Profile {
     pub(crate) index: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) paymaster: Option<PaymasterSettings>,
+    /// Who pays for operations of keys' own accounts, at EntryPoint v0.7.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session_paymaster: Option<SessionPaymasterSettings>,
     /// Tokens by the names that policy files use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) tokens: BTreeMap<String, Address>,
@@ -99,6 +102,14 @@ pub(crate) enum PaymasterSettings {
     },
     /// Any service with the methods of ERC-7677, and its contract.
     Erc7677 { url: Url, contract: Address },
+}
+
+/// A service with the methods of ERC-7677, and its contract.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SessionPaymasterSettings {
+    pub(crate) url: Url,
+    pub(crate) contract: Address,
 }
 
 /// The file that is read where none is named.
@@ -182,6 +193,7 @@ impl Profile {
             owner: self.owner.or(lower.owner),
             index: self.index.or(lower.index),
             paymaster: self.paymaster.or(lower.paymaster),
+            session_paymaster: self.session_paymaster.or(lower.session_paymaster),
             tokens: if self.tokens.is_empty() { lower.tokens } else { self.tokens },
         }
     }

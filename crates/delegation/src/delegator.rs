@@ -10,6 +10,7 @@ use alloy_sol_types::sol;
 use quorate_bundler::Bundler;
 use quorate_core::delegation::Enforcer;
 use quorate_network::{DistributedSigner, EphemeralKey, NetworkError, SigningNetwork};
+use quorate_paymaster::Erc7677;
 use quorate_protocol::{
     ClientError, DelegationPermissions, Deployment, FeeCaps, KeyDraft, PermissionsError, PinnedContextError,
     PolicyCaveats, UnsignedDelegation,
@@ -38,7 +39,7 @@ pub struct Delegator {
     transport: Arc<dyn Transport>,
     store: Arc<dyn Store>,
     network: SigningNetwork,
-    bundler: Option<Bundler>,
+    bundler: Option<(Bundler, Option<Erc7677>)>,
     chain_id: NonZeroU64,
     account: Address,
     deployment: Deployment,
@@ -146,16 +147,23 @@ impl Delegator {
         Self { transport, store, network, bundler: None, chain_id, account, deployment: Deployment::V1_3_0 }
     }
 
-    /// Names the bundler by which keys redeem that have an account ([`HybridAccount`](crate::HybridAccount)).
+    /// Names the bundler by which keys redeem that have an account ([`HybridAccount`](crate::HybridAccount)), and who pays for that
+    /// where the account does not.
     #[must_use]
-    pub fn with_bundler(self, bundler: Bundler) -> Self {
-        Self { bundler: Some(bundler), ..self }
+    pub fn with_bundler(self, bundler: Bundler, paymaster: Option<Erc7677>) -> Self {
+        Self { bundler: Some((bundler, paymaster)), ..self }
     }
 
     /// The same by another deployment.
     #[must_use]
     pub fn with_deployment(self, deployment: Deployment) -> Self {
         Self { deployment, ..self }
+    }
+
+    /// Has the keys' accounts pay for themselves.
+    #[must_use]
+    pub fn without_paymaster(self) -> Self {
+        Self { bundler: self.bundler.map(|(bundler, _)| (bundler, None)), ..self }
     }
 
     /// The account that delegates.
@@ -319,7 +327,9 @@ impl Delegator {
         let redeemer = Redeemer::new(transport, store, Arc::new(signer), delegated.permissions);
         match (redeemed_by, &self.bundler) {
             (RedeemedBy::Key, _) => Ok(redeemer),
-            (RedeemedBy::Account(_), Some(bundler)) => Ok(redeemer.by_bundler(bundler.clone())),
+            (RedeemedBy::Account(_), Some((bundler, paymaster))) => {
+                Ok(redeemer.by_bundler(bundler.clone(), paymaster.clone()))
+            }
             (RedeemedBy::Account(account), None) => {
                 Err(DelegatorError::NoBundler { account: account.address })
             }

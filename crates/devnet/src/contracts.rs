@@ -28,12 +28,13 @@ const OWN_SOURCES: [(&str, &str); 4] = [
     ("token_paymaster", include_str!("../solidity/DevelopmentTokenPaymaster.sol")),
 ];
 
-/// Key and package of the entry points, which come compiled.
-const ENTRY_POINTS: [(&str, &str); 4] = [
-    ("entry_point", "@account-abstraction/contracts"),
-    ("entry_point_v0_7", "entry-point-v0.7"),
-    ("entry_point_v0_8", "entry-point-v0.8"),
-    ("entry_point_v0_9", "entry-point-v0.9"),
+/// Key and artifact of the contracts that come compiled.
+const ARTIFACTS: [(&str, &str); 5] = [
+    ("entry_point", "@account-abstraction/contracts/artifacts/EntryPoint.json"),
+    ("entry_point_v0_7", "entry-point-v0.7/artifacts/EntryPoint.json"),
+    ("entry_point_v0_8", "entry-point-v0.8/artifacts/EntryPoint.json"),
+    ("entry_point_v0_9", "entry-point-v0.9/artifacts/EntryPoint.json"),
+    ("verifying_paymaster_v0_7", "entry-point-v0.7/artifacts/VerifyingPaymaster.json"),
 ];
 
 /// The module that exports MetaMask's delegation framework, compiled, and what is taken from it.
@@ -168,6 +169,9 @@ pub struct Contracts {
     /// The paymaster that pays for what a service signs. Its constructor takes the owner, the entry point and the
     /// service's address.
     pub verifying_paymaster: Bytes,
+    /// The paymaster that pays for what a service signs at EntryPoint v0.7. Its constructor takes the entry point and the
+    /// service's address.
+    pub verifying_paymaster_v0_7: Bytes,
     /// The paymaster that is paid in tokens. Its constructor takes the same.
     pub token_paymaster: Bytes,
     /// An ERC-20 token of six decimals that anyone may mint. Its constructor takes the name, the symbol, and whether
@@ -188,7 +192,8 @@ impl Contracts {
     /// If the compiler fails, or the folder cannot be written.
     pub async fn compile(toolchain: &Toolchain, progress: &dyn Progress) -> Result<Self, CompileError> {
         let cache = toolchain.cache();
-        let (settings, jobs) = (settings().to_string(), format!("{JOBS:?}{DELEGATION_CONTRACTS:?}"));
+        let (settings, jobs) =
+            (settings().to_string(), format!("{JOBS:?}{ARTIFACTS:?}{DELEGATION_CONTRACTS:?}"));
         let mut inputs = vec![toolchain.key(), COMPILE, &settings, &jobs];
         inputs.extend(OWN_SOURCES.map(|(_, source)| source));
         let key = cache::key(&inputs);
@@ -290,10 +295,7 @@ fn request(toolchain: &Toolchain, job: &[(&str, &str, &str)]) -> Result<Value, C
     let mut sources = json!({});
     let mut selection = json!({});
     let mut contracts = json!({});
-    let artifacts: BTreeMap<_, _> = ENTRY_POINTS
-        .map(|(key, package)| (key, format!("{package}/artifacts/EntryPoint.json")))
-        .into_iter()
-        .collect();
+    let artifacts = BTreeMap::from(ARTIFACTS);
     for (key, file, contract) in job {
         let (unit, content) = match OWN_SOURCES.iter().find(|(own, _)| own == key) {
             Some((_, source)) => (format!("quorate/{file}"), (*source).to_owned()),

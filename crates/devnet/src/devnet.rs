@@ -112,6 +112,11 @@ impl Devnet {
         self.paymaster.contracts().verifying_paymaster
     }
 
+    /// The VerifyingPaymaster for operations of EntryPoint v0.7, with 100 ether there.
+    pub fn verifying_paymaster_v0_7(&self) -> Address {
+        self.paymaster.contracts().verifying_paymaster_v0_7
+    }
+
     /// The paymaster that is paid in [`token`](Self::token) or [`picky_token`](Self::picky_token), with 100 ether at
     /// the entry point. It is whom an account approves.
     pub fn token_paymaster(&self) -> Address {

@@ -6,6 +6,10 @@ use quorate_transport::{Transport, TransportExt as _};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+mod v0_7;
+
+pub use v0_7::PackedStub;
+
 use crate::{GasLimits, Paymaster, PaymasterData, PaymasterError, PaymasterRequest, Payment, Stub};
 
 /// A paymaster service by the standard's methods `pm_getPaymasterStubData` and `pm_getPaymasterData`.

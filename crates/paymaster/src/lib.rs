@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use biconomy::{Biconomy, SmartAccountInfo};
 pub use data::{PaymasterData, Terms};
 pub use decimal::DecimalError;
-pub use erc7677::Erc7677;
+pub use erc7677::{Erc7677, PackedStub};
 pub use error::PaymasterError;
 pub use quote::{FeeQuote, FeeQuotes, TokenList};
 

@@ -10,7 +10,7 @@ use alloy_primitives::aliases::U48;
 use alloy_primitives::{Address, Bytes, U256, address, hex};
 use alloy_sol_types::SolValue as _;
 use async_trait::async_trait;
-use quorate_core::UserOperation;
+use quorate_core::{EntryPointVersion, PackedUserOperation, UserOperation};
 use quorate_paymaster::{Biconomy, Erc7677, Paymaster, PaymasterError, PaymasterRequest, Payment, TokenList};
 use quorate_transport::{Repeat, RpcError, Transport, TransportError};
 use serde_json::{Value, json};
@@ -262,4 +262,41 @@ async fn a_refusal_is_no_outage() {
         assert_eq!(error.is_transient(), is_transient, "{code}: {error}");
         assert_eq!(matches!(error, PaymasterError::Refused { .. }), !is_transient, "{code}: {error}");
     }
+}
+
+#[tokio::test]
+async fn an_operation_of_v0_7_has_its_paymaster_in_fields_of_its_own() {
+    let stub = json!({
+        "paymaster": SPONSOR,
+        "paymasterData": "0x0102",
+        "paymasterVerificationGasLimit": "0x10",
+        "paymasterPostOpGasLimit": "0x20",
+    });
+    let longer = json!({ "paymaster": SPONSOR, "paymasterData": "0x010203" });
+    let other = json!({ "paymaster": COLLECTOR, "paymasterData": "0x0102" });
+    let final_data = json!({ "paymaster": SPONSOR, "paymasterData": "0x0304" });
+    let script = script([stub, longer, other, json!({ "paymasterAndData": "0x" }), final_data]);
+    let service = erc7677(&script).with_context("sponsorshipPolicyId", "sp_1");
+    let operation = PackedUserOperation { call_data: vec![0xC0, 0xDE], ..PackedUserOperation::default() };
+
+    let stub = service.packed_stub(&operation, 10).await.unwrap().paymaster;
+    assert_eq!((stub.verification_gas_limit, stub.post_op_gas_limit), (16, 32));
+    let (method, params) = asked(&script);
+    assert_eq!(method, "pm_getPaymasterStubData");
+    assert_eq!(params[0]["callData"], "0xc0de");
+    assert!(params[0].get("signature").is_none() && params[0].get("paymaster").is_none());
+    assert_eq!(params[1], json!(EntryPointVersion::V0_7.address()));
+    assert_eq!((&params[2], &params[3]), (&json!("0xa"), &json!({ "sponsorshipPolicyId": "sp_1" })));
+
+    let data = async || service.packed_data(&operation, &stub, 10).await;
+    let refused = data().await.unwrap_err();
+    assert!(matches!(refused, PaymasterError::OtherLength { expected: 2, found: 3 }), "{refused}");
+    let refused = data().await.unwrap_err();
+    assert!(matches!(refused, PaymasterError::OtherPaymaster { found: COLLECTOR, .. }), "{refused}");
+    // An answer for v0.6 names nobody here.
+    let refused = data().await.unwrap_err();
+    assert!(matches!(refused, PaymasterError::NoPaymaster { .. }), "{refused}");
+    let paid = data().await.unwrap();
+    assert_eq!((paid.data, paid.post_op_gas_limit), (vec![3, 4], 32));
+    assert_eq!(asked(&script).0, "pm_getPaymasterData");
 }

@@ -326,7 +326,11 @@ impl Answer for Delegated {
         let Self { delegator, session_key, session_account, key_id, delegation, granted, gas } = self;
         let payer = match session_account {
             None => "the key pays for its transactions: send it coin".to_owned(),
-            Some(account) => format!("the key's account {account} pays for its operations: send it coin"),
+            Some(account) => {
+                format!(
+                    "the profile's session_paymaster pays, or the key's account {account}: send that coin then"
+                )
+            }
         };
         format!(
             "delegator    {delegator}\nsession key  {session_key}\nkey id       {key_id}\ndelegation   {delegation}\n\

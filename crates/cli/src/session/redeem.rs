@@ -20,6 +20,9 @@ pub(crate) struct RedeemArguments {
     /// The key that redeems, by its address [default: the one that was made last, of those that allow the call].
     #[arg(long, value_name = "ADDRESS", value_parser = arguments::address)]
     key: Option<Address>,
+    /// Have the key's account pay for gas, where it has one, and not the profile's `session_paymaster`.
+    #[arg(long)]
+    self_paid: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -34,10 +37,12 @@ struct Redeemed {
 }
 
 pub(super) async fn run(settings: SettingsArguments, arguments: RedeemArguments) -> anyhow::Result<()> {
-    let RedeemArguments { call, key, output } = arguments;
+    let RedeemArguments { call, key, self_paid, output } = arguments;
     let (steps, call) = (Steps::new(output), call.call()?);
     let context = Context::open(settings).await?;
-    let (delegator, session_key, redeemer) = choose(&context.delegator()?, key, &call).await?;
+    let delegator = context.delegator()?;
+    let delegator = if self_paid { delegator.without_paymaster() } else { delegator };
+    let (delegator, session_key, redeemer) = choose(&delegator, key, &call).await?;
     let pending = steps.during("the session's key signs", redeemer.redeem(borrowed(&call))).await?;
     let receipt = match steps.during("waiting for the transaction's block", pending.wait()).await? {
         Settled::Mined(receipt) => receipt,

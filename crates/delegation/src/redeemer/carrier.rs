@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
+use quorate_core::Paymaster;
 use quorate_protocol::Subject;
 
 use super::signed::Signed;
@@ -17,6 +18,11 @@ pub(super) trait Carrier: Debug + Send + Sync {
 
     /// What is signed for it.
     fn subject(&self, sending: &Sending) -> Subject;
+
+    /// The same with all that others have to say of it before it is signed.
+    async fn complete(&self, sending: &Sending) -> Result<Sending, RedeemError> {
+        Ok(sending.clone())
+    }
 
     /// What the chain says of a call of the manager before it is signed, asked all at once.
     async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError>;
@@ -49,6 +55,8 @@ pub(super) struct Sending {
     pub(super) fees: Fees,
     /// Whether the caller is an account that has to be deployed first.
     pub(super) deploys: bool,
+    /// Who pays instead of the caller.
+    pub(super) paymaster: Option<Paymaster<Vec<u8>>>,
 }
 
 /// Limits of gas. A transaction has one.
@@ -105,4 +113,6 @@ pub(super) struct Quote {
     pub(super) balance: U256,
     /// Whether the caller is an account that has to be deployed first.
     pub(super) deploys: bool,
+    /// Who pays instead of the caller, with a stub of its data.
+    pub(super) paymaster: Option<Paymaster<Vec<u8>>>,
 }

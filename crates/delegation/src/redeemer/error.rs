@@ -1,6 +1,7 @@
 use alloy_primitives::{Address, B256, U256};
 use quorate_bundler::BundlerError;
 use quorate_core::delegation::CaveatPlace;
+use quorate_paymaster::PaymasterError;
 use quorate_protocol::{Forbidden, PinnedContextError};
 use quorate_store::StoreError;
 use quorate_transport::TransportError;
@@ -111,4 +112,7 @@ pub enum RedeemError {
     /// The bundler of the key's account.
     #[error(transparent)]
     Bundler(#[from] BundlerError),
+    /// The paymaster of the key's account.
+    #[error(transparent)]
+    Paymaster(#[from] PaymasterError),
 }

@@ -9,6 +9,7 @@ use quorate_core::delegation::{
     CaveatPlace, Context, DelegationCall, Enforcer, Mode, NoRedemption, Redeem, SingleExecution,
 };
 use quorate_core::{Call, Encode as _};
+use quorate_paymaster::Erc7677;
 use quorate_protocol::{DelegationPermissions, PermittedSubject, Subject};
 use quorate_store::{AccountId, Change, Store, StoreError, Transaction as Kept};
 use quorate_transport::Transport;
@@ -73,13 +74,14 @@ impl Redeemer {
         Self { chain, carrier: Arc::new(carrier), store, signer, permissions }
     }
 
-    /// Redeems by user operations of the key's [`HybridAccount`] at EntryPoint v0.7, which the first of them deploys. The account pays
-    /// for gas. Delegations are to the account then, and permissions name it.
+    /// Redeems by user operations of the key's [`HybridAccount`] at EntryPoint v0.7, which the first of them deploys. The paymaster pays
+    /// for gas, or the account where there is none. Delegations are to the account then, and permissions name it.
     #[must_use]
-    pub fn by_bundler(self, bundler: Bundler) -> Self {
+    pub fn by_bundler(self, bundler: Bundler, paymaster: Option<Erc7677>) -> Self {
         let (chain_id, manager) = (self.permissions.chain_id.get(), self.permissions.deployment.manager());
         let account = HybridAccount::of(self.signer.address());
-        let carrier = Operations { chain: self.chain.clone(), bundler, chain_id, account, manager };
+        let carrier =
+            Operations { chain: self.chain.clone(), bundler, paymaster, chain_id, account, manager };
         Self { carrier: Arc::new(carrier), ..self }
     }
 
@@ -279,8 +281,12 @@ impl Redeemer {
             Ok(gas) => *gas,
             Err(revert) => return Err(self.cause(data, revert).await?),
         };
-        let sending = Sending { nonce: U256::ZERO, data: data.to_vec(), gas, fees, deploys: quote.deploys };
+        let (data, deploys, paymaster) = (data.to_vec(), quote.deploys, quote.paymaster.clone());
+        let sending = Sending { nonce: U256::ZERO, data, gas, fees, deploys, paymaster };
         self.judge(&sending)?;
+        if sending.paymaster.is_some() {
+            return Ok(sending);
+        }
         let (payer, found) = (self.carrier.caller(), quote.balance);
         let needed = gas.total().saturating_mul(U256::from(fees.fee));
         if found < needed {
@@ -290,7 +296,7 @@ impl Redeemer {
     }
 
     async fn sign(&self, sending: &Sending) -> Result<Signed, RedeemError> {
-        let subject = self.carrier.subject(sending);
+        let subject = self.carrier.subject(&self.carrier.complete(sending).await?);
         let signature = self.signer.sign(&subject).await.map_err(RedeemError::Signer)?;
         Ok(Signed { subject, signature })
     }

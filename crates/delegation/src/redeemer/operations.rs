@@ -8,6 +8,7 @@ use quorate_bundler::{
     SignedPackedOperation,
 };
 use quorate_core::{EntryPointVersion, Initialization, UnpackedUserOperation};
+use quorate_paymaster::Erc7677;
 use quorate_protocol::{AccountOperation, Subject};
 
 use super::carrier::{Carrier, Fees, Gas, Quote, Sending};
@@ -28,6 +29,7 @@ sol! {
 pub(super) struct Operations {
     pub(super) chain: Chain,
     pub(super) bundler: Bundler,
+    pub(super) paymaster: Option<Erc7677>,
     pub(super) chain_id: u64,
     pub(super) account: HybridAccount,
     pub(super) manager: Address,
@@ -38,7 +40,7 @@ const DUMMY_SIGNATURE: [u8; 65] = hex!(
     "fffffffffffffffffffffffffffffff0000000000000000000000000000000007aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1c"
 );
 
-/// A stream that nothing is sent in: the first operation of a stream takes the most gas.
+/// A stream that nothing is sent in.
 const UNUSED_STREAM: u64 = u64::MAX;
 
 #[async_trait]
@@ -49,6 +51,16 @@ impl Carrier for Operations {
 
     fn subject(&self, sending: &Sending) -> Subject {
         Subject::AccountOperation(self.operation(sending))
+    }
+
+    /// A paymaster signs over all that the key signs, with the nonce.
+    async fn complete(&self, sending: &Sending) -> Result<Sending, RedeemError> {
+        let (Some(service), Some(stub)) = (&self.paymaster, &sending.paymaster) else {
+            return Ok(sending.clone());
+        };
+        let operation = self.operation(sending).operation;
+        let paymaster = service.packed_data(&operation, stub, self.chain_id).await?;
+        Ok(Sending { paymaster: Some(paymaster), ..sending.clone() })
     }
 
     async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError> {
@@ -70,11 +82,16 @@ impl Carrier for Operations {
             None => at(chain_price.base, chain_price.tip),
         };
         let deploys = code.is_empty();
+        // In a stream that nothing is sent in: the first operation of a stream takes the most gas.
+        let nonce = U256::from(UNUSED_STREAM) << 64;
+        let mut sending =
+            Sending { nonce, data: data.to_vec(), gas: Gas::default(), fees, deploys, paymaster: None };
         let gas = match reverts {
             Some(revert) => Err(revert),
-            None => Ok(self.estimate(data, fees, deploys).await?),
+            None => Ok(self.estimate(&mut sending).await?),
         };
-        Ok(Quote { price, fees, gas, balance: balance.saturating_add(deposit), deploys })
+        let balance = balance.saturating_add(deposit);
+        Ok(Quote { price, fees, gas, balance, deploys, paymaster: sending.paymaster })
     }
 
     /// Each stream has an order of its own, so that no operation waits for another.
@@ -118,7 +135,7 @@ impl Carrier for Operations {
 
 impl Operations {
     fn operation(&self, sending: &Sending) -> AccountOperation {
-        let Sending { nonce, data, gas, fees, deploys } = sending.clone();
+        let Sending { nonce, data, gas, fees, deploys, paymaster } = sending.clone();
         let init = match deploys {
             true => {
                 Initialization::Factory { factory: self.account.factory(), data: self.account.factory_data() }
@@ -135,34 +152,48 @@ impl Operations {
             pre_verification_gas: gas.pre_verification,
             max_fee_per_gas: fees.fee,
             max_priority_fee_per_gas: fees.tip,
-            paymaster: None,
+            paymaster,
         };
         AccountOperation { operation: operation.pack(), entry_point: ENTRY_POINT, chain_id: self.chain_id }
     }
 
-    /// What an operation takes. Who cannot pay for it is told so by its price, and not by the bundler.
-    async fn estimate(&self, data: &[u8], fees: Fees, deploys: bool) -> Result<Gas, RedeemError> {
-        match self.estimate_at(data, fees, deploys).await {
+    /// What an operation takes, and the stub of who pays for it.
+    async fn estimate(&self, sending: &mut Sending) -> Result<Gas, RedeemError> {
+        if let Some(service) = &self.paymaster {
+            let stub = service.packed_stub(&self.operation(sending).operation, self.chain_id).await?;
+            sending.paymaster = Some(stub.paymaster);
+        }
+        match self.estimate_of(sending).await {
+            // Who cannot pay for it is told so by its price, and not by the bundler.
             Err(error) if is_rejected_by(&error, EntryPointCode::AA21) => {
-                Ok(self.estimate_at(data, Fees::default(), deploys).await?)
+                sending.fees = Fees::default();
+                Ok(self.estimate_of(sending).await?)
             }
             estimated => Ok(estimated?),
         }
     }
 
-    async fn estimate_at(&self, data: &[u8], fees: Fees, deploys: bool) -> Result<Gas, BundlerError> {
-        let nonce = U256::from(UNUSED_STREAM) << 64;
-        let sending = Sending { nonce, data: data.to_vec(), gas: Gas::default(), fees, deploys };
+    async fn estimate_of(&self, sending: &mut Sending) -> Result<Gas, BundlerError> {
         let operation = SignedPackedOperation {
-            operation: self.operation(&sending).operation,
+            operation: self.operation(sending).operation,
             signature: DUMMY_SIGNATURE.to_vec(),
         };
         let estimate = self.bundler.estimate_user_operation_gas(&operation, ENTRY_POINT, None).await?;
         let with_reserve = |gas: U256| gas.saturating_to::<u128>().saturating_mul(GAS) / 100;
+        if let Some(paymaster) = &mut sending.paymaster {
+            // What the service names stands.
+            let or_estimate = |named: &mut u128, estimated: Option<U256>| {
+                if *named == 0 {
+                    *named = with_reserve(estimated.unwrap_or_default());
+                }
+            };
+            or_estimate(&mut paymaster.verification_gas_limit, estimate.paymaster_verification_gas_limit);
+            or_estimate(&mut paymaster.post_op_gas_limit, estimate.paymaster_post_op_gas_limit);
+        }
         Ok(Gas {
-            call: with_reserve(estimate.call_gas_limit),
-            verification: with_reserve(estimate.verification_gas_limit),
-            pre_verification: U256::from(with_reserve(estimate.pre_verification_gas)),
+            call: with_reserve(estimate.gas.call_gas_limit),
+            verification: with_reserve(estimate.gas.verification_gas_limit),
+            pre_verification: U256::from(with_reserve(estimate.gas.pre_verification_gas)),
         })
     }
 

@@ -50,6 +50,7 @@ impl Carrier for Transactions {
             gas: gas.map(|gas| Gas { call: u128::from(gas) * GAS / 100, ..Gas::default() }),
             balance,
             deploys: false,
+            paymaster: None,
         })
     }
 

@@ -157,6 +157,7 @@ mod tests {
     fn chosen(list: &[Address], preferred: Option<Address>) -> Vec<Address> {
         let all = Token::all(&PaymasterContracts {
             verifying_paymaster: Address::repeat_byte(1),
+            verifying_paymaster_v0_7: Address::repeat_byte(6),
             token_paymaster: Address::repeat_byte(2),
             token: TOKEN,
             picky_token: PICKY,

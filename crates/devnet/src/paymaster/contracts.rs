@@ -1,5 +1,6 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolValue};
+use quorate_core::EntryPointVersion;
 
 use crate::contracts::Contracts;
 use crate::place::{ENTRY_POINT, PlaceError, create2};
@@ -29,6 +30,8 @@ alloy_sol_types::sol! {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PaymasterContracts {
     pub(crate) verifying_paymaster: Address,
+    /// For operations of EntryPoint v0.7.
+    pub(crate) verifying_paymaster_v0_7: Address,
     pub(crate) token_paymaster: Address,
     pub(crate) token: Address,
     pub(crate) picky_token: Address,
@@ -45,30 +48,34 @@ impl PaymasterContracts {
     ) -> Result<Self, PlaceError> {
         let owner = transactor.from();
         let arguments = (owner, ENTRY_POINT, signer).abi_encode_params();
+        let v0_7 = EntryPointVersion::V0_7.address();
+        let arguments_v0_7 = (v0_7, signer).abi_encode_params();
         let plain = ("Development token", TOKEN_SYMBOL, false).abi_encode_params();
         let picky = ("Picky development token", PICKY_TOKEN_SYMBOL, true).abi_encode_params();
         let creations = [
             (&contracts.verifying_paymaster, &arguments),
+            (&contracts.verifying_paymaster_v0_7, &arguments_v0_7),
             (&contracts.token_paymaster, &arguments),
             (&contracts.token, &plain),
             (&contracts.token, &picky),
         ];
         let mut sent = Vec::new();
-        let mut placed = [Address::ZERO; 4];
+        let mut placed = [Address::ZERO; 5];
         for (place, (code, arguments)) in placed.iter_mut().zip(creations) {
             let (address, creation) =
                 create2(transactor, &[code, arguments.as_slice()].concat(), B256::ZERO).await?;
             *place = address;
             sent.push(creation);
         }
-        let [verifying_paymaster, token_paymaster, token, picky_token] = placed;
+        let [verifying_paymaster, verifying_paymaster_v0_7, token_paymaster, token, picky_token] = placed;
 
         let fund_verifying = Calls::depositForCall { paymasterId: owner }.abi_encode();
-        let fund_token = Calls::depositToCall { account: token_paymaster }.abi_encode();
+        let fund = |account| Calls::depositToCall { account }.abi_encode();
         let add_stake = Calls::addStakeCall { unstakeDelaySec: UNSTAKE_DELAY_SECONDS }.abi_encode();
         let calls = [
             (verifying_paymaster, fund_verifying, DEPOSIT),
-            (ENTRY_POINT, fund_token, DEPOSIT),
+            (ENTRY_POINT, fund(token_paymaster), DEPOSIT),
+            (v0_7, fund(verifying_paymaster_v0_7), DEPOSIT),
             (verifying_paymaster, add_stake.clone(), STAKE),
             (token_paymaster, add_stake, STAKE),
         ];
@@ -78,7 +85,14 @@ impl PaymasterContracts {
         for transaction in sent {
             transactor.confirm(transaction).await?;
         }
-        Ok(Self { verifying_paymaster, token_paymaster, token, picky_token, paymaster_id: owner })
+        Ok(Self {
+            verifying_paymaster,
+            verifying_paymaster_v0_7,
+            token_paymaster,
+            token,
+            picky_token,
+            paymaster_id: owner,
+        })
     }
 }
 

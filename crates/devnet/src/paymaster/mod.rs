@@ -50,8 +50,8 @@ pub enum PaymasterFault {
 /// The paymaster service of a [`Devnet`](crate::Devnet).
 ///
 /// An HTTP server on 127.0.0.1 answers JSON-RPC in two dialects at one URL: `pm_sponsorUserOperation` and
-/// `pm_getFeeQuoteOrData` as Biconomy's, `pm_getPaymasterStubData` and `pm_getPaymasterData` as ERC-7677 has them for
-/// EntryPoint v0.6. It sponsors whatever it is asked to, and takes either token of the devnet at a fixed rate.
+/// `pm_getFeeQuoteOrData` as Biconomy's, `pm_getPaymasterStubData` and `pm_getPaymasterData` as ERC-7677 has them. It
+/// sponsors whatever it is asked to, and takes either token of the devnet at a fixed rate, except at EntryPoint v0.7.
 ///
 /// The bundler of the devnet does not check ERC-7562's rules on storage and stake, so that these paymasters pass
 /// there says nothing about whether they keep them.

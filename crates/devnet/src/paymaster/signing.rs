@@ -1,5 +1,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
+use quorate_core::PackedUserOperation;
+
 use super::operation::Operation;
 
 /// The length of a signature: r, s and v.
@@ -75,6 +77,39 @@ pub(crate) fn paymaster_and_data(
     words.push(U256::from(SIGNATURE_LENGTH).into());
     let padding = [0; SIGNATURE_LENGTH.next_multiple_of(32) - SIGNATURE_LENGTH];
     [paymaster.as_slice(), &words.concat(), signature, &padding].concat().into()
+}
+
+/// The same at EntryPoint v0.7, where it covers the paymaster's gas limits as well.
+///
+/// Source: `getHash` of `VerifyingPaymaster` in `@account-abstraction/contracts` 0.7.0.
+pub(crate) fn hash_v0_7(
+    operation: &PackedUserOperation<Vec<u8>>,
+    chain_id: u64,
+    paymaster: Address,
+    validity: Validity,
+) -> B256 {
+    // After the paymaster's address.
+    let gas_limits = operation.paymaster_and_data.get(20..52).map_or(B256::ZERO, B256::from_slice);
+    let words = [
+        operation.sender.into_word(),
+        operation.nonce.into(),
+        keccak256(&operation.init_code),
+        keccak256(&operation.call_data),
+        operation.account_gas_limits,
+        gas_limits,
+        operation.pre_verification_gas.into(),
+        operation.gas_fees,
+        word(chain_id),
+        paymaster.into_word(),
+        word(validity.until),
+        word(validity.after),
+    ];
+    keccak256(words.concat())
+}
+
+/// The paymaster's data at EntryPoint v0.7: 129 bytes.
+pub(crate) fn paymaster_data_v0_7(validity: Validity, signature: &[u8; SIGNATURE_LENGTH]) -> Bytes {
+    [word(validity.until).as_slice(), word(validity.after).as_slice(), signature].concat().into()
 }
 
 fn word(number: u64) -> B256 {

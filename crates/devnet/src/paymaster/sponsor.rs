@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
+use quorate_core::PackedUserOperation;
 use quorate_transport::{HttpTransport, TransportExt};
 use serde::Deserialize;
 use serde_json::json;
@@ -146,6 +147,28 @@ impl Sponsor {
         Ok(signing::paymaster_and_data(named, &terms, validity, &signature))
     }
 
+    /// Signs over an operation of EntryPoint v0.7 as it is, and gives the paymaster's data.
+    pub(crate) async fn sign_v0_7(
+        &self,
+        operation: &PackedUserOperation<Vec<u8>>,
+    ) -> Result<Bytes, RequestError> {
+        let validity = Validity { until: self.end(DEFAULT_LIFETIME).await?, after: 0 };
+        let signer = match self.fault() {
+            Some(PaymasterFault::WrongSigner) => &self.stranger,
+            _ => &self.signer,
+        };
+        let paymaster = self.contracts.verifying_paymaster_v0_7;
+        let hash = signing::hash_v0_7(operation, self.chain_id, paymaster, validity);
+        let signature = signer.sign_message_sync(hash.as_slice())?.as_bytes();
+        Ok(signing::paymaster_data_v0_7(validity, &signature))
+    }
+
+    /// What is as long as [`Sponsor::sign_v0_7`] gives, with no more zero bytes.
+    pub(crate) fn stub_v0_7(&self) -> Bytes {
+        let validity = Validity { until: LAST_SECOND, after: 0 };
+        signing::paymaster_data_v0_7(validity, &self.stub_signature)
+    }
+
     /// What is as long as [`Sponsor::sign`] gives, with no more zero bytes, and passes a simulation up to the
     /// signature.
     pub(crate) fn stub(&self, payment: Payment) -> Bytes {
@@ -260,6 +283,7 @@ mod tests {
         let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x5e)).unwrap();
         let contracts = PaymasterContracts {
             verifying_paymaster: Address::ZERO,
+            verifying_paymaster_v0_7: Address::ZERO,
             token_paymaster: Address::ZERO,
             token: Address::ZERO,
             picky_token: Address::ZERO,

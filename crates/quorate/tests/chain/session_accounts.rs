@@ -13,8 +13,8 @@ use quorate::delegation::{
     Settled, UnsignedDelegation,
 };
 use quorate::{
-    AccountId, Bundler, Condition, DistributedSigner, FunctionSelector, HttpTransport, Limits, MemoryStore,
-    Policy, Rule, Store, Transport,
+    AccountId, Bundler, Condition, DistributedSigner, Erc7677, FunctionSelector, HttpTransport, Limits,
+    MemoryStore, PaymasterError, PaymasterRule, Policy, Rule, Store, Transport,
 };
 use quorate_core::delegation::Enforcer;
 use quorate_protocol::Refusal;
@@ -75,7 +75,7 @@ fn a_network_s_key_redeems_through_an_account_of_its_own() {
         let kept = async || -> Delegated { delegator.keys().await.unwrap().remove(0) };
         let without = delegator.redeemer(kept().await).await.unwrap_err();
         assert!(matches!(without, DelegatorError::NoBundler { .. }), "{without}");
-        let redeemer = delegator.clone().with_bundler(bundler()).redeemer(kept().await).await.unwrap();
+        let redeemer = delegator.clone().with_bundler(bundler(), None).redeemer(kept().await).await.unwrap();
         assert_eq!(redeemer.delegate(), account.address());
 
         let data = mint_to(friend);
@@ -157,7 +157,7 @@ fn an_operation_is_neither_lost_nor_made_twice() {
         let redeemer = |store: &Arc<MemoryStore>| {
             let (key, permissions) = (Arc::clone(&key), permissions.clone());
             let bundler = Bundler::new(Arc::clone(&wire) as Arc<dyn Transport>);
-            Redeemer::new(node(), store.clone(), key, permissions).by_bundler(bundler)
+            Redeemer::new(node(), store.clone(), key, permissions).by_bundler(bundler, None)
         };
         let data = mint_to(friend);
         let count = async || balance_of(friend).await;
@@ -210,8 +210,9 @@ fn operations_at_once_have_streams_of_their_own() {
         let key = Arc::new(LocalKey(PrivateKeySigner::random()));
         let permissions = granted_to(&key, None, 20).await;
         let store = Arc::new(MemoryStore::new());
-        let redeemer =
-            || Redeemer::new(node(), store.clone(), key.clone(), permissions.clone()).by_bundler(bundler());
+        let redeemer = || {
+            Redeemer::new(node(), store.clone(), key.clone(), permissions.clone()).by_bundler(bundler(), None)
+        };
         let [first, second] = [(); 2].map(|()| PrivateKeySigner::random().address());
         let [to_first, to_second] = [first, second].map(mint_to);
         executed(redeemer().redeem(mint(&to_first)).await.unwrap()).await;
@@ -234,7 +235,7 @@ fn what_an_account_passes_on_is_redeemed_until_it_ends_that() {
         let [key, friend] = [(); 2].map(|()| Arc::new(LocalKey(PrivateKeySigner::random())));
         let permissions = granted_to(&key, None, 20).await;
         let redeemer = Redeemer::new(node(), Arc::new(MemoryStore::new()), key, permissions.clone());
-        let redeemer = redeemer.by_bundler(bundler());
+        let redeemer = redeemer.by_bundler(bundler(), None);
         let data = mint_to(friend.address());
         executed(redeemer.redeem(mint(&data)).await.unwrap()).await;
 
@@ -254,5 +255,43 @@ fn what_an_account_passes_on_is_redeemed_until_it_ends_that() {
         executed(redeemer.disable(&passed_on).await.unwrap()).await;
         let ended = by_friend.redeem(mint(&data)).await.unwrap_err();
         assert!(matches!(ended, RedeemError::Disabled { delegation: 0, .. }), "{ended}");
+    });
+}
+
+/// A key and an account that have nothing: the paymaster pays, also for the deployment.
+#[test]
+fn a_paymaster_pays_for_an_account_that_has_nothing() {
+    block_on(async {
+        let key = Arc::new(LocalKey(PrivateKeySigner::random()));
+        let permissions = granted_to(&key, None, 20).await;
+        devnet().set_balance(HybridAccount::of(key.address()).address(), U256::ZERO).await.unwrap();
+        let service = |contract| {
+            let url = devnet().paymaster_url().clone();
+            Erc7677::new(Arc::new(HttpTransport::builder(url).build().unwrap()), contract)
+        };
+        let redeemer = |contract| {
+            let (store, key) = (Arc::new(MemoryStore::new()), key.clone());
+            Redeemer::new(node(), store, key, permissions.clone())
+                .by_bundler(bundler(), Some(service(contract)))
+        };
+        let sponsored = redeemer(devnet().verifying_paymaster_v0_7());
+        let data = mint_to(key.address());
+        executed(sponsored.redeem(mint(&data)).await.unwrap()).await;
+        executed(sponsored.redeem(mint(&data)).await.unwrap()).await;
+        assert_eq!(balance_of(key.address()).await, 2);
+        assert_eq!(sponsored.status().await.unwrap().balance, U256::ZERO);
+
+        // Data of a contract that nobody named is not signed.
+        let other = redeemer(devnet().verifying_paymaster()).redeem(mint(&data)).await.unwrap_err();
+        assert!(matches!(other, RedeemError::Paymaster(PaymasterError::OtherPaymaster { .. })), "{other}");
+
+        // The permissions say whether somebody else may pay.
+        let mut alone = permissions.clone();
+        alone.limits.paymaster = PaymasterRule::Forbidden;
+        let store = Arc::new(MemoryStore::new());
+        let alone = Redeemer::new(node(), store, key.clone(), alone);
+        let alone = alone.by_bundler(bundler(), Some(service(devnet().verifying_paymaster_v0_7())));
+        let forbidden = alone.redeem(mint(&data)).await.unwrap_err();
+        assert!(forbidden.to_string().contains("paymaster"), "{forbidden}");
     });
 }
