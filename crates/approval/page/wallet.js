@@ -7,6 +7,10 @@ const UNKNOWN_METHODS = [4200, -32601];
 const REQUEST_PERMISSIONS = "wallet_requestExecutionPermissions";
 const BY_KEY = "have the owner's key sign the delegation";
 
+// How long a wallet has to say what it grants, in milliseconds; one that says nothing is asked for it all the same.
+const PATIENCE = 3000;
+const silence = () => new Promise((resolve) => setTimeout(resolve, PATIENCE));
+
 const same = (one, other) => one?.toLowerCase() === other?.toLowerCase();
 
 // Wallets wrap the codes of what they call.
@@ -135,7 +139,8 @@ export class Connection {
   // The first type that the wallet says it does not grant on the request's chain. One that says nothing may grant it.
   async lackedPermission(requests) {
     try {
-      const supported = await this.request("wallet_getSupportedExecutionPermissions");
+      const answer = this.request("wallet_getSupportedExecutionPermissions");
+      const supported = await Promise.race([answer, silence()]);
       if (typeof supported !== "object" || Array.isArray(supported)) return undefined;
       const isSupported = ({ chainId, permission }) =>
         (supported[permission.type]?.chainIds ?? []).some((id) => BigInt(id) === BigInt(chainId));

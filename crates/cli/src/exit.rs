@@ -138,9 +138,10 @@ const fn of_approval(error: &ApprovalError) -> Exit {
 
 fn of_delegator(error: &DelegatorError) -> Option<Exit> {
     match error {
-        DelegatorError::Account { .. } | DelegatorError::Signature { .. } | DelegatorError::Context(_) => {
-            Some(Exit::Refused)
-        }
+        DelegatorError::Account { .. }
+        | DelegatorError::Signature { .. }
+        | DelegatorError::NoFactory { .. }
+        | DelegatorError::Context(_) => Some(Exit::Refused),
         DelegatorError::Permissions(_) | DelegatorError::Enforcer(_) | DelegatorError::NoBundler { .. } => {
             Some(Exit::BadInput)
         }
@@ -156,7 +157,10 @@ fn of_redemption(error: &RedeemError) -> Option<Exit> {
         RedeemError::Transport(error) => of_cause(error),
         RedeemError::Bundler(error) => of_cause(error),
         RedeemError::Paymaster(error) => of_cause(error),
-        RedeemError::Contract { .. } | RedeemError::UnderWay { .. } => Some(Exit::Remote),
+        RedeemError::Contract { .. }
+        | RedeemError::UnderWay { .. }
+        | RedeemError::Deploying { .. }
+        | RedeemError::UnknownEnd { .. } => Some(Exit::Remote),
         RedeemError::Signer(_) | RedeemError::Store(_) => None,
         _ => Some(Exit::Refused),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::{SolCall, SolError as _, sol};
-use quorate_bundler::UserOperationReceipt;
+use quorate_bundler::{OperationEvent, UserOperationReceipt};
 use quorate_transport::{RpcError, Transport, TransportError, TransportExt as _};
 use serde::Deserialize;
 use serde_json::json;
@@ -39,14 +39,17 @@ pub(crate) struct Chain(pub(crate) Arc<dyn Transport>);
 pub struct Receipt {
     /// The transaction.
     pub transaction_hash: B256,
-    /// The number of its block.
-    pub block_number: U64,
+    /// The number of its block, where it is said.
+    pub block_number: Option<U64>,
     /// The gas that it took; of an operation, what it paid for.
     pub gas_used: U256,
     /// What one gas has cost, in wei.
     pub effective_gas_price: U256,
     /// 1 where it did what it should, 0 where it reverted.
     status: U64,
+    /// Why it reverted, where somebody says so: a bundler does, of an operation.
+    #[serde(skip)]
+    pub reason: Option<String>,
 }
 
 impl Receipt {
@@ -62,10 +65,25 @@ impl From<UserOperationReceipt> for Receipt {
         let cost = receipt.actual_gas_cost.unwrap_or_default();
         Self {
             transaction_hash: receipt.receipt.transaction_hash,
-            block_number: receipt.receipt.block_number.unwrap_or_default().saturating_to(),
+            block_number: receipt.receipt.block_number.map(|number| number.saturating_to()),
             gas_used,
             effective_gas_price: cost.checked_div(gas_used).unwrap_or_default(),
             status: U64::from(u8::from(receipt.success)),
+            reason: receipt.reason,
+        }
+    }
+}
+
+impl From<OperationEvent> for Receipt {
+    fn from(event: OperationEvent) -> Self {
+        let OperationEvent { actual_gas_cost: cost, actual_gas_used: gas_used, .. } = event;
+        Self {
+            transaction_hash: event.transaction_hash,
+            block_number: Some(U64::from(event.block)),
+            gas_used,
+            effective_gas_price: cost.checked_div(gas_used).unwrap_or_default(),
+            status: U64::from(u8::from(event.success)),
+            reason: None,
         }
     }
 }
@@ -75,11 +93,14 @@ impl From<UserOperationReceipt> for Receipt {
 pub(crate) struct Price {
     pub(crate) base: u128,
     pub(crate) tip: u128,
+    /// The newest block's number.
+    pub(crate) block: u64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
+    number: U64,
     timestamp: U64,
     base_fee_per_gas: U256,
 }
@@ -103,15 +124,25 @@ impl Chain {
     }
 
     pub(crate) async fn price(&self) -> Result<Price, TransportError> {
-        let head = self.0.call::<Head>("eth_getBlockByNumber", ("latest", false));
+        let head = self.head();
         let tip = self.0.call::<U256>("eth_maxPriorityFeePerGas", ());
         let (head, tip) = tokio::try_join!(head, tip)?;
-        Ok(Price { base: head.base_fee_per_gas.saturating_to(), tip: tip.saturating_to() })
+        let (base, tip) = (head.base_fee_per_gas.saturating_to(), tip.saturating_to());
+        Ok(Price { base, tip, block: head.number.to() })
     }
 
     /// The newest block's time, in seconds since 1970.
     pub(crate) async fn timestamp(&self) -> Result<u64, TransportError> {
-        Ok(self.0.call::<Head>("eth_getBlockByNumber", ("latest", false)).await?.timestamp.to())
+        Ok(self.head().await?.timestamp.to())
+    }
+
+    /// The newest block's number.
+    pub(crate) async fn block(&self) -> Result<u64, TransportError> {
+        Ok(self.head().await?.number.to())
+    }
+
+    async fn head(&self) -> Result<Head, TransportError> {
+        self.0.call("eth_getBlockByNumber", ("latest", false)).await
     }
 
     /// What a call takes; the revert's data where it reverts.
@@ -129,12 +160,7 @@ impl Chain {
         }
     }
 
-    pub(crate) async fn is_known(&self, hash: B256) -> Result<bool, TransportError> {
-        let found: Option<serde_json::Value> = self.0.call("eth_getTransactionByHash", (hash,)).await?;
-        Ok(found.is_some())
-    }
-
-    /// Hands a signed transaction to the node. One that it has, or has one of the nonce of, is no error.
+    /// Hands a signed transaction to the node. One that it has, or whose nonce is used, is no error.
     pub(crate) async fn send(&self, encoded: &[u8]) -> Result<(), RedeemError> {
         let encoded = Bytes::copy_from_slice(encoded);
         match self.0.call::<B256>("eth_sendRawTransaction", (encoded,)).await {

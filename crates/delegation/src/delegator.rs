@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256, fixed_bytes};
 use alloy_sol_types::sol;
 use quorate_bundler::Bundler;
-use quorate_core::delegation::Enforcer;
+use quorate_core::Encode as _;
+use quorate_core::delegation::{Context, Disable, Enforcer};
 use quorate_network::{DistributedSigner, EphemeralKey, NetworkError, SigningNetwork};
 use quorate_paymaster::Erc7677;
 use quorate_protocol::{
@@ -20,6 +20,7 @@ use quorate_transport::Transport;
 
 use crate::chain::Chain;
 use crate::redeemer::now;
+use crate::session_account::{FACTORY, IMPLEMENTATION};
 use crate::{RedeemError, RedeemedBy, Redeemer};
 
 sol! {
@@ -106,6 +107,14 @@ pub enum DelegatorError {
         /// The key.
         key: Address,
     },
+    /// A chain on which keys can have no accounts.
+    #[error(
+        "the chain has no contract at {contract}, so that keys have no accounts on it; have the key redeem by transactions"
+    )]
+    NoFactory {
+        /// Where the factory of accounts, or what they run, would be.
+        contract: Address,
+    },
     /// A key whose account sends user operations, and nobody to take them.
     #[error("{account} redeems by a bundler, and there is none; name one")]
     NoBundler {
@@ -128,9 +137,6 @@ pub enum DelegatorError {
     #[error("no random bytes")]
     Random(#[from] getrandom::Error),
 }
-
-/// What a network lets an ephemeral key last is a year; a day less, as clocks differ.
-const LONGEST_KEY: Duration = Duration::from_secs(364 * 24 * 3600);
 
 /// What `isValidSignature` gives for a signature that is taken (ERC-1271).
 const VALID: FixedBytes<4> = fixed_bytes!("1626ba7e");
@@ -189,6 +195,20 @@ impl Delegator {
         }
     }
 
+    /// Whether the chain has what deploys the keys' accounts ([`HybridAccount`](crate::HybridAccount)).
+    ///
+    /// # Errors
+    /// [`DelegatorError::NoFactory`], or the chain's node.
+    pub async fn check_session_accounts(&self) -> Result<(), DelegatorError> {
+        let chain = Chain(Arc::clone(&self.transport));
+        for contract in [FACTORY, IMPLEMENTATION] {
+            if chain.code(contract).await.map_err(RedeemError::from)?.is_empty() {
+                return Err(DelegatorError::NoFactory { contract });
+            }
+        }
+        Ok(())
+    }
+
     /// Asks the network for a key that signs nothing yet, for the account's owner to sign, and the ephemeral key that asks for its
     /// signatures until `until`, in seconds since 1970 (0 for no end), and a year at most.
     ///
@@ -200,9 +220,7 @@ impl Delegator {
         until: u64,
     ) -> Result<(KeyDraft, EphemeralKey), DelegatorError> {
         let ephemeral = EphemeralKey::random()?;
-        let longest = now() + LONGEST_KEY.as_secs();
-        let until = if until == 0 { longest } else { until.min(longest) };
-        let claim = ephemeral.claim("quorate", until);
+        let claim = ephemeral.longest_claim("quorate", until, now());
         Ok((self.network.prepare_key_without_permissions(owner, &claim).await?, ephemeral))
     }
 
@@ -342,6 +360,14 @@ impl Delegator {
 }
 
 impl Delegated {
+    /// What an account calls to end on chain what it has delegated: `disableDelegation` of the manager. None where no delegation of
+    /// the key's is of that account.
+    pub fn disabling(&self, delegator: Address) -> Option<(Address, Vec<u8>)> {
+        let context = Context::parse(self.permissions.context.as_bytes()).ok()?;
+        let own = context.delegations().find(|delegation| delegation.delegator == delegator)?;
+        Some((self.permissions.deployment.manager(), Disable(own).to_vec()))
+    }
+
     fn read(kept: DelegatedKey) -> Result<Self, DelegatorError> {
         let DelegatedKey { address, key_id, permissions, created, .. } = kept;
         match DelegationPermissions::from_json(&permissions) {

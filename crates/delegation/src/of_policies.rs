@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use alloy_primitives::Address;
 use quorate_core::{Condition, FunctionSelector, Policy};
-use quorate_protocol::{ArgumentLimit, Limits, PaymasterRule};
+use quorate_protocol::{ArgumentLimit, Limits};
 
 use crate::{Asset, PermissionRequest, Spending};
 
@@ -71,11 +71,6 @@ impl PermissionRequest {
         }
         if policy.value_limit() != 0 {
             return Err(NotOfWallets::new("these transfers of a token send coin along"));
-        }
-        if limits.paymaster == PaymasterRule::Required {
-            return Err(NotOfWallets::new(
-                "these limits ask for a paymaster, which the key's transactions do not have",
-            ));
         }
         let (spending, limits) = spending(policy, limits)?;
         let epoch = policy.epoch();

@@ -12,37 +12,34 @@ sol! {
 /// A smart account that a key owns: a Hybrid account of MetaMask's delegation framework, version 1.3.0, at EntryPoint v0.7, which
 /// nobody has to have deployed.
 ///
-/// One key has an account for each salt. It pays for gas from its own balance, or a paymaster does.
+/// It pays for gas from its own balance, or a paymaster does.
 ///
 /// Source: `toMetaMaskSmartAccount` of `@metamask/smart-accounts-kit` 2.0.0, with the key as the only owner.
 ///
 /// ```
-/// use quorate_core::{Address, U256, address};
+/// use quorate_core::address;
 /// use quorate_delegation::HybridAccount;
 ///
-/// let key = address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
-/// let account = HybridAccount::of(key);
-/// assert_ne!(account.address(), HybridAccount { salt: U256::from(1), ..account }.address());
+/// let account = HybridAccount::of(address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+/// assert_eq!(account.address(), address!("6471b693cD31541523e63b0b9924ff6189872C0f"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HybridAccount {
-    /// The key.
-    pub owner: Address,
-    /// What tells its accounts from each other.
-    pub salt: U256,
+    owner: Address,
+    salt: U256,
 }
 
 /// What creates the accounts with CREATE2, on every chain that the framework is on.
-const FACTORY: Address = address!("69Aa2f9fe1572F1B640E1bbc512f5c3a734fc77c");
+pub(crate) const FACTORY: Address = address!("69Aa2f9fe1572F1B640E1bbc512f5c3a734fc77c");
 
 /// The code that their proxies run.
-const IMPLEMENTATION: Address = address!("48dBe696A4D990079e039489bA2053B36E8FFEC4");
+pub(crate) const IMPLEMENTATION: Address = address!("48dBe696A4D990079e039489bA2053B36E8FFEC4");
 
 /// The creation code of a proxy, in hex. Its arguments are the implementation and what that is first called with.
 const PROXY: &str = include_str!("erc1967_proxy.hex");
 
 impl HybridAccount {
-    /// A key's account of salt 0.
+    /// A key's account: that of salt 0.
     pub const fn of(owner: Address) -> Self {
         Self { owner, salt: U256::ZERO }
     }
@@ -78,9 +75,10 @@ impl HybridAccount {
     }
 }
 
+#[expect(clippy::expect_used, reason = "the file is part of this crate, and a test reads it")]
 fn proxy() -> Vec<u8> {
     let digits: String = PROXY.split_whitespace().collect();
-    alloy_primitives::hex::decode(digits).unwrap_or_default()
+    alloy_primitives::hex::decode(digits).expect("the proxy's code is hex")
 }
 
 #[cfg(test)]

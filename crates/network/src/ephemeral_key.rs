@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use quorate_protocol::EphemeralClaim;
 use zeroize::Zeroizing;
@@ -40,10 +42,19 @@ impl EphemeralKey {
         EphemeralClaim { key: self.public(), id: Some(id.to_owned()), expiry: Some(expiry) }
     }
 
+    /// The same until `end`, 0 for no end, and at most for as long as a network takes: a year, less a day, as clocks differ. All in
+    /// seconds since 1970.
+    pub fn longest_claim(&self, id: &str, end: u64, now: u64) -> EphemeralClaim {
+        let longest = now.saturating_add(LONGEST.as_secs());
+        self.claim(id, if end == 0 { longest } else { end.min(longest) })
+    }
+
     pub(crate) const fn signing_key(&self) -> &SigningKey {
         &self.0
     }
 }
+
+const LONGEST: Duration = Duration::from_secs(364 * 24 * 3600);
 
 impl std::fmt::Debug for EphemeralKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -64,6 +64,11 @@ pub enum PaymasterError {
         /// What the service says.
         answered: U256,
     },
+    /// Nobody says what gas the paymaster's validation takes.
+    #[error(
+        "neither the paymaster's service nor the bundler names a gas limit for the paymaster's validation (`paymasterVerificationGasLimit`)"
+    )]
+    NoGasLimit,
     /// The data's time is over, so that the chain refuses it (AA32).
     #[error(
         "the paymaster's data is valid until {valid_until}, and the chain's time is {now}; prepare the operation again"

@@ -275,11 +275,14 @@ async fn an_operation_of_v0_7_has_its_paymaster_in_fields_of_its_own() {
     let longer = json!({ "paymaster": SPONSOR, "paymasterData": "0x010203" });
     let other = json!({ "paymaster": COLLECTOR, "paymasterData": "0x0102" });
     let final_data = json!({ "paymaster": SPONSOR, "paymasterData": "0x0304" });
-    let script = script([stub, longer, other, json!({ "paymasterAndData": "0x" }), final_data]);
+    let more_gas = json!({ "paymaster": SPONSOR, "paymasterData": "0x0102", "paymasterPostOpGasLimit": 33 });
+    let script = script([stub, longer, other, json!({ "paymasterAndData": "0x" }), more_gas, final_data]);
     let service = erc7677(&script).with_context("sponsorshipPolicyId", "sp_1");
     let operation = PackedUserOperation { call_data: vec![0xC0, 0xDE], ..PackedUserOperation::default() };
 
-    let stub = service.packed_stub(&operation, 10).await.unwrap().paymaster;
+    let stub = service.packed_stub(&operation, 10).await.unwrap();
+    // What the service names goes before an estimate.
+    let stub = stub.estimated(Some(U256::from(1)), Some(U256::from(2))).unwrap();
     assert_eq!((stub.verification_gas_limit, stub.post_op_gas_limit), (16, 32));
     let (method, params) = asked(&script);
     assert_eq!(method, "pm_getPaymasterStubData");
@@ -296,7 +299,27 @@ async fn an_operation_of_v0_7_has_its_paymaster_in_fields_of_its_own() {
     // An answer for v0.6 names nobody here.
     let refused = data().await.unwrap_err();
     assert!(matches!(refused, PaymasterError::NoPaymaster { .. }), "{refused}");
+    let refused = data().await.unwrap_err();
+    assert!(
+        matches!(refused, PaymasterError::GasChanged { field: "paymasterPostOpGasLimit", .. }),
+        "{refused}"
+    );
     let paid = data().await.unwrap();
     assert_eq!((paid.data, paid.post_op_gas_limit), (vec![3, 4], 32));
     assert_eq!(asked(&script).0, "pm_getPaymasterData");
+}
+
+#[tokio::test]
+async fn a_limit_that_the_service_does_not_name_is_estimated_or_said_to_be_missing() {
+    let stub = json!({ "paymaster": SPONSOR, "paymasterData": "0x01" });
+    let script = script([stub]);
+    let service = erc7677(&script).with_post_op_gas(7);
+    let stub = service.packed_stub(&PackedUserOperation::default(), 1).await.unwrap();
+    assert_eq!(stub.unestimated().verification_gas_limit, 0);
+    let estimated = stub.estimated(Some(U256::from(5)), Some(U256::ZERO)).unwrap();
+    assert_eq!((estimated.verification_gas_limit, estimated.post_op_gas_limit), (5, 0));
+    assert_eq!(stub.estimated(Some(U256::from(5)), None).unwrap().post_op_gas_limit, 7);
+    for missing in [None, Some(U256::ZERO)] {
+        assert!(matches!(stub.estimated(missing, None), Err(PaymasterError::NoGasLimit)));
+    }
 }

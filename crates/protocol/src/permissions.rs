@@ -197,6 +197,11 @@ pub enum PermissionsError {
         "`limits.gasCost` is given, but the total of the gas of a delegation's redemptions is `fees.total`"
     )]
     GasCostTwice,
+    /// A paymaster, which the key's transactions do not have.
+    #[error(
+        "`limits.paymaster` is `required`, and nobody pays for transactions of the key; have it redeem through an account of its own"
+    )]
+    NoPaymaster,
 }
 
 impl Permissions {

@@ -2,7 +2,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256, address};
-use alloy_sol_types::{SolCall, SolEvent as _, sol};
+use alloy_sol_types::{SolCall, sol};
+use quorate_bundler::EntryPointLogs;
 use quorate_contracts::{
     Deployment, EcdsaOwnershipModule, EntryPoint, Erc20, SessionKeyManager,
     SessionValidationModule::validateSessionParamsCall, SmartAccount, SmartAccountFactory, account::Creation,
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::cost::Price;
 use crate::life::facts::Block;
-use crate::operation_event::{Log, OperationEvent, Receipt};
 
 /// What the product reads from a chain's node.
 #[derive(Clone, Debug)]
@@ -99,51 +99,9 @@ impl Chain {
         Ok(self.call_by_name(self.deployment.session_key_manager, call, &block).await?.merkleRoot)
     }
 
-    /// What a transaction says of operations; nothing while it is in no block that the node knows.
-    pub(crate) async fn events_of(&self, hash: B256) -> Result<Vec<OperationEvent>, Error> {
-        let receipt: Option<Receipt> = self.transport.call("eth_getTransactionReceipt", (hash,)).await?;
-        let Some(receipt) = receipt else { return Ok(Vec::new()) };
-        Ok(receipt.operation_events(hash, self.deployment.entry_point))
-    }
-
-    /// The events of an account's operations in these blocks, and of one of them alone where its hash is given; none
-    /// where the node does not look so far back.
-    pub(crate) async fn operation_events(
-        &self,
-        account: Address,
-        user_op_hash: Option<B256>,
-        from: u64,
-        to: u64,
-    ) -> Result<Option<Vec<OperationEvent>>, Error> {
-        let mut events = Vec::new();
-        let mut pages = vec![(from, to)];
-        let mut requests = 0;
-        while let Some((from, to)) = pages.pop() {
-            requests += 1;
-            if requests > MOST_LOG_REQUESTS {
-                return Ok(None);
-            }
-            let filter = json!({
-                "address": self.deployment.entry_point,
-                "topics": [EntryPoint::UserOperationEvent::SIGNATURE_HASH, user_op_hash, account.into_word()],
-                "fromBlock": format!("{from:#x}"),
-                "toBlock": format!("{to:#x}"),
-            });
-            match self.transport.call::<Vec<Log>>("eth_getLogs", (filter,)).await {
-                Ok(logs) => events.extend(logs.iter().filter_map(|log| {
-                    let (transaction, block) = (log.transaction_hash?, log.block_number?);
-                    OperationEvent::read(log, transaction, block.to())
-                })),
-                // The range is too large for the node.
-                Err(TransportError::Rpc { .. } | TransportError::Http { .. }) if to > from => {
-                    let middle = from + (to - from) / 2;
-                    pages.extend([(middle + 1, to), (from, middle)]);
-                }
-                Err(TransportError::Rpc { .. }) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Some(events))
+    /// What the entry point has written of operations.
+    pub(crate) fn logs(&self) -> EntryPointLogs<'_> {
+        EntryPointLogs { node: &*self.transport, address: self.deployment.entry_point }
     }
 
     /// In wei.
@@ -447,9 +405,6 @@ fn padded(call_data: &[u8], encoded_len: usize) -> Bytes {
     data.resize(encoded_len.max(call_data.len()), 0xA5);
     data.into()
 }
-
-/// A range of 1 to 2^63 blocks is halved no more often.
-const MOST_LOG_REQUESTS: u32 = 64;
 
 fn get_nonce(sender: Address, stream: U256) -> EntryPoint::getNonceCall {
     EntryPoint::getNonceCall { sender, key: stream.wrapping_to() }

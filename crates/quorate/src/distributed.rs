@@ -1,7 +1,5 @@
 //! A session's key that a network makes and holds.
 
-use std::time::Duration;
-
 use alloy_signer::Signer;
 use quorate_network::{AttestedKey, DistributedSigner, EphemeralKey, KeyDraft, NetworkError, SigningNetwork};
 use quorate_signer::sign_typed_data;
@@ -40,16 +38,16 @@ impl Grant {
     /// The network's refusal, or no answer.
     pub async fn prepare_key(&self, network: &SigningNetwork) -> Result<(KeyDraft, EphemeralKey), Error> {
         let ephemeral = EphemeralKey::random()?;
-        let claim = ephemeral.claim("quorate", self.longest_policy_ends());
+        let claim = ephemeral.longest_claim("quorate", self.longest_policy_ends(), now().as_secs());
         let draft = network.prepare_key(&self.permissions, &claim).await?;
         Ok((draft, ephemeral))
     }
 
-    /// Seconds since 1970.
+    /// Seconds since 1970, 0 for no end.
     fn longest_policy_ends(&self) -> u64 {
         let ends = self.permissions.policies.iter().map(|permitted| permitted.policy.epoch().valid_until());
-        let latest = ends.map(|end| if end == 0 { u64::MAX } else { end }).max().unwrap_or(u64::MAX);
-        latest.min(now().as_secs() + LONGEST_KEY.as_secs())
+        let is_endless = ends.clone().any(|end| end == 0);
+        if is_endless { 0 } else { ends.max().unwrap_or_default() }
     }
 }
 
@@ -70,9 +68,6 @@ impl SmartAccount {
         }
     }
 }
-
-/// What a network lets an ephemeral key last is a year; a day less, as clocks differ.
-const LONGEST_KEY: Duration = Duration::from_secs(364 * 24 * 3600);
 
 async fn sign_key_draft<S: Signer + Sync + ?Sized>(
     draft: &KeyDraft,

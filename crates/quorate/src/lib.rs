@@ -15,7 +15,6 @@ mod grant;
 mod key;
 mod life;
 mod multichain;
-mod operation_event;
 mod operations;
 mod options;
 mod owner;

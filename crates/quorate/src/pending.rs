@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::draft::SignedOperation;
 use crate::life::settle::Nonce;
-use crate::operation_event::OperationEvent;
 use crate::{Error, Quorate};
+use quorate_bundler::OperationEvent;
 
 /// A user operation on its way into a block.
 ///
@@ -173,7 +173,7 @@ impl PendingOperation {
 
     /// The bundler may be ahead of the node, remember a block that was taken back, or not tell the truth.
     async fn known_to_the_node(&self, receipt: UserOperationReceipt) -> Result<Option<Landed>, Error> {
-        let events = self.client.chain.events_of(receipt.receipt.transaction_hash).await?;
+        let events = self.client.chain.logs().events_of(receipt.receipt.transaction_hash).await?;
         let event = events.into_iter().find(|event| event.user_op_hash == self.user_op_hash);
         Ok(event.map(|event| Landed { event, receipt: Some(receipt) }))
     }
@@ -200,7 +200,7 @@ impl PendingOperation {
             looks.consumed = 0;
             return Ok(None);
         }
-        let events = chain.operation_events(account.address, None, from_block, block.number).await?;
+        let events = chain.logs().events_in(account.address, None, from_block, block.number).await?;
         let Some(events) = events else { return Ok(None) };
         let Some(event) = events.into_iter().find(|event| event.nonce == nonce) else {
             // A load balancer's other node may not have the log yet.
@@ -213,7 +213,7 @@ impl PendingOperation {
             };
         };
         // The event came alone; its transaction has the rest.
-        let whole = chain.events_of(event.transaction_hash).await?;
+        let whole = chain.logs().events_of(event.transaction_hash).await?;
         let whole = whole.into_iter().find(|whole| whole.user_op_hash == event.user_op_hash);
         let landed = Landed { event: whole.unwrap_or(event), receipt: None };
         if landed.event.user_op_hash == self.user_op_hash || self.same_call(account, &landed.event).await? {

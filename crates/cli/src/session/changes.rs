@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use alloy_primitives::Bytes;
 use anyhow::Context as _;
 use clap::Args;
 use quorate::delegation::{Delegated, Delegator};
@@ -104,6 +105,16 @@ struct EndedKey {
     key_id: String,
     stored_by: BTreeSet<NodeIndex>,
     missing: BTreeSet<NodeIndex>,
+    /// What the owner's own account calls to end a delegation on chain as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_chain: Option<OwnerCall>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnerCall {
+    to: Address,
+    data: Bytes,
 }
 
 pub(super) async fn extend(settings: SettingsArguments, arguments: ExtendArguments) -> anyhow::Result<()> {
@@ -171,9 +182,12 @@ impl Scene {
         ids: Option<Vec<SessionId>>,
     ) -> anyhow::Result<Outcome<Ended>> {
         let (mut keys, mut alive) = (Vec::new(), Vec::new());
-        for Delegated { address, key_id, .. } in delegated {
+        for delegated in delegated {
+            let Delegated { address, key_id, .. } = delegated;
             let (key, is_ended) = self.end_key(self.owner.context.need_network()?, key_id).await?;
-            keys.push(key);
+            let on_chain = delegated.disabling(self.owner.account.owner());
+            let on_chain = on_chain.map(|(to, data)| OwnerCall { to, data: data.into() });
+            keys.push(EndedKey { on_chain, ..key });
             match &self.delegator {
                 Some(delegator) if is_ended => delegator.forget(*address).await?,
                 _ => alive.push(address.to_string()),
@@ -241,7 +255,7 @@ impl Scene {
         let status = steps.during("the nodes end the key", network.revoke(&revocation, signature)).await?;
         let is_ended = status.bad_nodes_withstood().is_some();
         let (stored_by, missing) = (status.stored_by, status.missing);
-        Ok((EndedKey { key_id: key_id.to_owned(), stored_by, missing }, is_ended))
+        Ok((EndedKey { key_id: key_id.to_owned(), stored_by, missing, on_chain: None }, is_ended))
     }
 
     async fn replace(
@@ -315,6 +329,11 @@ impl Answer for Ended {
         for key in &self.keys {
             let (stored, missing) = (key.stored_by.len(), key.missing.len());
             lines.push(format!("key ended    at {stored} nodes, {missing} missing: {}", key.key_id));
+            if let Some(OwnerCall { to, data }) = &key.on_chain {
+                lines.push(format!(
+                    "on chain     the owner ends its delegation there as well by calling {to} with {data}"
+                ));
+            }
         }
         lines.extend(self.transaction_hash.iter().map(|hash| format!("transaction  {hash}")));
         lines.join("\n")

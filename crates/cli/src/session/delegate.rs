@@ -6,7 +6,7 @@ use quorate::delegation::{
     Approver, DelegationPermissions, Delegator, FeeCaps, Granted, HybridAccount, PermissionRequest,
     PolicyCaveats, RedeemedBy, Redemptions,
 };
-use quorate::{DistributedSigner, Limits, PendingRegistration, SigningNetwork};
+use quorate::{DistributedSigner, Limits, PaymasterRule, PendingRegistration, SigningNetwork};
 use quorate_approval::{Approval, Outcome as PageOutcome, Review};
 use quorate_core::{KnownFunction, Policy};
 use quorate_policy_file::{Compiled, wei};
@@ -131,6 +131,15 @@ impl Delegating<'_> {
 
     /// Finds out who grants it, and whether a delegation can say all of it.
     async fn way(&self, delegator: &Delegator) -> anyhow::Result<GrantedBy<'_>> {
+        if self.policies.limits().paymaster == PaymasterRule::Required && !self.redemptions.session_account {
+            let message = "the policies ask for a paymaster, and nobody pays for the key's own transactions: have it redeem through \
+                           an account with --session-account";
+            return Err(Failure::bad_input(message).into());
+        }
+        if self.redemptions.session_account {
+            let check = delegator.check_session_accounts();
+            self.owner.steps.during("looking for the factory of accounts", check).await?;
+        }
         if let OwnerSigner::Page { page, .. } = &self.owner.signer {
             let (request, left) = self.request(Address::ZERO)?;
             return Ok(GrantedBy::WalletPermission { page, permission: request.type_name(), left });

@@ -57,7 +57,8 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RedeemArguments)
         }
     };
     if !receipt.is_executed() {
-        let message = format!("the call reverted in {}; its fees are paid", receipt.transaction_hash);
+        let reason = receipt.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let message = format!("the call reverted in {}{reason}; its fees are paid", receipt.transaction_hash);
         return Err(Failure::refused(message).into());
     }
     let redeemed = Redeemed { delegator, session_key, transaction_hash: receipt.transaction_hash };

@@ -62,6 +62,7 @@ async function answer({ method, params = [] }) {
       return signed(method, params);
     // ERC-7715. A wallet that is given no `grants` and no `supported` does not know these.
     case "wallet_getSupportedExecutionPermissions":
+      if (wallet.supported === "says nothing") return new Promise(() => {});
       return wallet.supported ? { result: wallet.supported } : refusal(4200, `${method} is not supported.`);
     case "wallet_requestExecutionPermissions":
       permissionsAsked.push(params);

@@ -90,6 +90,16 @@ async fn a_grant_that_the_program_does_not_take_is_told_and_can_be_given_again()
 }
 
 #[tokio::test]
+async fn a_wallet_that_does_not_say_what_it_grants_is_asked_all_the_same() {
+    let wallet = json!({ "grants": [grants("0x07")], "supported": "says nothing" });
+    let Some(Scene { approval, mut browser, asking }) = Scene::set(wallet).await else { return };
+    browser.click(GRANT).await;
+    assert_eq!(asking.await.unwrap().unwrap(), grants("0x07"));
+    approval.finish(Outcome::Done { what: "It is granted".to_owned() }).await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn a_grant_that_is_rejected_in_the_wallet_is_the_end() {
     let wallet = json!({ "grants": [grants("0x07")], "owner": "rejects" });
     let Some(Scene { approval: _served, mut browser, asking }) = Scene::set(wallet).await else { return };

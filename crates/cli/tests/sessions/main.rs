@@ -97,6 +97,14 @@ fn the_same_policy_file_becomes_a_delegation_that_a_network_s_key_redeems() {
         stderr(&refused)
     );
 
+    // Nobody pays for transactions of the key, so a policy that has somebody else pay needs an account.
+    let sponsored = devnet.path("sponsored.toml");
+    std::fs::write(&sponsored, text.replace("[limits]\n", "[limits]\npaymaster = \"required\"\n")).unwrap();
+    let refused =
+        devnet.quorate(&["session", "create", sponsored.to_str().unwrap(), "--target=delegation", "--yes"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--session-account"), "{}", stderr(&refused));
+
     let created = devnet.quorate(&[&create[..], &["--json"]].concat());
     assert!(created.status.success(), "{}", stderr(&created));
     assert!(stderr(&created).contains("the owner's signer signs the delegation"), "{}", stderr(&created));
@@ -142,6 +150,8 @@ fn the_same_policy_file_becomes_a_delegation_that_a_network_s_key_redeems() {
     let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
     let stored_by = |key: usize| ended["keys"][key]["storedBy"].as_array().unwrap().len();
     assert_eq!((stored_by(0), stored_by(1)), (5, 5), "{ended}");
+    // `disableDelegation`, which the owner may have their account call besides.
+    assert!(ended["keys"][0]["onChain"]["data"].as_str().unwrap().starts_with("0x49934047"), "{ended}");
     let after = redeem(devnet.account());
     assert_eq!(after.status.code(), Some(2), "{}", stderr(&after));
     let nothing = devnet.quorate(&["session", "revoke", "--all", "--yes"]);

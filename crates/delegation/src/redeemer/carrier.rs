@@ -13,15 +13,23 @@ use super::{Receipt, RedeemError};
 /// How calls get to the manager: by transactions of the key, or by user operations of its account.
 #[async_trait]
 pub(super) trait Carrier: Debug + Send + Sync {
-    /// Who the manager finds to be its caller, and whose balance pays for gas.
+    /// The address that calls the manager: the key, or its account.
     fn caller(&self) -> Address;
 
+    /// What the caller has for gas, in wei.
+    async fn balance(&self) -> Result<U256, RedeemError>;
+
+    /// A call of the manager with nothing that costs, to be judged before anybody is asked.
+    fn unpriced(&self, data: Vec<u8>) -> Draft {
+        Draft { data, ..Draft::default() }
+    }
+
     /// What is signed for it.
-    fn subject(&self, sending: &Sending) -> Subject;
+    fn subject(&self, draft: &Draft) -> Subject;
 
     /// The same with all that others have to say of it before it is signed.
-    async fn complete(&self, sending: &Sending) -> Result<Sending, RedeemError> {
-        Ok(sending.clone())
+    async fn complete(&self, draft: &Draft) -> Result<Draft, RedeemError> {
+        Ok(draft.clone())
     }
 
     /// What the chain says of a call of the manager before it is signed, asked all at once.
@@ -30,25 +38,33 @@ pub(super) trait Carrier: Debug + Send + Sync {
     /// The nonces that may come next, by their preference from 0 on.
     async fn nonce(&self, preference: u64) -> Result<U256, RedeemError>;
 
+    /// Whether the chain takes them in the order of their nonces, so that one that is lost holds up those after it.
+    fn is_in_order(&self) -> bool;
+
     /// Whether something with this nonce is in a block.
     async fn is_used(&self, nonce: U256) -> Result<bool, RedeemError>;
 
     /// The hash by which it is known where it is sent to.
     fn hash(&self, signed: &Signed) -> B256;
 
-    /// Whether who it was sent to has it.
-    async fn is_known(&self, signed: &Signed) -> Result<bool, RedeemError>;
-
-    /// Sends it. That it is there already, or its nonce is used, is no error.
+    /// Sends it. That it is there already, or its nonce is used, is no error. [`BundlerError::Rejected`] says that it gets into no
+    /// block as it is.
+    ///
+    /// [`BundlerError::Rejected`]: quorate_bundler::BundlerError::Rejected
     async fn send(&self, signed: &Signed) -> Result<(), RedeemError>;
 
     /// What became of it; none while it is in no block.
     async fn receipt(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError>;
+
+    /// The same once its nonce is used, by the chain itself.
+    async fn receipt_on_chain(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError> {
+        self.receipt(signed).await
+    }
 }
 
 /// A call of the manager, and how it is sent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sending {
+pub(super) struct Draft {
     pub(super) nonce: U256,
     pub(super) data: Vec<u8>,
     pub(super) gas: Gas,
@@ -92,6 +108,11 @@ impl Fees {
         Self { fee: raised(self.fee), tip: raised(self.tip) }
     }
 
+    /// Good for some blocks above a base fee.
+    pub(super) const fn above(base: u128, tip: u128) -> Self {
+        Self { fee: base.saturating_mul(2).saturating_add(tip), tip }
+    }
+
     pub(super) fn at_least(self, other: Self) -> Self {
         Self { fee: self.fee.max(other.fee), tip: self.tip.max(other.tip) }
     }
@@ -105,8 +126,10 @@ const BUMP: u128 = 110;
 pub(super) struct Quote {
     /// What one gas costs now, in wei.
     pub(super) price: u128,
-    /// What is good for some rising blocks.
+    /// What is good for some blocks.
     pub(super) fees: Fees,
+    /// The newest block's number.
+    pub(super) block: u64,
     /// What it takes; the revert's data where it would revert.
     pub(super) gas: Result<Gas, Bytes>,
     /// What the caller has for gas, in wei.

@@ -81,6 +81,33 @@ pub enum RedeemError {
         /// The nonce.
         nonce: U256,
     },
+    /// The key's account is being deployed by another call, and only one does that.
+    #[error(
+        "{account} is being deployed by the operation with nonce {nonce}; ask again when that is in a block"
+    )]
+    Deploying {
+        /// The account.
+        account: Address,
+        /// The nonce of what deploys it.
+        nonce: U256,
+    },
+    /// An account that signs nothing yet: delegations of an address without code are checked as its own key's.
+    #[error(
+        "the account {account} is not deployed, so that nobody takes its delegations; redeem a call by it first"
+    )]
+    NotDeployed {
+        /// The account.
+        account: Address,
+    },
+    /// A nonce is used, and nobody says by what.
+    #[error(
+        "the nonce {nonce} is used, and neither the bundler nor the node, which does not look so far back, says by what: the call may \
+         have been made. Look for it on chain before you make it again"
+    )]
+    UnknownEnd {
+        /// The nonce.
+        nonce: U256,
+    },
     /// A transaction that is to be replaced is none of this store's.
     #[error("the store has nothing that was signed with nonce {nonce}")]
     UnknownNonce {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, Bytes, U256};
-use quorate_bundler::Bundler;
+use quorate_bundler::{Bundler, BundlerError, SendOutcome};
 use quorate_core::delegation::{
     CaveatPlace, Context, DelegationCall, Enforcer, Mode, NoRedemption, Redeem, SingleExecution,
 };
@@ -29,7 +29,7 @@ use crate::chain::{self, CaveatEnforcer, Chain, DelegationManager, Receipt};
 use alloy_sol_types::SolCall as _;
 use quorate_contracts::Erc20;
 
-use carrier::{Carrier, Fees, Quote, Sending};
+use carrier::{Carrier, Draft, Fees, Quote};
 use operations::Operations;
 use signed::Signed;
 use transactions::Transactions;
@@ -90,12 +90,10 @@ impl Redeemer {
         self.carrier.caller()
     }
 
-    /// What is signed to redeem for a call, without gas and fees: for who signs and sends it in another way.
-    ///
-    /// # Errors
-    /// None only where permissions were made by hand whose context cannot be read.
+    /// What is signed to redeem for a call, without gas and fees: for who signs and sends it in another way. None only where
+    /// permissions were made by hand whose context cannot be read.
     pub fn subject(&self, call: Call<'_>, nonce: U256) -> Option<Subject> {
-        Some(self.carrier.subject(&Sending { nonce, data: self.data_of(call)?, ..Sending::default() }))
+        Some(self.carrier.subject(&Draft { nonce, data: self.data_of(call)?, ..Draft::default() }))
     }
 
     /// Whether the chain would take a redemption now, whatever the key's permissions say.
@@ -128,7 +126,7 @@ impl Redeemer {
     /// [`RedeemError::Forbidden`], with the caveat.
     pub fn check(&self, call: Call<'_>) -> Result<(), RedeemError> {
         let data = self.data_of(call).unwrap_or_default();
-        self.judge(&Sending { data, ..Sending::default() }).map(|_| ())
+        self.judge(&self.carrier.unpriced(data)).map(|_| ())
     }
 
     /// What the key may sign.
@@ -148,7 +146,7 @@ impl Redeemer {
             return Ok(pending);
         }
         // Before the chain is asked: what the permissions forbid is said in their words.
-        self.judge(&Sending { data: data.clone(), ..Sending::default() })?;
+        self.judge(&self.carrier.unpriced(data.clone()))?;
         let quote = self.carrier.quote(&data).await;
         if !matches!(&quote, Ok(Quote { gas: Ok(_), .. })) {
             self.check_delegations().await?;
@@ -198,42 +196,70 @@ impl Redeemer {
         let quote = self.carrier.quote(data).await?;
         let last = kept.signed.last().and_then(|text| Signed::read(text));
         let raised = last.map_or_else(Fees::default, |last| last.fees().raised());
-        let sending = self.priced(&quote, data, self.fees(&quote).at_least(raised)).await?;
-        let signed = self.sign(&Sending { nonce: kept.nonce, ..sending }).await?;
+        let draft = self.priced(&quote, data, self.fees(&quote).at_least(raised)).await?;
+        let signed = self.sign(&Draft { nonce: kept.nonce, ..draft }, quote.block).await?;
         self.keep_and_send(kept.nonce, &signed, kept.data).await?;
         Ok(self.pending(kept.nonce))
     }
 
-    /// Says what has become of the nonces that this store has something signed with, and forgets those that are over. What the node
-    /// has lost is sent again.
+    /// Says what has become of the nonces that this store has something signed with, and forgets those that are over. What was lost
+    /// is sent again.
     ///
     /// # Errors
-    /// The store, or the chain's node.
+    /// The store, the chain's node, or who it is sent to; not where the end of another nonce is told.
     pub async fn settle(&self) -> Result<Vec<Settled>, RedeemError> {
-        let mut settled = Vec::new();
+        let (mut settled, mut failed) = (Vec::new(), None);
         for kept in self.store.transactions(self.id()).await? {
-            if self.carrier.is_used(kept.nonce).await? {
-                settled.push(self.settled(&kept).await?);
-                self.forget(kept.nonce).await?;
-            } else {
-                self.send_again(&kept).await?;
+            match self.settle_one(kept).await {
+                Ok(end) => settled.extend(end),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(settled)
+        match failed {
+            Some(error) if settled.is_empty() => Err(error),
+            _ => Ok(settled),
+        }
     }
 
-    /// What was signed for the same call and is not told yet. Where the node has lost it, it is sent again.
+    async fn settle_one(&self, kept: Kept) -> Result<Option<Settled>, RedeemError> {
+        if !self.carrier.is_used(kept.nonce).await? {
+            self.go_on(kept).await?;
+            return Ok(None);
+        }
+        let end = self.settled(&kept).await?;
+        self.forget(kept.nonce).await?;
+        Ok(Some(end))
+    }
+
+    /// What was signed for the same call and is not told yet.
     async fn under_way(&self, data: &[u8]) -> Result<Option<PendingRedemption>, RedeemError> {
         let Some(same) = self.kept_for(data).await? else { return Ok(None) };
-        self.send_again(&same).await?;
-        Ok(Some(self.pending(same.nonce)))
+        let nonce = same.nonce;
+        self.go_on(same).await?;
+        Ok(Some(self.pending(nonce)))
+    }
+
+    /// Has what was signed last with a nonce sent where it was lost. Where it gets into no block as it is, since its paymaster's data is
+    /// over, its account is there meanwhile, or it pays too little, it is signed anew with the same nonce.
+    async fn go_on(&self, kept: Kept) -> Result<(), RedeemError> {
+        match self.send_again(&kept).await {
+            Err(RedeemError::Bundler(BundlerError::Rejected { .. })) => {
+                let last = kept.signed.last().and_then(|text| Signed::read(text));
+                let data = last.map_or_else(|| kept.data.clone(), |last| last.data().to_vec());
+                self.replace(kept, &data).await.map(drop)
+            }
+            sent => sent,
+        }
     }
 
     async fn start(&self, data: Vec<u8>, quote: Quote) -> Result<PendingRedemption, RedeemError> {
         self.check_price(&quote)?;
-        let sending = self.priced(&quote, &data, self.fees(&quote)).await?;
+        let draft = self.priced(&quote, &data, self.fees(&quote)).await?;
+        if quote.deploys {
+            self.check_deployment().await?;
+        }
         let nonce = self.reserve(&data).await?;
-        match self.sign(&Sending { nonce, ..sending }).await {
+        match self.sign(&Draft { nonce, ..draft }, quote.block).await {
             Ok(signed) => self.keep_and_send(nonce, &signed, data).await.map(|()| self.pending(nonce)),
             Err(error) => {
                 self.store.apply(self.id(), vec![Change::ReleaseNonce { nonce, data }]).await?;
@@ -242,11 +268,23 @@ impl Redeemer {
         }
     }
 
-    /// The first nonce that nobody has. What was lost of the others is sent again, as some may have to come first.
+    /// One operation deploys the account. Bundlers take no second one, or put it in the place of the first.
+    async fn check_deployment(&self) -> Result<(), RedeemError> {
+        let now = now();
+        let kept = self.store.transactions(self.id()).await?;
+        let Some(first) = kept.into_iter().find(|kept| !kept.is_free(now)) else { return Ok(()) };
+        let (account, nonce) = (self.carrier.caller(), first.nonce);
+        self.go_on(first).await?;
+        Err(RedeemError::Deploying { account, nonce })
+    }
+
+    /// The first nonce that nobody has. What was lost of those that have to come first is sent again.
     async fn reserve(&self, data: &[u8]) -> Result<U256, RedeemError> {
         let kept = self.store.transactions(self.id()).await?;
-        for kept in &kept {
-            self.send_again(kept).await?;
+        if self.carrier.is_in_order() {
+            for kept in &kept {
+                self.send_again(kept).await?;
+            }
         }
         let now = now();
         let is_taken = |nonce: U256| kept.iter().any(|kept| kept.nonce == nonce && !kept.is_free(now));
@@ -276,33 +314,33 @@ impl Redeemer {
     }
 
     /// The call with its gas and fees, of nonce 0: what the key's permissions allow, and its balance can pay for.
-    async fn priced(&self, quote: &Quote, data: &[u8], fees: Fees) -> Result<Sending, RedeemError> {
+    async fn priced(&self, quote: &Quote, data: &[u8], fees: Fees) -> Result<Draft, RedeemError> {
         let gas = match &quote.gas {
             Ok(gas) => *gas,
             Err(revert) => return Err(self.cause(data, revert).await?),
         };
         let (data, deploys, paymaster) = (data.to_vec(), quote.deploys, quote.paymaster.clone());
-        let sending = Sending { nonce: U256::ZERO, data, gas, fees, deploys, paymaster };
-        self.judge(&sending)?;
-        if sending.paymaster.is_some() {
-            return Ok(sending);
+        let draft = Draft { nonce: U256::ZERO, data, gas, fees, deploys, paymaster };
+        self.judge(&draft)?;
+        if draft.paymaster.is_some() {
+            return Ok(draft);
         }
         let (payer, found) = (self.carrier.caller(), quote.balance);
         let needed = gas.total().saturating_mul(U256::from(fees.fee));
         if found < needed {
             return Err(RedeemError::Balance { payer, found, needed });
         }
-        Ok(sending)
+        Ok(draft)
     }
 
-    async fn sign(&self, sending: &Sending) -> Result<Signed, RedeemError> {
-        let subject = self.carrier.subject(&self.carrier.complete(sending).await?);
+    async fn sign(&self, draft: &Draft, block: u64) -> Result<Signed, RedeemError> {
+        let subject = self.carrier.subject(&self.carrier.complete(draft).await?);
         let signature = self.signer.sign(&subject).await.map_err(RedeemError::Signer)?;
-        Ok(Signed { subject, signature })
+        Ok(Signed { subject, signature, block })
     }
 
-    fn judge(&self, sending: &Sending) -> Result<PermittedSubject, RedeemError> {
-        let subject = self.carrier.subject(sending);
+    fn judge(&self, draft: &Draft) -> Result<PermittedSubject, RedeemError> {
+        let subject = self.carrier.subject(draft);
         Ok(self.permissions.judge(&subject, self.signer.address(), now())?)
     }
 
@@ -381,11 +419,13 @@ impl Redeemer {
         Fees { fee, tip: quote.fees.tip.min(fee) }
     }
 
-    /// Sends what was signed last with a nonce where it was lost.
+    /// Sends what was signed last with a nonce.
     async fn send_again(&self, kept: &Kept) -> Result<(), RedeemError> {
-        match kept.signed.last().and_then(|text| Signed::read(text)) {
-            Some(signed) if !self.carrier.is_known(&signed).await? => self.carrier.send(&signed).await,
-            _ => Ok(()),
+        let Some(signed) = kept.signed.last().and_then(|text| Signed::read(text)) else { return Ok(()) };
+        match self.carrier.send(&signed).await {
+            // One of the others with the nonce is on its way.
+            Err(RedeemError::Bundler(error)) if error.send_outcome() == SendOutcome::Conflict => Ok(()),
+            sent => sent,
         }
     }
 

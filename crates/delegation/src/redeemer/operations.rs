@@ -4,14 +4,14 @@ use alloy_primitives::{Address, B256, U256, hex};
 use alloy_sol_types::sol;
 use async_trait::async_trait;
 use quorate_bundler::{
-    Bundler, BundlerError, EntryPointCode, FeeAdvice, SendOutcome, SignedOperation as _,
-    SignedPackedOperation,
+    Bundler, BundlerError, EntryPointCode, EntryPointLogs, FeeAdvice, PackedGasEstimate,
+    SignedOperation as _, SignedPackedOperation,
 };
-use quorate_core::{EntryPointVersion, Initialization, UnpackedUserOperation};
+use quorate_core::{EntryPointVersion, Initialization, Paymaster, UnpackedUserOperation};
 use quorate_paymaster::Erc7677;
 use quorate_protocol::{AccountOperation, Subject};
 
-use super::carrier::{Carrier, Fees, Gas, Quote, Sending};
+use super::carrier::{Carrier, Draft, Fees, Gas, Quote};
 use super::signed::Signed;
 use super::{GAS, RedeemError};
 use crate::HybridAccount;
@@ -49,54 +49,75 @@ impl Carrier for Operations {
         self.account.address()
     }
 
-    fn subject(&self, sending: &Sending) -> Subject {
-        Subject::AccountOperation(self.operation(sending))
+    /// What it has at the entry point pays first; what an operation leaves of its price goes there.
+    async fn balance(&self) -> Result<U256, RedeemError> {
+        let account = self.account.address();
+        let (balance, deposit) = tokio::try_join!(
+            async { Ok(self.chain.balance(account).await?) },
+            self.chain.read(ENTRY_POINT, EntryPoint::balanceOfCall { account }),
+        )?;
+        Ok(balance.saturating_add(deposit))
+    }
+
+    fn unpriced(&self, data: Vec<u8>) -> Draft {
+        let paymaster = self.paymaster.as_ref().map(Erc7677::paymaster);
+        let paymaster = paymaster.map(|paymaster| Paymaster { paymaster, ..Paymaster::default() });
+        Draft { data, paymaster, ..Draft::default() }
+    }
+
+    fn subject(&self, draft: &Draft) -> Subject {
+        Subject::AccountOperation(self.operation(draft))
     }
 
     /// A paymaster signs over all that the key signs, with the nonce.
-    async fn complete(&self, sending: &Sending) -> Result<Sending, RedeemError> {
-        let (Some(service), Some(stub)) = (&self.paymaster, &sending.paymaster) else {
-            return Ok(sending.clone());
+    async fn complete(&self, draft: &Draft) -> Result<Draft, RedeemError> {
+        let (Some(service), Some(stub)) = (&self.paymaster, &draft.paymaster) else {
+            return Ok(draft.clone());
         };
-        let operation = self.operation(sending).operation;
+        let operation = self.operation(draft).operation;
         let paymaster = service.packed_data(&operation, stub, self.chain_id).await?;
-        Ok(Sending { paymaster: Some(paymaster), ..sending.clone() })
+        Ok(Draft { paymaster: Some(paymaster), ..draft.clone() })
     }
 
     async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError> {
         let account = self.account.address();
-        let (chain_price, advice, reverts, balance, deposit, code) = tokio::try_join!(
+        let (chain_price, advice, reverts, balance, code) = tokio::try_join!(
             async { Ok(self.chain.price().await?) },
             async { Ok(self.bundler.fees().await?) },
             async { Ok(self.chain.gas(account, self.manager, data).await?.err()) },
-            async { Ok(self.chain.balance(account).await?) },
-            self.chain.read(ENTRY_POINT, EntryPoint::balanceOfCall { account }),
+            self.balance(),
             async { Ok(self.chain.code(account).await?) },
         )?;
-        let (price, fees) = match advice {
-            Some(FeeAdvice::Fees(fees)) => {
-                let fee = fees.max_fee_per_gas.saturating_to();
-                (fee, Fees { fee, tip: fees.max_priority_fee_per_gas.saturating_to() })
-            }
-            Some(FeeAdvice::Priority(tip)) => at(chain_price.base, tip.saturating_to()),
-            None => at(chain_price.base, chain_price.tip),
+        let base = chain_price.base;
+        let fees = match advice {
+            Some(FeeAdvice::Fees(fees)) => Fees {
+                fee: fees.max_fee_per_gas.saturating_to(),
+                tip: fees.max_priority_fee_per_gas.saturating_to(),
+            },
+            Some(FeeAdvice::Priority(tip)) => Fees::above(base, tip.saturating_to()),
+            None => Fees::above(base, chain_price.tip),
         };
+        let price = base.saturating_add(fees.tip);
         let deploys = code.is_empty();
         // In a stream that nothing is sent in: the first operation of a stream takes the most gas.
         let nonce = U256::from(UNUSED_STREAM) << 64;
-        let mut sending =
-            Sending { nonce, data: data.to_vec(), gas: Gas::default(), fees, deploys, paymaster: None };
+        let mut draft =
+            Draft { nonce, data: data.to_vec(), gas: Gas::default(), fees, deploys, paymaster: None };
         let gas = match reverts {
             Some(revert) => Err(revert),
-            None => Ok(self.estimate(&mut sending).await?),
+            None => Ok(self.estimate(&mut draft).await?),
         };
-        let balance = balance.saturating_add(deposit);
-        Ok(Quote { price, fees, gas, balance, deploys, paymaster: sending.paymaster })
+        let block = chain_price.block;
+        Ok(Quote { block, price, fees, gas, balance, deploys, paymaster: draft.paymaster })
     }
 
     /// Each stream has an order of its own, so that no operation waits for another.
     async fn nonce(&self, preference: u64) -> Result<U256, RedeemError> {
         self.next_in(U256::from(preference)).await
+    }
+
+    fn is_in_order(&self) -> bool {
+        false
     }
 
     async fn is_used(&self, nonce: U256) -> Result<bool, RedeemError> {
@@ -107,15 +128,12 @@ impl Carrier for Operations {
         sent(signed).map_or(B256::ZERO, |operation| operation.hash(ENTRY_POINT, self.chain_id))
     }
 
-    async fn is_known(&self, signed: &Signed) -> Result<bool, RedeemError> {
-        Ok(self.bundler.user_operation_by_hash(self.hash(signed)).await?.is_some())
-    }
-
     async fn send(&self, signed: &Signed) -> Result<(), RedeemError> {
         let Some(operation) = sent(signed) else { return Ok(()) };
         match self.bundler.send_user_operation(&operation, ENTRY_POINT, self.chain_id, None).await {
             Ok(_) => Ok(()),
-            Err(error) if error.send_outcome() == SendOutcome::Taken => Ok(()),
+            // It is sent again as soon as there is room.
+            Err(error) if error.is_full_pool() => Ok(()),
             // What a bundler says of an operation that is in a block depends on what that has changed.
             Err(error @ BundlerError::Rejected { .. })
                 if !self.is_used(operation.operation.nonce).await? =>
@@ -131,11 +149,25 @@ impl Carrier for Operations {
         let receipt = self.bundler.user_operation_receipt(self.hash(signed)).await?;
         Ok(receipt.map(Receipt::from))
     }
+
+    /// Also where the bundler has forgotten it, or never had it.
+    async fn receipt_on_chain(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError> {
+        if let Some(receipt) = self.receipt(signed).await? {
+            return Ok(Some(receipt));
+        }
+        let logs = EntryPointLogs { node: &*self.chain.0, address: ENTRY_POINT };
+        let (account, hash) = (self.account.address(), self.hash(signed));
+        let from = signed.block.saturating_sub(REORGANISED);
+        let events = logs.events_in(account, Some(hash), from, self.chain.block().await?).await?;
+        let nonce = sent(signed).map_or(U256::ZERO, |operation| operation.operation.nonce);
+        let events = events.ok_or(RedeemError::UnknownEnd { nonce })?;
+        Ok(events.into_iter().next().map(Receipt::from))
+    }
 }
 
 impl Operations {
-    fn operation(&self, sending: &Sending) -> AccountOperation {
-        let Sending { nonce, data, gas, fees, deploys, paymaster } = sending.clone();
+    fn operation(&self, draft: &Draft) -> AccountOperation {
+        let Draft { nonce, data, gas, fees, deploys, paymaster } = draft.clone();
         let init = match deploys {
             true => {
                 Initialization::Factory { factory: self.account.factory(), data: self.account.factory_data() }
@@ -157,44 +189,42 @@ impl Operations {
         AccountOperation { operation: operation.pack(), entry_point: ENTRY_POINT, chain_id: self.chain_id }
     }
 
-    /// What an operation takes, and the stub of who pays for it.
-    async fn estimate(&self, sending: &mut Sending) -> Result<Gas, RedeemError> {
-        if let Some(service) = &self.paymaster {
-            let stub = service.packed_stub(&self.operation(sending).operation, self.chain_id).await?;
-            sending.paymaster = Some(stub.paymaster);
-        }
-        match self.estimate_of(sending).await {
-            // Who cannot pay for it is told so by its price, and not by the bundler.
-            Err(error) if is_rejected_by(&error, EntryPointCode::AA21) => {
-                sending.fees = Fees::default();
-                Ok(self.estimate_of(sending).await?)
-            }
-            estimated => Ok(estimated?),
-        }
+    /// What an operation takes, and who pays for it.
+    async fn estimate(&self, draft: &mut Draft) -> Result<Gas, RedeemError> {
+        let Some(service) = &self.paymaster else { return Ok(self.estimate_of(draft).await?.0) };
+        let stub = service.packed_stub(&self.operation(draft).operation, self.chain_id).await?;
+        draft.paymaster = Some(stub.unestimated());
+        let (gas, estimate) = self.estimate_of(draft).await?;
+        let reserved = |limit: Option<U256>| limit.map(with_reserve).map(U256::from);
+        let verification = reserved(estimate.paymaster_verification_gas_limit);
+        let post_op = reserved(estimate.paymaster_post_op_gas_limit);
+        draft.paymaster = Some(stub.estimated(verification, post_op)?);
+        Ok(gas)
     }
 
-    async fn estimate_of(&self, sending: &mut Sending) -> Result<Gas, BundlerError> {
-        let operation = SignedPackedOperation {
-            operation: self.operation(sending).operation,
-            signature: DUMMY_SIGNATURE.to_vec(),
+    async fn estimate_of(&self, draft: &Draft) -> Result<(Gas, PackedGasEstimate), BundlerError> {
+        let estimated = self.ask_for_estimate(draft).await;
+        let estimate = match estimated {
+            // Who cannot pay for it is told so by its price, and not by the bundler.
+            Err(error) if is_rejected_by(&error, EntryPointCode::AA21) => {
+                self.ask_for_estimate(&Draft { fees: Fees::default(), ..draft.clone() }).await?
+            }
+            estimated => estimated?,
         };
-        let estimate = self.bundler.estimate_user_operation_gas(&operation, ENTRY_POINT, None).await?;
-        let with_reserve = |gas: U256| gas.saturating_to::<u128>().saturating_mul(GAS) / 100;
-        if let Some(paymaster) = &mut sending.paymaster {
-            // What the service names stands.
-            let or_estimate = |named: &mut u128, estimated: Option<U256>| {
-                if *named == 0 {
-                    *named = with_reserve(estimated.unwrap_or_default());
-                }
-            };
-            or_estimate(&mut paymaster.verification_gas_limit, estimate.paymaster_verification_gas_limit);
-            or_estimate(&mut paymaster.post_op_gas_limit, estimate.paymaster_post_op_gas_limit);
-        }
-        Ok(Gas {
+        let gas = Gas {
             call: with_reserve(estimate.gas.call_gas_limit),
             verification: with_reserve(estimate.gas.verification_gas_limit),
             pre_verification: U256::from(with_reserve(estimate.gas.pre_verification_gas)),
-        })
+        };
+        Ok((gas, estimate))
+    }
+
+    async fn ask_for_estimate(&self, draft: &Draft) -> Result<PackedGasEstimate, BundlerError> {
+        let operation = SignedPackedOperation {
+            operation: self.operation(draft).operation,
+            signature: DUMMY_SIGNATURE.to_vec(),
+        };
+        self.bundler.estimate_user_operation_gas(&operation, ENTRY_POINT, None).await
     }
 
     async fn next_in(&self, stream: U256) -> Result<U256, RedeemError> {
@@ -205,10 +235,11 @@ impl Operations {
 
 const ENTRY_POINT: Address = EntryPointVersion::V0_7.address();
 
-/// What one gas costs now, and the fees that are good for some rising blocks.
-const fn at(base: u128, tip: u128) -> (u128, Fees) {
-    let fee = base.saturating_mul(2).saturating_add(tip);
-    (base.saturating_add(tip), Fees { fee, tip })
+/// So many blocks may be made anew, so that an operation is looked for in as many before it was signed.
+const REORGANISED: u64 = 64;
+
+fn with_reserve(gas: U256) -> u128 {
+    gas.saturating_to::<u128>().saturating_mul(GAS) / 100
 }
 
 /// As it is sent; none for what is no operation, which this carrier has none of.

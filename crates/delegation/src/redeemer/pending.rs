@@ -1,6 +1,6 @@
 //! A redemption that was sent, and what becomes of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, U256};
 use quorate_store::Transaction as Kept;
@@ -36,6 +36,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(8);
 /// How often a receipt is asked for, at least.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// After so long without a block it is sent again.
+const RESENDING: Duration = Duration::from_secs(10);
+
 /// How often a receipt is asked for before what used the nonce is called somebody else's.
 const RECEIPT_QUESTIONS: usize = 8;
 
@@ -54,14 +57,15 @@ impl PendingRedemption {
         Ok(signed(&kept).map(|signed| self.redeemer.carrier.hash(&signed)).collect())
     }
 
-    /// Waits until something with the nonce is in a block, and forgets it. Dropping the future stops waiting, and nothing else.
+    /// Waits until something with the nonce is in a block, and forgets it. What is lost meanwhile is sent again, or signed anew with the
+    /// same nonce where nobody takes it any more. Dropping the future stops waiting, and nothing else.
     ///
     /// # Errors
-    /// The store, the chain's node, or the bundler.
+    /// The store, the chain's node, or the bundler; what keeps it from being signed anew; [`RedeemError::UnknownEnd`].
     pub async fn wait(&self) -> Result<Settled, RedeemError> {
         let Self { redeemer, nonce } = self;
         let mut kept = redeemer.kept(*nonce).await?;
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut sent) = (FIRST_PAUSE, Instant::now());
         let settled = loop {
             let (settled, is_used) =
                 tokio::try_join!(redeemer.mined(&kept), redeemer.carrier.is_used(*nonce))?;
@@ -75,6 +79,11 @@ impl PendingRedemption {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE);
+            if sent.elapsed() >= RESENDING {
+                redeemer.go_on(kept).await?;
+                kept = redeemer.kept(*nonce).await?;
+                sent = Instant::now();
+            }
         };
         redeemer.forget(*nonce).await?;
         Ok(settled)
@@ -86,8 +95,10 @@ impl Redeemer {
     /// once.
     pub(super) async fn settled(&self, kept: &Kept) -> Result<Settled, RedeemError> {
         for _ in 0..RECEIPT_QUESTIONS {
-            if let Some(settled) = self.mined(kept).await? {
-                return Ok(settled);
+            for signed in signed(kept) {
+                if let Some(receipt) = self.carrier.receipt_on_chain(&signed).await? {
+                    return Ok(told(kept, &signed, receipt));
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -98,12 +109,15 @@ impl Redeemer {
     async fn mined(&self, kept: &Kept) -> Result<Option<Settled>, RedeemError> {
         for signed in signed(kept) {
             if let Some(receipt) = self.carrier.receipt(&signed).await? {
-                let redeems = signed.data() == kept.data;
-                return Ok(Some(if redeems { Settled::Mined(receipt) } else { Settled::Freed(receipt) }));
+                return Ok(Some(told(kept, &signed, receipt)));
             }
         }
         Ok(None)
     }
+}
+
+fn told(kept: &Kept, signed: &Signed, receipt: Receipt) -> Settled {
+    if signed.data() == kept.data { Settled::Mined(receipt) } else { Settled::Freed(receipt) }
 }
 
 fn signed(kept: &Kept) -> impl Iterator<Item = Signed> {

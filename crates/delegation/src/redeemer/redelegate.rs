@@ -25,12 +25,15 @@ impl Redeemer {
         caveats: Vec<RedelegationCaveat>,
         salt: U256,
     ) -> Result<PinnedContext, RedeemError> {
-        let permissions = &self.permissions;
+        let (permissions, account) = (&self.permissions, self.carrier.caller());
+        if account != self.signer.address() && self.chain.code(account).await?.is_empty() {
+            return Err(RedeemError::NotDeployed { account });
+        }
         let redelegation = Redelegation {
             chain_id: permissions.chain_id.get(),
             manager: permissions.deployment.manager(),
             delegate: to,
-            delegator: self.carrier.caller(),
+            delegator: account,
             authority: permissions.context.hashes().first().copied().unwrap_or_default(),
             caveats,
             salt,

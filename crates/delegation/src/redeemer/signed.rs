@@ -12,6 +12,8 @@ use super::carrier::Fees;
 pub(super) struct Signed {
     pub(super) subject: Subject,
     pub(super) signature: Signature,
+    /// The number of the newest block when it was signed: it is in none before.
+    pub(super) block: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -19,19 +21,22 @@ pub(super) struct Signed {
 struct SignedText {
     subject: String,
     signature: Bytes,
+    #[serde(default)]
+    block: u64,
 }
 
 impl Signed {
     pub(super) fn write(&self) -> Vec<u8> {
         let signature = self.signature.as_bytes().into();
-        serde_json::to_vec(&SignedText { subject: self.subject.to_json(), signature }).unwrap_or_default()
+        let text = SignedText { subject: self.subject.to_json(), signature, block: self.block };
+        serde_json::to_vec(&text).unwrap_or_default()
     }
 
     /// None for what this module did not write.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
-        let SignedText { subject, signature } = serde_json::from_slice(text).ok()?;
+        let SignedText { subject, signature, block } = serde_json::from_slice(text).ok()?;
         let subject = Subject::from_json(&subject).ok()?;
-        Some(Self { subject, signature: Signature::try_from(&signature[..]).ok()? })
+        Some(Self { subject, signature: Signature::try_from(&signature[..]).ok()?, block })
     }
 
     /// What the manager is called with.

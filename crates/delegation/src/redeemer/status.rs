@@ -108,7 +108,7 @@ impl Redeemer {
                 }
             }
         }
-        Ok(Status { ended, left, balance: self.chain.balance(self.carrier.caller()).await? })
+        Ok(Status { ended, left, balance: self.carrier.balance().await? })
     }
 
     pub(super) async fn current_nonce(

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use quorate_core::{Encode as _, SignedTransaction, Transaction};
 use quorate_protocol::Subject;
 
-use super::carrier::{Carrier, Fees, Gas, Quote, Sending};
+use super::carrier::{Carrier, Draft, Fees, Gas, Quote};
 use super::signed::Signed;
 use super::{GAS, RedeemError};
 use crate::chain::{Chain, Receipt};
@@ -25,16 +25,20 @@ impl Carrier for Transactions {
         self.key
     }
 
-    fn subject(&self, sending: &Sending) -> Subject {
+    async fn balance(&self) -> Result<U256, RedeemError> {
+        Ok(self.chain.balance(self.key).await?)
+    }
+
+    fn subject(&self, draft: &Draft) -> Subject {
         Subject::Transaction(Transaction {
             chain_id: self.chain_id,
-            nonce: sending.nonce.saturating_to(),
-            max_priority_fee_per_gas: sending.fees.tip,
-            max_fee_per_gas: sending.fees.fee,
-            gas_limit: u64::try_from(sending.gas.call).unwrap_or(u64::MAX),
+            nonce: draft.nonce.saturating_to(),
+            max_priority_fee_per_gas: draft.fees.tip,
+            max_fee_per_gas: draft.fees.fee,
+            gas_limit: u64::try_from(draft.gas.call).unwrap_or(u64::MAX),
             to: self.manager,
             value: U256::ZERO,
-            data: sending.data.clone(),
+            data: draft.data.clone(),
         })
     }
 
@@ -45,8 +49,9 @@ impl Carrier for Transactions {
             self.chain.balance(self.key),
         )?;
         Ok(Quote {
+            block: price.block,
             price: price.base.saturating_add(price.tip),
-            fees: Fees { fee: price.base.saturating_mul(2).saturating_add(price.tip), tip: price.tip },
+            fees: Fees::above(price.base, price.tip),
             gas: gas.map(|gas| Gas { call: u128::from(gas) * GAS / 100, ..Gas::default() }),
             balance,
             deploys: false,
@@ -54,10 +59,13 @@ impl Carrier for Transactions {
         })
     }
 
-    /// The chain takes them in the order of their nonces.
     async fn nonce(&self, preference: u64) -> Result<U256, RedeemError> {
         let next = self.chain.transaction_count(self.key, "pending").await?;
         Ok(U256::from(next) + U256::from(preference))
+    }
+
+    fn is_in_order(&self) -> bool {
+        true
     }
 
     async fn is_used(&self, nonce: U256) -> Result<bool, RedeemError> {
@@ -66,10 +74,6 @@ impl Carrier for Transactions {
 
     fn hash(&self, signed: &Signed) -> B256 {
         keccak256(encoded(signed))
-    }
-
-    async fn is_known(&self, signed: &Signed) -> Result<bool, RedeemError> {
-        Ok(self.chain.is_known(self.hash(signed)).await?)
     }
 
     async fn send(&self, signed: &Signed) -> Result<(), RedeemError> {

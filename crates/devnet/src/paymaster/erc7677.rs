@@ -36,8 +36,7 @@ pub(crate) fn stub_data(sponsor: &Sponsor, params: Value) -> Result<Value, Reque
 pub(crate) async fn data(sponsor: &Sponsor, params: Value) -> Result<Value, RequestError> {
     if is_of_v0_7(&params) {
         let operation = read_v0_7(sponsor, "pm_getPaymasterData", params)?;
-        let (paymaster, data) =
-            (sponsor.contracts().verifying_paymaster_v0_7, sponsor.sign_v0_7(&operation).await?);
+        let (paymaster, data) = sponsor.sign_v0_7(&operation).await?;
         return Ok(json!({ "paymaster": paymaster, "paymasterData": data }));
     }
     let (operation, payment) = read(sponsor, "pm_getPaymasterData", params)?;

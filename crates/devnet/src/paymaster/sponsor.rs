@@ -116,10 +116,7 @@ impl Sponsor {
         if fault == Some(PaymasterFault::Empty) {
             return Ok(Bytes::new());
         }
-        let until = match fault {
-            Some(PaymasterFault::Expired) => self.now().await?.saturating_sub(EXPIRED_FOR),
-            _ => self.end(lifetime).await?,
-        };
+        let until = self.valid_until(lifetime).await?;
         let validity = Validity { until, after: 0 };
         let payment = match (fault, payment) {
             (Some(PaymasterFault::OtherToken), Payment::Token(token)) => Payment::Token(self.other(token)),
@@ -133,13 +130,9 @@ impl Sponsor {
                 max_charge: max_charge(operation),
             },
         };
-        let signer = match fault {
-            Some(PaymasterFault::WrongSigner) => &self.stranger,
-            _ => &self.signer,
-        };
         let paymaster = self.paymaster(payment);
         let hash = signing::hash(operation, self.chain_id, paymaster, &terms, validity);
-        let signature = signer.sign_message_sync(hash.as_slice())?.as_bytes();
+        let signature = self.signer_now().sign_message_sync(hash.as_slice())?.as_bytes();
         let named = match fault {
             Some(PaymasterFault::OtherPaymaster) => OTHER_PAYMASTER,
             _ => paymaster,
@@ -147,20 +140,22 @@ impl Sponsor {
         Ok(signing::paymaster_and_data(named, &terms, validity, &signature))
     }
 
-    /// Signs over an operation of EntryPoint v0.7 as it is, and gives the paymaster's data.
+    /// Signs over an operation of EntryPoint v0.7 as it is, and gives the paymaster and its data.
     pub(crate) async fn sign_v0_7(
         &self,
         operation: &PackedUserOperation<Vec<u8>>,
-    ) -> Result<Bytes, RequestError> {
-        let validity = Validity { until: self.end(DEFAULT_LIFETIME).await?, after: 0 };
-        let signer = match self.fault() {
-            Some(PaymasterFault::WrongSigner) => &self.stranger,
-            _ => &self.signer,
-        };
+    ) -> Result<(Address, Bytes), RequestError> {
+        let fault = self.fault();
         let paymaster = self.contracts.verifying_paymaster_v0_7;
+        if fault == Some(PaymasterFault::Empty) {
+            return Ok((paymaster, Bytes::new()));
+        }
+        let until = self.valid_until(DEFAULT_LIFETIME).await?;
+        let validity = Validity { until, after: 0 };
         let hash = signing::hash_v0_7(operation, self.chain_id, paymaster, validity);
-        let signature = signer.sign_message_sync(hash.as_slice())?.as_bytes();
-        Ok(signing::paymaster_data_v0_7(validity, &signature))
+        let signature = self.signer_now().sign_message_sync(hash.as_slice())?.as_bytes();
+        let named = if fault == Some(PaymasterFault::OtherPaymaster) { OTHER_PAYMASTER } else { paymaster };
+        Ok((named, signing::paymaster_data_v0_7(validity, &signature)))
     }
 
     /// What is as long as [`Sponsor::sign_v0_7`] gives, with no more zero bytes.
@@ -206,6 +201,21 @@ impl Sponsor {
             pre_verification_gas: estimate.pre_verification_gas,
             ..operation
         })
+    }
+
+    /// Until when a signature made now is good, unless it should be over.
+    async fn valid_until(&self, lifetime: Duration) -> Result<u64, RequestError> {
+        match self.fault() {
+            Some(PaymasterFault::Expired) => Ok(self.now().await?.saturating_sub(EXPIRED_FOR)),
+            _ => self.end(lifetime).await,
+        }
+    }
+
+    fn signer_now(&self) -> &PrivateKeySigner {
+        match self.fault() {
+            Some(PaymasterFault::WrongSigner) => &self.stranger,
+            _ => &self.signer,
+        }
     }
 
     fn paymaster(&self, payment: Payment) -> Address {

@@ -8,7 +8,7 @@ use quorate_core::SessionEpoch;
 use quorate_core::delegation::CaveatPlace;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{Counter, Limits, Quantity};
+use crate::limits::{Counter, Limits, PaymasterRule, Quantity};
 use crate::permissions::check_at_most;
 use crate::{Permissions, PermissionsError, json};
 
@@ -182,7 +182,7 @@ impl DelegationPermissions {
     ///
     /// # Errors
     /// An account that the delegations are not for, a place where no caveat is, limits that are named twice or cannot be
-    /// counted, and a text that is too long.
+    /// counted, a paymaster for a key's own transactions, and a text that is too long.
     pub fn check(&self) -> Result<(), PermissionsError> {
         self.check_parts()?;
         let len = self.to_json().len();
@@ -200,6 +200,9 @@ impl DelegationPermissions {
             return Err(PermissionsError::NoCaveat { place: *place });
         }
         self.deployment.check()?;
+        if matches!(self.redeemer, Redeemer::Key) && self.limits.paymaster == PaymasterRule::Required {
+            return Err(PermissionsError::NoPaymaster);
+        }
         if self.limits.gas_cost.is_some() {
             return Err(PermissionsError::GasCostTwice);
         }

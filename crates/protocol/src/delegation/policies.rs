@@ -4,7 +4,7 @@ use alloy_primitives::U256;
 use quorate_core::delegation::Enforcer;
 use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
 
-use crate::{ArgumentLimit, Coin, CoinWindow, Limits, PaymasterRule};
+use crate::{ArgumentLimit, Coin, CoinWindow, Limits};
 
 /// What policies and limits become where a delegation holds them: its caveats, and the limits that are left to the network's
 /// nodes.
@@ -86,11 +86,6 @@ pub enum Inexpressible {
         /// What is different: `rules`, `value` or `times`.
         part: &'static str,
     },
-    /// A paymaster, which transactions do not have.
-    #[error(
-        "a key that redeems by transactions pays for its gas itself, and these limits ask for a paymaster"
-    )]
-    Paymaster,
 }
 
 impl PolicyCaveats {
@@ -103,9 +98,6 @@ impl PolicyCaveats {
         let first = policies.first().ok_or(Inexpressible::NoPolicy)?;
         check_lists(policies)?;
         check_rules(policies)?;
-        if limits.paymaster == PaymasterRule::Required {
-            return Err(Inexpressible::Paymaster);
-        }
         let mut builder = Builder { caveats: Vec::new(), limits: limits.clone(), now };
         builder.calls(policies);
         builder.arguments(first.rules());

@@ -4,7 +4,8 @@ use alloy_primitives::{B256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct as _};
 use quorate_core::{EntryPointVersion, PackedUserOperation, UnpackError};
 use quorate_protocol::{
-    AccountOperation, FactoryPin, ForbiddenTransaction as Refused, PaymasterRule, SessionAccount, Uncountable,
+    AccountOperation, FactoryPin, ForbiddenTransaction as Refused, PaymasterRule, PermissionsError,
+    SessionAccount, Uncountable,
 };
 
 use super::*;
@@ -135,6 +136,12 @@ fn a_paymaster_is_held_to_the_rule_and_its_gas_is_counted() {
     judge(&permissions, with_paymaster()).unwrap();
     let without = judge(&permissions, Subject::AccountOperation(operation()));
     assert_eq!(without, Err(Forbidden::Uncountable(Uncountable::PaymasterRequired)));
+
+    // Nobody pays for transactions of the key, so that such permissions would allow nothing.
+    permissions.check().unwrap();
+    let mut of_key = super::permissions();
+    of_key.limits.paymaster = PaymasterRule::Required;
+    assert!(matches!(of_key.check(), Err(PermissionsError::NoPaymaster)), "{:?}", of_key.check());
 }
 
 #[test]

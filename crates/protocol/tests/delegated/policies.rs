@@ -100,8 +100,9 @@ fn what_a_delegation_cannot_express_is_said() {
     assert_eq!(refused(&[mint(), worth], &none), Inexpressible::Differs { policy: 1, part: "value" });
     let later = mint().with_epoch(SessionEpoch::new(NOW, 0).unwrap());
     assert_eq!(refused(&[mint(), later], &none), Inexpressible::Differs { policy: 1, part: "times" });
+    // Who pays is for the nodes to hold.
     let paid = Limits { paymaster: PaymasterRule::Required, ..none };
-    assert_eq!(refused(&[mint()], &paid), Inexpressible::Paymaster);
+    assert_eq!(PolicyCaveats::of(&[mint()], &paid, NOW).unwrap().limits.paymaster, PaymasterRule::Required);
 }
 
 /// What enforcers count leaves the nodes' limits, and what they do not stays there.

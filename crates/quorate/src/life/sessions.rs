@@ -188,7 +188,7 @@ impl SmartAccount {
     async fn block_of(&self, operation: &Operation, latest: u64) -> Result<Option<u64>, Error> {
         let hash = operation.user_op_hash;
         let from = operation.signed_at_block;
-        let events = self.client.chain.operation_events(self.address, Some(hash), from, latest).await?;
+        let events = self.client.chain.logs().events_in(self.address, Some(hash), from, latest).await?;
         let executed = events.into_iter().flatten().find(|event| event.success);
         Ok(executed.map(|event| event.block))
     }

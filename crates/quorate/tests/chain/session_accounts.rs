@@ -3,26 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
+use async_trait::async_trait;
 use quorate::delegation::{
     DelegateSigner, Delegated, DelegationPermissions, Delegator, DelegatorError, Deployment, FeeCaps,
     HybridAccount, PendingRedemption, PolicyCaveats, RedeemError, RedeemedBy, Redeemer, RedelegationCaveat,
     Settled, UnsignedDelegation,
 };
 use quorate::{
-    AccountId, Bundler, Condition, DistributedSigner, Erc7677, FunctionSelector, HttpTransport, Limits,
-    MemoryStore, PaymasterError, PaymasterRule, Policy, Rule, Store, Transport,
+    AccountId, Bundler, BundlerError, Condition, DistributedSigner, Erc7677, FunctionSelector, HttpTransport,
+    Limits, MemoryStore, PaymasterError, PaymasterRule, Policy, Rule, Store, Transport, TransportError,
 };
 use quorate_core::delegation::Enforcer;
-use quorate_protocol::Refusal;
-use serde_json::json;
+use quorate_protocol::{Forbidden, Refusal};
+use quorate_transport::Repeat;
+use serde_json::{Value, json};
 
 use crate::delegate::{LocalKey, Loses, Wire, mint, mint_to, node, permit};
 use crate::local::{LocalNetwork, refusal, sign};
-use crate::player::{balance_of, block_on, devnet, ether, rpc, soon};
+use crate::player::{balance_of, block_on, devnet, ether, mined, rpc, soon};
 
 /// To mint so often, to one address or to all.
 fn policies(recipient: Option<Address>, uses: u64) -> PolicyCaveats {
@@ -110,7 +113,11 @@ fn a_network_s_key_redeems_through_an_account_of_its_own() {
         let status = redeemer.status().await.unwrap();
         let [left] = status.left[..] else { panic!("{status:?}") };
         assert_eq!((left.enforcer, left.amount), (Enforcer::LimitedCalls, U256::ONE));
-        assert!(status.balance < ether() && status.balance > U256::ZERO);
+        // What an operation leaves of its price stays with the entry point, and pays for the next.
+        assert!(status.balance < ether());
+        devnet().set_balance(account.address(), U256::ZERO).await.unwrap();
+        let deposit = redeemer.status().await.unwrap().balance;
+        assert!(deposit > U256::ZERO && deposit < status.balance);
     });
 }
 
@@ -265,6 +272,11 @@ fn a_paymaster_pays_for_an_account_that_has_nothing() {
         let key = Arc::new(LocalKey(PrivateKeySigner::random()));
         let permissions = granted_to(&key, None, 20).await;
         devnet().set_balance(HybridAccount::of(key.address()).address(), U256::ZERO).await.unwrap();
+        // They ask for somebody else to pay.
+        let required = DelegationPermissions {
+            limits: Limits { paymaster: PaymasterRule::Required, ..permissions.limits.clone() },
+            ..permissions.clone()
+        };
         let service = |contract| {
             let url = devnet().paymaster_url().clone();
             Erc7677::new(Arc::new(HttpTransport::builder(url).build().unwrap()), contract)
@@ -274,6 +286,11 @@ fn a_paymaster_pays_for_an_account_that_has_nothing() {
             Redeemer::new(node(), store, key, permissions.clone())
                 .by_bundler(bundler(), Some(service(contract)))
         };
+        let nobody = Redeemer::new(node(), Arc::new(MemoryStore::new()), key.clone(), required.clone());
+        let nobody =
+            nobody.by_bundler(bundler(), None).redeem(mint(&mint_to(key.address()))).await.unwrap_err();
+        assert!(matches!(nobody, RedeemError::Forbidden(Forbidden::Uncountable(_))), "{nobody}");
+
         let sponsored = redeemer(devnet().verifying_paymaster_v0_7());
         let data = mint_to(key.address());
         executed(sponsored.redeem(mint(&data)).await.unwrap()).await;
@@ -293,5 +310,179 @@ fn a_paymaster_pays_for_an_account_that_has_nothing() {
         let alone = alone.by_bundler(bundler(), Some(service(devnet().verifying_paymaster_v0_7())));
         let forbidden = alone.redeem(mint(&data)).await.unwrap_err();
         assert!(forbidden.to_string().contains("paymaster"), "{forbidden}");
+    });
+}
+
+/// A key whose account has coin and is not deployed, and a bundler that some of what it is sent is lost on the way to.
+struct Scene {
+    key: Arc<LocalKey>,
+    account: HybridAccount,
+    store: Arc<MemoryStore>,
+    wire: Arc<Wire>,
+    permissions: DelegationPermissions,
+    /// Who mints.
+    call: Vec<u8>,
+    other_call: Vec<u8>,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let key = Arc::new(LocalKey(PrivateKeySigner::random()));
+        let permissions = granted_to(&key, None, 20).await;
+        Self {
+            account: HybridAccount::of(key.address()),
+            store: Arc::new(MemoryStore::new()),
+            wire: Arc::new(Wire::new(devnet().bundler_url(), "eth_sendUserOperation")),
+            permissions,
+            call: mint_to(key.address()),
+            other_call: mint_to(PrivateKeySigner::random().address()),
+            key,
+        }
+    }
+
+    fn redeemer(&self) -> Redeemer {
+        self.redeemer_by(Arc::clone(&self.wire) as _, None)
+    }
+
+    fn redeemer_by(&self, bundler: Arc<dyn Transport>, paymaster: Option<Erc7677>) -> Redeemer {
+        let (store, key) = (Arc::clone(&self.store), Arc::clone(&self.key));
+        Redeemer::new(node(), store, key, self.permissions.clone())
+            .by_bundler(Bundler::new(bundler), paymaster)
+    }
+
+    /// How often the call was made.
+    async fn minted(&self) -> u64 {
+        balance_of(self.key.address()).await
+    }
+}
+
+#[test]
+fn one_operation_deploys_the_account_and_others_wait_for_it() {
+    block_on(async {
+        let scene = Scene::set().await;
+        scene.wire.loses(Loses::Request);
+        scene.redeemer().redeem(mint(&scene.call)).await.unwrap_err();
+        // The first one is sent again meanwhile.
+        let waits = scene.redeemer().redeem(mint(&scene.other_call)).await.unwrap_err();
+        let RedeemError::Deploying { account, nonce } = waits else { panic!("{waits}") };
+        assert_eq!((account, nonce), (scene.account.address(), U256::ZERO));
+        executed(scene.redeemer().redeem(mint(&scene.call)).await.unwrap()).await;
+        executed(scene.redeemer().redeem(mint(&scene.other_call)).await.unwrap()).await;
+        assert_eq!(scene.minted().await, 1);
+    });
+}
+
+/// Anybody may deploy it, and the first operation can never be executed then as it was signed.
+#[test]
+fn an_operation_that_nobody_takes_any_more_is_signed_anew_with_its_nonce() {
+    block_on(async {
+        let scene = Scene::set().await;
+        scene.wire.loses(Loses::Request);
+        scene.redeemer().redeem(mint(&scene.call)).await.unwrap_err();
+        let from = &rpc("eth_accounts", json!([])).await[0];
+        let data = Bytes::from(scene.account.factory_data());
+        let deployment =
+            json!({ "from": from, "to": scene.account.factory(), "data": data, "gas": "0x4c4b40" });
+        let hash = rpc("eth_sendTransaction", json!([deployment])).await;
+        assert_eq!(mined(&hash).await["status"], "0x1");
+
+        // Other calls are not held up by it.
+        executed(scene.redeemer().redeem(mint(&scene.other_call)).await.unwrap()).await;
+        let again = scene.redeemer().redeem(mint(&scene.call)).await.unwrap();
+        assert_eq!((again.nonce(), again.hashes().await.unwrap().len()), (U256::ZERO, 2));
+        executed(again).await;
+        assert_eq!(scene.minted().await, 1);
+    });
+}
+
+/// A bundler that knows of no operation what became of it.
+#[derive(Debug)]
+struct Forgetful(Arc<Wire>);
+
+#[async_trait]
+impl Transport for Forgetful {
+    async fn request(&self, method: &str, params: Value, repeat: Repeat) -> Result<Value, TransportError> {
+        match method {
+            "eth_getUserOperationReceipt" | "eth_getUserOperationByHash" => Ok(Value::Null),
+            _ => self.0.request(method, params, repeat).await,
+        }
+    }
+}
+
+#[test]
+fn what_the_bundler_has_forgotten_is_read_from_the_chain() {
+    block_on(async {
+        let scene = Scene::set().await;
+        let redeemer = scene.redeemer_by(Arc::new(Forgetful(Arc::clone(&scene.wire))), None);
+        executed(redeemer.redeem(mint(&scene.call)).await.unwrap()).await;
+        let pending = redeemer.redeem(mint(&scene.call)).await.unwrap();
+        assert_eq!(pending.nonce(), U256::ONE);
+        while scene.minted().await < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let settled = redeemer.settle().await.unwrap();
+        assert!(matches!(&settled[..], [Settled::Mined(receipt)] if receipt.is_executed()), "{settled:?}");
+    });
+}
+
+/// A paymaster's service whose next data is spoilt, as if its time were over.
+#[derive(Debug)]
+struct Spoiling {
+    service: Arc<Wire>,
+    spoils: AtomicBool,
+}
+
+#[async_trait]
+impl Transport for Spoiling {
+    async fn request(&self, method: &str, params: Value, repeat: Repeat) -> Result<Value, TransportError> {
+        let mut answer = self.service.request(method, params, repeat).await?;
+        if method == "pm_getPaymasterData" && self.spoils.swap(false, Ordering::Relaxed) {
+            let data: Bytes = serde_json::from_value(answer["paymasterData"].clone()).unwrap();
+            let mut data = data.to_vec();
+            // The first second after the last at which it is valid.
+            data[..32].copy_from_slice(&U256::from(1).to_be_bytes::<32>());
+            answer["paymasterData"] = json!(Bytes::from(data));
+        }
+        Ok(answer)
+    }
+}
+
+#[test]
+fn a_paymaster_that_fails_holds_up_nothing() {
+    block_on(async {
+        let scene = Scene::set().await;
+        let service = Arc::new(Wire::new(devnet().paymaster_url(), "pm_getPaymasterData"));
+        let spoiling = Arc::new(Spoiling { service: Arc::clone(&service), spoils: AtomicBool::new(false) });
+        let paymaster = Erc7677::new(Arc::clone(&spoiling) as _, devnet().verifying_paymaster_v0_7());
+        let sponsored = scene.redeemer_by(Arc::clone(&scene.wire) as _, Some(paymaster));
+        let id = AccountId { chain_id: devnet().chain_id(), address: scene.account.address() };
+        executed(sponsored.redeem(mint(&scene.call)).await.unwrap()).await;
+
+        // It does not answer when it should pay: nothing is signed, and the nonce is free.
+        service.loses(Loses::Request);
+        let failed = sponsored.redeem(mint(&scene.call)).await.unwrap_err();
+        assert!(matches!(failed, RedeemError::Paymaster(_)), "{failed}");
+        assert_eq!(scene.store.transactions(id).await.unwrap(), []);
+
+        // What it has signed is over when the bundler gets it: that is asked for anew, and others go on meanwhile.
+        spoiling.spoils.store(true, Ordering::Relaxed);
+        let refused = sponsored.redeem(mint(&scene.call)).await.unwrap_err();
+        assert!(matches!(refused, RedeemError::Bundler(BundlerError::Rejected { .. })), "{refused}");
+        executed(sponsored.redeem(mint(&scene.other_call)).await.unwrap()).await;
+        let again = sponsored.redeem(mint(&scene.call)).await.unwrap();
+        assert_eq!(again.hashes().await.unwrap().len(), 2);
+        executed(again).await;
+        assert_eq!(scene.minted().await, 2);
+        assert_eq!(scene.store.transactions(id).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn an_account_that_is_not_deployed_passes_nothing_on() {
+    block_on(async {
+        let scene = Scene::set().await;
+        let refused =
+            scene.redeemer().redelegate(scene.key.address(), Vec::new(), U256::ZERO).await.unwrap_err();
+        assert!(matches!(refused, RedeemError::NotDeployed { .. }), "{refused}");
     });
 }

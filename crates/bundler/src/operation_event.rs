@@ -1,37 +1,115 @@
-//! What the entry point writes of operations, and which events of a bundle are one operation's own.
+//! What the entry point writes of operations, as a chain's node has it, and which events of a bundle are one operation's own.
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::{SolEvent as _, sol};
 use quorate_contracts::EntryPoint;
+use quorate_transport::{Transport, TransportError, TransportExt as _};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 sol! {
     /// EntryPoint v0.6: all operations of the bundle are validated, and their calls come next.
     event BeforeExecution();
 }
 
-/// An operation's event, as the entry point wrote it.
+/// How an operation ended, as the entry point wrote it: the same at v0.6 and later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OperationEvent {
-    pub(crate) user_op_hash: B256,
-    pub(crate) sender: Address,
-    pub(crate) paymaster: Address,
-    pub(crate) nonce: U256,
-    pub(crate) success: bool,
-    pub(crate) actual_gas_cost: U256,
-    pub(crate) actual_gas_used: U256,
-    pub(crate) transaction_hash: B256,
-    pub(crate) block: u64,
+pub struct OperationEvent {
+    /// The operation's hash at the entry point.
+    pub user_op_hash: B256,
+    /// The account.
+    pub sender: Address,
+    /// Who paid; zero where the account did.
+    pub paymaster: Address,
+    /// The operation's nonce.
+    pub nonce: U256,
+    /// Whether its call went through; where not, the fee is paid all the same.
+    pub success: bool,
+    /// What was paid, in wei.
+    pub actual_gas_cost: U256,
+    /// What was used, in gas.
+    pub actual_gas_used: U256,
+    /// The transaction that carried it.
+    pub transaction_hash: B256,
+    /// Its block's number.
+    pub block: u64,
     /// Its block, where its transaction's receipt was read.
-    pub(crate) block_hash: Option<B256>,
+    pub block_hash: Option<B256>,
     /// What its calls wrote, and its own event; empty where its transaction's receipt was not read.
-    pub(crate) logs: Vec<quorate_bundler::Log>,
+    pub logs: Vec<crate::Log>,
+}
+
+/// An entry point's logs at a chain's node, which outlive what bundlers remember.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryPointLogs<'a> {
+    /// The node.
+    pub node: &'a dyn Transport,
+    /// The entry point.
+    pub address: Address,
+}
+
+/// A range of 1 to 2^63 blocks is halved no more often.
+const MOST_LOG_REQUESTS: u32 = 64;
+
+impl EntryPointLogs<'_> {
+    /// The events of an account's operations in these blocks, and of one of them alone where its hash is given; none
+    /// where the node does not look so far back.
+    ///
+    /// # Errors
+    /// The node does not answer, or with something else.
+    pub async fn events_in(
+        &self,
+        account: Address,
+        user_op_hash: Option<B256>,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<Vec<OperationEvent>>, TransportError> {
+        let mut events = Vec::new();
+        let mut pages = vec![(from, to)];
+        let mut requests = 0;
+        while let Some((from, to)) = pages.pop() {
+            requests += 1;
+            if requests > MOST_LOG_REQUESTS {
+                return Ok(None);
+            }
+            let filter = json!({
+                "address": self.address,
+                "topics": [EntryPoint::UserOperationEvent::SIGNATURE_HASH, user_op_hash, account.into_word()],
+                "fromBlock": format!("{from:#x}"),
+                "toBlock": format!("{to:#x}"),
+            });
+            match self.node.call::<Vec<Log>>("eth_getLogs", (filter,)).await {
+                Ok(logs) => events.extend(logs.iter().filter_map(|log| {
+                    let (transaction, block) = (log.transaction_hash?, log.block_number?);
+                    OperationEvent::read(log, transaction, block.to())
+                })),
+                // The range is too large for the node.
+                Err(TransportError::Rpc { .. } | TransportError::Http { .. }) if to > from => {
+                    let middle = from + (to - from) / 2;
+                    pages.extend([(middle + 1, to), (from, middle)]);
+                }
+                Err(TransportError::Rpc { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(events))
+    }
+
+    /// What a transaction says of operations; nothing while it is in no block that the node knows.
+    ///
+    /// # Errors
+    /// The node does not answer, or with something else.
+    pub async fn events_of(&self, transaction: B256) -> Result<Vec<OperationEvent>, TransportError> {
+        let receipt: Option<Receipt> = self.node.call("eth_getTransactionReceipt", (transaction,)).await?;
+        let Some(receipt) = receipt else { return Ok(Vec::new()) };
+        Ok(receipt.operation_events(transaction, self.address))
+    }
 }
 
 /// A transaction's receipt.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Receipt {
+struct Receipt {
     block_number: U64,
     #[serde(default)]
     block_hash: Option<B256>,
@@ -41,22 +119,18 @@ pub(crate) struct Receipt {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Log {
+struct Log {
     address: Address,
     topics: Vec<B256>,
     data: Bytes,
-    pub(crate) transaction_hash: Option<B256>,
-    pub(crate) block_number: Option<U64>,
+    transaction_hash: Option<B256>,
+    block_number: Option<U64>,
 }
 
 impl Receipt {
     /// The operations of a transaction. The entry point writes the event of each after those of its calls, and one event of
     /// its own before the first of them.
-    pub(crate) fn operation_events(
-        &self,
-        transaction_hash: B256,
-        entry_point: Address,
-    ) -> Vec<OperationEvent> {
+    fn operation_events(&self, transaction_hash: B256, entry_point: Address) -> Vec<OperationEvent> {
         let mut events = Vec::new();
         let mut own_logs = Vec::new();
         for log in &self.logs {
@@ -79,7 +153,7 @@ impl Receipt {
 
 impl OperationEvent {
     /// Reads an event's log; none where it is another's.
-    pub(crate) fn read(log: &Log, transaction_hash: B256, block: u64) -> Option<Self> {
+    fn read(log: &Log, transaction_hash: B256, block: u64) -> Option<Self> {
         let event =
             EntryPoint::UserOperationEvent::decode_raw_log(log.topics.iter().copied(), &log.data).ok()?;
         Some(Self {
@@ -99,9 +173,9 @@ impl OperationEvent {
 }
 
 impl Log {
-    fn to_bundler_s(&self) -> quorate_bundler::Log {
+    fn to_bundler_s(&self) -> crate::Log {
         let Self { address, topics, data, .. } = self;
-        quorate_bundler::Log { address: *address, topics: topics.clone(), data: data.clone() }
+        crate::Log { address: *address, topics: topics.clone(), data: data.clone() }
     }
 }
 
@@ -142,7 +216,7 @@ mod tests {
         let receipt = Receipt { block_number: U64::from(8), block_hash: Some(B256::repeat_byte(5)), logs };
         let events = receipt.operation_events(B256::repeat_byte(6), ENTRY_POINT);
         let of = |event: &OperationEvent| {
-            let first = |log: &quorate_bundler::Log| hex::encode(&log.address[..1]);
+            let first = |log: &crate::Log| hex::encode(&log.address[..1]);
             (event.user_op_hash, event.logs.iter().map(first).collect::<Vec<_>>().join(" "))
         };
         let expected =
