@@ -54,8 +54,8 @@ pub enum DevnetError {
     PaymasterService(#[source] std::io::Error),
 }
 
-/// A chain with the account contracts and MetaMask's delegation framework at their canonical addresses, a bundler for it,
-/// and a paymaster service.
+/// A chain with the account contracts, MetaMask's delegation framework and EntryPoint v0.6 and v0.7 at their canonical
+/// addresses, a bundler for both, and a paymaster service.
 ///
 /// All listen on 127.0.0.1. They end with [`Devnet::shutdown`], when this is dropped, and when the program ends in
 /// whatever way.

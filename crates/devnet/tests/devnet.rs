@@ -28,6 +28,9 @@ const ABI_MODULE: Address = address!("000006bC2eCdAe38113929293d241Cf252D91861")
 /// `EIP7702StatelessDeleGatorImpl` and `EntryPoint` in `DELEGATOR_CONTRACTS["1.3.0"]` of `delegation-deployments` 2.0.0.
 const DELEGATOR_CODE: Address = address!("63c0c19a282a1B52b07dD5a65b58948A07DAE32B");
 const ENTRY_POINT_V0_7: Address = address!("0000000071727De22E5E9d8BAf0edAc6f37da032");
+/// `HybridDeleGatorImpl` and `SimpleFactory` there.
+const HYBRID_CODE: Address = address!("48dBe696A4D990079e039489bA2053B36E8FFEC4");
+const ACCOUNT_FACTORY: Address = address!("69Aa2f9fe1572F1B640E1bbc512f5c3a734fc77c");
 
 /// EntryPoint v0.6, then what `reference-sdk.json` and the deployments on public chains name.
 const CANONICAL: [Address; 11] = [
@@ -94,7 +97,7 @@ async fn runs_the_contracts_and_leaves_nothing_behind() {
     the_delegation_framework_is_as_on_public_chains(&chain).await;
     a_delegation_of_the_real_deployment_is_redeemed_once(&devnet, &chain).await;
     let entry_points: Vec<Address> = bundler.call("eth_supportedEntryPoints", ()).await.unwrap();
-    assert_eq!(entry_points, [CANONICAL[0]]);
+    assert_eq!(entry_points, [CANONICAL[0], ENTRY_POINT_V0_7]);
     let chain_id: U256 = bundler.call("eth_chainId", ()).await.unwrap();
     assert_eq!(chain_id, U256::from(devnet.chain_id()));
     assert!(devnet.funded_key(9).is_some() && devnet.funded_key(10).is_none());
@@ -185,14 +188,16 @@ async fn anyone_may_mint(chain: &HttpTransport, nft: Address) {
 
 async fn the_delegation_framework_is_as_on_public_chains(chain: &HttpTransport) {
     let enforcers = Enforcer::ALL.iter().map(|enforcer| enforcer.address_v1_3_0());
-    for address in enforcers.chain([MANAGER_V1_3_0]) {
+    for address in enforcers.chain([MANAGER_V1_3_0, ENTRY_POINT_V0_7, HYBRID_CODE, ACCOUNT_FACTORY]) {
         let code: Bytes = chain.call("eth_getCode", (address, "latest")).await.unwrap();
         assert!(!code.is_empty(), "{address}");
     }
-    let answer = eth_call(chain, DELEGATOR_CODE, &selector("delegationManager()").into()).await.unwrap();
-    assert_eq!(Address::from_word(B256::from_slice(&answer)), MANAGER_V1_3_0);
-    let answer = eth_call(chain, DELEGATOR_CODE, &selector("entryPoint()").into()).await.unwrap();
-    assert_eq!(Address::from_word(B256::from_slice(&answer)), ENTRY_POINT_V0_7);
+    for account in [DELEGATOR_CODE, HYBRID_CODE] {
+        let answer = eth_call(chain, account, &selector("delegationManager()").into()).await.unwrap();
+        assert_eq!(Address::from_word(B256::from_slice(&answer)), MANAGER_V1_3_0);
+        let answer = eth_call(chain, account, &selector("entryPoint()").into()).await.unwrap();
+        assert_eq!(Address::from_word(B256::from_slice(&answer)), ENTRY_POINT_V0_7);
+    }
 }
 
 async fn a_delegation_of_the_real_deployment_is_redeemed_once(devnet: &Devnet, chain: &HttpTransport) {

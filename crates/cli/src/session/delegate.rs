@@ -38,7 +38,7 @@ pub(crate) struct RedemptionArguments {
     /// Leave to the chain what no node can judge of a wallet's grant, such as a caveat of an unknown contract.
     #[arg(long)]
     leave_to_chain: bool,
-    /// The most gas of one of its transactions.
+    /// The most gas of one of its transactions, or of an operation of its account with what deploys that and the bundler's own.
     #[arg(long, value_name = "GAS", default_value_t = 1_000_000)]
     gas_limit: u64,
     /// The most that one gas of it may cost.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::SolCall as _;
 use quorate_bundler::{Bundler, BundlerError, SendOutcome};
+use quorate_contracts::Erc20;
 use quorate_core::delegation::{
     CaveatPlace, Context, DelegationCall, Enforcer, Mode, NoRedemption, Redeem, SingleExecution,
 };
@@ -13,6 +15,9 @@ use quorate_paymaster::Erc7677;
 use quorate_protocol::{DelegationPermissions, PermittedSubject, Subject};
 use quorate_store::{AccountId, Change, Store, StoreError, Transaction as Kept};
 use quorate_transport::Transport;
+
+use crate::HybridAccount;
+use crate::chain::{self, CaveatEnforcer, Chain, DelegationManager, Receipt};
 
 mod carrier;
 mod error;
@@ -23,11 +28,6 @@ mod signed;
 mod signer;
 mod status;
 mod transactions;
-
-use crate::HybridAccount;
-use crate::chain::{self, CaveatEnforcer, Chain, DelegationManager, Receipt};
-use alloy_sol_types::SolCall as _;
-use quorate_contracts::Erc20;
 
 use carrier::{Carrier, Draft, Fees, Quote};
 use operations::Operations;
