@@ -157,10 +157,9 @@ fn of_redemption(error: &RedeemError) -> Option<Exit> {
         RedeemError::Transport(error) => of_cause(error),
         RedeemError::Bundler(error) => of_cause(error),
         RedeemError::Paymaster(error) => of_cause(error),
-        RedeemError::Contract { .. }
-        | RedeemError::UnderWay { .. }
-        | RedeemError::Deploying { .. }
-        | RedeemError::UnknownEnd { .. } => Some(Exit::Remote),
+        RedeemError::Contract { .. } | RedeemError::UnderWay { .. } | RedeemError::Deploying { .. } => {
+            Some(Exit::Remote)
+        }
         RedeemError::Signer(_) | RedeemError::Store(_) => None,
         _ => Some(Exit::Refused),
     }

@@ -41,6 +41,13 @@ impl Record {
         record
     }
 
+    /// The places of what happened at a node.
+    fn places(&self, of: NodeIndex, what: Point) -> Vec<usize> {
+        let events = self.0.lock().unwrap();
+        let is_it = |(_, (node, point)): &(usize, &(NodeIndex, Point))| *node == of && *point == what;
+        events.iter().enumerate().filter(is_it).map(|(place, _)| place).collect()
+    }
+
     /// Each write, with the frames that its node sent while it went on.
     fn writes(&self) -> Vec<(NodeIndex, Write, BTreeSet<FrameKind>)> {
         let events = self.0.lock().unwrap();
@@ -67,7 +74,7 @@ fn relies_on(write: Write) -> &'static [FrameKind] {
         Write::Start | Write::Life => &[FrameKind::Hello],
         // The confirmation is the last message of the run.
         Write::PendingKey => &[FrameKind::Relay, FrameKind::Confirmations],
-        Write::Confirmations | Write::Key => &[FrameKind::Done],
+        Write::Key => &[FrameKind::Done],
         Write::Assignment => &[FrameKind::Done, FrameKind::Assignment],
         Write::Statement => &[FrameKind::Done, FrameKind::Statements],
         // The hello is the first.
@@ -75,8 +82,9 @@ fn relies_on(write: Write) -> &'static [FrameKind] {
         // The cheat was found in a round whose own messages may still wait for the socket.
         Write::Ban => &[FrameKind::Done, FrameKind::Ban],
         Write::Release => &[FrameKind::Done],
-        // One ban may be said to be kept while another is written.
+        // One ban may be said to be kept while another is written, and a key to be made while a peer's letter of it is.
         Write::SignedBan
+        | Write::Confirmations
         | Write::Removal
         | Write::DeadKey
         | Write::Attestations
@@ -105,6 +113,12 @@ async fn no_frame_leaves_a_node_before_the_write_that_it_relies_on_is_durable() 
     let others = [Write::Removal, Write::DeadKey, Write::Seal, Write::Restored, Write::Release];
     let all: BTreeSet<_> = Write::ALL.into_iter().filter(|write| !others.contains(write)).collect();
     assert_eq!(reached, all);
+    // A node that says that a key is made has written that, and before that what all have confirmed.
+    for node in nodes(&[1, 2, 3, 4, 5]) {
+        let confirmed = record.places(node, Point::Written(Write::Confirmations));
+        let made = record.places(node, Point::Writing(Write::Key));
+        assert!(confirmed.first() < made.first(), "node {node} made a key before it was confirmed");
+    }
     for (node, write, sent) in writes {
         for kind in relies_on(write) {
             assert!(!sent.contains(kind), "node {node} sent {kind} while it was writing {write}");

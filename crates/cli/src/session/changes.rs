@@ -1,6 +1,7 @@
 //! `quorate session extend`, `replace-key` and `revoke`: what an owner changes of sessions that are there.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use alloy_primitives::Bytes;
 use anyhow::Context as _;
@@ -117,6 +118,12 @@ struct OwnerCall {
     data: Bytes,
 }
 
+impl fmt::Display for OwnerCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {}", self.to, self.data)
+    }
+}
+
 pub(super) async fn extend(settings: SettingsArguments, arguments: ExtendArguments) -> anyhow::Result<()> {
     let ExtendArguments { session, until, signing } = arguments;
     let scene = Scene::open(settings, signing).await?;
@@ -187,11 +194,14 @@ impl Scene {
             let (key, is_ended) = self.end_key(self.owner.context.need_network()?, key_id).await?;
             let on_chain = delegated.disabling(self.owner.account.owner());
             let on_chain = on_chain.map(|(to, data)| OwnerCall { to, data: data.into() });
-            keys.push(EndedKey { on_chain, ..key });
-            match &self.delegator {
-                Some(delegator) if is_ended => delegator.forget(*address).await?,
-                _ => alive.push(address.to_string()),
+            match (&self.delegator, &on_chain) {
+                (Some(delegator), _) if is_ended => delegator.forget(*address).await?,
+                (_, Some(call)) => {
+                    alive.push(format!("{address} (which its owner ends on chain by calling {call})"))
+                }
+                (_, None) => alive.push(address.to_string()),
             }
+            keys.push(EndedKey { on_chain, ..key });
         }
         let ended = match self.revocation(ids, !delegated.is_empty()).await? {
             None => Outcome::Done(Ended { revoked: Vec::new(), transaction_hash: None, keys }),
@@ -329,9 +339,9 @@ impl Answer for Ended {
         for key in &self.keys {
             let (stored, missing) = (key.stored_by.len(), key.missing.len());
             lines.push(format!("key ended    at {stored} nodes, {missing} missing: {}", key.key_id));
-            if let Some(OwnerCall { to, data }) = &key.on_chain {
+            if let Some(call) = &key.on_chain {
                 lines.push(format!(
-                    "on chain     the owner ends its delegation there as well by calling {to} with {data}"
+                    "on chain     the owner ends its delegation there as well by calling {call}"
                 ));
             }
         }

@@ -131,11 +131,7 @@ impl Delegating<'_> {
 
     /// Finds out who grants it, and whether a delegation can say all of it.
     async fn way(&self, delegator: &Delegator) -> anyhow::Result<GrantedBy<'_>> {
-        if self.policies.limits().paymaster == PaymasterRule::Required && !self.redemptions.session_account {
-            let message = "the policies ask for a paymaster, and nobody pays for the key's own transactions: have it redeem through \
-                           an account with --session-account";
-            return Err(Failure::bad_input(message).into());
-        }
+        self.check_paymaster()?;
         if self.redemptions.session_account {
             let check = delegator.check_session_accounts();
             self.owner.steps.during("looking for the factory of accounts", check).await?;
@@ -147,6 +143,22 @@ impl Delegating<'_> {
         let caveats = self.file.caveats(self.policies)?;
         self.owner.steps.during("asking the owner's account", delegator.check_account()).await?;
         Ok(GrantedBy::OwnerSignature(caveats))
+    }
+
+    /// Whether there is a paymaster where the policies ask for one.
+    fn check_paymaster(&self) -> anyhow::Result<()> {
+        let has_paymaster = self.owner.context.settings.profile().session_paymaster.is_some();
+        let message = match self.policies.limits().paymaster {
+            PaymasterRule::Required if !self.redemptions.session_account => {
+                "the policies ask for a paymaster, and nobody pays for the key's own transactions: have it redeem through an account with \
+                 --session-account"
+            }
+            PaymasterRule::Required if !has_paymaster => {
+                "the policies ask for a paymaster, and the profile has no `session_paymaster`"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::bad_input(message).into())
     }
 
     async fn confirm(&self, way: &GrantedBy<'_>) -> anyhow::Result<()> {

@@ -55,6 +55,12 @@ pub(super) async fn run(settings: SettingsArguments, arguments: RedeemArguments)
             let message = format!("the key {session_key} was used elsewhere: its nonce {nonce} is used up");
             return Err(Failure::refused(message).into());
         }
+        Settled::Unknown { nonce } => {
+            let message = format!(
+                "the nonce {nonce} is used, and nobody says by what: the call may have been made; look for it before you make it again"
+            );
+            return Err(Failure::remote(message).into());
+        }
     };
     if !receipt.is_executed() {
         let reason = receipt.reason.map_or_else(String::new, |reason| format!(" ({reason})"));

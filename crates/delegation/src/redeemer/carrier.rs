@@ -47,8 +47,8 @@ pub(super) trait Carrier: Debug + Send + Sync {
     /// The hash by which it is known where it is sent to.
     fn hash(&self, signed: &Signed) -> B256;
 
-    /// Sends it. That it is there already, or its nonce is used, is no error. [`BundlerError::Rejected`] says that it gets into no
-    /// block as it is.
+    /// Sends it. That it is there already, or its nonce is used, is no error. Where a bundler gives [`BundlerError::Rejected`], and no
+    /// conflict with another of the same nonce, it gets into no block as it is.
     ///
     /// [`BundlerError::Rejected`]: quorate_bundler::BundlerError::Rejected
     async fn send(&self, signed: &Signed) -> Result<(), RedeemError>;
@@ -57,9 +57,20 @@ pub(super) trait Carrier: Debug + Send + Sync {
     async fn receipt(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError>;
 
     /// The same once its nonce is used, by the chain itself.
-    async fn receipt_on_chain(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError> {
-        self.receipt(signed).await
+    async fn receipt_on_chain(&self, signed: &Signed) -> Result<OnChain, RedeemError> {
+        Ok(self.receipt(signed).await?.map_or(OnChain::Nowhere, OnChain::In))
     }
+}
+
+/// What a chain says of something whose nonce is used.
+#[derive(Debug)]
+pub(super) enum OnChain {
+    /// It is in a block.
+    In(Receipt),
+    /// It is in no block.
+    Nowhere,
+    /// The node does not look so far back.
+    Unknown,
 }
 
 /// A call of the manager, and how it is sent.

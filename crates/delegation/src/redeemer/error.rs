@@ -99,15 +99,6 @@ pub enum RedeemError {
         /// The account.
         account: Address,
     },
-    /// A nonce is used, and nobody says by what.
-    #[error(
-        "the nonce {nonce} is used, and neither the bundler nor the node, which does not look so far back, says by what: the call may \
-         have been made. Look for it on chain before you make it again"
-    )]
-    UnknownEnd {
-        /// The nonce.
-        nonce: U256,
-    },
     /// A transaction that is to be replaced is none of this store's.
     #[error("the store has nothing that was signed with nonce {nonce}")]
     UnknownNonce {

@@ -137,9 +137,10 @@ impl Redeemer {
     /// Has the delegator's account make a call.
     ///
     /// # Errors
-    /// [`RedeemError`]: what the permissions forbid, what the chain would revert on, with the caveat, and gas that the key cannot pay
-    /// for. Nothing is signed then, and no nonce is used up. Where the node does not take what was signed, it stays in the store, and
-    /// the next call of the same goes on with it.
+    /// [`RedeemError`]: what the permissions forbid, what the chain would revert on, with the caveat, and gas that nobody pays for.
+    /// Nothing is signed for the call then, and no nonce is used up. Where the node or the bundler does not take what was signed, it
+    /// stays in the store, and the next call of the same goes on with it. [`RedeemError::Deploying`] while another call deploys the
+    /// key's account.
     pub async fn redeem(&self, call: Call<'_>) -> Result<PendingRedemption, RedeemError> {
         let data = self.data_of(call).unwrap_or_default();
         if let Some(pending) = self.under_way(&data).await? {
@@ -174,13 +175,14 @@ impl Redeemer {
         self.redeem(Call { to: token, value: U256::ZERO, data: &data }).await
     }
 
-    /// Signs once more what was sent with a nonce, with fees that are a tenth higher at least, and sends that.
+    /// Signs once more what was signed last with a nonce, with fees that are a tenth higher at least, and sends that.
     ///
     /// # Errors
     /// A nonce that nothing was signed with here, and fees over what the key may pay.
     pub async fn bump(&self, nonce: U256) -> Result<PendingRedemption, RedeemError> {
         let kept = self.kept(nonce).await?;
-        self.replace(kept.clone(), &kept.data).await
+        let data = last_data(&kept);
+        self.replace(kept, &data, Fees::raised).await
     }
 
     /// Uses up a nonce that is stuck, for fees alone: it redeems nothing. What was signed with the nonce before may still get into a
@@ -189,46 +191,60 @@ impl Redeemer {
     /// # Errors
     /// As [`bump`](Self::bump).
     pub async fn free(&self, nonce: U256) -> Result<PendingRedemption, RedeemError> {
-        self.replace(self.kept(nonce).await?, &NoRedemption.to_vec()).await
+        self.replace(self.kept(nonce).await?, &NoRedemption.to_vec(), Fees::raised).await
     }
 
-    async fn replace(&self, kept: Kept, data: &[u8]) -> Result<PendingRedemption, RedeemError> {
+    /// Signs anew with a nonce, with what the last fees have to be at least.
+    async fn replace(
+        &self,
+        kept: Kept,
+        data: &[u8],
+        at_least: impl FnOnce(Fees) -> Fees,
+    ) -> Result<PendingRedemption, RedeemError> {
         let quote = self.carrier.quote(data).await?;
         let last = kept.signed.last().and_then(|text| Signed::read(text));
-        let raised = last.map_or_else(Fees::default, |last| last.fees().raised());
-        let draft = self.priced(&quote, data, self.fees(&quote).at_least(raised)).await?;
+        let least = last.map_or_else(Fees::default, |last| at_least(last.fees()));
+        let draft = self.priced(&quote, data, self.fees(&quote).at_least(least)).await?;
         let signed = self.sign(&Draft { nonce: kept.nonce, ..draft }, quote.block).await?;
         self.keep_and_send(kept.nonce, &signed, kept.data).await?;
         Ok(self.pending(kept.nonce))
     }
 
-    /// Says what has become of the nonces that this store has something signed with, and forgets those that are over. What was lost
-    /// is sent again.
+    /// Says what has become of the nonces that this store has something signed with, and forgets those that are over. The others are
+    /// sent again, and operations are signed anew where nobody takes them as they are.
     ///
     /// # Errors
-    /// The store, the chain's node, or who it is sent to; not where the end of another nonce is told.
+    /// The store, the chain's node, who it is sent to, and what keeps it from being signed; not where the end of another is told.
     pub async fn settle(&self) -> Result<Vec<Settled>, RedeemError> {
-        let (mut settled, mut failed) = (Vec::new(), None);
-        for kept in self.store.transactions(self.id()).await? {
-            match self.settle_one(kept).await {
-                Ok(end) => settled.extend(end),
+        let (mut settled, mut told, mut failed) = (Vec::new(), Vec::new(), None);
+        for Kept { nonce, .. } in self.store.transactions(self.id()).await? {
+            match self.end_of(nonce).await {
+                Ok(None) => {}
+                Ok(Some(end)) => {
+                    settled.push(end);
+                    told.push(Change::RemoveTransaction(nonce));
+                }
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
+        // All at once and at last, so that no end is forgotten that was not told.
+        self.store.apply(self.id(), told).await?;
         match failed {
             Some(error) if settled.is_empty() => Err(error),
             _ => Ok(settled),
         }
     }
 
-    async fn settle_one(&self, kept: Kept) -> Result<Option<Settled>, RedeemError> {
-        if !self.carrier.is_used(kept.nonce).await? {
-            self.go_on(kept).await?;
-            return Ok(None);
+    /// What has become of a nonce that is over; another goes on.
+    async fn end_of(&self, nonce: U256) -> Result<Option<Settled>, RedeemError> {
+        let is_used = self.carrier.is_used(nonce).await?;
+        // Read now: others may have signed with it, or told its end.
+        let Some(kept) = self.find(nonce).await? else { return Ok(None) };
+        if is_used {
+            return Ok(Some(self.settled(&kept).await?));
         }
-        let end = self.settled(&kept).await?;
-        self.forget(kept.nonce).await?;
-        Ok(Some(end))
+        self.go_on(kept).await?;
+        Ok(None)
     }
 
     /// What was signed for the same call and is not told yet.
@@ -239,14 +255,13 @@ impl Redeemer {
         Ok(Some(self.pending(nonce)))
     }
 
-    /// Has what was signed last with a nonce sent where it was lost. Where it gets into no block as it is, since its paymaster's data is
-    /// over, its account is there meanwhile, or it pays too little, it is signed anew with the same nonce.
+    /// Has what was signed last with a nonce sent where it was lost. An operation that gets into no block as it is, since its paymaster's
+    /// data is over, its account is there meanwhile, or it pays too little, is signed anew with the same nonce, for what it costs now.
     async fn go_on(&self, kept: Kept) -> Result<(), RedeemError> {
         match self.send_again(&kept).await {
             Err(RedeemError::Bundler(BundlerError::Rejected { .. })) => {
-                let last = kept.signed.last().and_then(|text| Signed::read(text));
-                let data = last.map_or_else(|| kept.data.clone(), |last| last.data().to_vec());
-                self.replace(kept, &data).await.map(drop)
+                let data = last_data(&kept);
+                unless_conflicting(self.replace(kept, &data, |last| last).await.map(drop))
             }
             sent => sent,
         }
@@ -268,14 +283,22 @@ impl Redeemer {
         }
     }
 
-    /// One operation deploys the account. Bundlers take no second one, or put it in the place of the first.
+    /// One operation deploys the account. Bundlers take no second one, or put it in the place of the first. One that cannot go on is no
+    /// reason to wait.
     async fn check_deployment(&self) -> Result<(), RedeemError> {
-        let now = now();
-        let kept = self.store.transactions(self.id()).await?;
-        let Some(first) = kept.into_iter().find(|kept| !kept.is_free(now)) else { return Ok(()) };
-        let (account, nonce) = (self.carrier.caller(), first.nonce);
-        self.go_on(first).await?;
-        Err(RedeemError::Deploying { account, nonce })
+        let (account, now) = (self.carrier.caller(), now());
+        for kept in self.store.transactions(self.id()).await? {
+            let nonce = kept.nonce;
+            if kept.is_free(now) {
+                continue;
+            }
+            match self.go_on(kept).await {
+                Ok(()) => return Err(RedeemError::Deploying { account, nonce }),
+                Err(error @ (RedeemError::Store(_) | RedeemError::Transport(_))) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The first nonce that nobody has. What was lost of those that have to come first is sent again.
@@ -421,11 +444,9 @@ impl Redeemer {
 
     /// Sends what was signed last with a nonce.
     async fn send_again(&self, kept: &Kept) -> Result<(), RedeemError> {
-        let Some(signed) = kept.signed.last().and_then(|text| Signed::read(text)) else { return Ok(()) };
-        match self.carrier.send(&signed).await {
-            // One of the others with the nonce is on its way.
-            Err(RedeemError::Bundler(error)) if error.send_outcome() == SendOutcome::Conflict => Ok(()),
-            sent => sent,
+        match kept.signed.last().and_then(|text| Signed::read(text)) {
+            Some(signed) => unless_conflicting(self.carrier.send(&signed).await),
+            None => Ok(()),
         }
     }
 
@@ -436,8 +457,12 @@ impl Redeemer {
     }
 
     async fn kept(&self, nonce: U256) -> Result<Kept, RedeemError> {
+        self.find(nonce).await?.ok_or(RedeemError::UnknownNonce { nonce })
+    }
+
+    async fn find(&self, nonce: U256) -> Result<Option<Kept>, RedeemError> {
         let kept = self.store.transactions(self.id()).await?;
-        kept.into_iter().find(|kept| kept.nonce == nonce).ok_or(RedeemError::UnknownNonce { nonce })
+        Ok(kept.into_iter().find(|kept| kept.nonce == nonce))
     }
 
     async fn forget(&self, nonce: U256) -> Result<(), RedeemError> {
@@ -454,6 +479,20 @@ impl Redeemer {
 
     fn context(&self) -> Option<Context<'_>> {
         Context::parse(self.permissions.context.as_bytes()).ok()
+    }
+}
+
+/// What the manager is called with by what was signed last with a nonce.
+fn last_data(kept: &Kept) -> Vec<u8> {
+    let last = kept.signed.last().and_then(|text| Signed::read(text));
+    last.map_or_else(|| kept.data.clone(), |last| last.data().to_vec())
+}
+
+/// Where a conflict is with another of the same nonce, that one is on its way.
+fn unless_conflicting(sent: Result<(), RedeemError>) -> Result<(), RedeemError> {
+    match sent {
+        Err(RedeemError::Bundler(error)) if error.send_outcome() == SendOutcome::Conflict => Ok(()),
+        sent => sent,
     }
 }
 

@@ -11,7 +11,7 @@ use quorate_core::{EntryPointVersion, Initialization, Paymaster, UnpackedUserOpe
 use quorate_paymaster::Erc7677;
 use quorate_protocol::{AccountOperation, Subject};
 
-use super::carrier::{Carrier, Draft, Fees, Gas, Quote};
+use super::carrier::{Carrier, Draft, Fees, Gas, OnChain, Quote};
 use super::signed::Signed;
 use super::{GAS, RedeemError};
 use crate::HybridAccount;
@@ -132,8 +132,8 @@ impl Carrier for Operations {
         let Some(operation) = sent(signed) else { return Ok(()) };
         match self.bundler.send_user_operation(&operation, ENTRY_POINT, self.chain_id, None).await {
             Ok(_) => Ok(()),
-            // It is sent again as soon as there is room.
-            Err(error) if error.is_full_pool() => Ok(()),
+            // It is sent again when there may be room. A nonce that is used the bundler may know before the node does.
+            Err(error) if error.is_full_pool() || is_rejected_by(&error, EntryPointCode::AA25) => Ok(()),
             // What a bundler says of an operation that is in a block depends on what that has changed.
             Err(error @ BundlerError::Rejected { .. })
                 if !self.is_used(operation.operation.nonce).await? =>
@@ -151,17 +151,16 @@ impl Carrier for Operations {
     }
 
     /// Also where the bundler has forgotten it, or never had it.
-    async fn receipt_on_chain(&self, signed: &Signed) -> Result<Option<Receipt>, RedeemError> {
-        if let Some(receipt) = self.receipt(signed).await? {
-            return Ok(Some(receipt));
+    async fn receipt_on_chain(&self, signed: &Signed) -> Result<OnChain, RedeemError> {
+        if let Ok(Some(receipt)) = self.receipt(signed).await {
+            return Ok(OnChain::In(receipt));
         }
         let logs = EntryPointLogs { node: &*self.chain.0, address: ENTRY_POINT };
         let (account, hash) = (self.account.address(), self.hash(signed));
         let from = signed.block.saturating_sub(REORGANISED);
         let events = logs.events_in(account, Some(hash), from, self.chain.block().await?).await?;
-        let nonce = sent(signed).map_or(U256::ZERO, |operation| operation.operation.nonce);
-        let events = events.ok_or(RedeemError::UnknownEnd { nonce })?;
-        Ok(events.into_iter().next().map(Receipt::from))
+        let Some(events) = events else { return Ok(OnChain::Unknown) };
+        Ok(events.into_iter().next().map_or(OnChain::Nowhere, |event| OnChain::In(event.into())))
     }
 }
 

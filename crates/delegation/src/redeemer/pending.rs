@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, U256};
 use quorate_store::Transaction as Kept;
+use quorate_transport::TransportError;
 
+use super::carrier::OnChain;
 use super::signed::Signed;
 use super::{RedeemError, Redeemer};
 use crate::chain::Receipt;
@@ -25,6 +27,12 @@ pub enum Settled {
     Freed(Receipt),
     /// Something that this store does not know is in a block: the key was used elsewhere.
     Foreign {
+        /// The nonce.
+        nonce: U256,
+    },
+    /// Something is in a block, and nobody says what: the bundler has forgotten it, and the node does not look so far back; or its end
+    /// was told to another process. The call may have been made.
+    Unknown {
         /// The nonce.
         nonce: U256,
     },
@@ -57,32 +65,29 @@ impl PendingRedemption {
         Ok(signed(&kept).map(|signed| self.redeemer.carrier.hash(&signed)).collect())
     }
 
-    /// Waits until something with the nonce is in a block, and forgets it. What is lost meanwhile is sent again, or signed anew with the
-    /// same nonce where nobody takes it any more. Dropping the future stops waiting, and nothing else.
+    /// Waits until something with the nonce is in a block, and forgets it. What is lost meanwhile is sent again, and an operation that
+    /// nobody takes any more is signed anew with its nonce. Dropping the future stops waiting, and nothing else.
     ///
     /// # Errors
-    /// The store, the chain's node, or the bundler; what keeps it from being signed anew; [`RedeemError::UnknownEnd`].
+    /// The store, the chain's node, or the bundler, and what keeps an operation from being signed anew.
     pub async fn wait(&self) -> Result<Settled, RedeemError> {
         let Self { redeemer, nonce } = self;
         let mut kept = redeemer.kept(*nonce).await?;
-        let (mut pause, mut sent) = (FIRST_PAUSE, Instant::now());
+        let (mut pause, mut resending, mut sent) = (FIRST_PAUSE, RESENDING, Instant::now());
         let settled = loop {
             let (settled, is_used) =
                 tokio::try_join!(redeemer.mined(&kept), redeemer.carrier.is_used(*nonce))?;
             if is_used {
-                // It may have been bumped meanwhile.
-                kept = redeemer.kept(*nonce).await.unwrap_or(kept);
                 break match settled {
                     Some(settled) => settled,
-                    None => redeemer.settled(&kept).await?,
+                    None => redeemer.settled_of(kept).await?,
                 };
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE);
-            if sent.elapsed() >= RESENDING {
-                redeemer.go_on(kept).await?;
-                kept = redeemer.kept(*nonce).await?;
-                sent = Instant::now();
+            if sent.elapsed() >= resending {
+                kept = redeemer.resent(kept).await?;
+                (resending, sent) = (resending * 2, Instant::now());
             }
         };
         redeemer.forget(*nonce).await?;
@@ -91,13 +96,39 @@ impl PendingRedemption {
 }
 
 impl Redeemer {
+    /// Goes on with what is kept of a nonce by now, and gives that. What a node says of a transaction that it is given again tells
+    /// nothing of the one that it has.
+    async fn resent(&self, known: Kept) -> Result<Kept, RedeemError> {
+        let nonce = known.nonce;
+        let Some(newest) = self.find(nonce).await? else { return Ok(known) };
+        match self.go_on(newest).await {
+            Ok(()) | Err(RedeemError::Transport(TransportError::Rpc { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.find(nonce).await?.unwrap_or(known))
+    }
+
+    /// What has become of a nonce that is used, of which something may have been signed meanwhile, or its end told elsewhere.
+    async fn settled_of(&self, known: Kept) -> Result<Settled, RedeemError> {
+        let nonce = known.nonce;
+        match self.find(nonce).await? {
+            Some(newest) => self.settled(&newest).await,
+            None => match self.settled(&known).await? {
+                Settled::Foreign { .. } => Ok(Settled::Unknown { nonce }),
+                settled => Ok(settled),
+            },
+        }
+    }
+
     /// What the chain has with a nonce that is used. The nonce may be known before the receipt, so that nothing is called foreign at
     /// once.
     pub(super) async fn settled(&self, kept: &Kept) -> Result<Settled, RedeemError> {
         for _ in 0..RECEIPT_QUESTIONS {
             for signed in signed(kept) {
-                if let Some(receipt) = self.carrier.receipt_on_chain(&signed).await? {
-                    return Ok(told(kept, &signed, receipt));
+                match self.carrier.receipt_on_chain(&signed).await? {
+                    OnChain::In(receipt) => return Ok(told(kept, &signed, receipt)),
+                    OnChain::Nowhere => {}
+                    OnChain::Unknown => return Ok(Settled::Unknown { nonce: kept.nonce }),
                 }
             }
             tokio::time::sleep(PAUSE).await;

@@ -40,8 +40,9 @@ impl PackedStub {
         verification_gas_limit: Option<U256>,
         post_op_gas_limit: Option<U256>,
     ) -> Result<Paymaster<Vec<u8>>, PaymasterError> {
-        let verification = self.verification_gas_limit.or(verification_gas_limit);
-        let verification = verification.filter(|limit| !limit.is_zero()).ok_or(PaymasterError::NoGasLimit)?;
+        let named = |limit: Option<U256>| limit.filter(|limit| !limit.is_zero());
+        let verification = named(self.verification_gas_limit).or(named(verification_gas_limit));
+        let verification = verification.ok_or(PaymasterError::NoGasLimit)?;
         let post_op = self.post_op_gas_limit.or(post_op_gas_limit).unwrap_or(self.post_op_gas);
         Ok(self.with_limits(verification, post_op))
     }

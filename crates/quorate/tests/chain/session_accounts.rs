@@ -194,7 +194,10 @@ fn an_operation_is_neither_lost_nor_made_twice() {
         // A nonce that is not wanted any more is used up for fees alone.
         wire.loses(Loses::Request);
         redeemer(&store).redeem(mint(&data)).await.unwrap_err();
-        redeemer(&store).free(U256::from(3)).await.unwrap();
+        wire.loses(Loses::Request);
+        redeemer(&store).free(U256::from(3)).await.unwrap_err();
+        // Higher fees for what was signed last: still for nothing.
+        redeemer(&store).bump(U256::from(3)).await.unwrap();
         let freed = redeemer(&store).redeem(mint(&data)).await.unwrap().wait().await.unwrap();
         assert!(matches!(freed, Settled::Freed(receipt) if receipt.is_executed()));
         assert_eq!(count().await, 3);
