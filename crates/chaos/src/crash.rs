@@ -203,13 +203,18 @@ impl Crashes {
         Session::make(self.processes.descriptor(), ENOUGH, &self.counts).await
     }
 
-    /// Whether the victim still knows that the other node cheated it.
+    /// Whether the victim still knows that the other node cheated it. Nodes that have just come back may refuse for other reasons first.
     async fn check_ban(&self, session: &Session, is_banned: bool) -> Result<(), ChaosError> {
-        let refused = match session.sign_once(1).await {
-            Err(NetworkError::Client(ClientError::Refused(Refusal::Banned { peer, .. }))) => {
-                peer == self.peer
+        let until = Instant::now() + PATIENCE;
+        let refused = loop {
+            match session.sign_once(1).await {
+                Ok(()) => break false,
+                Err(NetworkError::Client(ClientError::Refused(Refusal::Banned { peer, .. }))) => {
+                    break peer == self.peer;
+                }
+                Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                Err(_) => break false,
             }
-            _ => false,
         };
         if refused == is_banned { Ok(()) } else { Err(ChaosError::Ban { node: self.peer, is_banned }) }
     }
