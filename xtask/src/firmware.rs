@@ -41,7 +41,7 @@ pub(crate) struct Feature {
     bound: Option<(&'static str, Bound)>,
 }
 
-const FEATURES: [Feature; 4] = [
+const FEATURES: [Feature; 5] = [
     Feature { name: "lint", beside: None, bound: None },
     Feature { name: "use", beside: None, bound: None },
     // The review of delegations, with the reading of contexts and all texts.
@@ -50,7 +50,13 @@ const FEATURES: [Feature; 4] = [
         beside: None,
         bound: Some(("flash of feature delegation", Bound { goal: 12 * 1024, most: 13 * 1024 })),
     },
-    // The core's evaluators of delegations and their texts; what is evaluated is read as it is for the review.
+    // The core's evaluators of delegations, with the same reading and their own texts.
+    Feature {
+        name: "evaluate",
+        beside: None,
+        bound: Some(("flash of feature evaluate", Bound { goal: 12 * 1024, most: 15 * 1024 })),
+    },
+    // The same beside the review, which reads as they do.
     Feature {
         name: "evaluate",
         beside: Some("delegation"),
@@ -170,14 +176,15 @@ fn measure_flash(features: &[Feature]) -> anyhow::Result<Vec<Measured>> {
     for Feature { name, beside, .. } in features {
         let both = [*beside, Some(*name)].into_iter().flatten().collect::<Vec<_>>().join(",");
         firmware_cargo(&["build", "--release", "--locked", "--features", &both])?;
-        with_features.insert(*name, flash("quorate-firmware")?);
+        with_features.insert((*name, *beside), flash("quorate-firmware")?);
     }
     firmware_cargo(&["build", "--release", "--locked"])?;
     let (signer, without_core) = (flash("quorate-firmware")?, flash("without-core")?);
-    let flash_with = |name: &str| with_features.get(name).copied().unwrap_or(signer);
+    let flash_with = |name, beside| with_features.get(&(name, beside)).copied().unwrap_or(signer);
     let mut measured = Vec::new();
     for Feature { name, beside, bound } in features {
-        let bytes = flash_with(name).saturating_sub(beside.map_or(signer, flash_with));
+        let without = beside.map_or(signer, |beside| flash_with(beside, None));
+        let bytes = flash_with(name, *beside).saturating_sub(without);
         match *bound {
             Some((what, bound)) => measured.push(Measured { what, bytes, bound }.print()),
             None => println!("flash of feature {name}  {bytes}"),
