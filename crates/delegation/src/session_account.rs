@@ -27,6 +27,7 @@ sol! {
 pub struct HybridAccount {
     owner: Address,
     salt: U256,
+    address: Address,
 }
 
 /// What creates the accounts with CREATE2, on every chain that the framework is on.
@@ -40,13 +41,19 @@ const PROXY: &str = include_str!("erc1967_proxy.hex");
 
 impl HybridAccount {
     /// A key's account: that of salt 0.
-    pub const fn of(owner: Address) -> Self {
-        Self { owner, salt: U256::ZERO }
+    pub fn of(owner: Address) -> Self {
+        Self::with_salt(owner, U256::ZERO)
+    }
+
+    /// One key has an account for each salt.
+    fn with_salt(owner: Address, salt: U256) -> Self {
+        let address = FACTORY.create2(salt.to_be_bytes(), keccak256(creation(owner)));
+        Self { owner, salt, address }
     }
 
     /// The account's address, whether it is deployed or not.
-    pub fn address(self) -> Address {
-        FACTORY.create2(self.salt.to_be_bytes(), keccak256(self.creation()))
+    pub const fn address(self) -> Address {
+        self.address
     }
 
     /// What deploys it.
@@ -57,22 +64,23 @@ impl HybridAccount {
     /// What the factory is called with: `deploy(bytes, bytes32)`.
     pub fn factory_data(self) -> Vec<u8> {
         let salt = self.salt.to_be_bytes().into();
-        deployCall { creation: self.creation().into(), salt }.abi_encode()
+        deployCall { creation: creation(self.owner).into(), salt }.abi_encode()
     }
 
     /// The account as a key's permissions name it, with the only init code that nodes sign.
     pub fn pinned(self) -> SessionAccount {
         let factory = FactoryPin { address: FACTORY, data_hash: keccak256(self.factory_data()) };
-        SessionAccount { address: self.address(), factory: Some(factory) }
+        SessionAccount { address: self.address, factory: Some(factory) }
     }
+}
 
-    fn creation(self) -> Vec<u8> {
-        let nothing = initializeCall { owner: self.owner, keyIds: vec![], xs: vec![], ys: vec![] };
-        let arguments = (IMPLEMENTATION, Bytes::from(nothing.abi_encode())).abi_encode_params();
-        let mut creation = proxy();
-        creation.extend(arguments);
-        creation
-    }
+/// The creation code of an owner's proxy.
+fn creation(owner: Address) -> Vec<u8> {
+    let nothing = initializeCall { owner, keyIds: vec![], xs: vec![], ys: vec![] };
+    let arguments = (IMPLEMENTATION, Bytes::from(nothing.abi_encode())).abi_encode_params();
+    let mut creation = proxy();
+    creation.extend(arguments);
+    creation
 }
 
 #[expect(clippy::expect_used, reason = "the file is part of this crate, and a test reads it")]
@@ -110,7 +118,7 @@ mod tests {
             ),
         ];
         for (salt, address, data_hash) in expected {
-            let pinned = HybridAccount { owner, salt: U256::from(salt) }.pinned();
+            let pinned = HybridAccount::with_salt(owner, U256::from(salt)).pinned();
             assert_eq!((pinned.address, pinned.factory.unwrap().data_hash), (address, data_hash));
         }
     }

@@ -35,8 +35,8 @@ pub(super) trait Carrier: Debug + Send + Sync {
     /// What the chain says of a call of the manager before it is signed, asked all at once.
     async fn quote(&self, data: &[u8]) -> Result<Quote, RedeemError>;
 
-    /// The nonces that may come next, by their preference from 0 on.
-    async fn nonce(&self, preference: u64) -> Result<U256, RedeemError>;
+    /// The first nonce to try, or the one after another that is taken.
+    async fn nonce(&self, taken: Option<U256>) -> Result<U256, RedeemError>;
 
     /// Whether the chain takes them in the order of their nonces, so that one that is lost holds up those after it.
     fn is_in_order(&self) -> bool;

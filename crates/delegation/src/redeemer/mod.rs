@@ -311,22 +311,21 @@ impl Redeemer {
         }
         let now = now();
         let is_taken = |nonce: U256| kept.iter().any(|kept| kept.nonce == nonce && !kept.is_free(now));
-        for preference in 0.. {
-            // After the store: a nonce that is free there by now may be in a block.
-            let nonce = self.carrier.nonce(preference).await?;
-            if is_taken(nonce) {
-                continue;
+        // After the store: a nonce that is free there by now may be in a block.
+        let mut nonce = self.carrier.nonce(None).await?;
+        loop {
+            if !is_taken(nonce) {
+                let reserved_until = now + RESERVATION.as_secs();
+                let transaction = Kept { nonce, data: data.to_vec(), reserved_until, signed: Vec::new() };
+                match self.store.apply(self.id(), vec![Change::ReserveNonce { transaction, now }]).await {
+                    Ok(()) => return Ok(nonce),
+                    Err(StoreError::NonceTaken { .. }) => {}
+                    Err(StoreError::SameData { nonce, .. }) => return Err(RedeemError::UnderWay { nonce }),
+                    Err(error) => return Err(error.into()),
+                }
             }
-            let reserved_until = now + RESERVATION.as_secs();
-            let transaction = Kept { nonce, data: data.to_vec(), reserved_until, signed: Vec::new() };
-            match self.store.apply(self.id(), vec![Change::ReserveNonce { transaction, now }]).await {
-                Ok(()) => return Ok(nonce),
-                Err(StoreError::NonceTaken { .. }) => {}
-                Err(StoreError::SameData { nonce, .. }) => return Err(RedeemError::UnderWay { nonce }),
-                Err(error) => return Err(error.into()),
-            }
+            nonce = self.carrier.nonce(Some(nonce)).await?;
         }
-        unreachable!("there is no last nonce")
     }
 
     /// What was signed is stored before it is sent, with what the nonce was reserved for.

@@ -1,12 +1,12 @@
 //! User operations of an account that the key owns, at EntryPoint v0.7.
 
 use alloy_primitives::{Address, B256, U256, hex};
-use alloy_sol_types::sol;
 use async_trait::async_trait;
 use quorate_bundler::{
     Bundler, BundlerError, EntryPointCode, EntryPointLogs, FeeAdvice, PackedGasEstimate,
-    SignedOperation as _, SignedPackedOperation,
+    SignedPackedOperation,
 };
+use quorate_contracts::EntryPoint;
 use quorate_core::{EntryPointVersion, Initialization, Paymaster, UnpackedUserOperation};
 use quorate_paymaster::Erc7677;
 use quorate_protocol::{AccountOperation, Subject};
@@ -16,13 +16,6 @@ use super::signed::Signed;
 use super::{GAS, RedeemError};
 use crate::HybridAccount;
 use crate::chain::{Chain, Receipt};
-
-sol! {
-    interface EntryPoint {
-        function getNonce(address sender, uint192 key) external view returns (uint256);
-        function balanceOf(address account) external view returns (uint256);
-    }
-}
 
 /// User operations of a key's account, which hands what it is called with on to its manager.
 #[derive(Debug)]
@@ -112,8 +105,8 @@ impl Carrier for Operations {
     }
 
     /// Each stream has an order of its own, so that no operation waits for another.
-    async fn nonce(&self, preference: u64) -> Result<U256, RedeemError> {
-        self.next_in(U256::from(preference)).await
+    async fn nonce(&self, taken: Option<U256>) -> Result<U256, RedeemError> {
+        self.next_in(taken.map_or(U256::ZERO, |taken| (taken >> 64) + U256::ONE)).await
     }
 
     fn is_in_order(&self) -> bool {
@@ -125,7 +118,10 @@ impl Carrier for Operations {
     }
 
     fn hash(&self, signed: &Signed) -> B256 {
-        sent(signed).map_or(B256::ZERO, |operation| operation.hash(ENTRY_POINT, self.chain_id))
+        match &signed.subject {
+            Subject::AccountOperation(message) => message.operation.hash_v0_7(ENTRY_POINT, self.chain_id),
+            _ => B256::ZERO,
+        }
     }
 
     async fn send(&self, signed: &Signed) -> Result<(), RedeemError> {

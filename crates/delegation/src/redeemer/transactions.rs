@@ -59,9 +59,12 @@ impl Carrier for Transactions {
         })
     }
 
-    async fn nonce(&self, preference: u64) -> Result<U256, RedeemError> {
-        let next = self.chain.transaction_count(self.key, "pending").await?;
-        Ok(U256::from(next) + U256::from(preference))
+    async fn nonce(&self, taken: Option<U256>) -> Result<U256, RedeemError> {
+        match taken {
+            // Whatever is pending by now: a gap would hold up all after it.
+            Some(taken) => Ok(taken + U256::ONE),
+            None => Ok(U256::from(self.chain.transaction_count(self.key, "pending").await?)),
+        }
     }
 
     fn is_in_order(&self) -> bool {
@@ -91,4 +94,35 @@ fn encoded(signed: &Signed) -> Vec<u8> {
     let signature = &signed.signature;
     let (y_parity, r, s) = (signature.v(), signature.r(), signature.s());
     SignedTransaction { transaction: transaction.clone(), y_parity, r, s }.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use quorate_transport::{Repeat, Transport, TransportError};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A node that has one transaction more each time that it is asked.
+    #[derive(Debug, Default)]
+    struct Busy(AtomicU64);
+
+    #[async_trait]
+    impl Transport for Busy {
+        async fn request(&self, _: &str, _: Value, _: Repeat) -> Result<Value, TransportError> {
+            Ok(json!(format!("{:#x}", self.0.fetch_add(1, Ordering::Relaxed))))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_nonce_after_one_that_is_taken_leaves_no_gap() {
+        let chain = Chain(Arc::new(Busy::default()));
+        let (key, manager) = (Address::ZERO, Address::ZERO);
+        let transactions = Transactions { chain, chain_id: 1, key, manager };
+        let first = transactions.nonce(None).await.unwrap();
+        assert_eq!(transactions.nonce(Some(first)).await.unwrap(), first + U256::ONE);
+    }
 }
