@@ -116,8 +116,11 @@ async fn no_frame_leaves_a_node_before_the_write_that_it_relies_on_is_durable() 
     // A node that says that a key is made has written that, and before that what all have confirmed.
     for node in nodes(&[1, 2, 3, 4, 5]) {
         let confirmed = record.places(node, Point::Written(Write::Confirmations));
-        let made = record.places(node, Point::Writing(Write::Key));
-        assert!(confirmed.first() < made.first(), "node {node} made a key before it was confirmed");
+        let making = record.places(node, Point::Writing(Write::Key));
+        let made = record.places(node, Point::Written(Write::Key));
+        let said = record.places(node, Point::Sending(FrameKind::Done));
+        assert!(confirmed.first() < making.first(), "node {node} made a key before it was confirmed");
+        assert!(made.first() < said.first(), "node {node} said that a key was made before it had written it");
     }
     for (node, write, sent) in writes {
         for kind in relies_on(write) {
