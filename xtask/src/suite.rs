@@ -46,7 +46,7 @@ pub(crate) fn run(programs: Vec<Program>, signer: Option<&Path>, chromium: &Path
         for program in programs {
             let ran = run_one(&program, signer, chromium);
             if !ran.passed {
-                lock(&failed).push(program.name);
+                lock(&failed).push((program.name, ran.said));
             } else if program.name == DEVICE {
                 *lock(&said_by_device) = ran.said;
             }
@@ -58,8 +58,13 @@ pub(crate) fn run(programs: Vec<Program>, signer: Option<&Path>, chromium: &Path
         run_lane(others);
     });
     run_lane(benchmarks);
-    let failed = lock(&failed).join(", ");
-    ensure!(failed.is_empty(), "of {count} test programs failed: {failed}");
+    let failed = lock(&failed);
+    // Once more, where whoever looks at the end finds it.
+    for (name, said) in failed.iter() {
+        println!("-- {name} failed:\n{}", failures(said));
+    }
+    let names: Vec<_> = failed.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names.is_empty(), "of {count} test programs failed: {}", names.join(", "));
     Ok(std::mem::take(&mut lock(&said_by_device)))
 }
 
@@ -130,6 +135,11 @@ fn program(message: &str) -> Option<Program> {
     })
 }
 
+/// The part of what a test program has said that tells of its failures: all of it where it ended before it could say.
+fn failures(said: &str) -> &str {
+    said.find("\nfailures:\n").map_or(said, |start| &said[start..])
+}
+
 struct Ran {
     passed: bool,
     said: String,
@@ -182,5 +192,12 @@ mod tests {
         assert_eq!((review.name.as_str(), review.folder), ("core/review", PathBuf::from("/q/crates/core")));
         assert_eq!(message("bin", "quorate", false), None);
         assert_eq!(program(r#"{"reason":"build-finished","success":true}"#), None);
+    }
+
+    #[test]
+    fn failures_are_told_once_more_without_what_passed() {
+        let said = "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nwhy\n";
+        assert_eq!(failures(said), "\nfailures:\n\n---- b stdout ----\nwhy\n");
+        assert_eq!(failures("test a ... \nSIGABRT"), "test a ... \nSIGABRT");
     }
 }

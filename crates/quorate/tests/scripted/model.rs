@@ -37,6 +37,12 @@ proptest! {
 }
 
 fn run(steps: &[Step]) -> Result<(), String> {
+    // The futures of a whole life lie within one another, and unoptimised ones are large.
+    let thread = std::thread::Builder::new().stack_size(32 << 20);
+    std::thread::scope(|scope| thread.spawn_scoped(scope, || live(steps)).unwrap().join().unwrap())
+}
+
+fn live(steps: &[Step]) -> Result<(), String> {
     // Waiting costs nothing: the clock goes on when everybody waits.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
