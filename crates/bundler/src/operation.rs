@@ -1,7 +1,7 @@
 //! User operations as bundlers take them.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
-use quorate_core::{EntryPointVersion, Initialization, PackedUserOperation, SignedUserOperation};
+use alloy_primitives::{Address, B256, Bytes};
+use quorate_core::{EntryPointVersion, PackedUserOperation, SignedUserOperation, UnpackedUserOperation};
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
 
 use crate::{GasEstimate, PackedGasEstimate};
@@ -55,103 +55,20 @@ impl SignedOperation for SignedPackedOperation {
 impl Serialize for SignedPackedOperation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let operation = self.operation.unpack(EntryPointVersion::V0_7, None).map_err(S::Error::custom)?;
-        let (factory, factory_data) = match operation.init {
-            Initialization::Factory { factory, data } => (Some(factory), Some(hex(data))),
-            Initialization::Deployed | Initialization::Delegated { .. } => (None, None),
-        };
-        let paymaster = operation.paymaster.as_ref();
-        Form {
-            sender: operation.sender,
-            nonce: operation.nonce,
-            factory,
-            factory_data,
-            call_data: hex(operation.call_data),
-            call_gas_limit: U256::from(operation.call_gas_limit),
-            verification_gas_limit: U256::from(operation.verification_gas_limit),
-            pre_verification_gas: operation.pre_verification_gas,
-            max_fee_per_gas: U256::from(operation.max_fee_per_gas),
-            max_priority_fee_per_gas: U256::from(operation.max_priority_fee_per_gas),
-            paymaster: paymaster.map(|it| it.paymaster),
-            paymaster_verification_gas_limit: paymaster.map(|it| U256::from(it.verification_gas_limit)),
-            paymaster_post_op_gas_limit: paymaster.map(|it| U256::from(it.post_op_gas_limit)),
-            paymaster_data: paymaster.map(|it| hex(it.data)),
-            signature: hex(&self.signature),
-        }
-        .serialize(serializer)
+        Signed { operation, signature: Bytes::copy_from_slice(&self.signature) }.serialize(serializer)
     }
 }
 
-fn hex(bytes: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(bytes)
-}
-
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Form {
-    sender: Address,
-    nonce: U256,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    factory: Option<Address>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    factory_data: Option<Bytes>,
-    call_data: Bytes,
-    call_gas_limit: U256,
-    verification_gas_limit: U256,
-    pre_verification_gas: U256,
-    max_fee_per_gas: U256,
-    max_priority_fee_per_gas: U256,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paymaster: Option<Address>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paymaster_verification_gas_limit: Option<U256>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paymaster_post_op_gas_limit: Option<U256>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paymaster_data: Option<Bytes>,
+struct Signed<'a> {
+    #[serde(flatten)]
+    operation: UnpackedUserOperation<&'a [u8], &'a Vec<u8>>,
     signature: Bytes,
 }
 
 #[cfg(test)]
 mod tests {
-    use quorate_core::{Encode as _, Paymaster, UnpackedUserOperation};
-
     use super::*;
-
-    #[test]
-    fn what_is_sent_is_read_as_what_was_signed() {
-        let paymaster = Paymaster {
-            paymaster: Address::repeat_byte(0x9a),
-            verification_gas_limit: 70,
-            post_op_gas_limit: 80,
-            data: vec![1, 2, 3],
-        };
-        let init = Initialization::Factory { factory: Address::repeat_byte(0xfa), data: vec![4, 5] };
-        let operation = UnpackedUserOperation::<Vec<u8>> {
-            sender: Address::repeat_byte(0xac),
-            nonce: (U256::from(3) << 64) | U256::from(4),
-            init: init.clone(),
-            call_data: vec![6, 7],
-            call_gas_limit: 10,
-            verification_gas_limit: 20,
-            pre_verification_gas: U256::from(30),
-            max_fee_per_gas: 40,
-            max_priority_fee_per_gas: 50,
-            paymaster: Some(paymaster),
-        };
-        let signed = SignedPackedOperation { operation: operation.clone().pack(), signature: vec![8] };
-        let json = serde_json::to_value(&signed).unwrap();
-        assert_eq!(json["signature"], "0x08");
-        assert_eq!(serde_json::from_value::<UnpackedUserOperation<Vec<u8>>>(json).unwrap(), operation);
-
-        let bare = UnpackedUserOperation { paymaster: None, init: Initialization::Deployed, ..operation };
-        let json = serde_json::to_value(SignedPackedOperation { operation: bare.pack(), signature: vec![8] });
-        let names: Vec<_> = json.unwrap().as_object().unwrap().keys().cloned().collect();
-        assert!(
-            names.iter().all(|name| !name.contains("paymaster") && !name.contains("factory")),
-            "{names:?}"
-        );
-        assert_eq!(signed.operation.init_code, init.to_vec());
-    }
 
     #[test]
     fn an_operation_that_no_entry_point_reads_is_not_sent() {

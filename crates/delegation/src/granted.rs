@@ -115,11 +115,9 @@ impl Granted {
         context: PinnedContext,
         deployment: &Deployment,
     ) -> Result<Self, GrantError> {
+        let single = Context::parse(context.as_bytes()).ok().and_then(|read| read.single());
         let found = context.hashes().len();
-        let read = Context::parse(context.as_bytes()).ok().and_then(|read| read.get(0));
-        let Some(delegation) = read.filter(|_| found == 1) else {
-            return Err(GrantError::Delegations { found });
-        };
+        let delegation = single.ok_or(GrantError::Delegations { found })?;
         if delegation.delegate != request.to {
             return Err(GrantError::Delegate { found: delegation.delegate, asked: request.to });
         }

@@ -103,11 +103,7 @@ fn payee(policy: &Policy) -> Result<Option<Address>, NotOfWallets> {
 
 /// The one amount that is limited.
 fn spending(policy: &Policy, limits: &Limits) -> Result<(Spending, Limits), NotOfWallets> {
-    let is_amount = |limit: &ArgumentLimit| {
-        limit.contract == policy.contract()
-            && limit.selector == *TRANSFER.as_bytes()
-            && limit.offset == AMOUNT
-    };
+    let is_amount = |limit: &ArgumentLimit| limit.is_of_transfers(policy.contract());
     let (amounts, arguments): (Vec<_>, Vec<_>) = limits.arguments.iter().copied().partition(is_amount);
     let start = Some(policy.epoch().valid_after()).filter(|start| *start != 0);
     let spending = match amounts[..] {

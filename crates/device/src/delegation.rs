@@ -32,9 +32,7 @@ impl<'a> DelegationBuffer<'a> {
     /// Shows the delegation, and gives the digest to sign.
     #[inline(never)]
     pub(crate) fn review<S: Show>(&self, domain: DelegationDomain, show: S) -> Result<B256, Refusal> {
-        let delegations = Context::parse(&self.encoded)?;
-        let first = delegations.get(0).filter(|_| delegations.len() == 1);
-        let delegation = first.ok_or(Refusal::NotOneDelegation)?;
+        let delegation = Context::parse(&self.encoded)?.single().ok_or(Refusal::NotOneDelegation)?;
         Ok(DelegationReview::new(self.trusted, show).review(domain, &delegation)?)
     }
 }

@@ -40,9 +40,8 @@ pub unsafe extern "C" fn quorate_review_delegation(
                 (manager, delegation.read("the delegation")?, Output::new(digest, "digest")?)
             };
             let domain = DelegationDomain { chain_id, manager: Address::from(*manager) };
-            let delegations = Context::parse(delegation)?;
-            let first = delegations.get(0).filter(|_| delegations.len() == 1).ok_or(NOT_ONE)?;
-            digest.write(state.review(domain, &first)?.0);
+            let delegation = Context::parse(delegation)?.single().ok_or(NOT_ONE)?;
+            digest.write(state.review(domain, &delegation)?.0);
             Ok(())
         })
     };

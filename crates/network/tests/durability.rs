@@ -98,7 +98,7 @@ fn relies_on(write: Write) -> &'static [FrameKind] {
 async fn no_frame_leaves_a_node_before_the_write_that_it_relies_on_is_durable() {
     let _scenario = FailScenario::setup();
     let record = Record::begin();
-    let scene = Scene::start().await;
+    let scene = Scene::start_without_keys().await;
     let key = scene.key(uses(10)).await;
     scene.sign([1, 2, 3], &key, &mint(1)).await.unwrap();
     let second = ephemeral();

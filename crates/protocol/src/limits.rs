@@ -322,6 +322,12 @@ impl Limits {
 }
 
 impl ArgumentLimit {
+    /// Whether it counts what a token's `transfer(address,uint256)` sends.
+    pub fn is_of_transfers(&self, token: Address) -> bool {
+        let transfer = FixedBytes([0xa9, 0x05, 0x9c, 0xbb]);
+        (self.contract, self.selector, self.offset) == (token, transfer, 32)
+    }
+
     const fn counter(&self) -> Counter {
         let &Self { contract, selector, offset, total, seconds } = self;
         let quantity = Quantity::Argument { contract, selector: FunctionSelector::new(selector.0), offset };

@@ -75,6 +75,11 @@ impl<'a> Context<'a> {
         read_delegation(&mut Reader::new(items.get(at..)?), index).ok()
     }
 
+    /// The only one; none where there are several.
+    pub fn single(&self) -> Option<Delegation<'a>> {
+        self.get(0).filter(|_| self.len == 1)
+    }
+
     /// All of them, leaf first.
     pub fn delegations(&self) -> impl Iterator<Item = Delegation<'a>> + Clone + use<'a> {
         let context = *self;

@@ -170,16 +170,23 @@ impl<'de> Deserialize<'de> for UnpackedUserOperation<Vec<u8>> {
     }
 }
 
-#[derive(Deserialize)]
+/// The fields are left out of which the operation has nothing.
+impl<B: AsRef<[u8]>, C: AsRef<[u8]>> Serialize for UnpackedUserOperation<B, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        UnpackedForm::from(self).serialize(serializer)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct UnpackedForm {
     sender: Checked,
     nonce: Quantity<U256>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     factory: Option<Factory>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     factory_data: Option<Hex>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     eip7702_auth: Option<Authorization>,
     call_data: Hex,
     call_gas_limit: Quantity<u128>,
@@ -187,18 +194,18 @@ struct UnpackedForm {
     pre_verification_gas: Quantity<U256>,
     max_fee_per_gas: Quantity<u128>,
     max_priority_fee_per_gas: Quantity<u128>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     paymaster: Option<Checked>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     paymaster_verification_gas_limit: Option<Quantity<u128>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     paymaster_post_op_gas_limit: Option<Quantity<u128>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     paymaster_data: Option<Hex>,
     /// From v0.9 on.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     paymaster_signature: Option<Hex>,
-    #[serde(default, rename = "signature")]
+    #[serde(default, rename = "signature", skip_serializing)]
     _signature: Option<Hex>,
 }
 
@@ -210,29 +217,77 @@ enum Factory {
 impl<'de> Deserialize<'de> for Factory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = alloc::string::String::deserialize(deserializer)?;
-        if text == "0x7702" || text == "0x7702000000000000000000000000000000000000" {
+        if text == DELEGATED || text == "0x7702000000000000000000000000000000000000" {
             return Ok(Self::Delegated);
         }
         Checked::deserialize(de::IntoDeserializer::into_deserializer(text)).map(Self::Contract)
     }
 }
 
+impl Serialize for Factory {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Contract(factory) => factory.serialize(serializer),
+            Self::Delegated => serializer.serialize_str(DELEGATED),
+        }
+    }
+}
+
+/// In place of a factory: the account has the code that an EIP-7702 authorization gives it.
+const DELEGATED: &str = "0x7702";
+
 /// An EIP-7702 authorization, of which a hash covers the address alone.
-#[derive(Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Authorization {
     #[serde(alias = "contractAddress")]
     address: Checked,
-    #[serde(default, rename = "chainId")]
+    #[serde(default, rename = "chainId", skip_serializing)]
     _chain_id: Option<Quantity<U256>>,
-    #[serde(default, rename = "nonce")]
+    #[serde(default, rename = "nonce", skip_serializing)]
     _nonce: Option<Quantity<u64>>,
-    #[serde(default, rename = "yParity", alias = "v")]
+    #[serde(default, rename = "yParity", alias = "v", skip_serializing)]
     _y_parity: Option<Quantity<u64>>,
-    #[serde(default, rename = "r")]
+    #[serde(default, rename = "r", skip_serializing)]
     _r: Option<Quantity<U256>>,
-    #[serde(default, rename = "s")]
+    #[serde(default, rename = "s", skip_serializing)]
     _s: Option<Quantity<U256>>,
+}
+
+impl<B: AsRef<[u8]>, C: AsRef<[u8]>> From<&UnpackedUserOperation<B, C>> for UnpackedForm {
+    fn from(operation: &UnpackedUserOperation<B, C>) -> Self {
+        let hex = |bytes: &B| Hex(bytes.as_ref().to_vec());
+        let (factory, data, delegate) = match &operation.init {
+            Initialization::Deployed => (None, None, None),
+            Initialization::Factory { factory, data } => {
+                (Some(Factory::Contract(Checked(*factory))), Some(data), None)
+            }
+            Initialization::Delegated { delegate, data } => {
+                (Some(Factory::Delegated), Some(data), Some(*delegate))
+            }
+        };
+        let paymaster = operation.paymaster.as_ref();
+        Self {
+            sender: Checked(operation.sender),
+            nonce: operation.nonce.into(),
+            factory,
+            factory_data: data.map(hex),
+            eip7702_auth: delegate
+                .map(|address| Authorization { address: Checked(address), ..Authorization::default() }),
+            call_data: Hex(operation.call_data.as_ref().to_vec()),
+            call_gas_limit: operation.call_gas_limit.into(),
+            verification_gas_limit: operation.verification_gas_limit.into(),
+            pre_verification_gas: operation.pre_verification_gas.into(),
+            max_fee_per_gas: operation.max_fee_per_gas.into(),
+            max_priority_fee_per_gas: operation.max_priority_fee_per_gas.into(),
+            paymaster: paymaster.map(|it| Checked(it.paymaster)),
+            paymaster_verification_gas_limit: paymaster.map(|it| it.verification_gas_limit.into()),
+            paymaster_post_op_gas_limit: paymaster.map(|it| it.post_op_gas_limit.into()),
+            paymaster_data: paymaster.map(|it| hex(&it.data)),
+            paymaster_signature: None,
+            _signature: None,
+        }
+    }
 }
 
 impl UnpackedForm {

@@ -12,7 +12,7 @@ use serde::{
 use super::address::parse_address;
 
 /// An address whose checksum, if it has one, is right.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Checked(pub(crate) Address);
 
 impl<'de> Deserialize<'de> for Checked {

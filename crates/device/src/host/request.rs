@@ -190,8 +190,7 @@ impl DelegationRequest {
     pub fn digest(&self) -> Result<B256, DeviceError> {
         let Self { domain: DelegationDomain { chain_id, manager }, encoded } = self;
         let context = Context::parse(encoded)?;
-        let one = context.get(0).filter(|_| context.len() == 1);
-        let delegation = one.ok_or(DeviceError::NotOneDelegation { found: context.len() })?;
+        let delegation = context.single().ok_or(DeviceError::NotOneDelegation { found: context.len() })?;
         Ok(delegation.signing_digest(*chain_id, *manager))
     }
 }

@@ -25,6 +25,18 @@ pub(crate) async fn start_hostile_with(
     let address = free_address();
     let gateway = HostileGateway::listen(address).await.unwrap();
     let network = LocalNetwork::without_gateway(address, configure).await;
+    connected(gateway, network).await
+}
+
+/// The same with nodes that have made no key yet.
+pub(crate) async fn start_hostile_without_keys() -> (HostileGateway, LocalNetwork) {
+    let address = free_address();
+    let gateway = HostileGateway::listen(address).await.unwrap();
+    let network = LocalNetwork::without_gateway_and_keys(address).await;
+    connected(gateway, network).await
+}
+
+async fn connected(gateway: HostileGateway, network: LocalNetwork) -> (HostileGateway, LocalNetwork) {
     let connected = gateway.connected(5);
     tokio::time::timeout(Duration::from_secs(20), connected).await.expect("the network starts within 20 s");
     (gateway, network)

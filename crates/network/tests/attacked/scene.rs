@@ -15,7 +15,7 @@ use quorate_protocol::{
     Permissions, RegistrationRequest, Revocation, SignatureRequest, SignedRequest, challenge,
 };
 
-use super::{bans, start_hostile};
+use super::{bans, start_hostile, start_hostile_without_keys};
 use crate::local::{ACCOUNT, LocalNetwork, NFT, mint_with_nonce, now, permissions, selector};
 
 /// Five honest nodes behind a gateway that is not.
@@ -48,6 +48,12 @@ pub(crate) type Refused = BTreeMap<NodeIndex, Refusal>;
 impl Scene {
     pub(crate) async fn start() -> Self {
         let (gateway, network) = start_hostile().await;
+        Self { network, gateway }
+    }
+
+    /// The same, where no key was made yet.
+    pub(crate) async fn start_without_keys() -> Self {
+        let (gateway, network) = start_hostile_without_keys().await;
         Self { network, gateway }
     }
 

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod stock;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,9 +17,10 @@ use quorate_core::{
 use quorate_network::{AttestedKey, EphemeralKey, NetworkDescriptor, NetworkError, Refusal, SigningNetwork};
 use quorate_node::{Gateway, GatewayConfig, Node, NodeConfig, init};
 use quorate_protocol::{ClientError, KeyDraft, Limits, OperationMessage, Permissions, PermittedPolicy};
+use stock::Stock;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -36,27 +39,42 @@ pub(crate) struct LocalNetwork {
     gateway: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
+/// Where nothing else is said, its nodes begin with free keys, and are the same nodes as those of the program's other networks.
 impl LocalNetwork {
     pub(crate) async fn start() -> Self {
         let address = free_address();
         Self::start_behind(address, address).await
     }
 
+    /// A network of its own, which has no key yet.
+    pub(crate) async fn start_without_keys() -> Self {
+        Self::start_without_keys_and_with(|_| {}).await
+    }
+
+    /// The same with a gateway that is configured otherwise.
+    pub(crate) async fn start_without_keys_and_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let address = free_address();
+        Self::new(address, address).serve(address, change).await
+    }
+
     /// A network whose gateway is configured otherwise.
     pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let address = free_address();
-        Self::new(address, address).serve(address, change).await
+        Self::stocked(address, address).await.serve(address, change).await
     }
 
     /// A network whose nodes are configured otherwise.
     pub(crate) async fn start_with_nodes(
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
-        Self::start_at(free_address(), configure).await
+        let address = free_address();
+        let mut network = Self::stocked(address, address).await;
+        network.configure = Box::new(configure);
+        network.serve(address, |_| {}).await
     }
 
-    /// A network whose gateway listens at an address, and whose nodes are configured otherwise.
-    pub(crate) async fn start_at(
+    /// A network without keys whose gateway listens at an address, and whose nodes are configured otherwise.
+    pub(crate) async fn start_without_keys_at(
         gateway: SocketAddr,
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
@@ -65,7 +83,7 @@ impl LocalNetwork {
         network.serve(gateway, |_| {}).await
     }
 
-    /// A network whose gateway and nodes are configured otherwise.
+    /// A network without keys whose gateway and nodes are configured otherwise.
     pub(crate) async fn start_observed(
         change: impl FnOnce(&mut GatewayConfig),
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
@@ -78,13 +96,13 @@ impl LocalNetwork {
 
     /// A network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
-        Self::new(gateway, nodes_go_to).serve(gateway, |_| {}).await
+        Self::stocked(gateway, nodes_go_to).await.serve(gateway, |_| {}).await
     }
 
     /// A network whose nodes ask a chain about owners that are contracts.
     pub(crate) async fn start_asking(chain_id: u64, rpc: &str) -> Self {
         let address = free_address();
-        let network = Self::new(address, address);
+        let network = Self::stocked(address, address).await;
         for index in 1..=5 {
             let file = network.home(index).join("node.toml");
             let config = std::fs::read_to_string(&file).unwrap();
@@ -148,8 +166,15 @@ impl LocalNetwork {
         nodes_go_to: SocketAddr,
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
-        let mut network = Self::new(nodes_go_to, nodes_go_to);
+        let mut network = Self::stocked(nodes_go_to, nodes_go_to).await;
         network.configure = Box::new(configure);
+        network.start_nodes().await;
+        network
+    }
+
+    /// The same without keys.
+    pub(crate) async fn without_gateway_and_keys(nodes_go_to: SocketAddr) -> Self {
+        let mut network = Self::new(nodes_go_to, nodes_go_to);
         network.start_nodes().await;
         network
     }
@@ -157,7 +182,20 @@ impl LocalNetwork {
     fn new(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
-        let descriptor = init(folder.path(), 3, 5, nodes_go_to, 0, None).unwrap().to_json();
+        init(folder.path(), 3, 5, nodes_go_to, 0, None).unwrap();
+        Self::of(folder, gateway, nodes_go_to)
+    }
+
+    /// A network with keys that no one has asked for.
+    async fn stocked(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Stock::of_this_program().await.copy(folder.path(), nodes_go_to);
+        Self::of(folder, gateway, nodes_go_to)
+    }
+
+    /// The network of a folder, whose gateway is at another address than where its nodes go to.
+    fn of(folder: TempDir, gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
+        let descriptor = std::fs::read_to_string(folder.path().join("network.json")).unwrap();
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
         Self { descriptor, folder, gateway: None, configure: Box::new(|_| {}), nodes: BTreeMap::new() }
@@ -219,7 +257,16 @@ impl LocalNetwork {
 
     /// How many nodes the gateway counts.
     pub(crate) async fn health(&self) -> Option<u64> {
-        health_of(self.descriptor.gateways()[0].socket_addrs(|| None).ok()?[0]).await
+        health_of(self.address()?).await
+    }
+
+    /// How many free keys the gateway counts.
+    async fn free_keys(&self) -> Option<u64> {
+        health(self.address()?).await?.get("keys")?.as_u64()
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.gateway().socket_addrs(|| None).ok()?.first().copied()
     }
 
     /// A fresh key for a new owner.
@@ -247,16 +294,27 @@ impl LocalNetwork {
 
 /// How many nodes a gateway counts.
 async fn health_of(gateway: SocketAddr) -> Option<u64> {
+    health(gateway).await?.get("nodes")?.as_u64()
+}
+
+async fn health(gateway: SocketAddr) -> Option<serde_json::Value> {
     let mut stream = TcpStream::connect(gateway).await.ok()?;
     stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     let (_, body) = answer.split_once("\r\n\r\n")?;
-    serde_json::from_str::<serde_json::Value>(body).ok()?.get("nodes")?.as_u64()
+    serde_json::from_str(body).ok()
 }
 
+/// An address that no other socket is given while this program runs: it stays bound, which keeps nobody who names it from listening
+/// there.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// A key and who may ask for its signatures.

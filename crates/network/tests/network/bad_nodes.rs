@@ -57,7 +57,7 @@ async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
 /// Two bad nodes give the request another key than the honest ones do, so that no bind quorum attests to either.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_nodes_give_it_different_keys_is_split_and_others_are_served() {
-    let mut network = LocalNetwork::start_with(|config| config.free_keys = 2).await;
+    let mut network = LocalNetwork::start_without_keys_and_with(|config| config.free_keys = 2).await;
     for index in 1..=5 {
         until_free(&network, index, 2).await;
     }

@@ -13,8 +13,10 @@ async fn a_path_prefix_is_kept_on_the_sockets_of_nodes_and_clients() {
     let gateway = free_address();
     let url = crate::proxy::prefixed(gateway).await;
     let nodes_go_to = url.parse::<url::Url>().unwrap();
-    let network =
-        LocalNetwork::start_at(gateway, move |node| node.gateways = Some(vec![nodes_go_to.clone()])).await;
+    let network = LocalNetwork::start_without_keys_at(gateway, move |node| {
+        node.gateways = Some(vec![nodes_go_to.clone()])
+    })
+    .await;
     let client = SigningNetwork::new(crate::proxy::behind(network.descriptor(), &[&url]));
     let session = network.key(permissions).await;
     let signed =

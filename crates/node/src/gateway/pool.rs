@@ -66,7 +66,7 @@ impl Pool {
             Refill::Full
         } else if unassigned >= self.size + MOST_BEYOND {
             Refill::Capped
-        } else if unreserved < self.size.div_ceil(2).max(wanted) {
+        } else if unreserved < (self.size / 2).max(wanted) {
             Refill::Now
         } else {
             Refill::WhenQuiet
@@ -162,5 +162,8 @@ mod tests {
         let empty = Pool::new(0);
         assert_eq!(empty.refill(&keys(0), 0, 0), Refill::Full);
         assert_eq!(empty.refill(&keys(0), 0, 1), Refill::Now);
+        let single = Pool::new(1);
+        assert_eq!(single.refill(&keys(0), 0, 0), Refill::WhenQuiet, "whose client is served meanwhile");
+        assert_eq!(single.refill(&keys(0), 0, 1), Refill::Now);
     }
 }

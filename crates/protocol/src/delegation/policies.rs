@@ -215,9 +215,7 @@ impl Builder {
             return;
         }
         let token = policy.contract();
-        let is_amount = |limit: &ArgumentLimit| {
-            limit.contract == token && limit.selector == *TRANSFER.as_bytes() && limit.offset == AMOUNT
-        };
+        let is_amount = |limit: &ArgumentLimit| limit.is_of_transfers(token);
         let arguments = &mut self.limits.arguments;
         let total = arguments.iter().position(|limit| is_amount(limit) && limit.seconds.is_none());
         let total = total.map(|place| arguments.remove(place));
@@ -249,6 +247,5 @@ fn word(number: U256) -> [u8; 32] {
 
 const SELECTOR: u64 = 4;
 
-/// `transfer(address,uint256)`, and where its amount stands.
+/// `transfer(address,uint256)`.
 const TRANSFER: FunctionSelector = FunctionSelector::new([0xa9, 0x05, 0x9c, 0xbb]);
-const AMOUNT: u16 = 32;

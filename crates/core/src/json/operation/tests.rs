@@ -97,6 +97,24 @@ fn what_bundlers_take_has_the_hash_of_what_the_contract_takes() {
 }
 
 #[test]
+fn what_bundlers_take_is_read_as_it_was_written() {
+    let deployed = from_value::<UnpackedUserOperation<Vec<u8>>>(unpacked()).unwrap();
+    let delegate = Address::repeat_byte(3);
+    let delegated = UnpackedUserOperation {
+        init: Initialization::Delegated { delegate, data: alloc::vec![4, 5] },
+        ..deployed.clone()
+    };
+    let bare = UnpackedUserOperation { init: Initialization::Deployed, paymaster: None, ..deployed.clone() };
+    for operation in [&deployed, &delegated, &bare] {
+        let written = to_value(operation).unwrap();
+        assert_eq!(from_value::<UnpackedUserOperation<Vec<u8>>>(written).as_ref().unwrap(), operation);
+    }
+    let names = |operation| to_value(operation).unwrap().as_object().unwrap().keys().cloned().collect();
+    let names: Vec<alloc::string::String> = names(&bare);
+    assert!(names.iter().all(|name| !name.contains("paymaster") && !name.contains("factory")), "{names:?}");
+}
+
+#[test]
 fn a_paymaster_may_sign_after_the_account_from_v0_9_on() {
     let hashes = |signature: &str| {
         let mut form = unpacked();
