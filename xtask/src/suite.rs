@@ -2,8 +2,11 @@
 //!
 //! `cargo test` runs one program after the other, and many of them mostly wait: for deadlines, for other processes, for a
 //! chain's next block. The signing network's own tests, which each start a whole network, have a lane for themselves: two of them at
-//! once would starve each other on a machine of two cores. Those on a local chain have another, as they wait for its blocks.
+//! once would starve each other on a machine of two cores. Those on a local chain have another, as they wait for its blocks. A lane
+//! that is through goes on with what is in none.
 
+use std::collections::VecDeque;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -33,17 +36,18 @@ pub(crate) struct Program {
 /// Chromium, and not at all where that is empty.
 pub(crate) fn run(programs: Vec<Program>, signer: Option<&Path>, chromium: &Path) -> anyhow::Result<String> {
     let count = programs.len();
-    let (benchmarks, programs): (Vec<_>, Vec<_>) =
+    let (benchmarks, programs): (VecDeque<_>, VecDeque<_>) =
         programs.into_iter().partition(|program| program.name == BENCHMARKS);
-    let mut lanes = [Vec::new(), Vec::new(), Vec::new()];
+    let mut queues = Queues::default();
     for program in programs {
-        lanes[program.lane()].push(program);
+        queues.of(&program).push_back(program);
     }
-    let [networks, on_chains, others] = lanes;
+    let Queues { networks, on_chains, others } = queues;
+    let others = Mutex::new(others);
     let failed = Mutex::new(Vec::new());
     let said_by_device = Mutex::new(String::new());
-    let run_lane = |programs: Vec<Program>| {
-        for program in programs {
+    let run_lane = |programs: VecDeque<Program>| {
+        for program in programs.into_iter().chain(iter::from_fn(|| lock(&others).pop_front())) {
             let ran = run_one(&program, signer, chromium);
             if !ran.passed {
                 lock(&failed).push((program.name, ran.said));
@@ -55,7 +59,7 @@ pub(crate) fn run(programs: Vec<Program>, signer: Option<&Path>, chromium: &Path
     thread::scope(|scope| {
         scope.spawn(|| run_lane(networks));
         scope.spawn(|| run_lane(on_chains));
-        run_lane(others);
+        run_lane(VecDeque::new());
     });
     run_lane(benchmarks);
     let failed = lock(&failed);
@@ -82,15 +86,22 @@ const ON_CHAINS: [&str; 7] = [
 /// Short runs of the benchmarks, which measure nothing beside others.
 const BENCHMARKS: &str = "bench/quick";
 
-impl Program {
-    /// Which lane it runs in: the signing network's own, that of local chains, or that of all others.
-    fn lane(&self) -> usize {
-        if self.name.starts_with("network/") {
-            0
-        } else if ON_CHAINS.contains(&self.name.as_str()) {
-            1
+/// What each lane runs first, and what is run by whichever is free.
+#[derive(Default)]
+struct Queues {
+    networks: VecDeque<Program>,
+    on_chains: VecDeque<Program>,
+    others: VecDeque<Program>,
+}
+
+impl Queues {
+    fn of(&mut self, program: &Program) -> &mut VecDeque<Program> {
+        if program.name.starts_with("network/") {
+            &mut self.networks
+        } else if ON_CHAINS.contains(&program.name.as_str()) {
+            &mut self.on_chains
         } else {
-            2
+            &mut self.others
         }
     }
 }

@@ -27,7 +27,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let network = LocalNetwork::start_without_keys().await;
+        let network = LocalNetwork::start().await;
         Self::on(network).await
     }
 

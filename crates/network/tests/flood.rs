@@ -15,7 +15,7 @@ const SIGNATURES: u64 = 20;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_reads_nothing_costs_the_gateway_a_bounded_queue() {
     const MESSAGES: usize = 300;
-    let mut network = LocalNetwork::start_without_keys().await;
+    let mut network = LocalNetwork::start().await;
     let session = network.key(permissions).await;
     network.stop(4).await;
     network.stop(5).await;

@@ -51,7 +51,7 @@ fn stand_still(node: u8) -> Arc<Notify> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_finishes_what_it_takes_part_in() {
     let scenario = FailScenario::setup();
-    let mut network = LocalNetwork::start_without_keys().await;
+    let mut network = LocalNetwork::start().await;
     let session = three_nodes(&mut network).await;
     let begun = stand_still(2);
     let signing = tokio::spawn(async move { session.sign(&mint_with_nonce(ACCOUNT, 1)).await });
@@ -64,7 +64,7 @@ async fn a_node_that_stops_finishes_what_it_takes_part_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_stops_answers_what_is_under_way_and_nothing_new() {
     let scenario = FailScenario::setup();
-    let mut network = LocalNetwork::start_without_keys().await;
+    let mut network = LocalNetwork::start().await;
     let session = three_nodes(&mut network).await;
     let mut idle = idle_client(&network).await;
     let begun = stand_still(2);

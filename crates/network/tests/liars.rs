@@ -196,7 +196,7 @@ async fn have_charged_by_the_liar_alone(scene: &Scene, quorum: [u8; 3], key: &Ke
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_several_clients_gets_the_last_use_beside_liars() {
     let _scenario = FailScenario::setup();
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     for liars in 1..=2 {
         have_lie(liars, Lie::NothingCharged);
         // What one signer keeps and another denies is used up, so that a race may be lost by all; not each time.

@@ -73,7 +73,7 @@ impl Write for Log {
 #[tokio::test(flavor = "multi_thread")]
 async fn client_gateway_and_nodes_call_a_request_by_one_name() {
     let _turn = TURN.lock().await;
-    let network = LocalNetwork::start_without_keys().await;
+    let network = LocalNetwork::start().await;
     let session = network.key(permissions).await;
     let log = Log::begin();
     session.sign(&mint_with_nonce(ACCOUNT, 1)).await.unwrap();
@@ -112,7 +112,7 @@ async fn send(client: &SigningNetwork, path: &str, frames: &[String]) {
 async fn what_strangers_choose_fills_no_log() {
     const TIMES: usize = 40;
     let _turn = TURN.lock().await;
-    let mut network = LocalNetwork::start_without_keys().await;
+    let mut network = LocalNetwork::start().await;
     let session = network.key(permissions).await;
     network.stop(5).await;
     let config = NodeConfig::load(&network.home(5).join("node.toml")).unwrap();

@@ -54,7 +54,7 @@ async fn session(network: &LocalNetwork, limits: Limits) -> Session {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_node_signs_again_when_it_knows_what_was_used_up_since_the_backup() {
     let _scenario = FailScenario::setup();
-    let mut network = LocalNetwork::start_without_keys().await;
+    let mut network = LocalNetwork::start().await;
     let (full, roomy) = (session(&network, uses(2)).await, session(&network, uses(100)).await);
     let backup = backup_of(&network, 1).await;
 

@@ -26,7 +26,7 @@ async fn nodes_and_gateways_of_two_versions_work_together() {
 
 /// A key is made and signs, also after a node has gone and another has come back.
 async fn works(what: &str) {
-    let mut network = LocalNetwork::start_without_keys().await;
+    let mut network = LocalNetwork::start().await;
     let session = network.key(permissions).await;
     session.sign(&mint_with_nonce(ACCOUNT, 1)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     network.stop(2).await;

@@ -6,11 +6,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use quorate_protocol::NodeIndex;
+use quorate_seal::Seal;
 use toml_edit::{DocumentMut, Item, value};
 
 use crate::config::{ConfigError, NodeConfig};
 use crate::node::{NodeError, load_member, load_seals};
-use crate::seal::{SealKey, create_key_file, create_private, read_key_file};
+use crate::seal::{create_key_file, create_private, read_key_file};
 use crate::storage::{self, Restoration, Storage};
 
 /// How a backup is put in the place of a node's database.
@@ -79,7 +80,7 @@ pub async fn rotate_seal(config_file: &Path, new: &Path) -> Result<usize, NodeEr
         both["seal"] = value(name.to_string_lossy().as_ref());
         replace(config_file, &both)?;
     }
-    let resealed = storage.reseal(&SealKey::new(&key)).await?;
+    let resealed = storage.reseal(&Seal::new(&key)).await?;
     storage.close().await;
     let mut document = read(config_file)?;
     document.remove("seal_before");

@@ -7,20 +7,15 @@ use std::io::Write as _;
 use std::path::Path;
 
 use alloy_primitives::hex;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use quorate_seal::Seal;
 use zeroize::Zeroizing;
 
 pub use self::source::{SealSource, Variable};
 
-/// The key under which a node's shares are stored: 32 bytes from a file of its own, so that a stolen backup of
-/// the database alone opens nothing.
-pub(crate) struct SealKey(XChaCha20Poly1305);
-
 /// The seal key in use, and the one before where a rotation may be under way: the database tells which of them fits.
 pub(crate) struct SealKeys {
-    current: SealKey,
-    before: Option<SealKey>,
+    current: Seal,
+    before: Option<Seal>,
 }
 
 /// A sealed share that does not open: another key, or altered bytes.
@@ -28,53 +23,27 @@ pub(crate) struct SealKeys {
 #[error("a stored key share does not open: the seal key is another one, or the database was altered")]
 pub struct SealBroken;
 
-const NONCE: usize = 24;
-
-impl SealKey {
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self(XChaCha20Poly1305::new(key.into()))
-    }
-
-    /// Seals `plaintext`, bound to `context` (which share of which key of which network it is).
-    ///
-    /// # Panics
-    /// Never: no plaintext has 256 GiB.
-    pub(crate) fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce)?;
-        let payload = Payload { msg: plaintext, aad: context };
-        let Ok(sealed) = self.0.encrypt(&XNonce::from(nonce), payload) else {
-            unreachable!("only 256 GiB and more cannot be sealed");
-        };
-        Ok([nonce.as_slice(), &sealed].concat())
-    }
-
-    /// Opens what [`seal`](Self::seal) made in the same context.
-    pub(crate) fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
-        let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
-        let payload = Payload { msg: ciphertext, aad: context };
-        self.0.decrypt(&XNonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| SealBroken)
-    }
-}
-
 impl SealKeys {
-    pub(crate) const fn new(current: SealKey, before: Option<SealKey>) -> Self {
+    pub(crate) const fn new(current: Seal, before: Option<Seal>) -> Self {
         Self { current, before }
     }
 
     /// The key for what is sealed from now on.
-    pub(crate) fn into_current(self) -> SealKey {
+    pub(crate) fn into_current(self) -> Seal {
         self.current
     }
 
     /// The one that something was sealed with.
-    pub(crate) fn that_opens(self, context: &[u8], sealed: &[u8]) -> Option<SealKey> {
-        [Some(self.current), self.before].into_iter().flatten().find(|key| key.open(context, sealed).is_ok())
+    pub(crate) fn that_opens(self, context: &[u8], sealed: &[u8]) -> Option<Seal> {
+        [Some(self.current), self.before]
+            .into_iter()
+            .flatten()
+            .find(|key| key.open(context, sealed).is_some())
     }
 }
 
-impl From<SealKey> for SealKeys {
-    fn from(current: SealKey) -> Self {
+impl From<Seal> for SealKeys {
+    fn from(current: Seal) -> Self {
         Self::new(current, None)
     }
 }
@@ -196,21 +165,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_opens_under_its_key_and_in_its_context_only() {
-        let key = SealKey::new(&[1; 32]);
-        let sealed = key.seal(b"share of key a", b"secret").unwrap();
-        assert!(!sealed.windows(6).any(|window| window == b"secret"));
-        assert_eq!(key.open(b"share of key a", &sealed).unwrap().as_slice(), b"secret");
-        assert!(key.open(b"share of key b", &sealed).is_err());
-        assert!(SealKey::new(&[2; 32]).open(b"share of key a", &sealed).is_err());
-        assert!(key.open(b"share of key a", &sealed[..20]).is_err());
-    }
-
-    #[test]
     fn derived_keys_and_what_they_are_derived_with_are_wiped() {
         fn is_wiped<T: zeroize::ZeroizeOnDrop>() {}
-        is_wiped::<XChaCha20Poly1305>();
-        is_wiped::<chacha20poly1305::ChaCha20Poly1305>();
         // The state of HKDF.
         is_wiped::<sha2::Sha256>();
         is_wiped::<x25519_dalek::StaticSecret>();

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::B256;
 use quorate_ledger::Place;
 use quorate_protocol::NodeIndex;
+use quorate_seal::Seal;
 use serde::Serialize;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteTransaction};
@@ -39,14 +40,14 @@ pub(crate) use self::restore::Restoration;
 pub(crate) use self::statements::{Added, MOST_REGISTRATIONS, MOST_REVOCATIONS};
 pub use self::write::Write;
 use crate::fail_points::{self, Point};
-use crate::seal::{SealKey, SealKeys};
+use crate::seal::SealKeys;
 
 /// A node's durable state: its key shares, whom they belong to and what they have signed, and whom it banned.
 ///
 /// Every write is on disk when its call returns (`synchronous = FULL`). One process at a time has it open.
 pub(crate) struct Storage {
     pool: SqlitePool,
-    seal: SealKey,
+    seal: Seal,
     network: B256,
     node: NodeIndex,
     /// Names what this node's peers read of it.

@@ -2,55 +2,36 @@
 
 use alloy_primitives::B256;
 use argon2::{Algorithm, Argon2, Params, Version};
-use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::{AccountId, DelegatedKey, Key, Passphrase, Secret, Session};
 
-/// XChaCha20-Poly1305 under one key, with random nonces.
-pub(crate) struct Seal(XChaCha20Poly1305);
+/// What encrypts a store's secrets, each bound to everything about it that never changes.
+#[derive(Debug)]
+pub(crate) struct Seal(quorate_seal::Seal);
 
 impl Seal {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self(XChaCha20Poly1305::new(key.into()))
-    }
-
-    /// Encrypts `plaintext`, and binds it to `context`: the nonce, then the ciphertext.
-    fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce)?;
-        match self.0.encrypt(&XNonce::from(nonce), Payload { msg: plaintext, aad: context }) {
-            Ok(ciphertext) => Ok([nonce.as_slice(), &ciphertext].concat()),
-            Err(_) => unreachable!("only messages of more than 256 GiB cannot be encrypted"),
-        }
-    }
-
-    /// Decrypts what [`seal`](Self::seal) made in the same context; none where it was not this seal, or not all of
-    /// it is the same.
-    fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE>()?;
-        let payload = Payload { msg: ciphertext, aad: context };
-        self.0.decrypt(&XNonce::from(*nonce), payload).ok().map(Zeroizing::new)
+        Self(quorate_seal::Seal::new(key))
     }
 
     /// Encrypts the key under which a store seals its sessions.
     pub(crate) fn seal_store_key(&self, key: &Secret) -> Result<Vec<u8>, getrandom::Error> {
-        self.seal(STORE_KEY, key.expose())
+        self.0.seal(STORE_KEY, key.expose())
     }
 
     pub(crate) fn open_store_key(&self, sealed: &[u8]) -> Option<Secret> {
-        Secret::from_slice(&self.open(STORE_KEY, sealed)?)
+        Secret::from_slice(&self.0.open(STORE_KEY, sealed)?)
     }
 
     /// Encrypts a session's key, and binds it to everything about the session that never changes.
     pub(crate) fn seal_key(&self, session: &Session, key: &Key) -> Result<Vec<u8>, getrandom::Error> {
-        self.seal(&context(session), &key.to_bytes())
+        self.0.seal(&context(session), &key.to_bytes())
     }
 
     /// Decrypts a session's key; none where anything about the session was altered.
     pub(crate) fn open_key(&self, session: &Session, sealed: &[u8]) -> Option<Key> {
-        Key::from_bytes(&self.open(&context(session), sealed)?, session.key_id.clone())
+        Key::from_bytes(&self.0.open(&context(session), sealed)?, session.key_id.clone())
     }
 
     /// Encrypts a key to which an account delegates, and binds it to what it may sign.
@@ -60,7 +41,7 @@ impl Seal {
         key: &DelegatedKey,
         secret: &Key,
     ) -> Result<Vec<u8>, getrandom::Error> {
-        self.seal(&context_of_key(delegator, key), &secret.to_bytes())
+        self.0.seal(&context_of_key(delegator, key), &secret.to_bytes())
     }
 
     /// Decrypts one; none where anything about it was altered.
@@ -70,17 +51,9 @@ impl Seal {
         key: &DelegatedKey,
         sealed: &[u8],
     ) -> Option<Key> {
-        Key::from_bytes(&self.open(&context_of_key(delegator, key), sealed)?, Some(key.key_id.clone()))
+        Key::from_bytes(&self.0.open(&context_of_key(delegator, key), sealed)?, Some(key.key_id.clone()))
     }
 }
-
-impl std::fmt::Debug for Seal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seal([redacted])")
-    }
-}
-
-const NONCE: usize = 24;
 
 const STORE_KEY: &[u8] = b"quorate store key";
 
@@ -191,18 +164,6 @@ pub enum StretchError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_opens_under_its_key_and_in_its_context_only() {
-        let seal = Seal::new(&[1; 32]);
-        let sealed = seal.seal(b"here", b"secret").unwrap();
-        assert!(!sealed.windows(6).any(|window| window == b"secret"));
-        assert_eq!(seal.open(b"here", &sealed).unwrap().as_slice(), b"secret");
-        assert!(seal.open(b"there", &sealed).is_none());
-        assert!(Seal::new(&[2; 32]).open(b"here", &sealed).is_none());
-        assert!(seal.open(b"here", &sealed[..NONCE - 1]).is_none());
-        assert_ne!(seal.seal(b"here", b"secret").unwrap(), sealed, "no nonce comes twice");
-    }
 
     #[test]
     fn costs_that_are_none_are_refused() {

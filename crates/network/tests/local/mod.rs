@@ -39,31 +39,25 @@ pub(crate) struct LocalNetwork {
     gateway: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
-/// Where nothing else is said, its nodes begin with free keys, and are the same nodes as those of the program's other networks.
 impl LocalNetwork {
+    /// A network of its own, which has no key yet.
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// A network that begins with free keys: it has the same nodes and the same keys as the program's other ones that do.
+    pub(crate) async fn start_stocked() -> Self {
         let address = free_address();
         Self::start_behind(address, address).await
     }
 
-    /// A network of its own, which has no key yet.
-    pub(crate) async fn start_without_keys() -> Self {
-        Self::start_without_keys_and_with(|_| {}).await
-    }
-
-    /// The same with a gateway that is configured otherwise.
-    pub(crate) async fn start_without_keys_and_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+    /// A network without keys whose gateway is configured otherwise.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let address = free_address();
         Self::new(address, address).serve(address, change).await
     }
 
-    /// A network whose gateway is configured otherwise.
-    pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
-        let address = free_address();
-        Self::stocked(address, address).await.serve(address, change).await
-    }
-
-    /// A network whose nodes are configured otherwise.
+    /// A stocked network whose nodes are configured otherwise.
     pub(crate) async fn start_with_nodes(
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
@@ -74,7 +68,7 @@ impl LocalNetwork {
     }
 
     /// A network without keys whose gateway listens at an address, and whose nodes are configured otherwise.
-    pub(crate) async fn start_without_keys_at(
+    pub(crate) async fn start_at(
         gateway: SocketAddr,
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
@@ -94,12 +88,12 @@ impl LocalNetwork {
         network.serve(address, change).await
     }
 
-    /// A network whose gateway listens at one address, and whose nodes go to another.
+    /// A stocked network whose gateway listens at one address, and whose nodes go to another.
     pub(crate) async fn start_behind(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         Self::stocked(gateway, nodes_go_to).await.serve(gateway, |_| {}).await
     }
 
-    /// A network whose nodes ask a chain about owners that are contracts.
+    /// A stocked network whose nodes ask a chain about owners that are contracts.
     pub(crate) async fn start_asking(chain_id: u64, rpc: &str) -> Self {
         let address = free_address();
         let network = Self::stocked(address, address).await;
@@ -161,7 +155,7 @@ impl LocalNetwork {
             .await
     }
 
-    /// Five nodes that go to an address at which the test listens itself.
+    /// Five nodes with free keys that go to an address at which the test listens itself.
     pub(crate) async fn without_gateway(
         nodes_go_to: SocketAddr,
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,

@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_node_keeps_nobody_from_signing_whatever_it_does() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let limits = Limits { uses: Some(1000), ..Limits::default() };
     let session = network.key(|owner| Permissions { limits, ..permissions(owner) }).await;
     network.stop(5).await;
@@ -38,7 +38,7 @@ async fn one_bad_node_keeps_nobody_from_signing_whatever_it_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let session = network.key(permissions).await;
     network.stop(4).await;
     network.stop(5).await;
@@ -57,7 +57,7 @@ async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
 /// Two bad nodes give the request another key than the honest ones do, so that no bind quorum attests to either.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_nodes_give_it_different_keys_is_split_and_others_are_served() {
-    let mut network = LocalNetwork::start_without_keys_and_with(|config| config.free_keys = 2).await;
+    let mut network = LocalNetwork::start_with(|config| config.free_keys = 2).await;
     for index in 1..=5 {
         until_free(&network, index, 2).await;
     }
@@ -100,7 +100,7 @@ async fn until_free(network: &LocalNetwork, index: u8, count: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_of_which_nothing_is_heard_is_disconnected() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     network.stop(5).await;
     network.until_connected(4).await;
     let stalling = start_bad(&network, 5, Misbehaviour::Stalls).await;

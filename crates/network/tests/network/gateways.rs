@@ -13,10 +13,8 @@ async fn a_path_prefix_is_kept_on_the_sockets_of_nodes_and_clients() {
     let gateway = free_address();
     let url = crate::proxy::prefixed(gateway).await;
     let nodes_go_to = url.parse::<url::Url>().unwrap();
-    let network = LocalNetwork::start_without_keys_at(gateway, move |node| {
-        node.gateways = Some(vec![nodes_go_to.clone()])
-    })
-    .await;
+    let network =
+        LocalNetwork::start_at(gateway, move |node| node.gateways = Some(vec![nodes_go_to.clone()])).await;
     let client = SigningNetwork::new(crate::proxy::behind(network.descriptor(), &[&url]));
     let session = network.key(permissions).await;
     let signed =
@@ -36,7 +34,7 @@ async fn two_ways(network: &LocalNetwork) -> (Way, Way, SigningNetwork) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signature_is_had_while_one_gateway_of_two_works() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let session = network.key(permissions).await;
     let (one, other, client) = two_ways(&network).await;
     let faults = [Fault::Dead, Fault::Mute]
@@ -61,7 +59,7 @@ async fn a_signature_is_had_while_one_gateway_of_two_works() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revocation_goes_to_every_gateway() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let owner = PrivateKeySigner::random();
     let session = network.key_of(&owner, permissions(&owner)).await;
     let (one, other, client) = two_ways(&network).await;
@@ -80,7 +78,7 @@ async fn a_revocation_goes_to_every_gateway() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drafts_are_taken_up_at_a_gateway_that_has_not_made_them() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
     let client = network.client();
     let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     let runtime = Runtime::new().unwrap();
     let (network, owner, ephemeral, key) = runtime.block_on(async {
-        let network = LocalNetwork::start().await;
+        let network = LocalNetwork::start_stocked().await;
         let owner = PrivateKeySigner::random();
         let ephemeral = EphemeralKey::random().unwrap();
         let draft = network.client().prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
@@ -162,7 +162,7 @@ fn a_key_draft_goes_on_in_another_process() {
 #[test]
 fn signing_goes_on_with_two_nodes_down_and_stops_with_three() {
     Runtime::new().unwrap().block_on(async {
-        let mut network = LocalNetwork::start().await;
+        let mut network = LocalNetwork::start_stocked().await;
         let client = network.client();
         let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
         let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();

@@ -29,7 +29,7 @@ const COST: u64 = 350_000 * 1_000_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_limit_is_held_and_says_both_values() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let uses = network.key(held_to(Limits { uses: Some(2), ..Limits::default() })).await;
     uses.sign(&mint(1)).await.unwrap();
     uses.sign(&mint(2)).await.unwrap();
@@ -101,7 +101,7 @@ fn window_far_from_its_edges() -> NonZeroU64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_amount_is_held_in_each_window_and_in_all() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     // As much as so many mints.
     let total = |times: u64, seconds: Option<NonZeroU64>| ArgumentLimit {
         contract: NFT,
@@ -139,7 +139,7 @@ async fn an_amount_is_held_in_each_window_and_in_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quorums_that_share_one_node_hold_a_limit_together() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let session = network.key(held_to(Limits { uses: Some(3), ..Limits::default() })).await;
     network.stop(1).await;
     network.stop(2).await;
@@ -164,7 +164,7 @@ async fn quorums_that_share_one_node_hold_a_limit_together() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quorums_racing_for_the_last_of_a_limit_never_exceed_it() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     for uses in [1, 3] {
         let session = network.key(held_to(Limits { uses: Some(uses), ..Limits::default() })).await;
         let messages: Vec<_> = (1..=8).map(mint).collect();
@@ -198,7 +198,7 @@ fn mints(nonce: u64, times: usize, last_to: Address) -> OperationMessage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_signed_when_each_call_is_allowed_and_counts_with_all_of_them() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let argument = ArgumentLimit {
         contract: NFT,
         selector: selector().as_bytes().into(),
@@ -225,7 +225,7 @@ async fn a_batch_is_signed_when_each_call_is_allowed_and_counts_with_all_of_them
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paymaster_is_required_or_forbidden() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let mut sponsored = mint(1);
     sponsored.operation.paymaster_and_data = vec![0x77; 25];
     let rules = [

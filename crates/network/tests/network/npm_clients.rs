@@ -28,7 +28,7 @@ static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 #[tokio::test(flavor = "multi_thread")]
 async fn client_0_1_0_makes_a_key_and_signs() {
     let _machine = MACHINE.lock().await;
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let client = Client::new(&network, "0.1.0").await;
 
     let key = client.make_key(Some(&permissions(&client.owner).to_json())).await;
@@ -53,7 +53,7 @@ async fn client_0_1_0_makes_a_key_and_signs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn client_0_3_0_makes_a_key_signs_and_adds_an_ephemeral_key() {
     let _machine = MACHINE.lock().await;
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let client = Client::new(&network, "0.3.0").await;
 
     let key = client.make_key(Some(&permissions(&client.owner).to_json())).await;

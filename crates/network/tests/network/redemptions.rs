@@ -133,7 +133,7 @@ const fn transaction(nonce: u64, data: Vec<u8>) -> Transaction<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_redeems_what_was_granted_to_it_and_each_refusal_names_the_caveat() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let redeeming = Redeeming::start(&network).await;
     let first = redeeming.mint_to(FRIEND, 0);
     let signature = redeeming.sign(&first).await.unwrap();
@@ -165,7 +165,7 @@ async fn a_key_redeems_what_was_granted_to_it_and_each_refusal_names_the_caveat(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn permissions_are_given_once_for_that_very_key_and_by_its_owner() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let owner = PrivateKeySigner::random();
     let session = key_without_permissions(&network, &owner).await;
     let unpermitted = refusal(session.sign(&mint_with_nonce(FRIEND, 1)).await.unwrap_err());
@@ -202,7 +202,7 @@ async fn permissions_are_given_once_for_that_very_key_and_by_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_learns_what_a_key_may_redeem_and_has_redeemed_from_the_others() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let owner = PrivateKeySigner::random();
     let session = key_without_permissions(&network, &owner).await;
     network.stop(5).await;

@@ -56,7 +56,7 @@ async fn refused(session: &Session, message: &OperationMessage) -> Refusal {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_learns_of_an_ephemeral_key_and_of_its_end_from_the_others() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let owner = PrivateKeySigner::random();
     let first = key(&network, &owner).await;
     first.sign(&mint(1)).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_node_that_was_away_learns_of_an_ephemeral_key_and_of_its_end_from_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_signs_nothing_at_any_node() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let owner = PrivateKeySigner::random();
     let session = key(&network, &owner).await;
     session.sign(&mint(1)).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_revoked_key_signs_nothing_at_any_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_owner_revokes() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_stocked().await;
     let (owner, stranger) = (PrivateKeySigner::random(), PrivateKeySigner::random());
     let session = key(&network, &owner).await;
     let revocation =
@@ -136,7 +136,7 @@ async fn only_the_owner_revokes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_sees_which_ephemeral_keys_may_ask_and_at_which_nodes() {
-    let mut network = LocalNetwork::start().await;
+    let mut network = LocalNetwork::start_stocked().await;
     let owner = PrivateKeySigner::random();
     let first = key(&network, &owner).await;
     let (second, third) = (register(&first, &owner).await, register(&first, &owner).await);

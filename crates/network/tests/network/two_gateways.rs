@@ -13,8 +13,7 @@ async fn two_gateways() -> (LocalNetwork, [SigningNetwork; 2]) {
     let urls = addresses.map(|address| format!("ws://{address}").parse::<url::Url>().unwrap());
     let both = urls.to_vec();
     let mut network =
-        LocalNetwork::start_without_keys_at(addresses[0], move |node| node.gateways = Some(both.clone()))
-            .await;
+        LocalNetwork::start_at(addresses[0], move |node| node.gateways = Some(both.clone())).await;
     network.start_second_gateway(addresses[1]).await;
     let clients =
         urls.map(|url| SigningNetwork::new(network.descriptor().clone().with_gateways(vec![url]).unwrap()));

@@ -9,11 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use ed25519_dalek::{Signer as _, SigningKey};
 use hkdf::Hkdf;
 use quorate_protocol::{NetworkDescriptor, NodeIndex, Transcript};
+use quorate_seal::Channel;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -58,8 +57,8 @@ pub(crate) struct Opening {
 pub(crate) struct Channels {
     session: B256,
     me: NodeIndex,
-    sending: BTreeMap<NodeIndex, ChaCha20Poly1305>,
-    receiving: BTreeMap<NodeIndex, ChaCha20Poly1305>,
+    sending: BTreeMap<NodeIndex, Channel>,
+    receiving: BTreeMap<NodeIndex, Channel>,
 }
 
 impl Agenda {
@@ -134,8 +133,8 @@ impl Opening {
             }
             let (mut extracted, keys) = Hkdf::<Sha256>::extract(Some(session.as_slice()), shared.as_bytes());
             extracted.as_mut_slice().zeroize();
-            channels.sending.insert(peer, cipher(&keys, self.me, peer));
-            channels.receiving.insert(peer, cipher(&keys, peer, self.me));
+            channels.sending.insert(peer, channel(&keys, self.me, peer));
+            channels.receiving.insert(peer, channel(&keys, peer, self.me));
         }
         Ok(channels)
     }
@@ -171,19 +170,13 @@ impl Channels {
     /// Seals one round's message to a peer. A round is sealed once, so no nonce is used twice under a key.
     /// A message to nobody of the run is empty, and opens nowhere.
     pub(crate) fn seal(&self, peer: NodeIndex, round: u8, plaintext: &[u8]) -> Vec<u8> {
-        let aad = self.binding(round, self.me, peer);
-        let sealed = self
-            .sending
-            .get(&peer)
-            .and_then(|key| key.encrypt(&nonce(round), Payload { msg: plaintext, aad: &aad }).ok());
-        sealed.unwrap_or_default()
+        let binding = self.binding(round, self.me, peer);
+        self.sending.get(&peer).map(|channel| channel.seal(round, &binding, plaintext)).unwrap_or_default()
     }
 
     /// Opens one round's message of a peer; none for whatever does not authenticate.
     pub(crate) fn unseal(&self, peer: NodeIndex, round: u8, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let aad = self.binding(round, peer, self.me);
-        let opened = self.receiving.get(&peer)?.decrypt(&nonce(round), Payload { msg: sealed, aad: &aad });
-        opened.ok().map(Zeroizing::new)
+        self.receiving.get(&peer)?.open(round, &self.binding(round, peer, self.me), sealed)
     }
 
     fn binding(&self, round: u8, sender: NodeIndex, receiver: NodeIndex) -> Vec<u8> {
@@ -193,19 +186,13 @@ impl Channels {
 
 /// # Panics
 /// Never: HKDF-SHA-256 expands to 255 × 32 bytes.
-fn cipher(keys: &Hkdf<Sha256>, sender: NodeIndex, receiver: NodeIndex) -> ChaCha20Poly1305 {
+fn channel(keys: &Hkdf<Sha256>, sender: NodeIndex, receiver: NodeIndex) -> Channel {
     let mut key = Zeroizing::new([0; 32]);
     let info = [b"quorate channel".as_slice(), &[sender.get(), receiver.get()]].concat();
     if let Err(error) = keys.expand(&info, key.as_mut_slice()) {
         unreachable!("32 bytes are no valid length: {error}");
     }
-    ChaCha20Poly1305::new((&*key).into())
-}
-
-fn nonce(round: u8) -> Nonce {
-    let mut nonce = [0; 12];
-    nonce[11] = round;
-    nonce.into()
+    Channel::new(&key)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use quorate_seal::Seal;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyFileError, SealKey, read_key_file, read_key_variable};
+use super::{KeyFileError, read_key_file, read_key_variable};
 
 /// Where a seal key is read from: `"seal.key"`, or `{ environment = "QUORATE_SEAL" }`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +27,12 @@ pub struct Variable {
 
 impl SealSource {
     /// Reads the key.
-    pub(crate) fn read(&self) -> Result<SealKey, KeyFileError> {
+    pub(crate) fn read(&self) -> Result<Seal, KeyFileError> {
         let key = match self {
             Self::File(path) => read_key_file(path)?,
             Self::Variable(Variable { environment }) => read_key_variable(environment)?,
         };
-        Ok(SealKey::new(&key))
+        Ok(Seal::new(&key))
     }
 }
 

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteTransaction};
 
 use super::{SHARES, Storage, StorageError, Write, encoded, seconds, unsigned};
+use crate::seal::SealBroken;
 use crate::wire::Attestations;
 
 /// A request for a key that its owner may make.
@@ -266,7 +267,7 @@ impl Storage {
             .bind(key_id)
             .fetch_one(&self.pool)
             .await?;
-        let opened = self.seal.open(&self.context(SHARES, key_id), row.try_get(0)?)?;
+        let opened = self.seal.open(&self.context(SHARES, key_id), row.try_get(0)?).ok_or(SealBroken)?;
         KeyShare::from_bytes(&opened)
             .map_err(|_| StorageError::Damaged { what: "share", key_id: key_id.to_owned() })
     }
@@ -314,7 +315,7 @@ fn public_key(bytes: &[u8], key_id: &str) -> Result<[u8; 33], StorageError> {
 mod tests {
     use super::*;
     use crate::node::tests::Place;
-    use crate::seal::SealKey;
+    use quorate_seal::Seal;
 
     /// How many of 20 pieces of the bytes stand in the file, each longer than anything public in a share.
     fn pieces_in(file: &[u8], bytes: &[u8]) -> usize {
@@ -338,7 +339,7 @@ mod tests {
 
         let open =
             async |seal| Storage::open(&backup, seal, place.network(), NodeIndex::new(1).unwrap()).await;
-        assert!(matches!(open(SealKey::new(&[8; 32])).await, Err(StorageError::OtherSeal)));
+        assert!(matches!(open(Seal::new(&[8; 32])).await, Err(StorageError::OtherSeal)));
         let with = open(Place::seal()).await.unwrap();
         assert_eq!(with.share(&key_id).await.unwrap().index().get(), 1, "one share of each key, and no more");
     }

@@ -71,14 +71,14 @@ impl Life {
 mod tests {
     use alloy_primitives::B256;
     use quorate_protocol::NodeIndex;
+    use quorate_seal::Seal;
     use tempfile::TempDir;
 
     use super::super::Storage;
     use super::*;
-    use crate::seal::SealKey;
 
     async fn open(path: &Path) -> Result<Storage, StorageError> {
-        Storage::open(path, SealKey::new(&[7; 32]), B256::ZERO, NodeIndex::new(1).unwrap()).await
+        Storage::open(path, Seal::new(&[7; 32]), B256::ZERO, NodeIndex::new(1).unwrap()).await
     }
 
     fn copy(from: &Path, to: &Path) {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use alloy_primitives::B256;
 use quorate_protocol::NodeIndex;
+use quorate_seal::Seal;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -16,7 +17,7 @@ use super::error::code;
 use super::life::Life;
 use super::{StorageError, Write, commit, context, random, seconds, unsigned};
 use crate::fail_points;
-use crate::seal::{SealKey, SealKeys, create_private, is_exposed};
+use crate::seal::{SealKeys, create_private, is_exposed};
 
 /// How many connections there are to the database at most.
 pub(super) const CONNECTIONS: u32 = 4;
@@ -142,7 +143,7 @@ pub(super) struct Opened {
     /// How often it has been opened, this time included.
     pub(super) starts: u64,
     /// The seal key that fits.
-    pub(super) seal: SealKey,
+    pub(super) seal: Seal,
 }
 
 /// Makes an empty database this node's, or checks that it is; counts the start.
@@ -209,8 +210,8 @@ mod tests {
     use super::super::Storage;
     use super::*;
 
-    fn seal(byte: u8) -> SealKey {
-        SealKey::new(&[byte; 32])
+    fn seal(byte: u8) -> Seal {
+        Seal::new(&[byte; 32])
     }
 
     async fn open(path: &Path, seal: impl Into<SealKeys>) -> Result<Storage, StorageError> {

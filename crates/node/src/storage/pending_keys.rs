@@ -6,6 +6,7 @@ use quorate_protocol::NodeIndex;
 use sqlx::Row as _;
 
 use super::{PENDING_KEYS, SHARES, Storage, StorageError, Write, seconds, signatures};
+use crate::seal::SealBroken;
 use crate::wire::Confirmations;
 
 /// A key that not every node has confirmed yet.
@@ -47,7 +48,7 @@ impl Storage {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let damaged = |what| StorageError::Damaged { what, key_id: key_id.to_owned() };
-        let share = self.seal.open(&self.context(PENDING_KEYS, key_id), row.try_get(1)?)?;
+        let share = self.seal.open(&self.context(PENDING_KEYS, key_id), row.try_get(1)?).ok_or(SealBroken)?;
         Ok(Some(PendingKey {
             key_id: key_id.to_owned(),
             making: B256::try_from(row.try_get::<&[u8], _>(0)?).map_err(|_| damaged("making"))?,

@@ -1,8 +1,10 @@
 //! All shares of a database under another seal key.
 
+use quorate_seal::Seal;
+
 use super::open::SEAL_CHECK;
 use super::{PENDING_KEYS, SHARES, Storage, StorageError, Write};
-use crate::seal::SealKey;
+use crate::seal::SealBroken;
 
 /// The tables with a sealed share in each row: how to list, read and write them.
 const TABLES: [(&str, [&str; 3]); 2] = [
@@ -31,7 +33,7 @@ impl Storage {
     ///
     /// # Errors
     /// A share that does not open.
-    pub(crate) async fn reseal(&self, new: &SealKey) -> Result<usize, StorageError> {
+    pub(crate) async fn reseal(&self, new: &Seal) -> Result<usize, StorageError> {
         let mut transaction = self.begin().await?;
         let mut resealed = 0;
         for (table, [list, read, write]) in TABLES {
@@ -41,7 +43,7 @@ impl Storage {
                 let sealed: Vec<u8> =
                     sqlx::query_scalar(read).bind(&key_id).fetch_one(&mut *transaction).await?;
                 let context = self.context(table, &key_id);
-                let share = self.seal.open(&context, &sealed)?;
+                let share = self.seal.open(&context, &sealed).ok_or(SealBroken)?;
                 sqlx::query(write)
                     .bind(new.seal(&context, &share)?)
                     .bind(&key_id)
@@ -73,7 +75,7 @@ mod tests {
         let place = Place::new(1).await;
         let key_id = place.key().await;
         let share = place.storage.share(&key_id).await.unwrap().to_bytes().unwrap();
-        let new = SealKey::new(&[9; 32]);
+        let new = Seal::new(&[9; 32]);
         assert_eq!(place.storage.reseal(&new).await.unwrap(), 1);
         let database = place.back_up().await;
         let open =

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Signature, hex};
 use async_trait::async_trait;
-use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use quorate::delegation::DelegateSigner;
 use quorate::{Address, DistributedSigner};
 use quorate_mpc::signing::Round1;
 use quorate_mpc::{Incoming, KeyShare, Outgoing, PartyIndex, SessionId};
 use quorate_protocol::Subject;
+use quorate_seal::Seal;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -79,10 +78,8 @@ async fn open(home: &Path, context: &[u8], key_id: &str) -> KeyShare {
         sqlx::query("SELECT share FROM shares WHERE key_id = ?").bind(key_id).fetch_one(&mut database).await;
     let sealed: Vec<u8> = row.unwrap().get(0);
     let seal = std::fs::read_to_string(home.join("seal.key")).unwrap();
-    let seal = XChaCha20Poly1305::new_from_slice(&hex::decode(seal.trim()).unwrap()).unwrap();
-    let (nonce, ciphertext) = sealed.split_first_chunk::<24>().unwrap();
-    let payload = Payload { msg: ciphertext, aad: context };
-    KeyShare::from_bytes(&seal.decrypt(&XNonce::from(*nonce), payload).unwrap()).unwrap()
+    let seal = Seal::new(&hex::decode_to_array(seal.trim()).unwrap());
+    KeyShare::from_bytes(&seal.open(context, &sealed).unwrap()).unwrap()
 }
 
 type Sent<R> = Vec<(PartyIndex, R, Outgoing)>;

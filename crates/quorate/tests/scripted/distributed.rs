@@ -11,7 +11,7 @@ use quorate_store::{Change, Key, NewSession, Session as StoredSession};
 /// D10, D35 and fault 2: granted, stored, taken up by another process, used, given another key, and not extended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_distributed_session_is_stored_reopened_used_and_gets_another_key() {
-    let (network, other_network) = tokio::join!(LocalNetwork::start(), LocalNetwork::start_without_keys());
+    let (network, other_network) = tokio::join!(LocalNetwork::start(), LocalNetwork::start());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
     let sealing = SealingKey::random().unwrap();

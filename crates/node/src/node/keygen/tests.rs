@@ -11,6 +11,7 @@ use quorate_protocol::{
     Permissions, PermissionsClaim, PermittedPolicy, Refusal, Revocation, Says, Setup, Signed, SignedRequest,
     TokenIssuer, TypedDataSignature, Verified, Voucher,
 };
+use quorate_seal::Seal;
 use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -20,7 +21,6 @@ use crate::config::Admission;
 use crate::node::assignment::Assignments;
 use crate::node::judge;
 use crate::node::statements::Statements;
-use crate::seal::SealKey;
 use crate::storage::{Added, ApprovedKeygen};
 use crate::wire::{Evidence, ShownStatement};
 
@@ -96,8 +96,8 @@ impl Place {
         backup
     }
 
-    pub(crate) fn seal() -> SealKey {
-        SealKey::new(&[3; 32])
+    pub(crate) fn seal() -> Seal {
+        Seal::new(&[3; 32])
     }
 
     pub(crate) fn network(&self) -> B256 {
