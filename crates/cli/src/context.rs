@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::exit::Failure;
 use crate::prompt;
-use crate::settings::{PaymasterSettings, SessionPaymasterSettings, Settings, SettingsArguments};
+use crate::settings::{Erc7677Settings, PaymasterSettings, Settings, SettingsArguments};
 
 /// What the commands that reach a chain work with.
 #[derive(Debug)]
@@ -109,13 +109,7 @@ impl Context {
         let [transport, bundler] = [rpc, bundler].map(|url| HttpTransport::builder(url).build());
         let bundler = Bundler::new(Arc::new(bundler?));
         let network = self.need_network()?.clone();
-        let paymaster = match &profile.session_paymaster {
-            Some(SessionPaymasterSettings { url, contract }) => {
-                let service = HttpTransport::builder(url.clone()).build()?;
-                Some(Erc7677::new(Arc::new(service), *contract))
-            }
-            None => None,
-        };
+        let paymaster = profile.session_paymaster.as_ref().map(Erc7677Settings::service).transpose()?;
         let delegator = Delegator::new(Arc::new(transport?), store, network, self.chain_id()?, owner);
         Ok(delegator.with_bundler(bundler, paymaster))
     }
@@ -172,10 +166,9 @@ impl Context {
 impl PaymasterSettings {
     /// The service's client.
     pub(crate) fn service(&self) -> anyhow::Result<PaymasterService> {
-        let transport = Arc::new(HttpTransport::builder(self.url().clone()).build()?);
         Ok(match self {
-            Self::Biconomy { sponsor, token_paymaster, .. } => {
-                let mut service = Biconomy::new(transport);
+            Self::Biconomy { url, sponsor, token_paymaster } => {
+                let mut service = Biconomy::new(Arc::new(HttpTransport::builder(url.clone()).build()?));
                 if let Some(sponsor) = sponsor {
                     service = service.with_sponsor(*sponsor);
                 }
@@ -184,14 +177,22 @@ impl PaymasterSettings {
                 }
                 PaymasterService::Biconomy(service)
             }
-            Self::Erc7677 { contract, .. } => PaymasterService::Erc7677(Erc7677::new(transport, *contract)),
+            Self::Erc7677(settings) => PaymasterService::Erc7677(settings.service()?),
         })
     }
 
     pub(crate) const fn url(&self) -> &Url {
         match self {
-            Self::Biconomy { url, .. } | Self::Erc7677 { url, .. } => url,
+            Self::Biconomy { url, .. } | Self::Erc7677(Erc7677Settings { url, .. }) => url,
         }
+    }
+}
+
+impl Erc7677Settings {
+    /// The service's client.
+    fn service(&self) -> anyhow::Result<Erc7677> {
+        let transport = HttpTransport::builder(self.url.clone()).build()?;
+        Ok(Erc7677::new(Arc::new(transport), self.contract))
     }
 }
 

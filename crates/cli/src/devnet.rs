@@ -11,7 +11,7 @@ use quorate::{Address, Quorate};
 use quorate_devnet::Devnet;
 
 use crate::serve::stop_on_signal;
-use crate::settings::{PaymasterSettings, Profile, SessionPaymasterSettings, SettingsFile};
+use crate::settings::{Erc7677Settings, PaymasterSettings, Profile, SettingsFile};
 use crate::stage::{Show, Stage, StageArguments, unless_stopped};
 
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ fn settings(stage: &Stage, owner: Address) -> SettingsFile {
         store_key: Some("sessions.key".into()),
         owner: Some(owner),
         paymaster: Some(paymaster),
-        session_paymaster: Some(SessionPaymasterSettings {
+        session_paymaster: Some(Erc7677Settings {
             url: devnet.paymaster_url().clone(),
             contract: devnet.verifying_paymaster_v0_7(),
         }),

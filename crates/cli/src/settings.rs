@@ -81,7 +81,7 @@ pub(crate) struct Profile {
     pub(crate) paymaster: Option<PaymasterSettings>,
     /// Who pays for operations of keys' own accounts, at EntryPoint v0.7.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) session_paymaster: Option<SessionPaymasterSettings>,
+    pub(crate) session_paymaster: Option<Erc7677Settings>,
     /// Tokens by the names that policy files use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) tokens: BTreeMap<String, Address>,
@@ -101,13 +101,13 @@ pub(crate) enum PaymasterSettings {
         token_paymaster: Option<Address>,
     },
     /// Any service with the methods of ERC-7677, and its contract.
-    Erc7677 { url: Url, contract: Address },
+    Erc7677(Erc7677Settings),
 }
 
 /// A service with the methods of ERC-7677, and its contract.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SessionPaymasterSettings {
+pub(crate) struct Erc7677Settings {
     pub(crate) url: Url,
     pub(crate) contract: Address,
 }

@@ -45,6 +45,12 @@ impl LocalNetwork {
         Self::start_with(|_| {}).await
     }
 
+    /// A network of three nodes, two of which sign: it makes keys in a third of the time.
+    pub(crate) async fn start_small() -> Self {
+        let address = free_address();
+        Self::of_size(2, 3, address, address).serve(address, |_| {}).await
+    }
+
     /// A network that begins with free keys: it has the same nodes and the same keys as the program's other ones that do.
     pub(crate) async fn start_stocked() -> Self {
         let address = free_address();
@@ -174,9 +180,13 @@ impl LocalNetwork {
     }
 
     fn new(gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
+        Self::of_size(3, 5, gateway, nodes_go_to)
+    }
+
+    fn of_size(threshold: u8, size: u8, gateway: SocketAddr, nodes_go_to: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Keys are made when they are asked for, so that each test has the machine for what it is about.
-        init(folder.path(), 3, 5, nodes_go_to, 0, None).unwrap();
+        init(folder.path(), threshold, size, nodes_go_to, 0, None).unwrap();
         Self::of(folder, gateway, nodes_go_to)
     }
 
@@ -196,7 +206,7 @@ impl LocalNetwork {
     }
 
     async fn start_nodes(&mut self) {
-        for index in 1..=5 {
+        for index in 1..=self.descriptor.size() {
             self.start_node(index).await;
         }
     }
@@ -232,9 +242,9 @@ impl LocalNetwork {
         self.folder.path().join(format!("node-{index}"))
     }
 
-    /// Waits until all five nodes are connected.
+    /// Waits until all nodes are connected.
     pub(crate) async fn until_ready(&self) {
-        self.until_connected(5).await;
+        self.until_connected(self.descriptor.size().into()).await;
     }
 
     /// Waits until the gateway counts so many nodes.

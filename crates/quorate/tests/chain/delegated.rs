@@ -130,7 +130,7 @@ fn minting() -> Value {
 #[test]
 fn what_is_passed_on_is_redeemed_by_the_kit_s_client_and_the_other_way_round() {
     block_on(async {
-        let network = LocalNetwork::start().await;
+        let network = LocalNetwork::start_small().await;
         let (mut kit, friend) = (Kit::new(), PrivateKeySigner::random());
         let own = Arc::new(key(&network, &kit.user).await);
         let address = DelegateSigner::address(&*own);
@@ -273,7 +273,7 @@ async fn send(key: &dyn DelegateSigner, transaction: Transaction<Vec<u8>>) -> Va
 #[test]
 fn a_smaller_allowance_of_a_wallet_is_held_by_the_nodes_and_pays() {
     block_on(async {
-        let network = LocalNetwork::start().await;
+        let network = LocalNetwork::start_small().await;
         let mut kit = Kit::new();
         let key = key(&network, &kit.user).await;
         let (address, shop) = (DelegateSigner::address(&key), PrivateKeySigner::random().address());

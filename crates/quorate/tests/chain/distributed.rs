@@ -1,4 +1,4 @@
-//! Sessions whose keys a network of five nodes holds, on a chain where somebody else pays.
+//! Sessions whose keys a network of three nodes holds, on a chain where somebody else pays.
 
 use alloy_primitives::U256;
 use alloy_signer_local::PrivateKeySigner;
@@ -15,7 +15,7 @@ use crate::player::{Player, balance_of, block_on, connect, devnet, soon, token, 
 #[test]
 fn a_distributed_session_works_for_an_account_without_coin() {
     block_on(async {
-        let network = LocalNetwork::start().await;
+        let network = LocalNetwork::start_small().await;
         let token = devnet().token();
         for options in [
             Options::new().sponsored_by(&erc7677()),
@@ -44,7 +44,7 @@ fn a_distributed_session_works_for_an_account_without_coin() {
 #[test]
 fn a_network_s_key_signs_batches_and_token_transfers_and_counts_their_sum() {
     block_on(async {
-        let network = LocalNetwork::start().await;
+        let network = LocalNetwork::start_small().await;
         let player = Player::new().await;
         let account = connect().await.with_network(network.client()).account(player.owner.address(), 0);
         let (gold, friend) = (token(account.address(), U256::from(1_000)).await, player.owner.address());

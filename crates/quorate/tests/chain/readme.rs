@@ -40,7 +40,7 @@ async fn mint_without_asking(
 #[test]
 fn the_readme_s_example_mints_on_a_real_chain_by_a_real_network() {
     block_on(async {
-        let network = LocalNetwork::start().await;
+        let network = LocalNetwork::start_small().await;
         let owner = PrivateKeySigner::random();
         let account = connect().await.account(owner.address(), 0).address();
         let (client, network) = (connect().await, network.client());

@@ -54,7 +54,7 @@ async fn executed(pending: PendingRedemption) {
 #[test]
 fn a_network_s_key_redeems_through_an_account_of_its_own() {
     block_on(async {
-        let network = LocalNetwork::start().await;
+        let network = LocalNetwork::start_small().await;
         let (owner, friend) = (PrivateKeySigner::random(), PrivateKeySigner::random().address());
         devnet().make_delegator(owner.address()).await.unwrap();
         let (store, client) = (Arc::new(MemoryStore::new()), network.client());

@@ -1,4 +1,4 @@
-//! A session whose key a network of five nodes holds, through its whole life. The chain is scripted; nodes and sockets
+//! A session whose key a network of three nodes holds, through its whole life. The chain is scripted; nodes and sockets
 //! are not.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use quorate_store::{Change, Key, NewSession, Session as StoredSession};
 /// D10, D35 and fault 2: granted, stored, taken up by another process, used, given another key, and not extended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_distributed_session_is_stored_reopened_used_and_gets_another_key() {
-    let (network, other_network) = tokio::join!(LocalNetwork::start(), LocalNetwork::start());
+    let (network, other_network) = tokio::join!(LocalNetwork::start_small(), LocalNetwork::start_small());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.db");
     let sealing = SealingKey::random().unwrap();
@@ -83,7 +83,7 @@ async fn a_distributed_session_is_stored_reopened_used_and_gets_another_key() {
 /// D35: evidence that somebody else put there is no evidence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stored_key_without_its_nodes_attestations_is_not_used() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_small().await;
     let scene = Scene::new().await;
     let grant = scene.account.grant([scene.policy()]).unwrap();
     let key = grant.distributed_key(&network.client(), &scene.owner).await.unwrap();

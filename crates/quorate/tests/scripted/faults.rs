@@ -49,7 +49,7 @@ async fn a_network_that_never_answers_ends_at_the_deadline() {
 /// first one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_does_not_sign_in_time_has_nothing_sent() {
-    let network = LocalNetwork::start().await;
+    let network = LocalNetwork::start_small().await;
     let scene = Scene::new().await;
     let grant = scene.account.grant([scene.policy()]).unwrap();
     let key = grant.distributed_key(&network.client(), &scene.owner).await.unwrap();
