@@ -7,10 +7,11 @@
 use std::collections::hash_map::DefaultHasher;
 use std::error::Error;
 use std::hash::{Hash, Hasher};
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::{env, fs, io};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, io, thread};
 
 use quorate_fuzz::{TARGETS, Target};
 
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     }
 }
 
-type Done = Result<(), Box<dyn Error>>;
+type Failed = Box<dyn Error + Send + Sync>;
+type Done = Result<(), Failed>;
 
 fn run(arguments: &[String]) -> Done {
     match arguments {
@@ -47,9 +49,21 @@ fn one(name: &str, file: &Path) -> Done {
     Ok(())
 }
 
+/// As many at once as there are processors: each target draws from a seed of its own.
 fn all(iterations: u64, seed: u64) -> Done {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    TARGETS.iter().try_for_each(|target| smoke(target, folder, iterations, seed))
+    let next = AtomicUsize::new(0);
+    let work = || -> Done {
+        while let Some(target) = TARGETS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            smoke(target, folder, iterations, seed)?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Runs one target. Both the corpus and its mutations have to give inputs that are taken, or little was tested.
@@ -96,7 +110,7 @@ fn corpus(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
 }
 
 /// Checks one input; one that fails is kept as cargo-fuzz keeps it.
-fn check(target: &Target, folder: &Path, input: &[u8]) -> Result<bool, Box<dyn Error>> {
+fn check(target: &Target, folder: &Path, input: &[u8]) -> Result<bool, Failed> {
     catch_unwind(|| (target.check)(input)).or_else(|_| {
         let mut hasher = DefaultHasher::new();
         input.hash(&mut hasher);
