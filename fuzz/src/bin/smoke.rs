@@ -49,7 +49,7 @@ fn one(name: &str, file: &Path) -> Done {
     Ok(())
 }
 
-/// As many at once as there are processors: each target draws from a seed of its own.
+/// As many at once as there are processors. Each draws by itself, so that a seed gives the same inputs on any machine.
 fn all(iterations: u64, seed: u64) -> Done {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let next = AtomicUsize::new(0);
