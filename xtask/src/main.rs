@@ -42,7 +42,7 @@ enum Task {
     Bench(bench::Arguments),
     /// Kill, stop and restart the processes of a signing network while it signs, and check what they have counted.
     Chaos(chaos::Arguments),
-    /// Check what needs no tests: format, generated code, clippy, licences, packages and fuzz targets.
+    /// Check what needs no tests: format, generated code, clippy, licences and packages.
     Check,
     /// Write what is generated, or check that it is up to date.
     Codegen(codegen::Arguments),
