@@ -35,7 +35,7 @@ impl Stock {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), made).await.expect("the nodes make keys");
+        tokio::time::timeout(Duration::from_secs(300), made).await.expect("the nodes make keys");
         for index in 1..=5 {
             network.stop(index).await;
         }
