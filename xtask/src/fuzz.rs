@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: the fuzz targets on mutations of their corpus, the same ones for the same seed.
 //!
-//! Where nightly, a C++ compiler and cargo-fuzz are at hand, `cargo +nightly fuzz run <target>` looks further.
+//! Where nightly, a C++ compiler and cargo-fuzz are at hand, cargo-fuzz looks further (`fuzz/README.md`).
 
 use crate::command::cargo;
 

@@ -68,7 +68,46 @@ struct Signed<'a> {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::U256;
+    use quorate_core::{Encode as _, Initialization, Paymaster};
+
     use super::*;
+
+    #[test]
+    fn what_is_sent_is_read_as_what_was_signed() {
+        let paymaster = Paymaster {
+            paymaster: Address::repeat_byte(0x9a),
+            verification_gas_limit: 70,
+            post_op_gas_limit: 80,
+            data: vec![1, 2, 3],
+        };
+        let init = Initialization::Factory { factory: Address::repeat_byte(0xfa), data: vec![4, 5] };
+        let operation = UnpackedUserOperation::<Vec<u8>> {
+            sender: Address::repeat_byte(0xac),
+            nonce: (U256::from(3) << 64) | U256::from(4),
+            init: init.clone(),
+            call_data: vec![6, 7],
+            call_gas_limit: 10,
+            verification_gas_limit: 20,
+            pre_verification_gas: U256::from(30),
+            max_fee_per_gas: 40,
+            max_priority_fee_per_gas: 50,
+            paymaster: Some(paymaster),
+        };
+        let signed = SignedPackedOperation { operation: operation.clone().pack(), signature: vec![8] };
+        let json = serde_json::to_value(&signed).unwrap();
+        assert_eq!(json["signature"], "0x08");
+        assert_eq!(serde_json::from_value::<UnpackedUserOperation<Vec<u8>>>(json).unwrap(), operation);
+
+        let bare = UnpackedUserOperation { paymaster: None, init: Initialization::Deployed, ..operation };
+        let json = serde_json::to_value(SignedPackedOperation { operation: bare.pack(), signature: vec![8] });
+        let names: Vec<_> = json.unwrap().as_object().unwrap().keys().cloned().collect();
+        assert!(
+            names.iter().all(|name| !name.contains("paymaster") && !name.contains("factory")),
+            "{names:?}"
+        );
+        assert_eq!(signed.operation.init_code, init.to_vec());
+    }
 
     #[test]
     fn an_operation_that_no_entry_point_reads_is_not_sent() {

@@ -321,11 +321,13 @@ impl Limits {
     }
 }
 
+/// `transfer(address,uint256)`.
+pub(crate) const TRANSFER: FunctionSelector = FunctionSelector::new([0xa9, 0x05, 0x9c, 0xbb]);
+
 impl ArgumentLimit {
     /// Whether it counts what a token's `transfer(address,uint256)` sends.
     pub fn is_of_transfers(&self, token: Address) -> bool {
-        let transfer = FixedBytes([0xa9, 0x05, 0x9c, 0xbb]);
-        (self.contract, self.selector, self.offset) == (token, transfer, 32)
+        (self.contract, &*self.selector, self.offset) == (token, TRANSFER.as_bytes(), 32)
     }
 
     const fn counter(&self) -> Counter {

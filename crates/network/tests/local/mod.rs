@@ -68,9 +68,7 @@ impl LocalNetwork {
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
         let address = free_address();
-        let mut network = Self::stocked(address, address).await;
-        network.configure = Box::new(configure);
-        network.serve(address, |_| {}).await
+        Self::stocked(address, address).await.configured(configure).serve(address, |_| {}).await
     }
 
     /// A network without keys whose gateway listens at an address, and whose nodes are configured otherwise.
@@ -78,9 +76,7 @@ impl LocalNetwork {
         gateway: SocketAddr,
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
-        let mut network = Self::new(gateway, gateway);
-        network.configure = Box::new(configure);
-        network.serve(gateway, |_| {}).await
+        Self::new(gateway, gateway).configured(configure).serve(gateway, |_| {}).await
     }
 
     /// A network without keys whose gateway and nodes are configured otherwise.
@@ -89,9 +85,7 @@ impl LocalNetwork {
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
         let address = free_address();
-        let mut network = Self::new(address, address);
-        network.configure = Box::new(configure);
-        network.serve(address, change).await
+        Self::new(address, address).configured(configure).serve(address, change).await
     }
 
     /// A stocked network whose gateway listens at one address, and whose nodes go to another.
@@ -166,8 +160,7 @@ impl LocalNetwork {
         nodes_go_to: SocketAddr,
         configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
     ) -> Self {
-        let mut network = Self::stocked(nodes_go_to, nodes_go_to).await;
-        network.configure = Box::new(configure);
+        let mut network = Self::stocked(nodes_go_to, nodes_go_to).await.configured(configure);
         network.start_nodes().await;
         network
     }
@@ -203,6 +196,11 @@ impl LocalNetwork {
         let descriptor = descriptor.replace(&nodes_go_to.to_string(), &gateway.to_string());
         let descriptor = NetworkDescriptor::from_json(&descriptor).unwrap();
         Self { descriptor, folder, gateway: None, configure: Box::new(|_| {}), nodes: BTreeMap::new() }
+    }
+
+    /// The same with nodes that are configured otherwise.
+    fn configured(self, configure: impl Fn(&mut NodeConfig) + Send + Sync + 'static) -> Self {
+        Self { configure: Box::new(configure), ..self }
     }
 
     async fn start_nodes(&mut self) {

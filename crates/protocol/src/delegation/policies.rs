@@ -2,8 +2,9 @@
 
 use alloy_primitives::U256;
 use quorate_core::delegation::Enforcer;
-use quorate_core::{Condition, FunctionSelector, Policy, Rule, SessionEpoch};
+use quorate_core::{Condition, Policy, Rule, SessionEpoch};
 
+use crate::limits::TRANSFER;
 use crate::{ArgumentLimit, Coin, CoinWindow, Limits};
 
 /// What policies and limits become where a delegation holds them: its caveats, and the limits that are left to the network's
@@ -246,6 +247,3 @@ fn word(number: U256) -> [u8; 32] {
 }
 
 const SELECTOR: u64 = 4;
-
-/// `transfer(address,uint256)`.
-const TRANSFER: FunctionSelector = FunctionSelector::new([0xa9, 0x05, 0x9c, 0xbb]);
