@@ -4,6 +4,9 @@
 
 mod program;
 
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use program::{answer, complaint, items, quorate};
 use serde_json::{Value, json};
 
@@ -11,16 +14,19 @@ const TOKEN: &str = "0x1111111111111111111111111111111111111111";
 const FRIEND: &str = "0x2222222222222222222222222222222222222222";
 const MAX: &str = "0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
 
+/// One end for all policies of this program, so that equal ones have equal encodings.
+static END: LazyLock<u64> =
+    LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 1000);
+
 /// A policy with an end within the year, so that nothing is found in it but what its rules are about.
 fn policy(function: &str, rules: &[(u16, u8, Value)]) -> Value {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let rule = |(offset, condition, value): &(u16, u8, Value)| json!({ "offset": offset, "condition": condition, "referenceValue": value });
     json!({
         "sessionKeyAddress": "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf",
         "contractAddress": TOKEN,
         "functionSelector": function,
         "rules": rules.iter().map(rule).collect::<Vec<_>>(),
-        "interval": { "validAfter": 0, "validUntil": now + 1000 },
+        "interval": { "validAfter": 0, "validUntil": *END },
     })
 }
 

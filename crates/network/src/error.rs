@@ -39,12 +39,10 @@ pub enum NetworkError {
 
 impl NetworkError {
     /// Whether the same call may succeed when it is made again: what was lost, late or spoilt on the way, and refusals
-    /// that other nodes or another challenge may change.
+    /// that other nodes may change. Not that a challenge is over: what an owner has signed under it stays refused.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Client(ClientError::Refused(refusal)) => {
-                refusal.is_transient() || matches!(refusal, Refusal::Challenge | Refusal::Replayed)
-            }
+            Self::Client(ClientError::Refused(refusal)) => refusal.is_transient(),
             Self::Connection { source, .. } => {
                 use tungstenite::Error;
                 let is_wrong = matches!(**source, Error::Url(_) | Error::HttpFormat(_) | Error::Tls(_));
@@ -52,6 +50,11 @@ impl NetworkError {
             }
             _ => self.is_of_gateway(),
         }
+    }
+
+    /// Whether what is signed under another challenge may succeed.
+    pub(crate) const fn is_of_challenge(&self) -> bool {
+        matches!(self, Self::Client(ClientError::Refused(Refusal::Challenge | Refusal::Replayed)))
     }
 
     /// Whether another gateway may do better at once: what was lost, late or spoilt on the way, and what a gateway refuses

@@ -78,8 +78,8 @@ impl SigningNetwork {
         self.once_around(Window::new(deadline), call, &step).await
     }
 
-    /// Takes a step until it succeeds or fails for good: at each gateway at once, and around again after a pause. At the
-    /// deadline an earlier error says more than that it is late.
+    /// Takes a step, which asks for a challenge of its own, until it succeeds or fails for good: at each gateway at once, and
+    /// around again after a pause. At the deadline an earlier error says more than that it is late.
     pub(crate) async fn again_and_again<T, S>(
         &self,
         window: Window,
@@ -93,7 +93,7 @@ impl SigningNetwork {
         let mut last_error = None;
         loop {
             let error = match self.once_around(window, call, &step).await {
-                Err(error) if error.is_transient() => error,
+                Err(error) if error.is_transient() || error.is_of_challenge() => error,
                 done => return done,
             };
             let (pause, error) = (pauses.draw(), error.or(last_error.take()));

@@ -12,7 +12,7 @@ use fail::FailScenario;
 use local::{ACCOUNT, LocalNetwork, claim, mint_to, permissions, refusal, sign};
 use quorate_core::Address;
 use quorate_network::{AttestedKey, EphemeralKey, NetworkError, Refusal};
-use quorate_node::fail_points::{FrameKind, losing};
+use quorate_node::fail_points::{CHALLENGES_OVER, FrameKind, losing};
 use quorate_protocol::{KeyDraft, NodeIndex};
 use sqlx::Connection as _;
 use tokio::runtime::Runtime;
@@ -191,6 +191,34 @@ fn a_pending_key_does_not_sign_and_is_bound_when_it_is_born() {
         assert_eq!(key.key_id, key_id);
         assert_eq!(scene.make_key().await.unwrap().key_id, key_id);
         scene.sign_soon(&key).await;
+    });
+}
+
+#[test]
+fn a_request_waits_for_its_key_for_longer_than_other_challenges_last() {
+    let _scenario = FailScenario::setup();
+    run(async {
+        fail::cfg("pending at node 5", "return").unwrap();
+        let mut waiting = Scene::new().await;
+        let error = waiting.make_key().await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        let late = Scene::on(waiting.network).await;
+        waiting.network = late.network;
+
+        fail::cfg(CHALLENGES_OVER, "return").unwrap();
+        waiting.network.stop(5).await;
+        fail::remove("pending at node 5");
+        waiting.network.start_node(5).await;
+        for index in 1..=5 {
+            waiting.until(index, "SELECT COUNT(*) > 0 FROM shares", 1).await;
+        }
+        let submitted = waiting.network.client().submit_key(&late.draft, late.signature).await;
+        let error = submitted.unwrap_err();
+        assert!(!error.is_transient(), "the owner has to sign another request");
+        assert_eq!(refusal(error), Refusal::Challenge);
+        let key = waiting.make_key().await.unwrap();
+        fail::remove(CHALLENGES_OVER);
+        waiting.sign_soon(&key).await;
     });
 }
 

@@ -132,6 +132,20 @@ pub(crate) const fn clock_ahead() -> i64 {
     0
 }
 
+/// The point at which the action `return` has all challenges be over that no request waits under for a key.
+pub const CHALLENGES_OVER: &str = "challenges over";
+
+/// Whether challenges are over, however young.
+#[cfg(feature = "fail-points")]
+pub(crate) fn are_challenges_over() -> bool {
+    fail::eval(CHALLENGES_OVER, |_| ()).is_some()
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn are_challenges_over() -> bool {
+    false
+}
+
 /// The name of the point at which the action `return` has a node speak the oldest version of the frames alone, as an older
 /// program would.
 pub fn older(node: NodeIndex) -> String {

@@ -19,7 +19,7 @@ use serde_bytes::ByteBuf;
 pub(crate) use self::recall::{KeyMemory, Recall, RecallPart, Recalled};
 
 /// The newest version of the frames that this program speaks.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// The oldest version that it speaks.
 pub(crate) const OLDEST: u8 = 1;
@@ -102,6 +102,8 @@ pub(crate) enum ToNode {
     Welcome { version: u8, challenge: [u8; 32] },
     /// [`Welcome`](Self::Welcome) of a gateway that ends TLS itself: the signature covers the connection's channel binding, too.
     WelcomeBound { version: u8, challenge: [u8; 32] },
+    /// Shows a request for which a key has to be made first, so that its challenge lasts until then.
+    Hold { request: SignedRequest },
 }
 
 /// What a node sends to the gateway.
@@ -259,6 +261,7 @@ impl Frame for ToNode {
     fn since(&self) -> u8 {
         match self {
             Self::Welcome { .. } | Self::WelcomeBound { .. } => 2,
+            Self::Hold { .. } => 3,
             Self::Peer { message, .. } => message.since(),
             _ => OLDEST,
         }

@@ -96,13 +96,22 @@ impl LocalNetwork {
     /// A stocked network whose nodes ask a chain about owners that are contracts.
     pub(crate) async fn start_asking(chain_id: u64, rpc: &str) -> Self {
         let address = free_address();
-        let network = Self::stocked(address, address).await;
-        for index in 1..=5 {
-            let file = network.home(index).join("node.toml");
+        Self::stocked(address, address).await.asking(chain_id, rpc).serve(address, |_| {}).await
+    }
+
+    /// A network of three nodes without keys that ask a chain.
+    pub(crate) async fn start_small_asking(chain_id: u64, rpc: &str) -> Self {
+        let address = free_address();
+        Self::of_size(2, 3, address, address).asking(chain_id, rpc).serve(address, |_| {}).await
+    }
+
+    fn asking(self, chain_id: u64, rpc: &str) -> Self {
+        for index in 1..=self.descriptor.size() {
+            let file = self.home(index).join("node.toml");
             let config = std::fs::read_to_string(&file).unwrap();
             std::fs::write(file, format!("{config}\n[chains.{chain_id}]\nrpc = \"{rpc}\"\n")).unwrap();
         }
-        network.serve(address, |_| {}).await
+        self
     }
 
     async fn serve(mut self, gateway: SocketAddr, change: impl FnOnce(&mut GatewayConfig)) -> Self {

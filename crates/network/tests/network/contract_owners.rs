@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::databases::until;
-use crate::local::{ACCOUNT, CHAIN, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal};
+use crate::databases::{count, until};
+use crate::local::{
+    ACCOUNT, CHAIN, LocalNetwork, Session, claim, free_address, mint_with_nonce, permissions, refusal,
+};
 use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
@@ -160,6 +162,20 @@ async fn a_node_that_was_away_learns_from_the_others_what_a_contract_has_signed(
     until(&network, 5, "SELECT COUNT(*) FROM vouchers", 8).await;
     let refused = refusal(first.sign(&mint_with_nonce(ACCOUNT, 4)).await.unwrap_err());
     assert!(matches!(refused, Refusal::EphemeralKey { .. }), "{refused}");
+}
+
+/// Another key would not help: the gateway offers the only one that there is, and has none made for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_whose_chain_does_not_answer_is_told_so_and_costs_no_keys() {
+    let nobody = format!("http://{}", free_address());
+    let network = LocalNetwork::start_small_asking(CHAIN, &nobody).await;
+    let account = SmartAccount::new();
+    let draft = draft(&network, &account.permissions(), &EphemeralKey::random().unwrap()).await;
+    let signature = account.sign(draft.typed_data().unwrap().digest(), B256::ZERO);
+    let error = network.client().submit_key(&draft, signature).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(matches!(refusal(error), Refusal::ChainUnavailable { .. }));
+    assert_eq!(count(&network, 1, "SELECT COUNT(*) FROM shares").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

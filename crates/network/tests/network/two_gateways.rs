@@ -25,22 +25,24 @@ async fn draft(client: &SigningNetwork, owner: &PrivateKeySigner) -> KeyDraft {
     client.prepare_key(&permissions(owner), &ephemeral).await.unwrap()
 }
 
-/// Hands in an owner's signature as often as the refusals say that it may succeed later: two requests may be offered one free key at
-/// two gateways. None where they have split one between them, so that the owner has to sign another request.
+/// Hands in an owner's signature as often as the refusals say that it may succeed later, which none says after the request's five
+/// minutes: two requests may be offered one free key at two gateways. None where they have split one between them, so that the owner has to sign another request.
 async fn submitted(
     client: &SigningNetwork,
     owner: &PrivateKeySigner,
     draft: &KeyDraft,
 ) -> Option<AttestedKey> {
+    let mut earlier = None;
     loop {
         match client.submit_key(draft, sign(owner, draft)).await {
             Ok(key) => return Some(key),
-            Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_millis(200)).await,
+            Err(error) if error.is_transient() => earlier = Some(error),
             Err(error) => match refusal(error) {
                 Refusal::Split { .. } => return None,
-                other => panic!("{other}"),
+                other => panic!("{other}, after {earlier:?}"),
             },
         }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

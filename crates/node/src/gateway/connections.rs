@@ -202,6 +202,15 @@ impl NodeConnections {
         Task { connections: self, id, nodes, events }
     }
 
+    /// Sends nodes a frame that none answers.
+    pub(super) fn tell<'a>(&self, nodes: impl IntoIterator<Item = &'a NodeIndex>, frame: &ToNode) {
+        let state = self.state();
+        for node in nodes {
+            // One whose queue is full connects again, and then knows of no challenge.
+            let _ = state.send(*node, frame);
+        }
+    }
+
     /// Sends nodes a frame and gathers what they answer: until all have, or for as long as `wait` says, or until the deadline.
     pub(super) async fn gather(
         &self,

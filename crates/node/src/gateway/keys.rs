@@ -97,7 +97,7 @@ impl Keys {
             let (key_id, _reserved) = match given.pop() {
                 Some(key_id) => (key_id, None),
                 None => {
-                    let reserved = self.reserve(request.hash(), &refused).await?;
+                    let reserved = self.reserve(&request, &refused).await?;
                     (reserved.key_id.clone(), Some(reserved))
                 }
             };
@@ -108,9 +108,9 @@ impl Keys {
             if assigned.is_split(&nodes, self.network.bind_quorum()) {
                 return Err(Refusal::Split { key_id: key_id.into() });
             }
-            let is_untouched = assigned.keys.is_empty() && assigned.refusals.are_transient();
+            let may_have_another = assigned.keys.is_empty() && assigned.refusals.are_of_key();
             refusals.extend(assigned.refusals);
-            if !is_untouched {
+            if !may_have_another {
                 break;
             }
             refused.insert(key_id);
@@ -157,17 +157,19 @@ impl Keys {
         assigned
     }
 
-    /// Reserves a free key for a request, and has one made if there is none.
+    /// Reserves a free key for a request beside those that were refused, and has one made if there is none.
     async fn reserve(
         &self,
-        request: B256,
+        request: &SignedRequest,
         refused: &BTreeSet<String>,
     ) -> Result<super::pool::Reserved<'_>, Refusal> {
         loop {
-            if let Some(key) = self.pool.reserve(&self.connections.free_keys(), request, refused) {
+            let free = self.connections.free_keys();
+            if let Some(key) = self.pool.reserve(&free, request.hash(), refused) {
                 return Ok(key);
             }
-            self.make_free_key(1).await?;
+            self.connections.tell(request.nonces.keys(), &ToNode::Hold { request: request.clone() });
+            self.make_free_key(free.intersection(refused).count() + 1).await?;
         }
     }
 

@@ -24,6 +24,13 @@ impl Refusals {
         self.0.iter().all(Refusal::is_transient)
     }
 
+    /// Whether they may be about the key that was offered: some node did not come to a result, and none has a reason that it
+    /// would have with any key.
+    pub(super) fn are_of_key(&self) -> bool {
+        let is_unfinished = |refusal: &Refusal| matches!(refusal, Refusal::Unfinished { .. });
+        self.are_transient() && self.0.iter().any(is_unfinished)
+    }
+
     /// Whether a node is busy, and nothing else stands in the way for long.
     pub(super) fn are_busy(&self) -> bool {
         self.are_transient() && self.0.contains(&Refusal::Busy)

@@ -70,6 +70,7 @@ impl Connected {
                 let key_id = key.map(|(key, _)| key.key_id);
                 self.send(FromNode::WhichKey { task, key_id }).await;
             }
+            ToNode::Hold { request } => self.parts.hold(&request),
             ToNode::KeyRecord { task, key_id } => {
                 let key = self.parts.storage.key(&key_id).await.ok().flatten();
                 let record = key.map(|key| KeyRecord {

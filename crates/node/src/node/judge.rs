@@ -40,10 +40,18 @@ pub(crate) struct PermittedRequest {
 
 /// Uses up this node's nonce for a request, whose signature was checked.
 pub(crate) fn spend_nonce(member: &Member, nonces: &Nonces, request: &SignedRequest) -> Result<(), Refusal> {
+    nonces.spend(own_nonce(member, request)?, request.hash())
+}
+
+/// Keeps this node's nonce for a request that waits for a key, whose signature was checked.
+pub(crate) fn hold_nonce(member: &Member, nonces: &Nonces, request: &SignedRequest) -> Result<(), Refusal> {
+    nonces.hold(own_nonce(member, request)?, request.hash())
+}
+
+fn own_nonce<'a>(member: &Member, request: &'a SignedRequest) -> Result<&'a B256, Refusal> {
     let enough = request.nonces.len() >= usize::from(member.network.threshold());
     let known = request.nonces.keys().all(|node| member.network.identity(*node).is_some());
-    let own = request.nonces.get(&member.index).filter(|_| enough && known).ok_or(Refusal::Challenge)?;
-    nonces.spend(own, request.hash())
+    request.nonces.get(&member.index).filter(|_| enough && known).ok_or(Refusal::Challenge)
 }
 
 /// Reads a request for a key, and checks the owner's signature as far as the request shows it.

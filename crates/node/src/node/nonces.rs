@@ -1,12 +1,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::B256;
 use quorate_protocol::{CHALLENGE_LIFETIME, Nonce, Refusal};
 
+use crate::fail_points;
+
 /// How many open nonces a node keeps; beyond that the oldest are forgotten, so their requests are refused.
 const MAX_NONCES: usize = 100_000;
+
+/// How long a nonce is good for whose request waits for a key: several may have to be made before it is its turn.
+const HELD: Duration = Duration::from_secs(300);
 
 /// The nonces that this node gave out and that have not expired.
 ///
@@ -24,6 +29,8 @@ struct Given {
 
 struct Open {
     given: Instant,
+    /// Its request waits for a key.
+    is_held: bool,
     /// The hash of the request that uses it.
     request: Option<B256>,
 }
@@ -42,7 +49,7 @@ impl Nonces {
             given.order.pop_front();
             given.nonces.remove(&oldest);
         }
-        given.nonces.insert(nonce, Open { given: Instant::now(), request: None });
+        given.nonces.insert(nonce, Open { given: Instant::now(), is_held: false, request: None });
         given.order.push_back(nonce);
         Ok(nonce)
     }
@@ -52,15 +59,32 @@ impl Nonces {
     /// # Errors
     /// A nonce that this node has not given out or that is too old, or one that another request has used.
     pub(crate) fn spend(&self, nonce: &Nonce, request: B256) -> Result<(), Refusal> {
+        self.use_for(request, nonce, |_| {})
+    }
+
+    /// The same, and keeps the nonce for longer than others.
+    ///
+    /// # Errors
+    /// As [`spend`](Self::spend).
+    pub(crate) fn hold(&self, nonce: &Nonce, request: B256) -> Result<(), Refusal> {
+        self.use_for(request, nonce, |open| open.is_held = true)
+    }
+
+    fn use_for(&self, request: B256, nonce: &Nonce, change: impl FnOnce(&mut Open)) -> Result<(), Refusal> {
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let open = given.nonces.get_mut(nonce).filter(|open| !open.is_over()).ok_or(Refusal::Challenge)?;
-        if *open.request.get_or_insert(request) == request { Ok(()) } else { Err(Refusal::Replayed) }
+        if *open.request.get_or_insert(request) != request {
+            return Err(Refusal::Replayed);
+        }
+        change(open);
+        Ok(())
     }
 }
 
 impl Open {
     fn is_over(&self) -> bool {
-        self.given.elapsed() >= CHALLENGE_LIFETIME
+        let age = self.given.elapsed();
+        age >= HELD || !self.is_held && (age >= CHALLENGE_LIFETIME || fail_points::are_challenges_over())
     }
 }
 
@@ -78,6 +102,30 @@ mod tests {
         assert_eq!(nonces.spend(&nonce, second), Err(Refusal::Replayed));
         nonces.spend(&other, second).unwrap();
         assert_eq!(nonces.spend(&Nonce::ZERO, first), Err(Refusal::Challenge), "never given out");
+    }
+
+    #[test]
+    fn a_nonce_is_good_for_a_minute_and_for_longer_while_its_request_waits_for_a_key() {
+        let nonces = Nonces::default();
+        let (held, spent, late) = (nonces.give().unwrap(), nonces.give().unwrap(), nonces.give().unwrap());
+        let request = B256::repeat_byte(1);
+        nonces.hold(&held, request).unwrap();
+        nonces.spend(&spent, request).unwrap();
+        nonces.pass(CHALLENGE_LIFETIME);
+        nonces.spend(&held, request).unwrap();
+        assert_eq!(nonces.spend(&held, B256::repeat_byte(2)), Err(Refusal::Replayed));
+        assert_eq!(nonces.spend(&spent, request), Err(Refusal::Challenge));
+        assert_eq!(nonces.hold(&late, request), Err(Refusal::Challenge), "it was over before");
+        nonces.pass(HELD);
+        assert_eq!(nonces.spend(&held, request), Err(Refusal::Challenge));
+    }
+
+    impl Nonces {
+        /// Has all that were given out be so much older.
+        fn pass(&self, time: Duration) {
+            let mut given = self.0.lock().unwrap();
+            given.nonces.values_mut().for_each(|open| open.given = open.given.checked_sub(time).unwrap());
+        }
     }
 
     #[test]

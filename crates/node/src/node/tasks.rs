@@ -70,6 +70,16 @@ impl Parts {
         Ok(Answer::Key { key, attestations: Vec::new() })
     }
 
+    /// Keeps the challenge of a request that waits for a key.
+    pub(super) fn hold(&self, request: &SignedRequest) {
+        let held = judge::keygen(&self.member, request, Some(clock::now()))
+            .and_then(|_| judge::hold_nonce(&self.member, &self.nonces, request));
+        // It is answered when it is given a key.
+        if let Err(refusal) = held {
+            tracing::debug!(node = %self.member.index, %refusal, "a request is not kept until it has a key");
+        }
+    }
+
     /// Gives the owner who asks a free key.
     pub(super) async fn assign(
         &self,
