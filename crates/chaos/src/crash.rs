@@ -28,7 +28,7 @@ const SIZE: Size = Size { threshold: 2, nodes: 2 };
 const ENOUGH: u64 = 10_000;
 
 /// How long is tried again what a client does not try again by itself, and the pause in between.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A network of which one node ends again and again.
@@ -76,7 +76,7 @@ impl Crashes {
         let [victim, peer] = nodes[..] else { unreachable!("the network has two nodes") };
         let counts = Arc::new(Counts::default());
         let session = Arc::new(Session::make(processes.descriptor(), ENOUGH, &counts).await?);
-        drop(session.register().await?);
+        patiently(|| session.register()).await?;
         Ok(Self { processes, victim, peer, session, counts, signed: BTreeSet::new(), ended: Arc::default() })
     }
 
@@ -160,13 +160,15 @@ impl Crashes {
                 let operation = self.next_operation();
                 tokio::spawn(async move { signed(operation, session.sign(operation).await) })
             }
-            Way::SignWithCheat => tokio::spawn(async move {
-                refused(session.sign_once(1).await, "together with a node that cheats")
+            Way::SignWithCheat => self.ask_in_vain("together with a node that cheats", move || {
+                let session = session.clone();
+                async move { session.sign_once(1).await }
             }),
             Way::SignForStranger => {
-                let stranger = EphemeralKey::random()?;
-                tokio::spawn(async move {
-                    refused(session.sign_once_as(&stranger, ENOUGH).await, "for a stranger")
+                let stranger = Arc::new(EphemeralKey::random()?);
+                self.ask_in_vain("for a stranger", move || {
+                    let (session, stranger) = (session.clone(), stranger.clone());
+                    async move { session.sign_once_as(&stranger, ENOUGH).await }
                 })
             }
             Way::MakeKey => {
@@ -199,8 +201,25 @@ impl Crashes {
         })
     }
 
+    /// Asks for what must not be signed until the victim has ended: it may be refused before it comes so far.
+    fn ask_in_vain<A>(&self, how: &'static str, ask: impl Fn() -> A + Send + 'static) -> Asked
+    where
+        A: Future<Output = Result<(), NetworkError>> + Send,
+    {
+        let ended = self.ended.clone();
+        tokio::spawn(async move {
+            loop {
+                refused(ask().await, how)?;
+                if ended.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
+    }
+
     async fn another_session(&self) -> Result<Session, ChaosError> {
-        Session::make(self.processes.descriptor(), ENOUGH, &self.counts).await
+        patiently(|| Session::make(self.processes.descriptor(), ENOUGH, &self.counts)).await
     }
 
     /// Whether the victim still knows that the other node cheated it. Nodes that have just come back may refuse for other reasons first.

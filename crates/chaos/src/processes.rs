@@ -65,7 +65,7 @@ pub struct Size {
 
 /// How often is looked whether a process has done what is waited for, and when it is given up: far above what it takes.
 const POLL: Duration = Duration::from_millis(10);
-const HANGS: Duration = Duration::from_secs(120);
+const HANGS: Duration = Duration::from_secs(300);
 const PROBE: Duration = Duration::from_secs(2);
 
 impl Processes {

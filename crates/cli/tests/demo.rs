@@ -152,14 +152,26 @@ fn with_keep_everything_goes_on_until_ctrl_c() {
     }
 }
 
-#[test]
-fn ctrl_c_ends_everything_at_any_moment() {
-    let moments = ["a local chain", "3-of-5 signing network", "account 0x", "session key 0x"];
-    for (moment, signal) in moments.into_iter().zip([Signal::SIGINT, Signal::SIGTERM].into_iter().cycle()) {
+/// How a run ends that is interrupted at a moment. One that is through before the signal reaches it is run again.
+fn interrupted(moment: &str, signal: Signal) -> Output {
+    for _ in 0..5 {
         let mut run = Run::start(&[]);
         run.read_to(moment);
         run.signal(signal);
         let output = run.end();
+        let is_at_last_step = String::from_utf8_lossy(&output.stdout).contains("AA23 reverted");
+        if !(output.status.success() && is_at_last_step) {
+            return output;
+        }
+    }
+    panic!("{moment}: each run was through before the signal reached it");
+}
+
+#[test]
+fn ctrl_c_ends_everything_at_any_moment() {
+    let moments = ["a local chain", "3-of-5 signing network", "account 0x", "session key 0x"];
+    for (moment, signal) in moments.into_iter().zip([Signal::SIGINT, Signal::SIGTERM].into_iter().cycle()) {
+        let output = interrupted(moment, signal);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{moment}: {stderr}");
         assert!(stderr.contains("everything that was started is ended"), "{moment}: {stderr}");
@@ -174,7 +186,7 @@ fn a_program_that_is_killed_takes_everything_with_it() {
     run.child.wait().unwrap();
     let start = Instant::now();
     while !processes_with(&run.mark).is_empty() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?} outlive it", processes_with(&run.mark));
+        assert!(start.elapsed() < Duration::from_secs(120), "{:?} outlive it", processes_with(&run.mark));
         sleep(Duration::from_millis(20));
     }
 }

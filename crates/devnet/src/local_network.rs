@@ -14,7 +14,8 @@ use crate::process::{Process, ProcessError, Program};
 use crate::progress::{Progress, Step};
 use crate::watchdog::Watchdog;
 
-const START_DEADLINE: Duration = Duration::from_secs(60);
+/// The first key is made in it, which takes long on a busy machine.
+const START_DEADLINE: Duration = Duration::from_secs(300);
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
 

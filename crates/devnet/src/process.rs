@@ -305,7 +305,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut process = shell("seq 100; echo 'no such flag' >&2; exit 3", directory.path());
 
-        let error = process.ready(Duration::from_secs(10), async || false).await.unwrap_err();
+        let error = process.ready(Duration::from_secs(60), async || false).await.unwrap_err();
 
         let ProcessError::Died { status, tail, .. } = &error else { panic!("{error}") };
         assert_eq!(status.code(), Some(3));
@@ -321,7 +321,7 @@ mod tests {
             ("out of memory", false),
         ] {
             let mut process = shell(&format!("echo '{words}' >&2; exit 1"), directory.path());
-            let error = process.ready(Duration::from_secs(10), async || false).await.unwrap_err();
+            let error = process.ready(Duration::from_secs(60), async || false).await.unwrap_err();
             assert_eq!(error.is_lost_port(), lost, "{error}");
         }
     }
@@ -340,7 +340,7 @@ mod tests {
         let file = directory.path().join("grandchild");
         let mut process = shell("trap '' TERM; sleep 1000 & echo $! > grandchild; wait", directory.path());
         let written = async || fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n'));
-        process.ready(Duration::from_secs(10), written).await.unwrap();
+        process.ready(Duration::from_secs(60), written).await.unwrap();
         let grandchild = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
 
         process.terminate(Duration::from_millis(50)).await;
@@ -364,7 +364,7 @@ mod tests {
 
     /// Whether the process ends soon; what was killed may take a moment to be reaped by its new parent.
     async fn gone(process: Pid) -> bool {
-        for _ in 0..500 {
+        for _ in 0..3000 {
             let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
             if state.is_empty() || state.contains(") Z ") {
                 return true;

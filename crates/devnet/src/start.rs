@@ -22,7 +22,7 @@ use crate::toolchain::Toolchain;
 use crate::transact::Transactor;
 use crate::watchdog::Watchdog;
 
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Accounts with 10000 ether each that the caller may use; those after them belong to the bundler and to this crate.
 const FUNDED_ACCOUNTS: usize = 10;

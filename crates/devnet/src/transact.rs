@@ -10,7 +10,7 @@ use crate::place::PlaceError;
 /// Enough for every transaction of this crate, given so that the chain need not estimate: an estimate would not see
 /// the transactions that wait.
 const GAS: U256 = U256::from_limbs([8_000_000, 0, 0, 0]);
-const RECEIPT_DEADLINE: Duration = Duration::from_secs(20);
+const RECEIPT_DEADLINE: Duration = Duration::from_secs(120);
 const RECEIPT_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Sends transactions from an account that the chain signs for.

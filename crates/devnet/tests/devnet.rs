@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
@@ -103,11 +105,13 @@ async fn runs_the_contracts_and_leaves_nothing_behind() {
     assert!(devnet.funded_key(9).is_some() && devnet.funded_key(10).is_none());
 
     let ports = [devnet.rpc_url(), devnet.bundler_url()].map(|url: &Url| url.port().unwrap());
-    assert!(ports.iter().all(|port| processes_named(*port) > 0));
+    let started = ports.map(processes_named);
+    assert!(started.iter().all(|processes| !processes.is_empty()));
     devnet.shutdown().await;
-    for port in ports {
+    for (port, started) in ports.into_iter().zip(started) {
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
-        assert_eq!(processes_named(port), 0);
+        // Not of another program that was given the port since.
+        assert!(started.is_disjoint(&processes_named(port)));
     }
 }
 
@@ -297,12 +301,14 @@ async fn eth_call_as(chain: &HttpTransport, call: Value) -> Result<Bytes, Transp
     chain.call("eth_call", (call, "latest")).await
 }
 
-/// How many processes of this machine were started with this port among their arguments.
-fn processes_named(port: u16) -> usize {
+/// The processes of this machine, by their numbers, that were started with this port among their arguments.
+fn processes_named(port: u16) -> BTreeSet<OsString> {
     let port = port.to_string();
-    let command_lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let path = entry.ok()?.path().join("cmdline");
-        fs::read(path).ok()
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let entry = entry.ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let is_named = line.split(|byte| *byte == 0).any(|word| word == port.as_bytes());
+        is_named.then(|| entry.file_name())
     });
-    command_lines.filter(|line| line.split(|byte| *byte == 0).any(|word| word == port.as_bytes())).count()
+    processes.collect()
 }

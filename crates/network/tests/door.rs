@@ -23,6 +23,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
+/// Tests that hold the machine or measure its memory have it one after the other.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 const PATHS: [&str; 3] = ["keygen", "signgen", "addEphemeralKey"];
 
 /// A frame that is sent once the one before it was answered.
@@ -106,6 +109,7 @@ async fn attack(network: &LocalNetwork, path: &str, frames: Frames) -> Option<An
 /// C2: one anonymous socket and two frames took all five nodes away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_frame_of_a_client_s_disconnects_a_node() {
+    let _turn = TURN.lock().await;
     let network = Arc::new(LocalNetwork::start().await);
     let key = network.key(permissions).await;
     let (fewest, is_over) = (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicBool::new(false)));
@@ -168,6 +172,7 @@ async fn an_address_with_too_many_sockets_is_told_to_come_later_by_a_close_and_n
 /// Ten thousand sockets that say nothing, or as many as this process may open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_sockets_of_one_address_take_no_place_of_nodes_or_of_other_clients() {
+    let _turn = TURN.lock().await;
     let idle = (descriptors() / 2).saturating_sub(500).min(10_000);
     let network = LocalNetwork::start_with(|config| config.limits.loopback = true).await;
     let key = network.key(permissions).await;
@@ -176,7 +181,8 @@ async fn idle_sockets_of_one_address_take_no_place_of_nodes_or_of_other_clients(
     let mut sockets = Vec::new();
     for _ in 0..idle {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        // At no address that is another program's.
+        socket.bind("127.99.0.1:0".parse().unwrap()).unwrap();
         sockets.push(socket.connect(gateway).await.unwrap());
     }
     let refused = sockets.last_mut().unwrap().read(&mut [0; 64]).await.unwrap();

@@ -203,7 +203,7 @@ async fn one_of_several_clients_gets_the_last_use_beside_liars() {
         let mut races = 0;
         while race_of_clients(&network, liars).await == 0 {
             races += 1;
-            assert!(races < 4, "nobody was signed for in {races} races with {liars} liars");
+            assert!(races < 20, "nobody was signed for in {races} races with {liars} liars");
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256};
 use futures_util::future::try_join_all;
@@ -18,6 +18,7 @@ use quorate_store::{AccountId, MemoryStore, Store};
 #[cfg(feature = "http")]
 use quorate_transport::HttpTransport;
 use quorate_transport::Transport;
+use tokio::time::Instant;
 #[cfg(feature = "http")]
 use url::Url;
 

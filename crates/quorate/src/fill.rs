@@ -1,12 +1,13 @@
 //! Filling an operation in: fees, gas and a paymaster's data, in the order that signatures over them ask for.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
 use quorate_bundler::{FeeAdvice, Fees, GasEstimate};
 use quorate_core::UserOperation;
 use quorate_paymaster::{GasLimits, Paymaster, PaymasterRequest, Payment, Stub};
+use tokio::time::Instant;
 
 use crate::cost::{self, ExpectedCost, Price, Shape};
 use crate::payment::{TokenTerms, check_terms};

@@ -73,7 +73,7 @@ impl Emulator {
         let [host, user] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [host, user] = [host, user].map(|listener| listener.local_addr().unwrap().port());
         let serial = |port| format!("tcp:127.0.0.1:{port},server=on,wait=on");
-        let machine = Command::new("qemu-system-arm")
+        let mut machine = Command::new("qemu-system-arm")
             .args(["-machine", "mps2-an386", "-cpu", "cortex-m4", "-nographic", "-monitor", "none"])
             .args(["-semihosting-config", "enable=on,target=native"])
             .args(["-serial", &serial(host), "-serial", &serial(user)])
@@ -82,7 +82,7 @@ impl Emulator {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let (stream, user) = (connect(host).await, connect(user).await);
+        let (stream, user) = (connect(&mut machine, host).await, connect(&mut machine, user).await);
         let screen = Screen::default();
         tokio::spawn(screen.clone().approve_all(user));
         let device = DeviceSigner::connect(stream).await.unwrap();
@@ -106,16 +106,17 @@ impl Emulator {
 }
 
 /// Connects to a port of the machine, which opens them one after the other.
-async fn connect(port: u16) -> TcpStream {
+async fn connect(machine: &mut Child, port: u16) -> TcpStream {
     let connect = async {
         loop {
-            match TcpStream::connect(("127.0.0.1", port)).await {
-                Ok(stream) => return stream,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
+                return stream;
             }
+            assert_eq!(machine.try_wait().unwrap(), None, "the machine has ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), connect).await.unwrap()
+    tokio::time::timeout(Duration::from_secs(120), connect).await.unwrap()
 }
 
 impl Drop for Emulator {

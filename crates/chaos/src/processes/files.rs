@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use quorate_node::{ConfigError, GatewayConfig, NodeConfig, Rate};
 use quorate_protocol::NodeIndex;
 use serde::Serialize;
+use tokio::net::TcpSocket;
 use url::Url;
 
 use super::{Part, Processes, Size};
@@ -161,9 +162,18 @@ fn home(part: Part) -> String {
     }
 }
 
+/// An address that no other socket is given while this program runs: it stays bound, which keeps no process that it is told from
+/// listening there.
 fn free_address(address: Ipv4Addr) -> Result<SocketAddr, ChaosError> {
-    let bound = TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr());
-    bound.map_err(ChaosError::io("listen at", address))
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((address, 0).into())?;
+        let address = socket.local_addr()?;
+        std::mem::forget(socket);
+        Ok(address)
+    };
+    bind().map_err(ChaosError::io("listen at", address))
 }
 
 fn write(file: &Path, config: &impl Serialize) -> Result<(), ChaosError> {

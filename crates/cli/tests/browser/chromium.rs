@@ -33,7 +33,7 @@ pub(crate) fn chromium() -> Option<PathBuf> {
     found
 }
 
-/// A browser with one wallet in it. Without an answer within half a minute a command fails.
+/// A browser with one wallet in it. Without an answer within four minutes a command fails.
 pub(crate) struct Browser {
     // It ends with its input, and is killed when dropped.
     _driver: Child,

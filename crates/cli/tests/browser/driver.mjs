@@ -3,6 +3,9 @@
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
+// In milliseconds; less than the test waits for the program.
+const PATIENCE = 240_000;
+
 const tabs = new Map();
 const problems = [];
 let browser;
@@ -104,10 +107,13 @@ const commands = {
   async start(given) {
     wallet = given.wallet;
     // Its sandbox does not start for root.
-    browser = await chromium.launch({ executablePath: given.chromium, args: ["--no-sandbox", "--disable-gpu"] });
+    const args = ["--no-sandbox", "--disable-gpu"];
+    browser = await chromium.launch({ executablePath: given.chromium, args, timeout: PATIENCE });
     const { width = 1180, height = 900, colorScheme = "light", reducedMotion = "no-preference", scale = 1 } = given.window;
     const options = { viewport: { width, height }, colorScheme, reducedMotion, deviceScaleFactor: scale };
     context = await browser.newContext(options);
+    context.setDefaultTimeout(PATIENCE);
+    context.setDefaultNavigationTimeout(PATIENCE);
     await context.exposeFunction("askWallet", answer);
     await context.exposeFunction("tellProblem", (problem) => void problems.push(problem));
     const settings = `window.walletKind = ${JSON.stringify(wallet.kind ?? "announced")};`;

@@ -166,9 +166,9 @@ impl Scene {
     }
 }
 
-/// What the program is to do within two minutes.
+/// What the program is to do within five minutes.
 async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(Duration::from_secs(120), work).await;
+    let done = tokio::time::timeout(Duration::from_secs(300), work).await;
     done.unwrap_or_else(|_| panic!("the program did not come to {what}"))
 }
 

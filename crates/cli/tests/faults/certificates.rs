@@ -4,10 +4,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::Signal;
 use quorate_chaos::{Part, Processes, Session};
-use quorate_network::SigningNetwork;
+use quorate_network::{NetworkError, SigningNetwork};
 use quorate_node::TlsConfig;
 use quorate_protocol::Limits;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -90,12 +91,23 @@ impl Scene {
     }
 }
 
+/// Counts the requests that ended with their connection: a slow machine is no loss.
+fn noting_losses(client: SigningNetwork, lost: &Arc<AtomicUsize>) -> SigningNetwork {
+    let lost = lost.clone();
+    client.with_retry_listener(move |error| {
+        if matches!(error, NetworkError::Connection { .. } | NetworkError::Closed { .. }) {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_replaced_under_load_and_one_that_nobody_would_believe_is_not_taken() {
     let mut scene = Scene::start().await;
     let client = SigningNetwork::new(scene.processes.descriptor().clone());
     let client = client.with_root_certificates(scene.authority.pem().as_bytes()).unwrap();
-    let session = Session::make_with(client.without_retries(), Limits::default()).await.unwrap();
+    let lost = Arc::new(AtomicUsize::new(0));
+    let session = Session::make_with(noting_losses(client, &lost), Limits::default()).await.unwrap();
     let load = Load::begin(&Arc::new(session), 2, u64::MAX);
 
     // The files are looked at now and then, too; those that are as they were are read on SIGHUP alone.
@@ -125,5 +137,6 @@ async fn a_certificate_is_replaced_under_load_and_one_that_nobody_would_believe_
     }
     assert!(scene.logged("the certificate cannot be used; the old one stays") >= 2);
     load.stop().await;
+    assert_eq!(lost.load(Ordering::Relaxed), 0, "connections were lost");
     scene.processes.shutdown().await.unwrap();
 }

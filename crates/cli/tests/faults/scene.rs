@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long is waited for anything: far above what it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A network's files, in a folder that stays after a failure.
 pub(crate) fn prepare(name: &str) -> Processes {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{U256, hex};
+use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,7 +16,7 @@ use quorate_transport::{HttpTransport, TransportExt as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::stderr;
+use crate::{revoked, stderr};
 
 pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate");
 
@@ -108,6 +109,12 @@ impl Devnet {
         let call = json!({ "to": self.nft(), "data": data });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(chain.call("eth_call", (call, "latest"))).unwrap()
+    }
+
+    /// How many nodes have stored the end of a key that `session revoke` names.
+    pub(crate) fn stored_by(&self, ended: &Value) -> usize {
+        let owner: PrivateKeySigner = self.environment["QUORATE_OWNER_KEY"].parse().unwrap();
+        revoked::stored_by(ended, &self.path("network.json"), &owner)
     }
 
     pub(crate) fn statuses(&self) -> Vec<String> {

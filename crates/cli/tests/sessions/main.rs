@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
 mod devnet;
+#[path = "../revoked/mod.rs"]
+mod revoked;
 mod stores;
 #[path = "../terminal/mod.rs"]
 mod terminal;
@@ -67,7 +69,7 @@ fn a_policy_file_becomes_a_session_that_mints_is_refused_beyond_it_and_ends() {
     assert_eq!(devnet.statuses(), ["active", "revoked", "revoked", "active"]);
 
     let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
-    assert_eq!(ended["keys"][0]["storedBy"].as_array().unwrap().len(), 5, "{ended}");
+    assert_eq!(devnet.stored_by(&ended["keys"][0]), 5, "{ended}");
     assert!(devnet.statuses().iter().all(|status| status == "revoked"));
     let after = devnet.mint(devnet.account());
     assert_eq!(after.status.code(), Some(3), "{}", stderr(&after));
@@ -148,7 +150,7 @@ fn the_same_policy_file_becomes_a_delegation_that_a_network_s_key_redeems() {
     assert_eq!(listed["delegated"][1]["left"][0]["amount"], "0x62", "{listed}");
 
     let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
-    let stored_by = |key: usize| ended["keys"][key]["storedBy"].as_array().unwrap().len();
+    let stored_by = |key: usize| devnet.stored_by(&ended["keys"][key]);
     assert_eq!((stored_by(0), stored_by(1)), (5, 5), "{ended}");
     // `disableDelegation`, which the owner may have their account call besides.
     assert!(ended["keys"][0]["onChain"]["data"].as_str().unwrap().starts_with("0x49934047"), "{ended}");

@@ -73,7 +73,7 @@ impl Terminal {
         let start = Instant::now();
         while self.echoes() != is_on {
             assert!(start.elapsed() < PATIENCE, "the echo stays {}", if is_on { "off" } else { "on" });
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -105,7 +105,7 @@ impl Terminal {
                 return status.exit_code();
             }
             assert!(start.elapsed() < PATIENCE, "it does not end: {}", self.screen.text.lock().unwrap());
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

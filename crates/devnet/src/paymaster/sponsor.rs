@@ -23,8 +23,8 @@ use crate::place::ENTRY_POINT;
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 /// The end of what the contracts take for a time.
 const LAST_SECOND: u64 = (1 << 48) - 1;
-/// How long ago data has expired that should have.
-const EXPIRED_FOR: u64 = 60;
+/// How long ago data has expired that should have: the newest block of a chain on which nothing happens is old.
+const EXPIRED_FOR: u64 = 3600;
 /// The paymaster that is none of this devnet's.
 const OTHER_PAYMASTER: Address = Address::repeat_byte(0xfe);
 

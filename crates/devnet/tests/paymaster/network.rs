@@ -30,7 +30,7 @@ alloy_sol_types::sol! {
 
 pub(crate) use Contracts::*;
 
-const RECEIPT_DEADLINE: Duration = Duration::from_secs(20);
+const RECEIPT_DEADLINE: Duration = Duration::from_secs(120);
 const RECEIPT_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(crate) struct Network {

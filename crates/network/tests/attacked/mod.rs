@@ -38,7 +38,7 @@ pub(crate) async fn start_hostile_without_keys() -> (HostileGateway, LocalNetwor
 
 async fn connected(gateway: HostileGateway, network: LocalNetwork) -> (HostileGateway, LocalNetwork) {
     let connected = gateway.connected(5);
-    tokio::time::timeout(Duration::from_secs(20), connected).await.expect("the network starts within 20 s");
+    tokio::time::timeout(Duration::from_secs(120), connected).await.expect("the network starts");
     (gateway, network)
 }
 

@@ -154,7 +154,7 @@ impl Scene {
         (request, signed)
     }
 
-    /// Signs with a gateway that relays as it should, or is refused.
+    /// Signs with a gateway that relays as it should, or is refused. Nodes that wait too long for each other are asked again.
     pub(crate) async fn sign(
         &self,
         quorum: [u8; 3],
@@ -162,8 +162,14 @@ impl Scene {
         message: &OperationMessage,
     ) -> Result<(), Refused> {
         self.relay_all();
-        let attempt = self.begin(quorum, key, message).await;
-        self.outcome(&attempt).await
+        let mut tries = 5;
+        loop {
+            let attempt = self.begin(quorum, key, message).await;
+            match self.outcome(&attempt).await {
+                Err(refused) if tries > 1 && refused.values().all(is_slow) => tries -= 1,
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Whether the operation was signed, by any node's answer; what others wait for is cancelled at the first refusal.
@@ -382,4 +388,8 @@ pub(crate) fn draw(seed: &mut u64) -> u64 {
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
     *seed
+}
+
+fn is_slow(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Silent { .. } | Refusal::Unfinished { .. })
 }

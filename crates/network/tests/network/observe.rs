@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::local::{ACCOUNT, LocalNetwork, NFT, free_address, mint_to, mint_with_nonce, permissions};
+use crate::local::{
+    ACCOUNT, LocalNetwork, NFT, PATIENCE, free_address, mint_to, mint_with_nonce, permissions,
+};
 use quorate_protocol::Limits;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,7 +37,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), asking).await.unwrap_or_else(|_| panic!("{what}"))
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}"))
 }
 
 /// The value of a series, by its whole name; 0 where there is none.
@@ -97,7 +99,10 @@ async fn metrics_and_readiness_say_what_a_network_does_and_who_is_missing() {
     assert!(value(&page, "quorate_signature_attempts_sum") >= 3.0, "{page}");
     assert_eq!(value(&page, "quorate_nodes_ready"), 5.0);
     assert_eq!(value(&page, "quorate_keys{state=\"free\"}"), 0.0);
-    assert!(page.contains("quorate_queue_bytes{node=\"5\"} 0"), "{page}");
+    until("all frames are sent", async || {
+        metrics(gateway).await.contains("quorate_queue_bytes{node=\"5\"} 0").then_some(())
+    })
+    .await;
     let skew = until("a node's clock is compared", async || {
         let page = metrics(gateway).await;
         page.contains("quorate_clock_skew_seconds{node=\"1\"}")

@@ -5,7 +5,7 @@ mod scene;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::local::{ACCOUNT, Session, claim, free_address, mint_with_nonce, permissions, sign};
+use crate::local::{ACCOUNT, Session, claim, free_address, mint_with_nonce, patiently, permissions, sign};
 use alloy_signer_local::PrivateKeySigner;
 use futures_util::{SinkExt as _, StreamExt as _};
 use quorate_network::{EphemeralKey, NetworkError, SigningNetwork};
@@ -16,8 +16,11 @@ use tokio_tungstenite::tungstenite::Message;
 /// A fresh key of the scene's network.
 async fn session(client: SigningNetwork) -> Session {
     let (owner, ephemeral) = (PrivateKeySigner::random(), EphemeralKey::random().unwrap());
-    let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await.unwrap();
-    let key = client.submit_key(&draft, sign(&owner, &draft)).await.unwrap();
+    let ask = async || {
+        let draft = client.prepare_key(&permissions(&owner), &claim(&ephemeral)).await?;
+        client.submit_key(&draft, sign(&owner, &draft)).await
+    };
+    let key = patiently(ask).await;
     Session { client, key, ephemeral }
 }
 
@@ -30,7 +33,15 @@ async fn a_certificate_is_replaced_under_load_without_a_lost_request_or_connecti
         scene.start_node(index, scene.gateway, |_| {}).await;
     }
     scene.until_ready(3).await;
-    let session = session(scene.client().without_retries()).await;
+    let lost = Arc::new(AtomicU64::new(0));
+    let counted = lost.clone();
+    // A slow machine is no loss.
+    let client = scene.client().with_retry_listener(move |error| {
+        if matches!(error, NetworkError::Connection { .. } | NetworkError::Closed { .. }) {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let session = session(client).await;
 
     let (signed, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let load = tokio::spawn({
@@ -57,6 +68,7 @@ async fn a_certificate_is_replaced_under_load_without_a_lost_request_or_connecti
     }
     is_over.store(true, Ordering::Relaxed);
     load.await.unwrap();
+    assert_eq!(lost.load(Ordering::Relaxed), 0, "connections were lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::local::{LocalNetwork, claim, free_address, permissions, refusal, sign};
+use crate::local::{LocalNetwork, claim, free_address, patiently, permissions, refusal, sign};
 use alloy_signer_local::PrivateKeySigner;
 use quorate_network::{AttestedKey, EphemeralKey, KeyDraft, Refusal, SigningNetwork};
 
@@ -22,7 +22,7 @@ async fn two_gateways() -> (LocalNetwork, [SigningNetwork; 2]) {
 
 async fn draft(client: &SigningNetwork, owner: &PrivateKeySigner) -> KeyDraft {
     let ephemeral = claim(&EphemeralKey::random().unwrap());
-    client.prepare_key(&permissions(owner), &ephemeral).await.unwrap()
+    patiently(async || client.prepare_key(&permissions(owner), &ephemeral).await).await
 }
 
 /// Hands in an owner's signature as often as the refusals say that it may succeed later, which none says after the request's five

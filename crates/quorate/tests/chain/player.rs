@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall as _, SolValue as _};
 use quorate::{
@@ -153,16 +153,9 @@ pub(crate) async fn token(holder: Address, supply: U256) -> Address {
     let data = Bytes::from([creation.as_ref(), &arguments].concat());
     let from = &rpc("eth_accounts", json!([])).await[0];
     let hash = rpc("eth_sendTransaction", json!([{ "from": from, "data": data, "gas": "0x2dc6c0" }])).await;
-    let hash: B256 = serde_json::from_value(hash).unwrap();
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    loop {
-        let receipt = rpc("eth_getTransactionReceipt", json!([hash])).await;
-        if let Some(address) = receipt["contractAddress"].as_str() {
-            return address.parse().unwrap();
-        }
-        assert!(tokio::time::Instant::now() < deadline, "the token is not in a block");
-        tokio::task::yield_now().await;
-    }
+    let mined = tokio::time::timeout(std::time::Duration::from_secs(120), mined(&hash)).await;
+    let receipt = mined.expect("the token is in a block");
+    receipt["contractAddress"].as_str().unwrap().parse().unwrap()
 }
 
 /// So many seconds from now, in seconds since 1970.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::document::DOCUMENT;
 
 /// Longer than anything takes under load.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Server {
     pub(crate) url: String,

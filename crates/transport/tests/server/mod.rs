@@ -1,10 +1,13 @@
 //! An HTTP/1.1 server that gives one scripted reply to each request, each on a connection of its own.
 
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::JoinHandle,
 };
@@ -118,9 +121,14 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
-pub(crate) async fn unused_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+/// A port on which nobody listens. As long as the socket is there nobody is given the port who asks for any, while a
+/// server that names it can have it.
+pub(crate) fn unused_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 async fn serve(
