@@ -6,12 +6,14 @@
 //! that is through goes on with what is in none.
 
 use std::collections::VecDeque;
+use std::io::{self, Read};
 use std::iter;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -106,6 +108,9 @@ impl Queues {
     }
 }
 
+/// How long a test program may take: several times what the longest does on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
+
 /// The tests of the emulated device.
 const DEVICE: &str = "quorate/device";
 
@@ -166,19 +171,45 @@ fn run_one(program: &Program, signer: Option<&Path>, chromium: &Path) -> Ran {
     if let Some(signer) = signer.filter(|_| name == DEVICE) {
         test.env(VARIABLE, signer).arg("--nocapture");
     }
-    match test.output() {
-        Ok(ended) => {
-            let [stdout, stderr] = [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text));
-            let said = format!("{stdout}{stderr}");
+    match ended_within(DEADLINE, test) {
+        Ok((status, said)) => {
             // In one piece, so that no other program's lines come between.
-            print!("-- {name}: {:.1} s, {}\n{said}", start.elapsed().as_secs_f64(), ended.status);
-            Ran { passed: ended.status.success(), said }
+            print!("-- {name}: {:.1} s, {status}\n{said}", start.elapsed().as_secs_f64());
+            Ran { passed: status.success(), said }
         }
         Err(error) => {
             println!("-- {name}: {} does not start: {error}", executable.display());
             Ran { passed: false, said: String::new() }
         }
     }
+}
+
+/// How a program ends, which is killed if it has not by then, and all that it has said.
+fn ended_within(deadline: Duration, mut program: Command) -> io::Result<(ExitStatus, String)> {
+    let start = Instant::now();
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let (stdout, stderr) = (scope.spawn(|| read(stdout)), scope.spawn(|| read(stderr)));
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if start.elapsed() >= deadline {
+                child.kill()?;
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        let said = [stdout, stderr].map(|reader| reader.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        Ok((status, said.concat()))
+    })
+}
+
+fn read(source: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    // What was said until a pipe breaks is all that there is.
+    let _ = source.map(|mut source| source.read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -203,6 +234,17 @@ mod tests {
         assert_eq!((review.name.as_str(), review.folder), ("core/review", PathBuf::from("/q/crates/core")));
         assert_eq!(message("bin", "quorate", false), None);
         assert_eq!(program(r#"{"reason":"build-finished","success":true}"#), None);
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed_and_what_it_said_is_kept() {
+        let mut endless = Command::new("sh");
+        endless.args(["-c", "echo first; echo second >&2; exec sleep 3600"]);
+        let (status, said) = ended_within(Duration::from_secs(10), endless).unwrap();
+        assert!(!status.success());
+        assert_eq!(said, "first\nsecond\n");
+        let (status, _) = ended_within(Duration::from_secs(60), Command::new("true")).unwrap();
+        assert!(status.success());
     }
 
     #[test]

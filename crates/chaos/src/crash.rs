@@ -207,10 +207,11 @@ impl Crashes {
         A: Future<Output = Result<(), NetworkError>> + Send,
     {
         let ended = self.ended.clone();
+        let until = Instant::now() + PATIENCE;
         tokio::spawn(async move {
             loop {
                 refused(ask().await, how)?;
-                if ended.load(Ordering::Relaxed) {
+                if ended.load(Ordering::Relaxed) || Instant::now() >= until {
                     return Ok(());
                 }
                 tokio::time::sleep(PAUSE).await;

@@ -39,7 +39,8 @@ pub enum NetworkError {
 
 impl NetworkError {
     /// Whether the same call may succeed when it is made again: what was lost, late or spoilt on the way, and refusals
-    /// that other nodes may change. Not that a challenge is over: what an owner has signed under it stays refused.
+    /// that other nodes may change. What [needs a new challenge](Self::needs_new_challenge) is not: what an owner has signed under the
+    /// old one stays refused.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Client(ClientError::Refused(refusal)) => refusal.is_transient(),
@@ -52,8 +53,9 @@ impl NetworkError {
         }
     }
 
-    /// Whether what is signed under another challenge may succeed.
-    pub(crate) const fn is_of_challenge(&self) -> bool {
+    /// Whether the challenge is over, so that the same may succeed once it is signed under a new one. A session key's signature is
+    /// asked for under one challenge after the other; an owner has to sign again.
+    pub const fn needs_new_challenge(&self) -> bool {
         matches!(self, Self::Client(ClientError::Refused(Refusal::Challenge | Refusal::Replayed)))
     }
 

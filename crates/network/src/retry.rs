@@ -93,15 +93,15 @@ impl SigningNetwork {
         let mut last_error = None;
         loop {
             let error = match self.once_around(window, call, &step).await {
-                Err(error) if error.is_transient() || error.is_of_challenge() => error,
+                Err(error) if error.is_transient() || error.needs_new_challenge() => error,
                 done => return done,
             };
-            let (pause, error) = (pauses.draw(), error.or(last_error.take()));
+            let pause = pauses.draw();
             if Instant::now() + pause >= window.until {
-                return Err(error);
+                return Err(error.or(last_error));
             }
             self.tell(&error);
-            last_error = Some(error);
+            last_error = Some(error.or(last_error));
             tokio::time::sleep(pause).await;
         }
     }
@@ -123,12 +123,11 @@ impl SigningNetwork {
                 Err(error) => error,
             };
             let is_over = round.is_over() || !error.is_of_gateway() || Instant::now() >= window.until;
-            let error = error.or(last_error.take());
             if is_over {
-                return Err(error);
+                return Err(error.or(last_error));
             }
             self.tell(&error);
-            last_error = Some(error);
+            last_error = Some(error.or(last_error));
         }
     }
 

@@ -170,8 +170,8 @@ impl SigningNetwork {
 
     /// Asks for the signature of a session key over an operation of one call, and checks it.
     ///
-    /// What is [transient](NetworkError::is_transient) is tried again within the deadline, under a new challenge and
-    /// with growing pauses; nodes count an operation once, however often it is asked for.
+    /// What is [transient](NetworkError::is_transient) or [needs a new challenge](NetworkError::needs_new_challenge) is tried again
+    /// within the deadline, under a new challenge and with growing pauses; nodes count an operation once, however often it is asked for.
     ///
     /// # Errors
     /// A refusal, which names the rule that forbids the operation; or a signature that is not the session key's.

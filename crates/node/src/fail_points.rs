@@ -132,7 +132,7 @@ pub(crate) const fn clock_ahead() -> i64 {
     0
 }
 
-/// The point at which the action `return` has all challenges be over that no request waits under for a key.
+/// The point at which the action `return` ends every challenge under which no request waits for a key.
 pub const CHALLENGES_OVER: &str = "challenges over";
 
 /// Whether challenges are over, however young.

@@ -97,12 +97,12 @@ pub(crate) enum ToNode {
     Peer { from: NodeIndex, message: PeerMessage },
     /// The task is over.
     Cancel { task: TaskId },
-    /// The first frame, to a node that speaks the second version: the version that both speak, and 32 bytes for the node to
+    /// The first frame, to a node that speaks the second version or a newer one: the version that both speak, and 32 bytes for the node to
     /// sign with its identity.
     Welcome { version: u8, challenge: [u8; 32] },
     /// [`Welcome`](Self::Welcome) of a gateway that ends TLS itself: the signature covers the connection's channel binding, too.
     WelcomeBound { version: u8, challenge: [u8; 32] },
-    /// Shows a request for which a key has to be made first, so that its challenge lasts until then.
+    /// Shows a request for a key, so that its challenge lasts until it is given one.
     Hold { request: SignedRequest },
 }
 

@@ -69,7 +69,7 @@ pub use permissions::{CallPolicy, Permissions, PermissionsError, Permitted, Perm
 pub use proven_challenge::ProvenChallenge;
 pub use refusal::Refusal;
 pub use registration::{RegistrationDraft, RegistrationRequest};
-pub use request::{CHALLENGE_LIFETIME, Nonce, SignedRequest, challenge};
+pub use request::{CHALLENGE_LIFETIME, KEY_REQUEST_LIFETIME, Nonce, SignedRequest, challenge};
 pub use request_id::{MalformedRequestId, RequestId};
 pub use revocation::{Acknowledgement, RecentOperation, Revocation, RevocationStatus, RevokeSetup};
 pub use setup::{

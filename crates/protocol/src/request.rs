@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{NodeIndex, Operation, Refusal, Transcript};
 
-/// A node's contribution to a challenge: 32 random bytes, good for one request and 60 seconds.
+/// A node's contribution to a challenge: 32 random bytes, good for one request, and for [`CHALLENGE_LIFETIME`] or, where that is for a
+/// key, [`KEY_REQUEST_LIFETIME`].
 pub type Nonce = B256;
 
 /// A request with all that shows who made it, as the gateway hands it to each node.
@@ -84,6 +85,10 @@ fn check_len(what: &str, frame: &str, limit: usize) -> Result<(), Refusal> {
 
 /// How long a challenge is good for: the nodes forget its nonces.
 pub const CHALLENGE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How long the challenge of a request for a key is good for, once it is handed in: several keys may have to be made before its turn
+/// comes.
+pub const KEY_REQUEST_LIFETIME: Duration = Duration::from_secs(300);
 
 /// The challenge for a setup as it was sent: 32 bytes in lower-case hex, no 0x.
 ///

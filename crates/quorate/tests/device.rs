@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -23,20 +22,25 @@ use quorate_core::{
     signing_hash,
 };
 use quorate_device::host::{
-    DelegationRequest, DeviceSigner, GrantedSession, KeyRequestText, Operation, OperationRequest,
+    Deadlines, DelegationRequest, DeviceSigner, GrantedSession, KeyRequestText, Operation, OperationRequest,
     SigningRequest,
 };
 use quorate_devnet::Devnet;
 use quorate_protocol::{Limits, Permissions, PermittedPolicy};
 use quorate_signer::sign_as_owner;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::UnixStream;
 
-/// The firmware in QEMU, with its port to the host on one TCP connection, and its screen and button on another.
+/// How long is waited for the machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The firmware in QEMU, with its port to the host on one socket, and its screen and button on another.
 struct Emulator {
     machine: Child,
-    device: DeviceSigner<TcpStream>,
+    device: DeviceSigner<UnixStream>,
     screen: Screen,
+    _ports: TempDir,
 }
 
 /// The lines of the screen, all that were ever there.
@@ -53,7 +57,7 @@ impl Screen {
     }
 
     /// Reads the screen, and presses the button whenever it is asked for.
-    async fn approve_all(self, port: TcpStream) {
+    async fn approve_all(self, port: UnixStream) {
         let (reader, mut writer) = port.into_split();
         let mut lines = BufReader::new(reader).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -70,23 +74,25 @@ impl Emulator {
     async fn start() -> Self {
         let firmware =
             std::env::var_os("QUORATE_FIRMWARE").expect("`cargo xtask firmware` names the firmware");
-        let [host, user] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [host, user] = [host, user].map(|listener| listener.local_addr().unwrap().port());
-        let serial = |port| format!("tcp:127.0.0.1:{port},server=on,wait=on");
+        let ports = tempfile::tempdir().unwrap();
+        let [host, user] = ["host", "user"].map(|port| ports.path().join(port));
+        let serial = |port: &Path| format!("unix:{},server=on,wait=on", port.display());
         let mut machine = Command::new("qemu-system-arm")
             .args(["-machine", "mps2-an386", "-cpu", "cortex-m4", "-nographic", "-monitor", "none"])
             .args(["-semihosting-config", "enable=on,target=native"])
-            .args(["-serial", &serial(host), "-serial", &serial(user)])
+            .args(["-serial", &serial(&host), "-serial", &serial(&user)])
             .arg("-kernel")
             .arg(firmware)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let (stream, user) = (connect(&mut machine, host).await, connect(&mut machine, user).await);
+        let (stream, user) = (connect(&mut machine, &host).await, connect(&mut machine, &user).await);
         let screen = Screen::default();
         tokio::spawn(screen.clone().approve_all(user));
-        let device = DeviceSigner::connect(stream).await.unwrap();
-        Self { machine, device, screen }
+        // The machine is emulated beside other tests.
+        let deadlines = Deadlines { answer: PATIENCE, ..Deadlines::default() };
+        let device = DeviceSigner::connect_with(stream, deadlines).await.unwrap();
+        Self { machine, device, screen, _ports: ports }
     }
 
     /// Has the device sign, and verifies what it gives; gives what it showed.
@@ -106,17 +112,17 @@ impl Emulator {
 }
 
 /// Connects to a port of the machine, which opens them one after the other.
-async fn connect(machine: &mut Child, port: u16) -> TcpStream {
+async fn connect(machine: &mut Child, port: &Path) -> UnixStream {
     let connect = async {
         loop {
-            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
+            if let Ok(stream) = UnixStream::connect(port).await {
                 return stream;
             }
             assert_eq!(machine.try_wait().unwrap(), None, "the machine has ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), connect).await.unwrap()
+    tokio::time::timeout(PATIENCE, connect).await.unwrap()
 }
 
 impl Drop for Emulator {

@@ -11,6 +11,7 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 use std::{env, fs, io, thread};
 
 use quorate_fuzz::{TARGETS, Target};
@@ -68,6 +69,7 @@ fn all(iterations: u64, seed: u64) -> Done {
 
 /// Runs one target. Both the corpus and its mutations have to give inputs that are taken, or little was tested.
 fn smoke(target: &Target, folder: &Path, iterations: u64, seed: u64) -> Done {
+    let began = Instant::now();
     let mut pool = corpus(&folder.join("corpus").join(target.name))?;
     let mut in_corpus = 0;
     for input in &pool {
@@ -93,8 +95,9 @@ fn smoke(target: &Target, folder: &Path, iterations: u64, seed: u64) -> Done {
             }
         }
     }
+    let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{:20} {in_corpus} of {kept} kept inputs taken, {in_mutations} of {iterations} mutations",
+        "{:20} {in_corpus} of {kept} kept inputs taken, {in_mutations} of {iterations} mutations, {seconds:.0} s",
         target.name
     );
     if in_corpus == 0 || (iterations >= 10_000 && in_mutations == 0) {

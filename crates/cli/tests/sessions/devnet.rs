@@ -117,10 +117,38 @@ impl Devnet {
         revoked::stored_by(ended, &self.path("network.json"), &owner)
     }
 
+    /// Has nodes stand still, which the network takes for slow ones.
+    pub(crate) fn hold_up(&self, nodes: &[u8]) -> HeldUp {
+        let configs = nodes.iter().map(|node| format!("/node-{node}/node.toml"));
+        let configs: Vec<_> = configs.collect();
+        let is_node = |line: &str| {
+            line.contains(self.files.to_str().unwrap()) && configs.iter().any(|config| line.contains(config))
+        };
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let entry = entry.ok()?;
+            let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            is_node(&line).then(|| Pid::from_raw(number))
+        });
+        let held_up = HeldUp(processes.collect());
+        assert_eq!(held_up.0.len(), nodes.len());
+        held_up.0.iter().for_each(|node| kill(*node, Signal::SIGSTOP).unwrap());
+        held_up
+    }
+
     pub(crate) fn statuses(&self) -> Vec<String> {
         let listed = self.answer(&["session", "list"]);
         let sessions = listed["sessions"].as_array().unwrap();
         sessions.iter().map(|session| session["status"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Nodes that stand still until this is dropped.
+pub(crate) struct HeldUp(Vec<Pid>);
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|node| kill(*node, Signal::SIGCONT).unwrap());
     }
 }
 

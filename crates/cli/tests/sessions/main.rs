@@ -149,6 +149,27 @@ fn the_same_policy_file_becomes_a_delegation_that_a_network_s_key_redeems() {
     assert_eq!(listed["delegated"][1]["sessionKey"], created["sessionKey"], "{listed}");
     assert_eq!(listed["delegated"][1]["left"][0]["amount"], "0x62", "{listed}");
 
+    // Settings without the network are no reason to leave its keys out.
+    let settings = std::fs::read_to_string(devnet.path("quorate.toml")).unwrap();
+    let others = settings.lines().filter(|line| !line.starts_with("network"));
+    let without_network = devnet.path("without-network.toml");
+    std::fs::write(&without_network, others.collect::<Vec<_>>().join("\n")).unwrap();
+    let mut list = Command::new(QUORATE);
+    let unlisted = devnet.at_work(&mut list).env("QUORATE_CONFIG", &without_network);
+    let unlisted = unlisted.args(["session", "list"]).output().unwrap();
+    assert_eq!(unlisted.status.code(), Some(2), "{}", stderr(&unlisted));
+    assert!(stderr(&unlisted).contains("network"), "{}", stderr(&unlisted));
+
+    // A key is not forgotten while a quorum has not heard of its end.
+    let held_up = devnet.hold_up(&[1, 2, 3]);
+    let key = created["sessionKey"].as_str().unwrap();
+    let unheard = devnet.quorate(&["session", "revoke", key, "--yes"]);
+    drop(held_up);
+    assert_eq!(unheard.status.code(), Some(4), "{}", stderr(&unheard));
+    assert!(stderr(&unheard).contains("NOT REVOKED YET"), "{}", stderr(&unheard));
+    let listed = devnet.answer(&["session", "list"]);
+    assert_eq!(listed["delegated"].as_array().unwrap().len(), 2, "{listed}");
+
     let ended = devnet.answer(&["session", "revoke", "--all", "--yes"]);
     let stored_by = |key: usize| devnet.stored_by(&ended["keys"][key]);
     assert_eq!((stored_by(0), stored_by(1)), (5, 5), "{ended}");

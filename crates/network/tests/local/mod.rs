@@ -7,7 +7,7 @@ mod stock;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
@@ -336,20 +336,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Asks until it succeeds or is refused for good; by then a challenge may be over that was good before.
 pub(crate) async fn patiently<T>(ask: impl AsyncFn() -> Result<T, NetworkError>) -> T {
-    let is_late = |error: &NetworkError| {
-        matches!(error, NetworkError::Client(ClientError::Refused(Refusal::Challenge)))
-    };
-    let asking = async {
-        loop {
-            match ask().await {
-                Err(error) if error.is_transient() || is_late(&error) => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                answer => return answer.unwrap(),
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(error) if Instant::now() < until && (error.is_transient() || error.needs_new_challenge()) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
+            answer => return answer.unwrap(),
         }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.expect("an answer in time")
+    }
 }
 
 /// A key and who may ask for its signatures.

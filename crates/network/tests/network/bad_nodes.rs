@@ -1,6 +1,8 @@
 //! Bad nodes among honest ones, behind an honest gateway: signatures go on, no honest node is banned for
 //! it, and the gateway names what it cannot do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::attacked::{bans, rows};
@@ -116,10 +118,16 @@ async fn start_bad(network: &LocalNetwork, index: u8, misbehaviour: Misbehaviour
 }
 
 async fn sign_all(session: &Session, nonces: &mut impl Iterator<Item = u64>, beside: &str) {
+    let Session { client, key, ephemeral } = session;
     for nonce in nonces.take(usize::try_from(SIGNATURES).unwrap()) {
-        let began = Instant::now();
-        let signed = session.sign(&mint_with_nonce(ACCOUNT, nonce)).await;
-        let took = began.elapsed();
+        let (retries, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+        let counter = retries.clone();
+        let client = client.clone().with_retry_listener(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        let signed = client.sign(&key.key_id, key.address, &mint_with_nonce(ACCOUNT, nonce), ephemeral).await;
+        let (took, retries) = (began.elapsed(), retries.load(Ordering::Relaxed));
         assert!(signed.is_ok(), "{beside}: operation {nonce} is not signed after {took:?}: {signed:?}");
+        assert!(retries < 3, "{beside}: operation {nonce} was asked for {retries} times again");
     }
 }

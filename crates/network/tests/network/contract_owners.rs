@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::databases::{count, until};
+use crate::databases::{count, in_time, until};
 use crate::local::{
     ACCOUNT, CHAIN, LocalNetwork, Session, claim, free_address, mint_with_nonce, permissions, refusal,
 };
@@ -145,8 +145,11 @@ async fn a_node_that_was_away_learns_from_the_others_what_a_contract_has_signed(
     let (key_id, ephemeral) = (&first.key.key_id, Some(first.ephemeral.public()));
     let revocation = Revocation::new(network.descriptor(), account.owner(), key_id, ephemeral);
     let signature = account.sign(revocation.typed_data().unwrap().digest(), chain.head().await);
-    let revoked = first.client.revoke(&revocation, signature).await.unwrap();
-    assert_eq!(revoked.missing.iter().map(|node| node.get()).collect::<Vec<_>>(), [5]);
+    let are_told = async || {
+        let revoked = first.client.revoke(&revocation, signature.clone()).await.unwrap();
+        revoked.missing.iter().map(|node| node.get()).eq([5])
+    };
+    in_time("all but node 5 to have the end", are_told).await;
     for index in 3..=4 {
         until(&network, index, "SELECT COUNT(*) FROM attestations", 4).await;
         until(&network, index, "SELECT COUNT(*) FROM vouchers", 8).await;
@@ -158,7 +161,8 @@ async fn a_node_that_was_away_learns_from_the_others_what_a_contract_has_signed(
     network.until_ready().await;
     network.stop(1).await;
     network.stop(2).await;
-    second.sign(&mint_with_nonce(ACCOUNT, 3)).await.unwrap();
+    let signs = async || second.sign(&mint_with_nonce(ACCOUNT, 3)).await.is_ok();
+    in_time("node 5 to learn of the key", signs).await;
     until(&network, 5, "SELECT COUNT(*) FROM vouchers", 8).await;
     let refused = refusal(first.sign(&mint_with_nonce(ACCOUNT, 4)).await.unwrap_err());
     assert!(matches!(refused, Refusal::EphemeralKey { .. }), "{refused}");

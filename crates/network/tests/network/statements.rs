@@ -1,6 +1,7 @@
 //! What an owner says about a key after it was made: another ephemeral key, and the end of one or of the key. On real
 //! sockets and real databases.
 
+use crate::databases::until;
 use crate::local::{LocalNetwork, PATIENCE, Session, claim, mint_with_nonce, now, permissions, refusal};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
@@ -96,6 +97,7 @@ async fn a_node_that_was_away_learns_of_an_ephemeral_key_and_of_its_end_from_the
     second.sign(&mint(2)).await.unwrap();
     network.start_node(5).await;
     network.until_ready().await;
+    until(&network, 5, "SELECT COUNT(*) FROM statements", 1).await;
     network.stop(1).await;
     network.stop(2).await;
     second.sign(&mint(3)).await.unwrap();

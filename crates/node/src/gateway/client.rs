@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use quorate_protocol::{
-    Answer, Authentication, AuthenticationError, CHALLENGE_LIFETIME, NetworkDescriptor, NodeIndex, Nonce,
-    Operation, ProvenChallenge, Refusal, RequestId, SUBPROTOCOL, Setup, Signed, SignedRequest,
+    Answer, Authentication, AuthenticationError, CHALLENGE_LIFETIME, KEY_REQUEST_LIFETIME, NetworkDescriptor,
+    NodeIndex, Nonce, Operation, ProvenChallenge, Refusal, RequestId, SUBPROTOCOL, Setup, Signed,
+    SignedRequest,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use tracing::{Span, field};
 use super::admission::Admission;
 use super::connections::NodeConnections;
 use super::drafts::Drafts;
-use super::keys::{KEYGEN_DEADLINE, Keys};
+use super::keys::Keys;
 use super::nonces;
 use super::signing::Signatures;
 use super::statements::{list, register, revoke};
@@ -336,7 +337,7 @@ impl Clients {
 
     async fn assign_key(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let challenge = request.challenge();
-        self.drafts().prolong(&challenge, self.now() + KEYGEN_DEADLINE + CHALLENGE_LIFETIME);
+        self.drafts().prolong(&challenge, self.now() + KEY_REQUEST_LIFETIME);
         let answer = self.keys.assign(request).await;
         match &answer {
             Err(refusal) if !refusal.is_transient() && *refusal != Refusal::Challenge => {

@@ -206,7 +206,7 @@ impl NodeConnections {
     pub(super) fn tell<'a>(&self, nodes: impl IntoIterator<Item = &'a NodeIndex>, frame: &ToNode) {
         let state = self.state();
         for node in nodes {
-            // One whose queue is full connects again, and then knows of no challenge.
+            // One whose queue is full lacks it.
             let _ = state.send(*node, frame);
         }
     }

@@ -33,7 +33,7 @@ struct Assigned {
 }
 
 /// How long making a key may take.
-pub(super) const KEYGEN_DEADLINE: Duration = Duration::from_secs(90);
+const KEYGEN_DEADLINE: Duration = Duration::from_secs(90);
 
 /// How long the others are waited for once a node has failed: they cannot go on, unless they are done already.
 const MAKING_GRACE: Duration = Duration::from_secs(2);
@@ -90,6 +90,7 @@ impl Keys {
     /// Has the nodes give the request a key: the one that they have given it already, or a free one.
     pub(super) async fn assign(&self, request: SignedRequest) -> Result<Answer, Refusal> {
         let nodes: BTreeSet<_> = request.nonces.keys().copied().collect();
+        self.connections.tell(&nodes, &ToNode::Hold { request: request.clone() });
         let mut given = self.given(&nodes, request.hash()).await?;
         let mut refused = BTreeSet::new();
         let mut refusals = Refusals::default();
@@ -97,7 +98,7 @@ impl Keys {
             let (key_id, _reserved) = match given.pop() {
                 Some(key_id) => (key_id, None),
                 None => {
-                    let reserved = self.reserve(&request, &refused).await?;
+                    let reserved = self.reserve(request.hash(), &refused).await?;
                     (reserved.key_id.clone(), Some(reserved))
                 }
             };
@@ -108,7 +109,13 @@ impl Keys {
             if assigned.is_split(&nodes, self.network.bind_quorum()) {
                 return Err(Refusal::Split { key_id: key_id.into() });
             }
-            let may_have_another = assigned.keys.is_empty() && assigned.refusals.are_of_key();
+            if !assigned.keys.is_empty() && assigned.refusals.contain(&Refusal::Challenge) {
+                // Those who lack it adopt it from the others, whatever became of their nonces.
+                let reason = format!("some nodes have given it key {key_id}, and the others will");
+                return Err(Refusal::Unfinished { reason: reason.into() });
+            }
+            let most_others = nodes.len().saturating_sub(self.network.bind_quorum().into());
+            let may_have_another = assigned.keys.is_empty() && assigned.refusals.are_of_key(most_others);
             refusals.extend(assigned.refusals);
             if !may_have_another {
                 break;
@@ -160,15 +167,14 @@ impl Keys {
     /// Reserves a free key for a request beside those that were refused, and has one made if there is none.
     async fn reserve(
         &self,
-        request: &SignedRequest,
+        request: B256,
         refused: &BTreeSet<String>,
     ) -> Result<super::pool::Reserved<'_>, Refusal> {
         loop {
             let free = self.connections.free_keys();
-            if let Some(key) = self.pool.reserve(&free, request.hash(), refused) {
+            if let Some(key) = self.pool.reserve(&free, request, refused) {
                 return Ok(key);
             }
-            self.connections.tell(request.nonces.keys(), &ToNode::Hold { request: request.clone() });
             self.make_free_key(free.intersection(refused).count() + 1).await?;
         }
     }

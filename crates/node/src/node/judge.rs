@@ -43,7 +43,7 @@ pub(crate) fn spend_nonce(member: &Member, nonces: &Nonces, request: &SignedRequ
     nonces.spend(own_nonce(member, request)?, request.hash())
 }
 
-/// Keeps this node's nonce for a request that waits for a key, whose signature was checked.
+/// Keeps this node's nonce for a request for a key, whose signature was checked as far as the request shows it.
 pub(crate) fn hold_nonce(member: &Member, nonces: &Nonces, request: &SignedRequest) -> Result<(), Refusal> {
     nonces.hold(own_nonce(member, request)?, request.hash())
 }

@@ -1,17 +1,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use alloy_primitives::B256;
-use quorate_protocol::{CHALLENGE_LIFETIME, Nonce, Refusal};
+use quorate_protocol::{CHALLENGE_LIFETIME, KEY_REQUEST_LIFETIME, Nonce, Refusal};
 
 use crate::fail_points;
 
 /// How many open nonces a node keeps; beyond that the oldest are forgotten, so their requests are refused.
 const MAX_NONCES: usize = 100_000;
-
-/// How long a nonce is good for whose request waits for a key: several may have to be made before it is its turn.
-const HELD: Duration = Duration::from_secs(300);
 
 /// The nonces that this node gave out and that have not expired.
 ///
@@ -25,11 +22,13 @@ struct Given {
     nonces: HashMap<Nonce, Open>,
     /// Oldest first.
     order: VecDeque<Nonce>,
+    /// Those of `order` that became the oldest and are kept for longer, oldest first.
+    held: VecDeque<Nonce>,
 }
 
 struct Open {
     given: Instant,
-    /// Its request waits for a key.
+    /// Its request is to be given a key.
     is_held: bool,
     /// The hash of the request that uses it.
     request: Option<B256>,
@@ -41,14 +40,7 @@ impl Nonces {
         let mut nonce = Nonce::ZERO;
         getrandom::fill(nonce.as_mut_slice())?;
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(oldest) = given.order.front().copied() {
-            let is_over = given.nonces.get(&oldest).is_none_or(Open::is_over);
-            if !is_over && given.order.len() < MAX_NONCES {
-                break;
-            }
-            given.order.pop_front();
-            given.nonces.remove(&oldest);
-        }
+        given.make_room();
         given.nonces.insert(nonce, Open { given: Instant::now(), is_held: false, request: None });
         given.order.push_back(nonce);
         Ok(nonce)
@@ -59,7 +51,7 @@ impl Nonces {
     /// # Errors
     /// A nonce that this node has not given out or that is too old, or one that another request has used.
     pub(crate) fn spend(&self, nonce: &Nonce, request: B256) -> Result<(), Refusal> {
-        self.use_for(request, nonce, |_| {})
+        self.use_for(nonce, request, |_| {})
     }
 
     /// The same, and keeps the nonce for longer than others.
@@ -67,10 +59,10 @@ impl Nonces {
     /// # Errors
     /// As [`spend`](Self::spend).
     pub(crate) fn hold(&self, nonce: &Nonce, request: B256) -> Result<(), Refusal> {
-        self.use_for(request, nonce, |open| open.is_held = true)
+        self.use_for(nonce, request, |open| open.is_held = true)
     }
 
-    fn use_for(&self, request: B256, nonce: &Nonce, change: impl FnOnce(&mut Open)) -> Result<(), Refusal> {
+    fn use_for(&self, nonce: &Nonce, request: B256, change: impl FnOnce(&mut Open)) -> Result<(), Refusal> {
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let open = given.nonces.get_mut(nonce).filter(|open| !open.is_over()).ok_or(Refusal::Challenge)?;
         if *open.request.get_or_insert(request) != request {
@@ -81,15 +73,40 @@ impl Nonces {
     }
 }
 
+impl Given {
+    /// Forgets nonces that are over, and the oldest others where there are too many; those that are kept for longer at last.
+    fn make_room(&mut self) {
+        while let Some(oldest) = self.order.front().copied() {
+            match self.nonces.get(&oldest) {
+                Some(open) if open.is_held => self.held.push_back(oldest),
+                Some(open) if !open.is_over() && self.nonces.len() < MAX_NONCES => break,
+                _ => drop(self.nonces.remove(&oldest)),
+            }
+            self.order.pop_front();
+        }
+        while let Some(oldest) = self.held.front().copied() {
+            let is_over = self.nonces.get(&oldest).is_none_or(Open::is_over);
+            if !is_over && self.nonces.len() < MAX_NONCES {
+                break;
+            }
+            self.held.pop_front();
+            self.nonces.remove(&oldest);
+        }
+    }
+}
+
 impl Open {
     fn is_over(&self) -> bool {
         let age = self.given.elapsed();
-        age >= HELD || !self.is_held && (age >= CHALLENGE_LIFETIME || fail_points::are_challenges_over())
+        age >= KEY_REQUEST_LIFETIME
+            || !self.is_held && (age >= CHALLENGE_LIFETIME || fail_points::are_challenges_over())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -116,7 +133,7 @@ mod tests {
         assert_eq!(nonces.spend(&held, B256::repeat_byte(2)), Err(Refusal::Replayed));
         assert_eq!(nonces.spend(&spent, request), Err(Refusal::Challenge));
         assert_eq!(nonces.hold(&late, request), Err(Refusal::Challenge), "it was over before");
-        nonces.pass(HELD);
+        nonces.pass(KEY_REQUEST_LIFETIME);
         assert_eq!(nonces.spend(&held, request), Err(Refusal::Challenge));
     }
 
@@ -126,6 +143,24 @@ mod tests {
             let mut given = self.0.lock().unwrap();
             given.nonces.values_mut().for_each(|open| open.given = open.given.checked_sub(time).unwrap());
         }
+    }
+
+    #[test]
+    fn a_nonce_that_is_kept_for_longer_keeps_no_others() {
+        let nonces = Nonces::default();
+        let held = nonces.give().unwrap();
+        nonces.hold(&held, B256::ZERO).unwrap();
+        for _ in 0..10 {
+            nonces.give().unwrap();
+        }
+        nonces.pass(CHALLENGE_LIFETIME);
+        nonces.give().unwrap();
+        assert_eq!(nonces.0.lock().unwrap().nonces.len(), 2);
+        nonces.hold(&held, B256::ZERO).unwrap();
+        nonces.pass(KEY_REQUEST_LIFETIME);
+        nonces.give().unwrap();
+        let given = nonces.0.lock().unwrap();
+        assert_eq!((given.nonces.len(), given.order.len(), given.held.len()), (1, 1, 0));
     }
 
     #[test]

@@ -58,7 +58,7 @@ const ROUND: Duration = Duration::from_secs(4);
 const RUN: Duration = Duration::from_secs(15);
 
 /// How long a node waits for the others' statements about a key, where it lacks one.
-const STATEMENTS: Duration = Duration::from_secs(3);
+const STATEMENTS: Duration = Duration::from_secs(1);
 
 impl Signing {
     /// Signs an operation together with a quorum, if the owner, the policies and the limits allow it.

@@ -70,7 +70,7 @@ impl Parts {
         Ok(Answer::Key { key, attestations: Vec::new() })
     }
 
-    /// Keeps the challenge of a request that waits for a key.
+    /// Keeps the challenge of a request that is to be given a key.
     pub(super) fn hold(&self, request: &SignedRequest) {
         let held = judge::keygen(&self.member, request, Some(clock::now()))
             .and_then(|_| judge::hold_nonce(&self.member, &self.nonces, request));
@@ -93,7 +93,7 @@ impl Parts {
             Some(assigned) => assigned,
             None => {
                 let signed = judge::keygen(&self.member, request, Some(clock::now()))?;
-                judge::spend_nonce(&self.member, &self.nonces, request)?;
+                judge::hold_nonce(&self.member, &self.nonces, request)?;
                 let approved = self.verified(signed).await?;
                 self.assignments.assign(key_id, &approved, clock::now()).await?
             }
