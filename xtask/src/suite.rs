@@ -8,11 +8,10 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::iter;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -172,9 +171,10 @@ fn run_one(program: &Program, signer: Option<&Path>, chromium: &Path) -> Ran {
         test.env(VARIABLE, signer).arg("--nocapture");
     }
     match ended_within(DEADLINE, test) {
-        Ok((status, said)) => {
+        Ok(Ended { status, is_killed, said }) => {
+            let late = if is_killed { ", killed since it did not end" } else { "" };
             // In one piece, so that no other program's lines come between.
-            print!("-- {name}: {:.1} s, {status}\n{said}", start.elapsed().as_secs_f64());
+            print!("-- {name}: {:.1} s, {status}{late}\n{said}", start.elapsed().as_secs_f64());
             Ran { passed: status.success(), said }
         }
         Err(error) => {
@@ -184,32 +184,70 @@ fn run_one(program: &Program, signer: Option<&Path>, chromium: &Path) -> Ran {
     }
 }
 
-/// How a program ends, which is killed if it has not by then, and all that it has said.
-fn ended_within(deadline: Duration, mut program: Command) -> io::Result<(ExitStatus, String)> {
-    let start = Instant::now();
-    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    thread::scope(|scope| {
-        let (stdout, stderr) = (scope.spawn(|| read(stdout)), scope.spawn(|| read(stderr)));
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            if start.elapsed() >= deadline {
-                child.kill()?;
-            }
-            thread::sleep(Duration::from_millis(20));
-        };
-        let said = [stdout, stderr].map(|reader| reader.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        Ok((status, said.concat()))
-    })
+/// How a program ended.
+struct Ended {
+    status: ExitStatus,
+    is_killed: bool,
+    /// On its output, and then on its error output.
+    said: String,
 }
 
-fn read(source: Option<impl Read>) -> String {
-    let mut bytes = Vec::new();
-    // What was said until a pipe breaks is all that there is.
-    let _ = source.map(|mut source| source.read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).into_owned()
+/// Runs a program, which is killed if it has not ended by then.
+fn ended_within(deadline: Duration, mut program: Command) -> io::Result<Ended> {
+    let start = Instant::now();
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let outputs = [Output::of(child.stdout.take()), Output::of(child.stderr.take())];
+    let mut is_killed = false;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if !is_killed && start.elapsed() >= deadline {
+            child.kill()?;
+            is_killed = true;
+        }
+        thread::sleep(PAUSE);
+    };
+    // What it has started may live on and keep the outputs open.
+    let until = Instant::now() + LAST_WORDS;
+    while !outputs.iter().all(Output::is_at_end) && Instant::now() < until {
+        thread::sleep(PAUSE);
+    }
+    Ok(Ended { status, is_killed, said: outputs.map(|output| output.said()).concat() })
+}
+
+/// How often it is looked whether a program has ended, and how long its last words are waited for.
+const PAUSE: Duration = Duration::from_millis(20);
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What a program says, as it comes.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Output {
+    fn of(source: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let (mut source, mut part) = (source, [0; 8192]);
+            while let Some(read) = source.as_mut().and_then(|source| source.read(&mut part).ok())
+                && let Some(part) = part.get(..read).filter(|part| !part.is_empty())
+            {
+                lock(&heard).extend_from_slice(part);
+            }
+        });
+        Self { bytes, reader }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.bytes)).into_owned()
+    }
 }
 
 #[cfg(test)]
@@ -239,12 +277,13 @@ mod tests {
     #[test]
     fn a_program_that_does_not_end_is_killed_and_what_it_said_is_kept() {
         let mut endless = Command::new("sh");
-        endless.args(["-c", "echo first; echo second >&2; exec sleep 3600"]);
-        let (status, said) = ended_within(Duration::from_secs(10), endless).unwrap();
-        assert!(!status.success());
-        assert_eq!(said, "first\nsecond\n");
-        let (status, _) = ended_within(Duration::from_secs(60), Command::new("true")).unwrap();
-        assert!(status.success());
+        // What it has started lives on for a while, and has its outputs.
+        endless.args(["-c", "sleep 60 & echo first; echo second >&2; exec sleep 3600"]);
+        let ended = ended_within(Duration::from_secs(10), endless).unwrap();
+        assert!(ended.is_killed && !ended.status.success());
+        assert_eq!(ended.said, "first\nsecond\n");
+        let ended = ended_within(Duration::from_secs(60), Command::new("true")).unwrap();
+        assert!(!ended.is_killed && ended.status.success());
     }
 
     #[test]

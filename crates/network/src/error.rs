@@ -39,8 +39,8 @@ pub enum NetworkError {
 
 impl NetworkError {
     /// Whether the same call may succeed when it is made again: what was lost, late or spoilt on the way, and refusals
-    /// that other nodes may change. What [needs a new challenge](Self::needs_new_challenge) is not: what an owner has signed under the
-    /// old one stays refused.
+    /// that other nodes may change. An error that [needs a new challenge](Self::needs_new_challenge) is not transient: what an owner
+    /// signed under the old one stays refused.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Client(ClientError::Refused(refusal)) => refusal.is_transient(),

@@ -140,7 +140,8 @@ impl SigningNetwork {
     /// Hands in the owner's signature over the draft's typed data, and waits for the key.
     ///
     /// An owner that is a contract takes the draft [by contract](KeyDraft::by_contract). After a refusal that is
-    /// [transient](NetworkError::is_transient) the same signature can be handed in again.
+    /// [transient](NetworkError::is_transient) the same signature can be handed in again; after one that
+    /// [needs a new challenge](NetworkError::needs_new_challenge) the owner signs another draft.
     ///
     /// # Errors
     /// A refusal, an expired draft, or a key that too few of the pinned nodes attest to.
@@ -287,8 +288,8 @@ impl SigningNetwork {
 
     /// Hands in the owner's revocation, and says which nodes have stored it and which are missing.
     ///
-    /// It goes to every gateway, since one might withhold it, and is handed in again for a few seconds while nodes are missing. Those that have it tell the others as soon as they
-    /// can be reached; it can be handed in again at any time, by anybody.
+    /// It goes to every gateway at once, since one might withhold it, and is handed in again for a few seconds while nodes are missing.
+    /// Those that have it tell the others as soon as they can be reached; it can be handed in again at any time, by anybody.
     ///
     /// # Errors
     /// A refusal, or no gateway that can be reached.
@@ -299,9 +300,10 @@ impl SigningNetwork {
     ) -> Result<RevocationStatus, NetworkError> {
         let until = Instant::now() + REVOCATION;
         let authentication = revocation.authentication(signature)?;
+        let patience = self.signing_deadline;
+        let mut so_far = None;
         loop {
             let (gateways, tls) = (self.gateways.urls().iter(), self.gateways.tls());
-            let patience = Window::new(self.signing_deadline).part(gateways.len());
             let handed_in = gateways.map(|gateway| async {
                 let step = async {
                     let mut connection = Connection::dial(gateway, Call::of(Operation::Revoke), tls).await?;
@@ -313,16 +315,16 @@ impl SigningNetwork {
                 let late = |_| NetworkError::Deadline { gateway: gateway_name(gateway), after: patience };
                 tokio::time::timeout(patience, step).await.map_err(late)?
             });
-            let answers = join_all(handed_in).await;
-            let revoked = answers.into_iter().reduce(|one: Result<RevocationStatus, NetworkError>, other| {
-                match (one, other) {
+            let answers = join_all(handed_in).await.into_iter().chain(so_far.take().map(Ok));
+            let revoked =
+                answers.reduce(|one: Result<RevocationStatus, NetworkError>, other| match (one, other) {
                     (Ok(one), Ok(other)) => Ok(one.merged(other)),
                     (Ok(revoked), Err(_)) | (Err(_), Ok(revoked)) => Ok(revoked),
                     (Err(one), Err(other)) => Err(other.or(Some(one))),
-                }
-            });
+                });
             match revoked {
                 Some(Ok(revoked)) if !revoked.missing.is_empty() && Instant::now() < until => {
+                    so_far = Some(revoked);
                     tokio::time::sleep(REVOCATION_PAUSE).await;
                 }
                 Some(done) => return done,

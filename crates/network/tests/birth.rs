@@ -110,6 +110,17 @@ impl Scene {
     }
 }
 
+/// Has node 5 store the keys that are made and tell nobody, so that they are free at no node.
+fn leave_pending_at_node_5() {
+    fail::cfg("pending at node 5", "return").unwrap();
+    fail::cfg(losing(FrameKind::Confirmations, NodeIndex::new(5).unwrap()), "return").unwrap();
+}
+
+fn let_node_5_finish() {
+    fail::remove("pending at node 5");
+    fail::remove(losing(FrameKind::Confirmations, NodeIndex::new(5).unwrap()));
+}
+
 fn run(test: impl Future<Output = ()>) {
     Runtime::new().unwrap().block_on(test);
 }
@@ -184,7 +195,7 @@ fn a_node_asks_again_for_an_attestation_that_was_lost() {
 fn a_pending_key_does_not_sign_and_is_bound_when_it_is_born() {
     let _scenario = FailScenario::setup();
     run(async {
-        fail::cfg("pending at node 5", "return").unwrap();
+        leave_pending_at_node_5();
         let mut scene = Scene::new().await;
         let key_id = scene.break_at_node_5().await;
         let refused = refusal(scene.sign_with(&key_id, Address::ZERO).await.unwrap_err());
@@ -194,7 +205,7 @@ fn a_pending_key_does_not_sign_and_is_bound_when_it_is_born() {
         );
         scene.network.stop(5).await;
 
-        fail::remove("pending at node 5");
+        let_node_5_finish();
         scene.network.start_node(5).await;
         for index in 1..=5 {
             scene.until(index, "SELECT COUNT(*) FROM shares", 1).await;
@@ -212,7 +223,7 @@ fn a_pending_key_does_not_sign_and_is_bound_when_it_is_born() {
 fn a_request_waits_for_its_key_for_longer_than_other_challenges_last() {
     let _scenario = FailScenario::setup();
     run(async {
-        fail::cfg("pending at node 5", "return").unwrap();
+        leave_pending_at_node_5();
         let mut waiting = Scene::new().await;
         let error = waiting.submit().await.unwrap_err();
         assert!(error.is_transient(), "{error}");
@@ -221,7 +232,7 @@ fn a_request_waits_for_its_key_for_longer_than_other_challenges_last() {
 
         fail::cfg(CHALLENGES_OVER, "return").unwrap();
         waiting.network.stop(5).await;
-        fail::remove("pending at node 5");
+        let_node_5_finish();
         waiting.network.start_node(5).await;
         for index in 1..=5 {
             waiting.until(index, "SELECT COUNT(*) > 0 FROM shares", 1).await;
@@ -240,11 +251,11 @@ fn a_request_waits_for_its_key_for_longer_than_other_challenges_last() {
 fn an_altered_confirmation_makes_no_key_usable() {
     let _scenario = FailScenario::setup();
     run(async {
-        fail::cfg("pending at node 5", "return").unwrap();
+        leave_pending_at_node_5();
         let mut scene = Scene::new().await;
         let key_id = scene.break_at_node_5().await;
         scene.network.stop(5).await;
-        fail::remove("pending at node 5");
+        let_node_5_finish();
         scene.flip_confirmation_of_node_5(&key_id).await;
         scene.network.start_node(5).await;
         let confirmations = "SELECT COUNT(*) FROM confirmations WHERE key_id = ?";

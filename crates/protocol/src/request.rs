@@ -86,8 +86,8 @@ fn check_len(what: &str, frame: &str, limit: usize) -> Result<(), Refusal> {
 /// How long a challenge is good for: the nodes forget its nonces.
 pub const CHALLENGE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How long the challenge of a request for a key is good for, once it is handed in: several keys may have to be made before its turn
-/// comes.
+/// How long, from when it was given, a challenge is good for under which a request for a key was handed in by
+/// [`CHALLENGE_LIFETIME`]: several keys may have to be made before its turn comes.
 pub const KEY_REQUEST_LIFETIME: Duration = Duration::from_secs(300);
 
 /// The challenge for a setup as it was sent: 32 bytes in lower-case hex, no 0x.

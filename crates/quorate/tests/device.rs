@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The firmware in QEMU, with its port to the host on one socket, and its screen and button on another.
 struct Emulator {
-    machine: Child,
+    _machine: Machine,
     device: DeviceSigner<UnixStream>,
     screen: Screen,
     _ports: TempDir,
@@ -77,7 +77,7 @@ impl Emulator {
         let ports = tempfile::tempdir().unwrap();
         let [host, user] = ["host", "user"].map(|port| ports.path().join(port));
         let serial = |port: &Path| format!("unix:{},server=on,wait=on", port.display());
-        let mut machine = Command::new("qemu-system-arm")
+        let machine = Command::new("qemu-system-arm")
             .args(["-machine", "mps2-an386", "-cpu", "cortex-m4", "-nographic", "-monitor", "none"])
             .args(["-semihosting-config", "enable=on,target=native"])
             .args(["-serial", &serial(&host), "-serial", &serial(&user)])
@@ -86,13 +86,14 @@ impl Emulator {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
+        let mut machine = Machine(machine);
         let (stream, user) = (connect(&mut machine, &host).await, connect(&mut machine, &user).await);
         let screen = Screen::default();
         tokio::spawn(screen.clone().approve_all(user));
         // The machine is emulated beside other tests.
         let deadlines = Deadlines { answer: PATIENCE, ..Deadlines::default() };
         let device = DeviceSigner::connect_with(stream, deadlines).await.unwrap();
-        Self { machine, device, screen, _ports: ports }
+        Self { _machine: machine, device, screen, _ports: ports }
     }
 
     /// Has the device sign, and verifies what it gives; gives what it showed.
@@ -112,23 +113,26 @@ impl Emulator {
 }
 
 /// Connects to a port of the machine, which opens them one after the other.
-async fn connect(machine: &mut Child, port: &Path) -> UnixStream {
+async fn connect(machine: &mut Machine, port: &Path) -> UnixStream {
     let connect = async {
         loop {
             if let Ok(stream) = UnixStream::connect(port).await {
                 return stream;
             }
-            assert_eq!(machine.try_wait().unwrap(), None, "the machine has ended");
+            assert_eq!(machine.0.try_wait().unwrap(), None, "the machine has ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(PATIENCE, connect).await.unwrap()
 }
 
-impl Drop for Emulator {
+/// QEMU, which ends with this.
+struct Machine(Child);
+
+impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = self.machine.kill();
-        let _ = self.machine.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

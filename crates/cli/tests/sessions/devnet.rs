@@ -119,16 +119,15 @@ impl Devnet {
 
     /// Has nodes stand still, which the network takes for slow ones.
     pub(crate) fn hold_up(&self, nodes: &[u8]) -> HeldUp {
-        let configs = nodes.iter().map(|node| format!("/node-{node}/node.toml"));
-        let configs: Vec<_> = configs.collect();
-        let is_node = |line: &str| {
-            line.contains(self.files.to_str().unwrap()) && configs.iter().any(|config| line.contains(config))
-        };
+        let configs: Vec<_> = nodes.iter().map(|node| format!("/node-{node}/node.toml")).collect();
+        let parent = format!("PPid:\t{}\n", self.child.id());
         let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let entry = entry.ok()?;
-            let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).ok();
+            let (line, status) = (read("cmdline")?, read("status")?);
+            let is_meant = status.contains(&parent) && configs.iter().any(|config| line.contains(config));
             let number = entry.file_name().to_str()?.parse().ok()?;
-            is_node(&line).then(|| Pid::from_raw(number))
+            is_meant.then(|| Pid::from_raw(number))
         });
         let held_up = HeldUp(processes.collect());
         assert_eq!(held_up.0.len(), nodes.len());
@@ -148,7 +147,9 @@ pub(crate) struct HeldUp(Vec<Pid>);
 
 impl Drop for HeldUp {
     fn drop(&mut self) {
-        self.0.iter().for_each(|node| kill(*node, Signal::SIGCONT).unwrap());
+        for node in &self.0 {
+            let _ = kill(*node, Signal::SIGCONT);
+        }
     }
 }
 

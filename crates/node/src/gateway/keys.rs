@@ -109,13 +109,12 @@ impl Keys {
             if assigned.is_split(&nodes, self.network.bind_quorum()) {
                 return Err(Refusal::Split { key_id: key_id.into() });
             }
-            if !assigned.keys.is_empty() && assigned.refusals.contain(&Refusal::Challenge) {
-                // Those who lack it adopt it from the others, whatever became of their nonces.
+            if assigned.is_adopted(self.network.threshold()) {
                 let reason = format!("some nodes have given it key {key_id}, and the others will");
                 return Err(Refusal::Unfinished { reason: reason.into() });
             }
-            let most_others = nodes.len().saturating_sub(self.network.bind_quorum().into());
-            let may_have_another = assigned.keys.is_empty() && assigned.refusals.are_of_key(most_others);
+            let may_have_another =
+                assigned.keys.is_empty() && assigned.refusals.are_of_key(self.network.bind_quorum());
             refusals.extend(assigned.refusals);
             if !may_have_another {
                 break;
@@ -301,6 +300,12 @@ impl Assigned {
         })
     }
 
+    /// Whether so many nodes gave the request a key that the others adopt it from them, whatever became of its challenge.
+    fn is_adopted(&self, threshold: u8) -> bool {
+        self.refusals.are_of_challenge()
+            && self.keys.values().any(|attested| attested.len() >= usize::from(threshold))
+    }
+
     /// Whether nodes gave the request so many keys that no single one can be attested to by enough of them.
     fn is_split(&self, nodes: &BTreeSet<NodeIndex>, quorum: u8) -> bool {
         let given: usize = self.keys.values().map(Vec::len).sum();
@@ -335,5 +340,21 @@ mod tests {
         assert!(unfinished.attested(4).is_none() && !unfinished.is_split(&nodes, 4), "node 4 may still join");
         assert!(assigned(&[(1, "a"), (2, "a"), (3, "b"), (4, "b")]).is_split(&nodes, 4));
         assert!(!assigned(&[(1, "a")]).is_split(&nodes, 4));
+    }
+
+    #[test]
+    fn a_challenge_that_is_over_is_no_reason_to_sign_again_once_enough_nodes_gave_the_key() {
+        let refused = |answers: &[(u8, &str)], refusals: &[Refusal]| {
+            let mut assigned = assigned(answers);
+            for refusal in refusals {
+                assigned.refusals.add(Some(Answer::Refused(refusal.clone())));
+            }
+            assigned.is_adopted(3)
+        };
+        let (three, two) = ([(1, "a"), (2, "a"), (3, "a")], [(1, "a"), (2, "a")]);
+        assert!(refused(&three, &[Refusal::Challenge, Refusal::Busy]));
+        assert!(!refused(&three, &[Refusal::Busy, Refusal::Busy]), "it goes on as it does anyway");
+        assert!(!refused(&three, &[Refusal::Challenge, Refusal::NoPermissions]), "that one stays");
+        assert!(!refused(&two, &[Refusal::Challenge]), "two may both be bad");
     }
 }

@@ -24,21 +24,24 @@ impl Refusals {
         self.0.iter().all(Refusal::is_transient)
     }
 
-    /// Whether they may be about the key that was offered, so that another one may do: all but so many say that they did not come to
-    /// a result, and the rest is transient.
-    pub(super) fn are_of_key(&self, most_others: usize) -> bool {
+    /// Whether another key may do instead of the one that was offered: so many nodes say that they did not come to a result, and none
+    /// has a reason that is for good.
+    pub(super) fn are_of_key(&self, quorum: u8) -> bool {
         let unfinished =
             self.0.iter().filter(|refusal| matches!(refusal, Refusal::Unfinished { .. })).count();
-        self.are_transient() && unfinished > 0 && self.0.len() - unfinished <= most_others
+        self.are_transient() && unfinished >= usize::from(quorum)
     }
 
-    pub(super) fn contain(&self, refusal: &Refusal) -> bool {
-        self.0.contains(refusal)
+    /// Whether a challenge is over at some nodes, and nothing else stands in the way for good.
+    pub(super) fn are_of_challenge(&self) -> bool {
+        let is_challenge = |refusal: &Refusal| *refusal == Refusal::Challenge;
+        self.0.iter().any(is_challenge)
+            && self.0.iter().all(|refusal| is_challenge(refusal) || refusal.is_transient())
     }
 
     /// Whether a node is busy, and nothing else stands in the way for long.
     pub(super) fn are_busy(&self) -> bool {
-        self.are_transient() && self.contain(&Refusal::Busy)
+        self.are_transient() && self.0.contains(&Refusal::Busy)
     }
 
     pub(super) fn worst(self) -> Refusal {
@@ -56,13 +59,13 @@ mod tests {
     #[test]
     fn another_key_may_do_where_enough_nodes_say_nothing_else() {
         let taken = || Refusal::Unfinished { reason: "key 0a is not free".into() };
-        let are_of_key = |refusals: Vec<Refusal>| Refusals(refusals).are_of_key(1);
+        let are_of_key = |refusals: Vec<Refusal>| Refusals(refusals).are_of_key(4);
         assert!(are_of_key(vec![taken(), taken(), taken(), taken(), Refusal::Busy]));
         assert!(
             !are_of_key(vec![taken(), taken(), taken(), Refusal::Busy, Refusal::Busy]),
             "they would be with any key"
         );
-        assert!(!are_of_key(vec![taken(), taken(), Refusal::Challenge]), "it is for good");
-        assert!(!are_of_key(vec![]), "nobody has answered");
+        assert!(!are_of_key(vec![taken(), taken(), taken(), taken(), Refusal::Challenge]), "it is for good");
+        assert!(!are_of_key(vec![taken()]), "the others have not answered");
     }
 }

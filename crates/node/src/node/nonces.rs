@@ -74,11 +74,11 @@ impl Nonces {
 }
 
 impl Given {
-    /// Forgets nonces that are over, and the oldest others where there are too many; those that are kept for longer at last.
+    /// Forgets nonces that are over, and the oldest others where there are too many; and, last of all, those that are kept for longer.
     fn make_room(&mut self) {
         while let Some(oldest) = self.order.front().copied() {
             match self.nonces.get(&oldest) {
-                Some(open) if open.is_held => self.held.push_back(oldest),
+                Some(open) if open.is_held => self.set_aside(oldest),
                 Some(open) if !open.is_over() && self.nonces.len() < MAX_NONCES => break,
                 _ => drop(self.nonces.remove(&oldest)),
             }
@@ -90,6 +90,16 @@ impl Given {
                 break;
             }
             self.held.pop_front();
+            self.nonces.remove(&oldest);
+        }
+    }
+
+    /// As many as half of all, so that there is room for others.
+    fn set_aside(&mut self, held: Nonce) {
+        self.held.push_back(held);
+        if self.held.len() > MAX_NONCES / 2
+            && let Some(oldest) = self.held.pop_front()
+        {
             self.nonces.remove(&oldest);
         }
     }
@@ -161,6 +171,17 @@ mod tests {
         nonces.give().unwrap();
         let given = nonces.0.lock().unwrap();
         assert_eq!((given.nonces.len(), given.order.len(), given.held.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn nonces_that_are_kept_for_longer_leave_room_for_others() {
+        let nonces = Nonces::default();
+        for _ in 0..MAX_NONCES {
+            nonces.hold(&nonces.give().unwrap(), B256::ZERO).unwrap();
+        }
+        let (first, second) = (nonces.give().unwrap(), nonces.give().unwrap());
+        nonces.spend(&first, B256::ZERO).unwrap();
+        nonces.spend(&second, B256::ZERO).unwrap();
     }
 
     #[test]
