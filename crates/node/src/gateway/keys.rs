@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -21,6 +22,8 @@ pub(super) struct Keys {
     connections: Arc<NodeConnections>,
     pool: Pool,
     making: tokio::sync::Mutex<()>,
+    /// How often in a row nodes were found to make a key for another gateway.
+    collisions: AtomicU32,
     /// A client with a valid request is about to need a key.
     wanted: Notify,
 }
@@ -62,6 +65,7 @@ impl Keys {
             connections,
             pool: Pool::new(free_keys),
             making: tokio::sync::Mutex::default(),
+            collisions: AtomicU32::new(0),
             wanted: Notify::new(),
         }
     }
@@ -185,9 +189,27 @@ impl Keys {
         let until = Instant::now() + KEYGEN_DEADLINE;
         loop {
             match self.make_if_wanted(wanted).await {
-                Err(Refusal::Busy) if Instant::now() < until => tokio::time::sleep(turn_pause()).await,
-                made => return made,
+                Err(Refusal::Busy) if Instant::now() < until => {
+                    let pause = turn_pause(self.collisions.fetch_add(1, Ordering::Relaxed));
+                    let _ = tokio::time::timeout(pause, self.until_there_are(wanted)).await;
+                }
+                Err(Refusal::Busy) => return Err(Refusal::Busy),
+                made => {
+                    self.collisions.store(0, Ordering::Relaxed);
+                    return made;
+                }
             }
+        }
+    }
+
+    /// Waits until there are enough free keys, whichever gateway had them made.
+    async fn until_there_are(&self, wanted: usize) {
+        let are_there = || {
+            let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
+            self.pool.refill(&free, unassigned, wanted) == Refill::Full
+        };
+        while !are_there() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
@@ -273,12 +295,15 @@ impl Keys {
     }
 }
 
-/// How long to wait for a turn. Of two gateways whose makings met each other at different nodes both fail, and then one
-/// begins well before the other.
-fn turn_pause() -> Duration {
-    let (least, spread) = (Duration::from_millis(500), 4000);
+/// How long to wait for a turn, after so many collisions in a row. Of two gateways whose makings met each other at different nodes both
+/// fail, and then one begins well before the other: the slower the nodes are, the longer before.
+fn turn_pause(collisions: u32) -> Duration {
+    let (least, spread) = (Duration::from_millis(500), 4000 << collisions.min(MOST_DOUBLINGS));
     least + Duration::from_millis(getrandom::u64().unwrap_or_default() % spread)
 }
+
+/// How often the pauses between turns double at most.
+const MOST_DOUBLINGS: u32 = 4;
 
 impl Assigned {
     fn add(&mut self, node: NodeIndex, event: Event) {
