@@ -113,12 +113,17 @@ impl Scene {
 /// Has node 5 store the keys that are made and tell nobody, so that they are free at no node.
 fn leave_pending_at_node_5() {
     fail::cfg("pending at node 5", "return").unwrap();
-    fail::cfg(losing(FrameKind::Confirmations, NodeIndex::new(5).unwrap()), "return").unwrap();
+    fail::cfg(losing_confirmations(5), "return").unwrap();
 }
 
 fn let_node_5_finish() {
     fail::remove("pending at node 5");
-    fail::remove(losing(FrameKind::Confirmations, NodeIndex::new(5).unwrap()));
+    fail::remove(losing_confirmations(5));
+}
+
+/// The point at which a node's confirmations outside runs are lost.
+fn losing_confirmations(node: u8) -> String {
+    losing(FrameKind::Confirmations, NodeIndex::new(node).unwrap())
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -131,18 +136,17 @@ fn a_node_stopped_before_a_key_is_born_there_finishes_after_its_restart_and_sign
     run(async {
         fail::cfg("confirmed at node 1", "return").unwrap();
         // Nor does it learn outside the run that all have confirmed.
-        let letters = (1..=5).map(|node| losing(FrameKind::Confirmations, NodeIndex::new(node).unwrap()));
-        let letters: Vec<_> = letters.collect();
-        letters.iter().for_each(|letter| fail::cfg(letter, "return").unwrap());
+        (1..=5).for_each(|node| fail::cfg(losing_confirmations(node), "return").unwrap());
         let mut scene = Scene::new().await;
         let key = scene.make_key().await;
         assert!(key.attestations.iter().all(|attestation| attestation.node.get() != 1));
         scene.network.stop(1).await;
-        assert!(scene.count(1, "SELECT COUNT(*) FROM pending_keys").await > 0);
+        let pending = "SELECT COUNT(*) FROM pending_keys WHERE key_id = ?";
+        assert_eq!(scene.count_of(1, &key.key_id, pending).await, 1);
         assert_eq!(scene.count(1, "SELECT COUNT(*) FROM shares").await, 0);
 
         fail::remove("confirmed at node 1");
-        letters.iter().for_each(fail::remove);
+        (1..=5).for_each(|node| fail::remove(losing_confirmations(node)));
         scene.network.start_node(1).await;
         in_time("node 1 to have its share", async || scene.has_share(1, &key.key_id).await).await;
         scene.until(2, "SELECT COUNT(*) FROM attestations", 4).await;

@@ -12,11 +12,11 @@ use std::num::NonZeroU64;
 use attacked::scene::{Held, Key, Scene, draw, mint, nodes, uses, within, worth};
 use fail::FailScenario;
 use futures_util::future::join_all;
-use local::{LocalNetwork, now, permissions};
+use local::{LocalNetwork, has_lost_race, now, permissions};
 use quorate_core::U256;
-use quorate_network::{NetworkError, Refusal};
+use quorate_network::Refusal;
 use quorate_node::fail_points::Lie;
-use quorate_protocol::{ClientError, Limits, NodeIndex, OperationMessage, Permissions, WindowLimit};
+use quorate_protocol::{Limits, NodeIndex, OperationMessage, Permissions, WindowLimit};
 
 const SIZE: u8 = 5;
 const THRESHOLD: u8 = 3;
@@ -217,9 +217,7 @@ async fn race_of_clients(network: &LocalNetwork, liars: u8) -> u64 {
     let signed = u64::try_from(signed).unwrap();
     assert!(signed <= most(1, liars), "{signed} signed of 1 with {liars} liars");
     for error in answers.into_iter().filter_map(Result::err) {
-        // A client that is told to try again does so until its time is over.
-        let is_by_limit = matches!(&error, NetworkError::Client(ClientError::Refused(Refusal::Limit { .. })));
-        assert!(is_by_limit || error.is_transient(), "{error:?}");
+        assert!(has_lost_race(&error), "{error:?}");
     }
     signed
 }

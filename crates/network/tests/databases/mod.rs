@@ -2,12 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::time::Duration;
-
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::local::{LocalNetwork, PATIENCE};
+use crate::local::{LocalNetwork, found};
 
 pub(crate) async fn database(network: &LocalNetwork, index: u8) -> SqliteConnection {
     let file = network.home(index).join("node.db");
@@ -28,10 +26,5 @@ pub(crate) async fn until(network: &LocalNetwork, index: u8, query: &'static str
 }
 
 pub(crate) async fn in_time(what: &str, reached: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !reached().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"));
+    found(what, async || reached().await.then_some(())).await;
 }

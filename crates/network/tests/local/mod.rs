@@ -334,6 +334,26 @@ pub(crate) fn free_address() -> SocketAddr {
 /// How long is waited for anything: keys may have to be made first, on a machine that makes others as well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Asks again until there is an answer.
+pub(crate) async fn found<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"))
+}
+
+/// Whether a client that raced with others for the last of a limit has lost; one that is told to try again does so until its time is
+/// over.
+pub(crate) fn has_lost_race(error: &NetworkError) -> bool {
+    let is_by_limit = matches!(error, NetworkError::Client(ClientError::Refused(Refusal::Limit { .. })));
+    is_by_limit || error.is_transient()
+}
+
 /// Asks until it succeeds or is refused for good; by then a challenge may be over that was good before.
 pub(crate) async fn patiently<T>(ask: impl AsyncFn() -> Result<T, NetworkError>) -> T {
     let until = Instant::now() + PATIENCE;

@@ -1,14 +1,13 @@
 //! Bad nodes among honest ones, behind an honest gateway: signatures go on, no honest node is banned for
 //! it, and the gateway names what it cannot do.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use crate::attacked::{bans, rows};
-use crate::local::{
-    ACCOUNT, LocalNetwork, PATIENCE, Session, claim, mint_with_nonce, permissions, refusal, sign,
-};
+use crate::attacked::bans;
+use crate::databases::until;
+use crate::local::{ACCOUNT, LocalNetwork, Session, claim, mint_with_nonce, permissions, refusal, sign};
+use crate::retries::counted;
 use alloy_signer_local::PrivateKeySigner;
 use quorate_network::{EphemeralKey, Refusal};
 use quorate_node::NodeConfig;
@@ -16,7 +15,7 @@ use quorate_node::adversary::{BadNode, Misbehaviour};
 use quorate_protocol::{Limits, NodeIndex, Permissions};
 
 /// How many signatures are asked for beside each bad node.
-const SIGNATURES: u64 = 20;
+const SIGNATURES: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_node_keeps_nobody_from_signing_whatever_it_does() {
@@ -62,7 +61,7 @@ async fn two_bad_nodes_of_five_keep_nobody_from_signing() {
 async fn a_request_whose_nodes_give_it_different_keys_is_split_and_others_are_served() {
     let mut network = LocalNetwork::start_with(|config| config.free_keys = 2).await;
     for index in 1..=5 {
-        until_free(&network, index, 2).await;
+        until(&network, index, "SELECT COUNT(*) FROM shares", 2).await;
     }
     network.stop(4).await;
     network.stop(5).await;
@@ -86,19 +85,9 @@ async fn a_request_whose_nodes_give_it_different_keys_is_split_and_others_are_se
     network.until_ready().await;
     // Both keys are of no use to anybody; the gateway has two others made.
     for index in 1..=5 {
-        until_free(&network, index, 4).await;
+        until(&network, index, "SELECT COUNT(*) FROM shares", 4).await;
     }
     network.key(permissions).await.sign(&mint_with_nonce(ACCOUNT, 1)).await.unwrap();
-}
-
-/// Waits until a node has so many free keys.
-async fn until_free(network: &LocalNetwork, index: u8, count: i64) {
-    let waiting = async {
-        while rows(network, index, "SELECT COUNT(*) FROM shares").await != count {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("the pool is filled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,12 +108,8 @@ async fn start_bad(network: &LocalNetwork, index: u8, misbehaviour: Misbehaviour
 
 async fn sign_all(session: &Session, nonces: &mut impl Iterator<Item = u64>, beside: &str) {
     let Session { client, key, ephemeral } = session;
-    let retries = Arc::new(AtomicU64::new(0));
-    let counter = retries.clone();
-    let client = client.clone().with_retry_listener(move |_| {
-        counter.fetch_add(1, Ordering::Relaxed);
-    });
-    for nonce in nonces.take(usize::try_from(SIGNATURES).unwrap()) {
+    let (client, retries) = counted(client.clone());
+    for nonce in nonces.take(SIGNATURES) {
         let began = Instant::now();
         let signed = client.sign(&key.key_id, key.address, &mint_with_nonce(ACCOUNT, nonce), ephemeral).await;
         let took = began.elapsed();

@@ -1,8 +1,8 @@
 //! Where a network is reached: gateways behind path prefixes, and several of them.
 
+use crate::databases::in_time;
 use crate::local::{
-    ACCOUNT, LocalNetwork, PATIENCE, Session, claim, free_address, mint_to, mint_with_nonce, permissions,
-    refusal, sign,
+    ACCOUNT, LocalNetwork, Session, claim, free_address, mint_to, mint_with_nonce, permissions, refusal, sign,
 };
 use crate::proxy::{Fault, Way};
 use alloy_signer::SignerSync as _;
@@ -70,9 +70,8 @@ async fn a_revocation_goes_to_every_gateway() {
         one.set(first);
         other.set(second);
         // A node that is slow may be missing at first.
-        let revoking =
-            async { while client.revoke(&revocation, signature).await.unwrap().stored_by.len() < 5 {} };
-        tokio::time::timeout(PATIENCE, revoking).await.expect("all nodes have it");
+        let have_it = async || client.revoke(&revocation, signature).await.unwrap().stored_by.len() == 5;
+        in_time("all nodes to have it", have_it).await;
     }
     one.set(Fault::Dead);
     let unheard = client.revoke(&revocation, signature).await.unwrap_err();

@@ -3,14 +3,13 @@
 use std::num::NonZeroU64;
 
 use crate::local::{
-    ACCOUNT, LocalNetwork, NFT, Session, mint_with_nonce, now, permissions, refusal, selector,
+    ACCOUNT, LocalNetwork, NFT, Session, has_lost_race, mint_with_nonce, now, permissions, refusal, selector,
 };
 use futures_util::future::join_all;
 use quorate_core::{Address, Call, Encode as _, ExecuteBatch, U256};
-use quorate_network::{NetworkError, Refusal};
+use quorate_network::Refusal;
 use quorate_protocol::{
-    ArgumentLimit, ClientError, Coin, CoinWindow, Limits, OperationMessage, PaymasterRule, Permissions,
-    WindowLimit,
+    ArgumentLimit, Coin, CoinWindow, Limits, OperationMessage, PaymasterRule, Permissions, WindowLimit,
 };
 
 fn held_to(limits: Limits) -> impl FnOnce(&alloy_signer_local::PrivateKeySigner) -> Permissions {
@@ -175,9 +174,7 @@ async fn quorums_racing_for_the_last_of_a_limit_never_exceed_it() {
         // A race may end with room left that nobody got, or use room up for attempts that came to nothing.
         for (message, answer) in messages.iter().zip(answers) {
             let Err(error) = answer else { continue };
-            let is_by_limit =
-                matches!(&error, NetworkError::Client(ClientError::Refused(Refusal::Limit { .. })));
-            assert!(is_by_limit || error.is_transient(), "{error:?}");
+            assert!(has_lost_race(&error), "{error:?}");
             match session.sign(message).await {
                 Ok(_) => signed += 1,
                 Err(error) => assert!(matches!(refusal(error), Refusal::Limit { .. })),

@@ -2,11 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use crate::local::{
-    ACCOUNT, LocalNetwork, NFT, PATIENCE, free_address, mint_to, mint_with_nonce, permissions,
-};
+use crate::local::{ACCOUNT, LocalNetwork, NFT, found, free_address, mint_to, mint_with_nonce, permissions};
 use quorate_protocol::Limits;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,19 +22,6 @@ async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
 async fn json(address: SocketAddr, path: &str) -> (u16, Value) {
     let (status, body) = get(address, path).await.unwrap();
     (status, serde_json::from_str(&body).unwrap())
-}
-
-/// Asks again until the answer is as it is to be.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(found) = ask().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}"))
 }
 
 /// The value of a series, by its whole name; 0 where there is none.
@@ -99,11 +83,11 @@ async fn metrics_and_readiness_say_what_a_network_does_and_who_is_missing() {
     assert!(value(&page, "quorate_signature_attempts_sum") >= 3.0, "{page}");
     assert_eq!(value(&page, "quorate_nodes_ready"), 5.0);
     assert_eq!(value(&page, "quorate_keys{state=\"free\"}"), 0.0);
-    until("all frames are sent", async || {
+    found("all frames are sent", async || {
         metrics(gateway).await.contains("quorate_queue_bytes{node=\"5\"} 0").then_some(())
     })
     .await;
-    let skew = until("a node's clock is compared", async || {
+    let skew = found("a node's clock is compared", async || {
         let page = metrics(gateway).await;
         page.contains("quorate_clock_skew_seconds{node=\"1\"}")
             .then(|| value(&page, "quorate_clock_skew_seconds{node=\"1\"}"))
@@ -116,7 +100,7 @@ async fn metrics_and_readiness_say_what_a_network_does_and_who_is_missing() {
     // Each node was a signer of some of the three, or of none.
     let mut charges_refused = 0.0;
     for node in &nodes {
-        let page = until("the key is whole at each node", async || {
+        let page = found("the key is whole at each node", async || {
             Some(metrics(*node).await).filter(|page| value(page, "quorate_keys{state=\"assigned\"}") == 1.0)
         })
         .await;
@@ -175,7 +159,7 @@ async fn a_node_without_a_gateway_or_a_disk_is_not_ready_and_says_why() {
 
     // A folder in the probe's place is as good as a disk on which nothing can be written.
     std::fs::create_dir(network.home(1).join("node.db.probe")).unwrap();
-    until("the disk is looked at again", async || {
+    found("the disk is looked at again", async || {
         let (_, said) = json(address, "/ready").await;
         let reason = said["disk"]["reason"].as_str().unwrap_or_default().to_owned();
         (said["disk"]["writable"] == false)

@@ -93,7 +93,8 @@ async fn sign(client: &SigningNetwork) -> NetworkError {
     client.sign(&"7e".repeat(32), Address::ZERO, &message, &ephemeral).await.unwrap_err()
 }
 
-fn counted(client: SigningNetwork) -> (SigningNetwork, Arc<AtomicUsize>) {
+/// The client, and how often it asks again.
+pub(crate) fn counted(client: SigningNetwork) -> (SigningNetwork, Arc<AtomicUsize>) {
     let retries = Arc::new(AtomicUsize::new(0));
     let counter = retries.clone();
     let client = client.with_retry_listener(move |_| {

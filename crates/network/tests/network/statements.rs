@@ -2,7 +2,7 @@
 //! sockets and real databases.
 
 use crate::databases::until;
-use crate::local::{LocalNetwork, PATIENCE, Session, claim, mint_with_nonce, now, permissions, refusal};
+use crate::local::{LocalNetwork, Session, claim, found, mint_with_nonce, now, permissions, refusal};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use ed25519_dalek::VerifyingKey;
@@ -51,28 +51,20 @@ async fn revoke_at_all_but(
     owner: &PrivateKeySigner,
     ephemeral: Option<VerifyingKey>,
 ) -> RevocationStatus {
-    let revoking = async {
-        loop {
-            let revoked = revoke(session, owner, ephemeral).await;
-            if revoked.missing.iter().map(|node| node.get()).eq(away.iter().copied()) {
-                return revoked;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, revoking).await.expect("the nodes have the revocation")
+    found("all to have the revocation", async || {
+        let revoked = revoke(session, owner, ephemeral).await;
+        revoked.missing.iter().map(|node| node.get()).eq(away.iter().copied()).then_some(revoked)
+    })
+    .await
 }
 
 /// What all nodes but those that are away say of the key's ephemeral keys.
 async fn listed_by_all_but(away: &[u8], session: &Session) -> EphemeralKeys {
-    let listing = async {
-        loop {
-            let listed = session.client.ephemeral_keys(&session.key.key_id).await.unwrap();
-            if listed.missing.iter().map(|node| node.get()).eq(away.iter().copied()) {
-                return listed;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, listing).await.expect("the nodes list the keys")
+    found("all to list the keys", async || {
+        let listed = session.client.ephemeral_keys(&session.key.key_id).await.unwrap();
+        listed.missing.iter().map(|node| node.get()).eq(away.iter().copied()).then_some(listed)
+    })
+    .await
 }
 
 fn with(session: &Session, ephemeral: EphemeralKey) -> Session {

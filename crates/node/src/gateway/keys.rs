@@ -82,8 +82,7 @@ impl Keys {
 
     /// Whether so many keys are nobody's that no more are made.
     pub(super) fn are_capped(&self) -> bool {
-        let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
-        self.pool.refill(&free, unassigned, 1) == Refill::Capped
+        self.due(1) == Refill::Capped
     }
 
     /// How many nodes it takes to give a request a key now.
@@ -202,22 +201,23 @@ impl Keys {
         }
     }
 
+    /// What is to be done where at least so many free keys are wanted.
+    fn due(&self, wanted: usize) -> Refill {
+        self.pool.refill(&self.connections.free_keys(), self.connections.unassigned_keys(), wanted)
+    }
+
     /// Waits until there are enough free keys, whichever gateway had them made.
     async fn until_there_are(&self, wanted: usize) {
-        let are_there = || {
-            let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
-            self.pool.refill(&free, unassigned, wanted) == Refill::Full
-        };
-        while !are_there() {
+        while self.due(wanted) != Refill::Full {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     async fn make_if_wanted(&self, wanted: usize) -> Result<(), Refusal> {
-        let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
-        match self.pool.refill(&free, unassigned, wanted) {
+        match self.due(wanted) {
             Refill::Full => return Ok(()),
             Refill::Capped => {
+                let unassigned = self.connections.unassigned_keys();
                 let reason = format!("{unassigned} keys are nobody's and cannot be given away");
                 return Err(Refusal::Unfinished { reason: reason.into() });
             }
@@ -271,12 +271,12 @@ impl Keys {
     /// Makes a key if one is due; gives whether it went well.
     async fn refill(&self, is_wanted: bool) -> bool {
         let wanted = usize::from(is_wanted);
-        let (free, unassigned) = (self.connections.free_keys(), self.connections.unassigned_keys());
-        let is_due = match self.pool.refill(&free, unassigned, wanted) {
+        let is_due = match self.due(wanted) {
             Refill::Full => false,
             Refill::WhenQuiet => self.pool.is_quiet(),
             Refill::Now => true,
             Refill::Capped => {
+                let unassigned = self.connections.unassigned_keys();
                 tracing::warn!(unassigned, "so many keys are nobody's that no more are made");
                 return false;
             }

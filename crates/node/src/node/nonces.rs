@@ -74,7 +74,7 @@ impl Nonces {
 }
 
 impl Given {
-    /// Forgets nonces that are over, and the oldest others where there are too many; and, last of all, those that are kept for longer.
+    /// Forgets nonces that are over, and the oldest others where there are too many.
     fn make_room(&mut self) {
         while let Some(oldest) = self.order.front().copied() {
             match self.nonces.get(&oldest) {
@@ -84,22 +84,23 @@ impl Given {
             }
             self.order.pop_front();
         }
-        while let Some(oldest) = self.held.front().copied() {
-            let is_over = self.nonces.get(&oldest).is_none_or(Open::is_over);
-            if !is_over && self.nonces.len() < MAX_NONCES {
-                break;
-            }
-            self.held.pop_front();
-            self.nonces.remove(&oldest);
+        while let Some(oldest) = self.held.front()
+            && self.nonces.get(oldest).is_none_or(Open::is_over)
+        {
+            self.forget_oldest_held();
         }
     }
 
-    /// As many as half of all, so that there is room for others.
+    /// Half of all at most, so that there is room for others.
     fn set_aside(&mut self, held: Nonce) {
         self.held.push_back(held);
-        if self.held.len() > MAX_NONCES / 2
-            && let Some(oldest) = self.held.pop_front()
-        {
+        if self.held.len() > MAX_NONCES / 2 {
+            self.forget_oldest_held();
+        }
+    }
+
+    fn forget_oldest_held(&mut self) {
+        if let Some(oldest) = self.held.pop_front() {
             self.nonces.remove(&oldest);
         }
     }
