@@ -184,7 +184,11 @@ impl Keys {
     /// Has all nodes make a key, unless there are as many as wanted already; one at a time. Nodes that make one for another
     /// gateway are asked again: that key may do as well.
     async fn make_free_key(&self, wanted: usize) -> Result<(), Refusal> {
-        let _turn = self.making.lock().await;
+        let _turn = tokio::select! {
+            turn = self.making.lock() => turn,
+            // Whoever has the turn may be pausing while another gateway's key is there.
+            () = self.until_there_are(wanted) => return Ok(()),
+        };
         let until = Instant::now() + KEYGEN_DEADLINE;
         loop {
             match self.make_if_wanted(wanted).await {
